@@ -1,0 +1,1 @@
+export { isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'

@@ -1,0 +1,95 @@
+/**
+ * Every code an {@link OutboxError} can carry, with the anchor of its paragraph in the README. The list is closed: a test compares it
+ * with the README.
+ */
+export const errorCodes = {
+  /** `enqueue` was called outside an interactive transaction. */
+  OUTSIDE_TRANSACTION: 'outside-transaction',
+  /** `enqueue` was called on the outer client inside a transaction callback. */
+  OUTER_CLIENT: 'outer-client',
+  /** `enqueue` was put into the array form of `$transaction`. */
+  ARRAY_FORM: 'array-form',
+  /** The message is not an object, or has a field of the wrong type. */
+  INVALID_MESSAGE: 'invalid-message',
+  /** The topic is empty, too long, or has characters that Kafka refuses. */
+  INVALID_TOPIC: 'invalid-topic',
+  /** The key cannot be written as bytes without change. */
+  INVALID_KEY: 'invalid-key',
+  /** The payload is missing, or JSON would change it silently. */
+  INVALID_PAYLOAD: 'invalid-payload',
+  /** A header is illegal, or has a name that belongs to the outbox. */
+  INVALID_HEADER: 'invalid-header',
+  /** The message id is not a UUID. */
+  INVALID_ID: 'invalid-id',
+  /** Key, value and headers together are over the limit. */
+  MESSAGE_TOO_LARGE: 'message-too-large',
+  /** The catalogue has no such event type, or a type was expected. */
+  UNKNOWN_EVENT: 'unknown-event',
+  /** An earlier enqueue of this transaction failed, so the transaction may not commit. */
+  TRANSACTION_DOOMED: 'transaction-doomed',
+  /** The Prisma schema lacks the outbox model, or one of its fields. */
+  MODEL_MISSING: 'model-missing',
+  /** An option of the package, a flag or an environment variable is wrong. */
+  INVALID_OPTION: 'invalid-option',
+  /** The database URL is malformed, or the database refused the login. */
+  DATABASE_REFUSED: 'database-refused',
+  /** The outbox tables are not in the database, or lack a column. */
+  TABLES_MISSING: 'tables-missing',
+  /** The tables have a format that this version does not know. */
+  TABLE_FORMAT: 'table-format',
+  /** The database is a read-only replica. */
+  READ_ONLY_DATABASE: 'read-only-database',
+  /** Row-level security hides rows from the relay. */
+  ROW_SECURITY: 'row-security',
+  /** The sequence of outbox ids is behind the table: ids would come twice. */
+  SEQUENCE_BEHIND: 'sequence-behind',
+  /** The relay's role lacks a right. */
+  MISSING_RIGHTS: 'missing-rights',
+  /** Something that was asked for does not exist. */
+  NOT_FOUND: 'not-found',
+  /** No relay answered a wish in time. */
+  NO_ANSWER: 'no-answer',
+} as const
+
+/** One of {@link errorCodes}, with the prefix that stands in front of it in `error.code`. */
+export type OutboxErrorCode = `OUTBOX_${keyof typeof errorCodes}`
+
+/** What an {@link OutboxError} is made of. */
+export interface OutboxErrorDetails {
+  /** Field at fault, with its path: `payload.items[3].price`. Never its value. */
+  field?: string
+  /** What to do about it, as one sentence. */
+  remedy: string
+  /** The error underneath, if there is one. */
+  cause?: unknown
+}
+
+/**
+ * The only error class of this package. Tell errors apart by `code`, not by `instanceof`: two copies of a package have two classes.
+ * Message and fields never hold a payload, a key, a header value or a secret.
+ */
+export class OutboxError extends Error {
+  override readonly name = 'OutboxError'
+  /** Stable code, listed in the README. */
+  readonly code: OutboxErrorCode
+  /** Field at fault with its path, if one is. */
+  readonly field: string | undefined
+  /** What to do about it. */
+  readonly remedy: string
+  /** Where the README explains it. */
+  readonly docs: string
+
+  constructor(code: keyof typeof errorCodes, what: string, details: OutboxErrorDetails) {
+    super(`${what} ${details.remedy} [OUTBOX_${code}, README.md#${errorCodes[code]}]`, { cause: details.cause })
+    this.code = `OUTBOX_${code}`
+    this.field = details.field
+    this.remedy = details.remedy
+    this.docs = `README.md#${errorCodes[code]}`
+  }
+}
+
+/** Whether `error` is an {@link OutboxError} of this or another copy of the package, with that code if one is given. */
+export function isOutboxError(error: unknown, code?: OutboxErrorCode): error is OutboxError {
+  if (!(error instanceof Error) || error.name !== 'OutboxError') return false
+  return code === undefined || (error as OutboxError).code === code
+}

@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+import { inject } from 'vitest'
+
+const migrations = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'prisma', 'migrations')
+
+/** The package's own migration, as `init` would write it. */
+export const migrationSql = readdirSync(migrations, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map((entry) => readFileSync(join(migrations, entry.name, 'migration.sql'), 'utf8'))
+  .join('\n')
+
+/** A database of a test file's own. */
+export interface TestDatabase extends AsyncDisposable {
+  url: string
+  pool: pg.Pool
+  query<T extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<T[]>
+  drop(): Promise<void>
+}
+
+/** Creates a fresh database with the outbox tables and, after them, the statements of `sql`. */
+export async function createDatabase(sql = '', { migrate = true } = {}): Promise<TestDatabase> {
+  const name = `outbox_${randomBytes(6).toString('hex')}`
+  const server = inject('databaseUrl')
+  await once(server, `CREATE DATABASE "${name}"`)
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  const pool = new pg.Pool({ connectionString: url.href, max: 20 })
+  // Tests end servers and backends on purpose; the pool must not throw for an idle connection.
+  pool.on('error', () => {})
+  if (migrate) await pool.query(migrationSql)
+  if (sql) await pool.query(sql)
+  const drop = async () => {
+    await pool.end()
+    await once(server, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)
+  }
+  return {
+    url: url.href,
+    pool,
+    query: async (text, values) => (await pool.query(text, values)).rows,
+    drop,
+    [Symbol.asyncDispose]: drop,
+  }
+}
+
+async function once(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto'
+import { Kafka, logLevel } from 'kafkajs'
+import { inject } from 'vitest'
+
+/** One record as it stands in the log. */
+export interface LogRecord {
+  partition: number
+  offset: number
+  key: Buffer | null
+  value: Buffer | null
+  headers: Record<string, string>
+  timestamp: number
+}
+
+/** A plain Kafka client of the tests' own. */
+export const testKafka = (brokers: string = inject('brokers')): Kafka =>
+  new Kafka({
+    brokers: brokers.split(','),
+    clientId: 'test',
+    logLevel: logLevel.NOTHING,
+    retry: { retries: 10, initialRetryTime: 50 },
+  })
+
+/** Creates a topic with a name of its own and returns the name. */
+export async function createTopic(
+  name: string,
+  partitions = 3,
+  { brokers = inject('brokers'), config = {} as Record<string, string> } = {},
+): Promise<string> {
+  const topic = `${name}-${randomBytes(4).toString('hex')}`
+  const admin = testKafka(brokers).admin()
+  await admin.connect()
+  try {
+    const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
+    await admin.createTopics({
+      topics: [{ topic, numPartitions: partitions, replicationFactor: 1, configEntries }],
+      waitForLeaders: true,
+    })
+  } finally {
+    await admin.disconnect()
+  }
+  return topic
+}
+
+/** Reads a whole topic, every partition from its beginning to its present end; records are sorted by partition and offset. */
+export async function readTopic(topic: string, brokers: string = inject('brokers')): Promise<LogRecord[]> {
+  const kafka = testKafka(brokers)
+  const admin = kafka.admin()
+  await admin.connect()
+  const ends = await admin.fetchTopicOffsets(topic)
+  await admin.disconnect()
+  let left = ends.filter((end) => Number(end.high) > Number(end.low)).length
+  const records: LogRecord[] = []
+  if (left === 0) return records
+  const high = new Map(ends.map((end) => [end.partition, Number(end.high)]))
+  const consumer = kafka.consumer({ groupId: `read-${randomBytes(6).toString('hex')}`, maxWaitTimeInMs: 50 })
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await new Promise<void>((resolve, reject) => {
+    consumer.on('consumer.crash', (event) => reject(event.payload.error))
+    void consumer.run({
+      autoCommit: false,
+      eachBatch: async ({ batch }) => {
+        const end = high.get(batch.partition)!
+        for (const message of batch.messages) {
+          if (Number(message.offset) >= end) continue
+          const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)])
+          records.push({
+            partition: batch.partition,
+            offset: Number(message.offset),
+            key: message.key,
+            value: message.value,
+            headers: Object.fromEntries(headers),
+            timestamp: Number(message.timestamp),
+          })
+        }
+        const before = Number(batch.messages[0]?.offset ?? 0) < end
+        if (before && Number(batch.lastOffset()) >= end - 1 && --left === 0) resolve()
+      },
+    })
+  })
+  await consumer.disconnect()
+  return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
+}
