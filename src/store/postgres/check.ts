@@ -1,0 +1,167 @@
+import { OutboxError } from '../../message/errors.ts'
+import { codeOf, type Line } from './line.ts'
+import type { Tables } from './statements.ts'
+
+/** Format of the tables that this version reads and writes: `outbox_lease.format`. */
+export const tableFormat = 1
+
+/** What the check learned about the tables. */
+export interface Catalog {
+  /** Quoted name of the sequence of outbox.id. */
+  sequence: string
+  /** Object id of the outbox table, for pg_locks. */
+  outboxOid: number
+}
+
+/** Turns errors of a connection that can never work into an {@link OutboxError}; every other error is given back as it is. */
+export function refusal(error: unknown): unknown {
+  const code = codeOf(error)
+  if (code === '28P01' || code === '28000') {
+    return new OutboxError('DATABASE_REFUSED', 'The database refused the login.', {
+      remedy: 'Check user, password and pg_hba.conf for DATABASE_URL.',
+      cause: error,
+    })
+  }
+  if (code === '3D000') {
+    return new OutboxError('DATABASE_REFUSED', 'The database named by DATABASE_URL does not exist.', {
+      remedy: 'Create it, or correct the name.',
+      cause: error,
+    })
+  }
+  return error
+}
+
+/** Refuses a database on which the relay would lose, repeat or never see rows. */
+export async function checkDatabase(line: Line, schema: string, tables: Tables): Promise<Catalog> {
+  await refuseReplica(line)
+  const outboxOid = await refuseMissingTables(line, schema, tables)
+  await refuseMissingRights(line, tables)
+  await refuseRowSecurity(line, tables)
+  await refuseUnknownFormat(line, tables)
+  const sequence = await refuseBadSequence(line, tables)
+  return { sequence, outboxOid }
+}
+
+async function refuseReplica(line: Line): Promise<void> {
+  const [state] = await line.rows<{ replica: boolean; readonly: string }>(
+    "SELECT pg_is_in_recovery() AS replica, current_setting('transaction_read_only') AS readonly",
+  )
+  if (!state!.replica && state!.readonly === 'off') return
+  throw new OutboxError('READ_ONLY_DATABASE', 'DATABASE_URL leads to a read-only database.', {
+    remedy: 'Point it at the primary: a replica shows commits in another order, and takes no leases.',
+  })
+}
+
+const needed: Record<keyof Tables, string> = {
+  outbox: 'bucket,id,message_id,topic,type,key,value,headers,created_at',
+  lease: 'bucket,owner,epoch,leased_until,lease_ms,format',
+  relay: 'id,name,version,started_at,seen_at,acked_at',
+  dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,wish',
+}
+
+async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<number> {
+  const names = { outbox: 'outbox', lease: 'outbox_lease', relay: 'outbox_relay', dead: 'outbox_dead' }
+  for (const table of Object.keys(tables) as (keyof Tables)[]) {
+    const quoted = tables[table].replaceAll("'", "''")
+    const rows = await line.rows<{ oid: number; name: string }>(
+      `SELECT attrelid::int8::int8 AS oid, attname AS name FROM pg_attribute WHERE attrelid = to_regclass('${quoted}') AND attnum > 0 AND NOT attisdropped`,
+    )
+    const missing = needed[table].split(',').filter((column) => !rows.some((row) => row.name === column))
+    if (rows.length > 0 && missing.length === 0) continue
+    const what =
+      rows.length === 0
+        ? `The table ${names[table]} is not in schema ${schema}.`
+        : `The table ${names[table]} lacks ${missing.join(', ')}.`
+    throw new OutboxError('TABLES_MISSING', what, {
+      remedy:
+        'Run "npx prisma-extension-outbox init", then "npx prisma migrate deploy"; --schema names another PostgreSQL schema.',
+    })
+  }
+  const [row] = await line.rows<{ oid: string }>(`SELECT to_regclass('${tables.outbox.replaceAll("'", "''")}')::oid::text AS oid`)
+  return Number(row!.oid)
+}
+
+async function refuseMissingRights(line: Line, tables: Tables): Promise<void> {
+  const rights: [keyof Tables, string][] = [
+    ['outbox', 'SELECT,INSERT,DELETE'],
+    ['lease', 'SELECT,INSERT,UPDATE'],
+    ['relay', 'SELECT,INSERT,UPDATE,DELETE'],
+    ['dead', 'SELECT,INSERT,UPDATE,DELETE'],
+  ]
+  for (const [table, list] of rights) {
+    for (const right of list.split(',')) {
+      const quoted = tables[table].replaceAll("'", "''")
+      const [row] = await line.rows<{ granted: boolean }>(`SELECT has_table_privilege('${quoted}', '${right}') AS granted`)
+      if (row!.granted) continue
+      throw new OutboxError('MISSING_RIGHTS', `The relay's database role may not ${right} on ${tables[table]}.`, {
+        remedy: 'Grant what ops/grants.sql lists for the relay.',
+      })
+    }
+  }
+}
+
+async function refuseRowSecurity(line: Line, tables: Tables): Promise<void> {
+  for (const table of [tables.outbox, tables.lease, tables.dead]) {
+    const quoted = table.replaceAll("'", "''")
+    const [row] = await line.rows<{ active: boolean }>(`SELECT row_security_active('${quoted}') AS active`)
+    if (!row!.active) continue
+    throw new OutboxError(
+      'ROW_SECURITY',
+      `Row-level security is active on ${table} for the relay's role: rows would stay unseen.`,
+      {
+        remedy: 'Give the role BYPASSRLS, or disable row-level security on the outbox tables.',
+      },
+    )
+  }
+}
+
+async function refuseUnknownFormat(line: Line, tables: Tables): Promise<void> {
+  const [row] = await line.rows<{ format: number | null }>(`SELECT max("format")::int AS format FROM ${tables.lease}`)
+  const format = row!.format ?? tableFormat
+  if (format === tableFormat) return
+  throw new OutboxError('TABLE_FORMAT', `The outbox tables have format ${format}; this version knows format ${tableFormat}.`, {
+    remedy: 'Run the version of prisma-extension-outbox that belongs to the tables.',
+  })
+}
+
+async function refuseBadSequence(line: Line, tables: Tables): Promise<string> {
+  const [row] = await line.rows<{ sequence: string | null; readable: boolean }>(
+    `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence('${tables.outbox.replaceAll("'", "''")}', 'id') AS s`,
+  )
+  const sequence = row!.sequence
+  if (sequence === null) {
+    throw new OutboxError('TABLES_MISSING', `The column id of ${tables.outbox} has no sequence of its own.`, {
+      remedy: 'Create the tables with the migration that "npx prisma-extension-outbox init" writes.',
+    })
+  }
+  if (!row!.readable) {
+    throw new OutboxError('MISSING_RIGHTS', `The relay's database role may not SELECT on the sequence ${sequence}.`, {
+      remedy: 'Grant what ops/grants.sql lists for the relay.',
+    })
+  }
+  const top = (table: string) =>
+    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
+  const [state] = await line.rows<{ behind: boolean; cache: string }>(
+    `SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) > CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS behind,
+  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = '${sequence.replaceAll("'", "''")}'::regclass) AS cache FROM ${sequence}`,
+  )
+  if (state!.behind) {
+    throw new OutboxError(
+      'SEQUENCE_BEHIND',
+      `The sequence ${sequence} is behind the highest id in the outbox: ids would come twice.`,
+      {
+        remedy: `Run SELECT setval('${sequence}', greatest((SELECT max(id) FROM ${tables.outbox}), (SELECT max(id) FROM ${tables.dead}))); before the relay starts.`,
+      },
+    )
+  }
+  if (state!.cache !== '1') {
+    throw new OutboxError(
+      'SEQUENCE_BEHIND',
+      `The sequence ${sequence} hands out blocks of ${state!.cache} ids: messages would change places.`,
+      {
+        remedy: `Run ALTER SEQUENCE ${sequence} CACHE 1;`,
+      },
+    )
+  }
+  return sequence
+}

@@ -1,0 +1,145 @@
+import type { Socket } from 'node:net'
+import pg from 'pg'
+import { CopyOut } from './copy.ts'
+
+/** Settings of one statement; they end with it. */
+export interface StatementLimits {
+  /** Milliseconds until the server gives up on the statement. */
+  statementTimeoutMs: number
+  /** Milliseconds until the server gives up on a lock. */
+  lockTimeoutMs: number
+}
+
+/** Codes of statements that lost against another one and may simply be sent again: deadlock, lock time-out, serialization. */
+const again = new Set(['40P01', '55P03', '40001'])
+
+/** Time that an answer may take beyond the server's own time-out, in milliseconds: more means that the connection is dead. */
+const graceMs = 3_000
+
+/** SQL state of a PostgreSQL error, or the code of a network error. */
+export const codeOf = (error: unknown): string | undefined =>
+  typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined
+
+/** Parses a connection URL for `pg`, without the parameters that belong to Prisma (`schema`, `connection_limit`, …). */
+export function connectionConfig(databaseUrl: string): pg.ClientConfig {
+  const url = new URL(databaseUrl)
+  const prismaOnly = [
+    'schema',
+    'connection_limit',
+    'pool_timeout',
+    'pgbouncer',
+    'connect_timeout',
+    'socket_timeout',
+    'statement_cache_size',
+  ]
+  for (const name of prismaOnly) url.searchParams.delete(name)
+  return {
+    connectionString: url.href,
+    application_name: 'prisma-extension-outbox',
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+  }
+}
+
+/**
+ * One connection that does one statement after another. A statement without answer in time destroys it: behind a black hole neither side
+ * would ever say so.
+ */
+export class Line {
+  readonly #client: pg.Client
+  readonly #limits: StatementLimits
+  readonly #onLost: (error: Error) => void
+  #last: Promise<unknown> = Promise.resolve()
+  #lost: Error | undefined
+
+  private constructor(client: pg.Client, limits: StatementLimits, onLost: (error: Error) => void) {
+    this.#client = client
+    this.#limits = limits
+    this.#onLost = onLost
+    client.on('error', (error) => this.#lose(error))
+    client.on('end', () => this.#lose(new Error('The database closed the connection.')))
+  }
+
+  /** Connects; `onLost` is called once when the connection breaks. */
+  static async open(config: pg.ClientConfig, limits: StatementLimits, onLost: (error: Error) => void): Promise<Line> {
+    const client = new pg.Client(config)
+    client.on('error', () => {})
+    await client.connect()
+    return new Line(client, limits, onLost)
+  }
+
+  /** Sends SQL and gives the rows of its last statement. Lost races (deadlock, lock time-out) are tried again, at once and a few times. */
+  async rows<T>(sql: string, limits: Partial<StatementLimits> = {}): Promise<T[]> {
+    for (let left = 5; ; left--) {
+      try {
+        return await this.#inTurn(limits, async (text) => {
+          const results = (await this.#client.query(text)) as unknown as pg.QueryResult<T & pg.QueryResultRow>[]
+          return results.at(-1)!.rows
+        })(sql)
+      } catch (error) {
+        if (left === 0 || !again.has(codeOf(error) ?? '')) throw error
+      }
+    }
+  }
+
+  /** Runs `COPY … TO STDOUT (FORMAT binary)` and hands each row to `onRow`. */
+  copy(sql: string, onRow: (data: Buffer, at: number) => void): Promise<void> {
+    return this.#inTurn({}, (text) => {
+      const copy = new CopyOut(text, onRow)
+      this.#client.query(copy as unknown as pg.Submittable)
+      return copy.done
+    })(sql)
+  }
+
+  /** Closes the connection; what is under way is broken off. */
+  close(): void {
+    this.#lost ??= new Error('The session was closed.')
+    void this.#client.end().catch(() => {})
+    this.#destroy()
+  }
+
+  #inTurn<T>(limits: Partial<StatementLimits>, send: (text: string) => Promise<T>): (sql: string) => Promise<T> {
+    return (sql) => {
+      const { statementTimeoutMs, lockTimeoutMs } = { ...this.#limits, ...limits }
+      // default_transaction_isolation and plan settings of role, database or pooler must not reach a statement of ours.
+      const settings = `SET TRANSACTION ISOLATION LEVEL READ COMMITTED;SET LOCAL statement_timeout=${statementTimeoutMs};SET LOCAL lock_timeout=${lockTimeoutMs};SET LOCAL enable_bitmapscan=off;SET LOCAL enable_seqscan=off;SET LOCAL synchronous_commit=on;SET LOCAL row_security=off;`
+      const turn = this.#last.then(() => {
+        if (this.#lost) throw this.#lost
+        return this.#deadline(send(settings + sql), statementTimeoutMs + graceMs)
+      })
+      this.#last = turn.catch(() => {})
+      return turn
+    }
+  }
+
+  async #deadline<T>(answer: Promise<T>, ms: number): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const error = new Error(`The database did not answer within ${ms} ms.`)
+        this.#lose(error)
+        reject(error)
+      }, ms)
+    })
+    answer.catch(() => {})
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #lose(error: Error): void {
+    if (this.#lost) return
+    this.#lost = error
+    this.#destroy()
+    this.#onLost(error)
+  }
+
+  /** `end()` alone would wait for a peer that may never answer. */
+  #destroy(): void {
+    const { connection } = this.#client as unknown as { connection?: { stream?: Socket } }
+    connection?.stream?.destroy()
+  }
+}

@@ -1,0 +1,139 @@
+import type { Fetch, Fetched, Hold, Lease, Moved, OutboxRow, Pulse, RowName, StoreSession, Wish } from '../store.ts'
+import type { Line } from './line.ts'
+import type { SettledMark } from './mark.ts'
+import { decodeRow } from './row.ts'
+import type { Statements } from './statements.ts'
+
+/** The connections of a session: they live and die together. */
+export interface Lines {
+  /** Reads rows. */
+  read: Line
+  /** Settles, parks, redrives: one statement after another, so that they never wait for each other's locks. */
+  write: Line
+  /** Heartbeats, leases, mark: a renewal must not queue behind a large read or delete. */
+  lease: Line
+}
+
+const toLease = (row: { bucket: number; epoch: string }): Lease => ({ bucket: row.bucket, epoch: Number(row.epoch) })
+
+/** {@link StoreSession} on three connections to PostgreSQL. */
+export class PostgresSession implements StoreSession {
+  readonly lost: Promise<Error>
+  readonly #lines: Lines
+  readonly #sql: Statements
+  readonly #mark: SettledMark
+  readonly #parkLimits: { statementTimeoutMs: number; lockTimeoutMs: number }
+
+  constructor(lines: Lines, sql: Statements, mark: SettledMark, lost: Promise<Error>, leaseMs: number) {
+    this.#lines = lines
+    this.#sql = sql
+    this.#mark = mark
+    this.lost = lost
+    // A park that waits longer than its lease lasts can only find out that it is too late.
+    this.#parkLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: Math.floor(leaseMs / 4) }
+  }
+
+  async beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse> {
+    const [row] = await this.#lines.lease.rows<{ peers: number; acked: number | null }>(this.#sql.beat(me.alive, me.ackedMsAgo))
+    return { relays: row!.peers + 1, peerAckedMsAgo: row!.acked }
+  }
+
+  async take(count: number): Promise<Lease[]> {
+    return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.take(count))).map(toLease)
+  }
+
+  async retake(): Promise<Lease[]> {
+    return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.retake())).map(toLease)
+  }
+
+  async renew(leases: readonly Lease[]): Promise<Lease[]> {
+    if (leases.length === 0) return []
+    return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.renew(leases))).map(toLease)
+  }
+
+  async owned(): Promise<Lease[]> {
+    return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.owned())).map(toLease)
+  }
+
+  async release(leases: readonly Lease[]): Promise<void> {
+    if (leases.length > 0) await this.#lines.lease.rows(this.#sql.release(leases))
+  }
+
+  async holds(buckets: readonly number[]): Promise<Hold[]> {
+    if (buckets.length === 0) return []
+    const rows = await this.#lines.lease.rows<{ bucket: number; topic: string; key: Buffer; id: string }>(
+      this.#sql.holds(buckets),
+    )
+    return rows.map((row) => ({ ...row, id: Number(row.id) }))
+  }
+
+  async fetch(what: Fetch): Promise<Fetched> {
+    const rows: OutboxRow[] = []
+    let bytes = 0
+    let truncated = false
+    await this.#lines.read.copy(this.#sql.fetch(what), (data, at) => {
+      if (truncated) return
+      const row = decodeRow(data, at, what.maxRowBytes)
+      if (!row.oversized) bytes += row.bytes
+      rows.push(row)
+      truncated = bytes >= what.maxBytes
+    })
+    return { rows, truncated }
+  }
+
+  mark(): Promise<number> {
+    return this.#mark.read()
+  }
+
+  async remaining(upTo: number): Promise<number> {
+    const [row] = await this.#lines.lease.rows<{ n: number }>(this.#sql.remaining(upTo))
+    return row!.n
+  }
+
+  lastId(): Promise<number> {
+    return this.#mark.lastId()
+  }
+
+  async settle(rows: readonly RowName[]): Promise<void> {
+    await this.#lines.write.rows(this.#sql.settle(rows))
+  }
+
+  park(lease: Lease, row: RowName, why: { reason: string; error: string }): Promise<Moved> {
+    return this.#move(this.#sql.park(lease, row, why))
+  }
+
+  moveBehind(lease: Lease, rows: readonly RowName[]): Promise<Moved> {
+    return this.#move(this.#sql.moveBehind(lease, rows))
+  }
+
+  async wishes(buckets: readonly number[]): Promise<Wish[]> {
+    if (buckets.length === 0) return []
+    const rows = await this.#lines.lease.rows<Omit<Wish, 'id'> & { id: string }>(this.#sql.wishes(buckets))
+    return rows.map((row) => ({ ...row, id: Number(row.id) }))
+  }
+
+  redrive(lease: Lease, wish: Wish): Promise<Moved> {
+    return this.#move(this.#sql.redrive(lease, wish))
+  }
+
+  discard(lease: Lease, wish: Wish): Promise<Moved> {
+    return this.#move(this.#sql.discard(lease, wish))
+  }
+
+  async notify(payload: string): Promise<void> {
+    await this.#lines.lease.rows(this.#sql.notify(payload))
+  }
+
+  async farewell(): Promise<void> {
+    await this.#lines.lease.rows(this.#sql.farewell())
+  }
+
+  async close(): Promise<void> {
+    for (const line of Object.values(this.#lines)) (line as Line).close()
+  }
+
+  async #move(sql: string): Promise<Moved> {
+    const [row] = await this.#lines.write.rows<{ mine: number; ids: string[] }>(sql, this.#parkLimits)
+    return { fenced: row!.mine === 0, ids: row!.ids.map(Number) }
+  }
+}

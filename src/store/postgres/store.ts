@@ -1,0 +1,82 @@
+import { OutboxError } from '../../message/errors.ts'
+import type { Identity, Store, StoreSession } from '../store.ts'
+import { checkDatabase, refusal } from './check.ts'
+import { connectionConfig, Line } from './line.ts'
+import { listenForWakes } from './listen.ts'
+import { SettledMark } from './mark.ts'
+import { type Lines, PostgresSession } from './session.ts'
+import { statements, tablesOf } from './statements.ts'
+
+/** Where the outbox tables are. */
+export interface PostgresStoreOptions {
+  /** `postgresql://…`; parameters that only Prisma knows are ignored. */
+  databaseUrl: string
+  /** PostgreSQL schema of the tables. Default: the URL's `schema` parameter, else `public`. */
+  schema?: string | undefined
+  /** URL for LISTEN, where a pooler in between would swallow notifications. Default: `databaseUrl`; false polls only. */
+  listenUrl?: string | false | undefined
+}
+
+/** Milliseconds a statement of the relay may take on the server, and may wait for a lock. */
+const limits = { statementTimeoutMs: 5_000, lockTimeoutMs: 2_000 }
+
+/**
+ * {@link Store} on PostgreSQL 15 and newer, through `pg`; also behind PgBouncer in transaction mode.
+ *
+ * @throws OutboxError DATABASE_REFUSED for a malformed URL.
+ */
+export function postgresStore(options: PostgresStoreOptions): Store {
+  const url = parseUrl(options.databaseUrl, 'DATABASE_URL')
+  const listenUrl = options.listenUrl === undefined ? options.databaseUrl : options.listenUrl
+  if (listenUrl !== false) parseUrl(listenUrl, 'OUTBOX_LISTEN_URL')
+  const schema = options.schema ?? url.searchParams.get('schema') ?? 'public'
+  return {
+    connect: (me) => connect(options.databaseUrl, schema, me),
+    listen(onNotify, signal) {
+      if (listenUrl !== false) listenForWakes(listenUrl, onNotify, signal)
+    },
+  }
+}
+
+async function connect(databaseUrl: string, schema: string, me: Identity): Promise<StoreSession> {
+  const tables = tablesOf(schema)
+  const lines: Partial<Lines> = {}
+  const close = () => {
+    for (const line of Object.values(lines)) (line as Line).close()
+  }
+  let lose!: (error: Error) => void
+  const lost = new Promise<Error>((resolve) => {
+    lose = (error) => {
+      // The others would go on under an epoch that the next session replaces.
+      close()
+      resolve(error)
+    }
+  })
+  try {
+    const config = connectionConfig(databaseUrl)
+    const open = () => Line.open(config, limits, lose)
+    lines.lease = await open()
+    const catalog = await checkDatabase(lines.lease, schema, tables)
+    lines.read = await open()
+    lines.write = await open()
+    const sql = statements(tables, me)
+    const mark = new SettledMark(lines.lease, sql, catalog.sequence, catalog.outboxOid)
+    return new PostgresSession(lines as Lines, sql, mark, lost, me.leaseMs)
+  } catch (error) {
+    close()
+    throw refusal(error)
+  }
+}
+
+function parseUrl(text: string, name: string): URL {
+  try {
+    const url = new URL(text)
+    if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') return url
+  } catch {
+    // Node's own error quotes the URL, with its password.
+  }
+  throw new OutboxError('DATABASE_REFUSED', `${name} is not a PostgreSQL URL.`, {
+    field: name,
+    remedy: 'Write it as postgresql://user:password@host:5432/database.',
+  })
+}

@@ -1,0 +1,171 @@
+/** A row of the outbox as a relay reads it. */
+export interface OutboxRow {
+  /** 0 to 63. */
+  readonly bucket: number
+  /** Order within the bucket; exact up to 2^53. */
+  readonly id: number
+  /** UUID of the message. */
+  readonly messageId: string
+  readonly topic: string
+  readonly type: string | null
+  readonly key: Uint8Array | null
+  /** Null for a tombstone, and for a row that is {@link oversized}. */
+  readonly value: Uint8Array | null
+  readonly headers: Readonly<Record<string, string>> | null
+  /** Milliseconds since 1970, by the database's clock. */
+  readonly createdAt: number
+  /** Size of key, value and headers in bytes, as stored. */
+  readonly bytes: number
+  /** Too large to carry: its value was not loaded, it can only be parked. */
+  readonly oversized: boolean
+}
+
+/** A claim on a bucket: every write of the relay names it, and fails when it is not the newest. */
+export interface Lease {
+  readonly bucket: number
+  /** Raised by each claim of the bucket. */
+  readonly epoch: number
+}
+
+/** What identifies a row for good: after a failover ids can come a second time, message ids cannot. */
+export type RowName = Pick<OutboxRow, 'bucket' | 'id' | 'messageId'>
+
+/** A refused message of a key: later messages of that topic and key must wait behind it. */
+export interface Hold {
+  readonly bucket: number
+  readonly topic: string
+  readonly key: Uint8Array
+  /** Id of the first dead row of the key: rows with a higher id wait, rows with a lower id go on. */
+  readonly id: number
+}
+
+/** What an operator asked for on a dead row. */
+export interface Wish extends RowName {
+  readonly topic: string
+  readonly key: Uint8Array | null
+  readonly wish: 'redrive' | 'discard'
+}
+
+/** What a heartbeat brings back. */
+export interface Pulse {
+  /** Relays alive, this one included. */
+  relays: number
+  /** Milliseconds since another living relay had an acknowledgement from Kafka; null if none ever had. */
+  peerAckedMsAgo: number | null
+}
+
+/** What to read. Rows come bucket by bucket in the order of `scans`, by id within a bucket. */
+export interface Fetch {
+  scans: readonly { bucket: number; after: number; limit: number }[]
+  /** Rows in all. */
+  limit: number
+  /** Topics to leave out. */
+  withoutTopics: readonly string[]
+  /** Ids to leave out. */
+  withoutIds: readonly number[]
+  /** Rows over this size are returned without their value, as oversized. */
+  maxRowBytes: number
+  /** Once the rows read so far have this size, the rest of the answer is thrown away. */
+  maxBytes: number
+}
+
+/** Answer to a {@link Fetch}. */
+export interface Fetched {
+  rows: OutboxRow[]
+  /** The answer was cut at `maxBytes`: what comes after the last row was not looked at. */
+  truncated: boolean
+}
+
+/** What a move between outbox and outbox_dead found. */
+export interface Moved {
+  /** The lease is not ours any more: nothing was changed. */
+  fenced: boolean
+  /** Ids of the rows that were moved (or, for a park, stand there already). */
+  ids: number[]
+}
+
+/**
+ * One working life of the database connections. Whatever goes wrong with one of them ends the whole session: `lost` resolves, every
+ * call rejects, and the relay opens another one. No statement leaves state in a connection behind (PgBouncer in transaction mode), none
+ * waits for Kafka, and all compare times in the database, by its clock.
+ */
+export interface StoreSession {
+  /** Resolves with the cause when the session has ended by itself. */
+  readonly lost: Promise<Error>
+
+  /** Writes the heartbeat, adds lease rows that are missing, and counts relays. `alive: false` withdraws the relay from the count. */
+  beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse>
+  /** Claims up to `count` buckets that are free or whose lease is over; each gets a new epoch. */
+  take(count: number): Promise<Lease[]>
+  /** Claims every bucket that this relay owns once more, under new epochs: statements of an older session can no longer write. */
+  retake(): Promise<Lease[]>
+  /** Prolongs the leases that still run; those that are returned. A row that somebody has locked is skipped, not waited for. */
+  renew(leases: readonly Lease[]): Promise<Lease[]>
+  /** The leases of this relay as the table has them. */
+  owned(): Promise<Lease[]>
+  /** Gives leases back. */
+  release(leases: readonly Lease[]): Promise<void>
+
+  /** The holds of the given buckets. */
+  holds(buckets: readonly number[]): Promise<Hold[]>
+  /** Reads rows; one call at a time. */
+  fetch(what: Fetch): Promise<Fetched>
+  /**
+   * The settled low-water mark: no row with a lower or equal id can appear any more, because every transaction that could have drawn such
+   * an id is over. Valid for statements sent after the call returned.
+   */
+  mark(): Promise<number>
+  /** How many rows with an id up to `upTo` are in the outbox; stops counting at 1,000. */
+  remaining(upTo: number): Promise<number>
+  /** The highest id drawn so far. */
+  lastId(): Promise<number>
+
+  /** Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged. */
+  settle(rows: readonly RowName[]): Promise<void>
+  /** Moves one row that Kafka refused for good to outbox_dead. */
+  park(lease: Lease, row: RowName, why: { reason: string; error: string }): Promise<Moved>
+  /** Moves rows behind a dead row of their topic and key; a row without such a one stays where it is. */
+  moveBehind(lease: Lease, rows: readonly RowName[]): Promise<Moved>
+  /** Wishes of the operator for buckets of these leases, lowest ids first. */
+  wishes(buckets: readonly number[]): Promise<Wish[]>
+  /**
+   * Moves the head of a key and those behind it, at most 1,000 rows in id order, back to the outbox under their old ids. If more are
+   * left, the next one carries the wish on.
+   */
+  redrive(lease: Lease, wish: Wish): Promise<Moved>
+  /** Deletes the row. If it was the head of a key, those behind it are to be redriven: the next one gets that wish. */
+  discard(lease: Lease, wish: Wish): Promise<Moved>
+
+  /** Wakes all relays, this one included, if notifications come through. */
+  notify(payload: string): Promise<void>
+  /** Removes the heartbeat. */
+  farewell(): Promise<void>
+  /** Closes the connections. Idempotent, never rejects. */
+  close(): Promise<void>
+}
+
+/** Who the relay is, for the tables. */
+export interface Identity {
+  /** UUID of this start of the relay. */
+  id: string
+  /** Name that operators read. */
+  name: string
+  /** Package version. */
+  version: string
+  /** Length of its leases in milliseconds. */
+  leaseMs: number
+}
+
+/** The way to the database. */
+export interface Store {
+  /**
+   * Opens a session. Rejects with an `OutboxError` when this database can never serve (wrong login, tables missing, a replica, …) and with
+   * any other error when it may serve later.
+   */
+  connect(me: Identity): Promise<StoreSession>
+  /**
+   * Calls `onNotify` with the payload of every notification until `signal` aborts; keeps itself connected. Returns at once. Databases
+   * and poolers may not let notifications through: nothing may depend on them.
+   */
+  listen(onNotify: (payload: string) => void, signal: AbortSignal): void
+}

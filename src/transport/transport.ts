@@ -1,0 +1,72 @@
+/** One record as it goes to Kafka: the stored bytes and the headers, ready to be written. */
+export interface TransportRecord {
+  /** Key bytes, or null for a record without a key. */
+  key: Uint8Array | null
+  /** Value bytes, or null for a tombstone. */
+  value: Uint8Array | null
+  /** Header values are UTF-8 strings; the order is kept. */
+  headers: Record<string, string>
+}
+
+/** Records of one topic-partition, in the order in which they must stand in the log. */
+export interface TransportBatch<R extends TransportRecord = TransportRecord> {
+  topic: string
+  /** 0 to partitions - 1. The relay hashes; a transport never chooses a partition. */
+  partition: number
+  /** At least one, at most 1,000. */
+  records: readonly R[]
+}
+
+/**
+ * What became of a batch. A batch is all or nothing.
+ *
+ * - `acked`: every in-sync replica has it, and the acknowledgement named this topic, partition and offset.
+ * - `not-written`: it is certain that nothing of it is, or will be, in the log. `scope` tells whose fault it is:
+ *   `record` (one or more records of the batch; `refused` holds their indexes where the broker named them),
+ *   `topic` (missing, no rights, …), `producer` (client or cluster configuration, login), `transient` (will pass by itself).
+ * - `unknown`: may be in the log, now or later. Everything that does not prove one of the others is unknown.
+ *
+ * `code` is Kafka's name of the error (`MESSAGE_TOO_LARGE`), or the client's (`ECONNREFUSED`); `error` says it in words, without data.
+ */
+export type Outcome =
+  | { kind: 'acked'; baseOffset: bigint }
+  | { kind: 'not-written'; scope: 'record' | 'topic' | 'producer' | 'transient'; code: string; error: string; refused?: number[] }
+  | { kind: 'unknown'; code: string; error: string }
+
+/** Thrown by {@link Transport.connect} and {@link Transport.partitions}. */
+export class TransportError extends Error {
+  override readonly name = 'TransportError'
+  /** Kafka's name of the error, or the client's. */
+  readonly code: string
+  /** `topic`: this topic only (missing, no rights, illegal name). `producer`: nothing can be reached or we may not enter. */
+  readonly scope: 'topic' | 'producer'
+
+  constructor(code: string, scope: 'topic' | 'producer', message: string, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+    this.scope = scope
+  }
+}
+
+/**
+ * The way to Kafka. The relay owns this port and promises at most one outstanding `publish` a topic-partition; several partitions
+ * go on at once.
+ */
+export interface Transport {
+  /** Name for logs: `kafkajs`. */
+  readonly name: string
+  /**
+   * Resolves when a broker answers. Throws {@link TransportError} when none does; the relay tries again, for ever. May be called at any
+   * time, also while connected: it is the probe of an outage and asks a broker each time.
+   */
+  connect(signal: AbortSignal): Promise<void>
+  /** Number of partitions of the topic, asked from a broker now. Throws {@link TransportError}; never creates the topic. */
+  partitions(topic: string, signal: AbortSignal): Promise<number>
+  /**
+   * Sends the batch once, with acks of all in-sync replicas, and never by itself again. Never rejects. Answers within `timeoutMs` (plus
+   * a moment): what is undecided by then is `unknown`, and its connection is thrown away.
+   */
+  publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome>
+  /** Sends nothing more and frees everything. What is on the wire may still reach a broker. Idempotent. */
+  close(): Promise<void>
+}

@@ -1,0 +1,361 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { postgresStore } from '../../src/store/postgres/store.ts'
+import type { Fetch, Identity, StoreSession } from '../../src/store/store.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { insertRows } from '../support/rows.ts'
+
+let database: TestDatabase
+const open: StoreSession[] = []
+
+beforeAll(async () => {
+  database = await createDatabase()
+})
+beforeEach(async () => {
+  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000")
+})
+afterAll(async () => {
+  for (const session of open) await session.close()
+  await database.drop()
+})
+
+async function connect(leaseMs = 10_000, url = database.url): Promise<StoreSession & { me: Identity }> {
+  const me = { id: randomUUID(), name: `relay-${open.length}`, version: '0.0.0', leaseMs }
+  const session = await postgresStore({ databaseUrl: url }).connect(me)
+  open.push(session)
+  return Object.assign(session, { me })
+}
+
+const all = (more: Partial<Fetch> = {}): Fetch => ({
+  scans: Array.from({ length: 64 }, (_, bucket) => ({ bucket, after: 0, limit: 1000 })),
+  limit: 1000,
+  withoutTopics: [],
+  withoutIds: [],
+  maxRowBytes: 1_000_000,
+  maxBytes: 64_000_000,
+  ...more,
+})
+
+describe('reading', () => {
+  test('every column comes back as it was stored', async () => {
+    const session = await connect()
+    const messageId = randomUUID()
+    const [id] = await insertRows(database.pool, [
+      {
+        topic: 'té-st',
+        key: 'k\u00e9y',
+        value: Buffer.from([0, 255, 10]),
+        headers: { a: 'b', 'c"': 'd\\' },
+        type: 'T',
+        messageId,
+      },
+    ])
+    const { rows } = await session.fetch(all())
+    expect(rows).toHaveLength(1)
+    const row = rows[0]!
+    expect(row).toMatchObject({ id, messageId, topic: 'té-st', type: 'T', headers: { a: 'b', 'c"': 'd\\' }, oversized: false })
+    expect(Buffer.from(row.key!)).toEqual(Buffer.from('k\u00e9y'))
+    expect(Buffer.from(row.value!)).toEqual(Buffer.from([0, 255, 10]))
+    expect(Math.abs(row.createdAt - Date.now())).toBeLessThan(60_000)
+  })
+
+  test('null, empty key, tombstone and empty value stay four different things', async () => {
+    const session = await connect()
+    await insertRows(database.pool, [
+      { topic: 't', key: null, value: '' },
+      { topic: 't', key: '', value: null },
+    ])
+    const { rows } = await session.fetch(all())
+    const byKey = rows.map((row) => [row.key === null ? null : row.key.length, row.value === null ? null : row.value.length])
+    expect(byKey).toEqual(
+      expect.arrayContaining([
+        [null, 0],
+        [0, null],
+      ]),
+    )
+    expect(byKey).toHaveLength(2)
+  })
+
+  test('topics and ids are left out, and a fetch after an id starts behind it', async () => {
+    const session = await connect()
+    const ids = await insertRows(
+      database.pool,
+      ["a'b\\", 'b', 'b', 'c'].map((topic) => ({ topic, key: 'same' })),
+    )
+    const found = async (more: Partial<Fetch>) => (await session.fetch(all(more))).rows.map((row) => row.id)
+    expect(await found({})).toEqual(ids)
+    expect(await found({ withoutTopics: ["a'b\\"] })).toEqual(ids.slice(1))
+    expect(await found({ withoutIds: [ids[1]!] })).toEqual([ids[0], ids[2], ids[3]])
+    expect(await found({ scans: all().scans.map((scan) => ({ ...scan, after: ids[1]! })) })).toEqual(ids.slice(2))
+  })
+
+  test('a row over the size limit comes without its value, an answer over the byte limit is cut', async () => {
+    const session = await connect()
+    const ids = await insertRows(database.pool, [
+      { topic: 't', key: 'k', value: 'x'.repeat(2000) },
+      { topic: 't', key: 'k', value: 'y' },
+      { topic: 't', key: 'k', value: 'z' },
+    ])
+    const { rows, truncated } = await session.fetch(all({ maxRowBytes: 1000, maxBytes: 2 }))
+    expect(rows.map((row) => [row.id, row.oversized, row.value?.length ?? null])).toEqual([
+      [ids[0], true, null],
+      [ids[1], false, 1],
+    ])
+    expect(truncated).toBe(true)
+  })
+})
+
+describe('the settled mark', () => {
+  test('never passes a row whose transaction is still open, also on a fresh sequence', async () => {
+    const fresh = await createDatabase()
+    const session = await connect(10_000, fresh.url)
+    expect(await session.mark()).toBe(0)
+    const writer = await fresh.pool.connect()
+    await writer.query('BEGIN')
+    const [id] = await insertRows(writer, [{ topic: 't' }])
+    await insertRows(fresh.pool, [{ topic: 't' }, { topic: 't' }])
+    for (let i = 0; i < 3; i++) expect(await session.mark()).toBeLessThan(id!)
+    await writer.query('COMMIT')
+    writer.release()
+    await session.mark()
+    expect(await session.mark()).toBe(id! + 2)
+    await session.close()
+    await fresh.drop()
+  })
+
+  test('an old candidate is settled although newer writers are under way', async () => {
+    const session = await connect()
+    const writers = [await database.pool.connect(), await database.pool.connect()]
+    await writers[0]!.query('BEGIN')
+    const [first] = await insertRows(writers[0]!, [{ topic: 't' }])
+    await session.mark()
+    await writers[1]!.query('BEGIN')
+    await insertRows(writers[1]!, [{ topic: 't' }])
+    await writers[0]!.query('COMMIT')
+    expect(await session.mark()).toBe(first)
+    await writers[1]!.query('COMMIT')
+    for (const writer of writers) writer.release()
+  })
+
+  test('a sequence that went back ends the session’s knowledge with an error', async () => {
+    const session = await connect()
+    await insertRows(database.pool, [{ topic: 't' }])
+    await session.mark()
+    await database.query('TRUNCATE outbox RESTART IDENTITY')
+    await expect(session.mark()).rejects.toThrow('went back')
+  })
+})
+
+describe('leases', () => {
+  test('a bucket has one owner, and each claim a new epoch', async () => {
+    const [a, b] = [await connect(), await connect()]
+    await Promise.all([a.beat({ alive: true, ackedMsAgo: null }), b.beat({ alive: true, ackedMsAgo: null })])
+    const [mine, theirs] = await Promise.all([a.take(40), b.take(40)])
+    expect(new Set([...mine, ...theirs].map((lease) => lease.bucket)).size).toBe(mine.length + theirs.length)
+    await a.release(mine)
+    const again = await b.take(64)
+    for (const lease of again) {
+      const before = mine.find((one) => one.bucket === lease.bucket)
+      if (before) expect(lease.epoch).toBe(before.epoch + 1)
+    }
+    expect(again.length + theirs.length).toBe(64)
+  })
+
+  test('a lease that ran out is taken over, and its old owner can neither renew nor park', async () => {
+    const [a, b] = [await connect(), await connect()]
+    const [lease] = await a.take(1)
+    await database.query("UPDATE outbox_lease SET leased_until = clock_timestamp() - interval '1 ms' WHERE bucket = $1", [
+      lease!.bucket,
+    ])
+    expect(await a.renew([lease!])).toEqual([])
+    expect((await b.take(64)).map((one) => one.bucket)).toContain(lease!.bucket)
+    const park = await a.park(lease!, { bucket: lease!.bucket, id: 1, messageId: randomUUID() }, { reason: 'R', error: 'e' })
+    expect(park).toEqual({ fenced: true, ids: [] })
+  })
+
+  test('a lease that ends too far in the future counts as expired: the clock was set back', async () => {
+    const [a, b] = [await connect(), await connect()]
+    const [lease] = await a.take(1)
+    await database.query("UPDATE outbox_lease SET leased_until = clock_timestamp() + interval '1 hour' WHERE bucket = $1", [
+      lease!.bucket,
+    ])
+    expect((await b.take(64)).map((one) => one.bucket)).toContain(lease!.bucket)
+  })
+
+  test('a lease row that somebody locked does not stop the renewal of the others', async () => {
+    const a = await connect()
+    const leases = await a.take(5)
+    const admin = await database.pool.connect()
+    await admin.query('BEGIN')
+    await admin.query('SELECT 1 FROM outbox_lease WHERE bucket = $1 FOR SHARE', [leases[2]!.bucket])
+    expect((await a.renew(leases)).length).toBe(4)
+    await admin.query('ROLLBACK')
+    admin.release()
+    expect((await a.renew(leases)).length).toBe(5)
+  })
+
+  test('missing lease rows are put in by the heartbeat, and relays are counted', async () => {
+    await database.query('DELETE FROM outbox_lease WHERE bucket > 10')
+    const [a, b] = [await connect(), await connect()]
+    await b.beat({ alive: true, ackedMsAgo: 1234 })
+    const pulse = await a.beat({ alive: true, ackedMsAgo: null })
+    expect(pulse.relays).toBe(2)
+    expect(pulse.peerAckedMsAgo).toBeGreaterThanOrEqual(1234)
+    expect((await database.query('SELECT 1 FROM outbox_lease')).length).toBe(64)
+    await b.beat({ alive: false, ackedMsAgo: null })
+    expect((await a.beat({ alive: true, ackedMsAgo: null })).relays).toBe(1)
+  })
+
+  test('retaking raises the epoch, so that a statement of the old session is fenced', async () => {
+    const a = await connect()
+    const [lease] = await a.take(1)
+    const [id] = await insertRows(database.pool, [{ topic: 't', key: 'k' }])
+    const { rows } = await a.fetch(all())
+    const claims = await a.retake()
+    expect(claims).toEqual([{ bucket: lease!.bucket, epoch: lease!.epoch + 1 }])
+    expect((await a.park({ ...lease!, bucket: lease!.bucket }, rows[0]!, { reason: 'R', error: 'e' })).fenced).toBe(true)
+    expect(rows[0]!.id).toBe(id)
+  })
+})
+
+describe('dead rows', () => {
+  async function deadKey() {
+    const session = await connect()
+    const leases = await session.take(64)
+    const ids = await insertRows(
+      database.pool,
+      ['1', '2', '3'].map((value) => ({ topic: 't', key: 'k', value })),
+    )
+    const { rows } = await session.fetch(all())
+    const lease = leases.find((one) => one.bucket === rows[0]!.bucket)!
+    return { session, lease, rows, ids }
+  }
+  const dead = () => database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead ORDER BY id')
+
+  test('a parked row moves with its reason, once; asking again finds it there', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    const why = { reason: 'MESSAGE_TOO_LARGE', error: "it's too large" }
+    expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
+    expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
+    expect(await dead()).toEqual([{ id: String(ids[0]), reason: 'MESSAGE_TOO_LARGE' }])
+    const holds = await session.holds([lease.bucket])
+    expect(holds).toMatchObject([{ bucket: lease.bucket, topic: 't', id: ids[0] }])
+  })
+
+  test('rows move behind only while there is a dead row of their key before them', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    expect(await session.moveBehind(lease, rows.slice(1))).toEqual({ fenced: false, ids: [] })
+    await session.park(lease, rows[1]!, { reason: 'R', error: '' })
+    expect(await session.moveBehind(lease, [rows[0]!, rows[2]!])).toEqual({ fenced: false, ids: [ids[2]] })
+  })
+
+  test('a redriven key comes back under its old ids, in order, and only when its head was asked for', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    await session.park(lease, rows[0]!, { reason: 'R', error: '' })
+    await session.moveBehind(lease, rows.slice(1))
+    const wish = { ...rows[0]!, wish: 'redrive' as const }
+    expect((await session.redrive(lease, wish)).ids).toEqual([])
+    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [ids[0]])
+    expect(await session.wishes([lease.bucket])).toMatchObject([{ id: ids[0], wish: 'redrive' }])
+    expect((await session.redrive(lease, wish)).ids).toEqual(ids)
+    expect((await session.fetch(all())).rows.map((row) => [row.id, row.messageId])).toEqual(
+      rows.map((row) => [row.id, row.messageId]),
+    )
+    expect(await dead()).toEqual([])
+  })
+
+  test('discarding the head of a key asks for those behind it', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    await session.park(lease, rows[0]!, { reason: 'R', error: '' })
+    await session.moveBehind(lease, rows.slice(1))
+    await database.query("UPDATE outbox_dead SET wish = 'discard' WHERE id = $1", [ids[0]])
+    expect((await session.discard(lease, { ...rows[0]!, wish: 'discard' })).ids).toEqual([ids[0]])
+    expect(await session.wishes([lease.bucket])).toMatchObject([{ id: ids[1], wish: 'redrive' }])
+  })
+
+  test('settling deletes by message id as well: an id that came a second time is left alone', async () => {
+    const { session, rows } = await deadKey()
+    await session.settle([{ ...rows[0]!, messageId: randomUUID() }, rows[1]!])
+    expect((await session.fetch(all())).rows.map((row) => row.id)).toEqual([rows[0]!.id, rows[2]!.id])
+  })
+})
+
+describe('a database that can never serve is refused', () => {
+  const refused = (url: string, schema?: string) =>
+    postgresStore({ databaseUrl: url, schema }).connect({ id: randomUUID(), name: 'r', version: '0', leaseMs: 10_000 })
+
+  test('without our tables', async () => {
+    const empty = await createDatabase('', { migrate: false })
+    await expect(refused(empty.url)).rejects.toMatchObject({ code: 'OUTBOX_TABLES_MISSING' })
+    await expect(refused(database.url, 'elsewhere')).rejects.toMatchObject({ code: 'OUTBOX_TABLES_MISSING' })
+    await empty.drop()
+  })
+
+  test('with a wrong URL, password or name, and the error shows no secret', async () => {
+    expect(() => postgresStore({ databaseUrl: 'not a url with s3cret' })).toThrow(
+      expect.objectContaining({ code: 'OUTBOX_DATABASE_REFUSED' }),
+    )
+    const url = new URL(database.url)
+    url.pathname = '/nowhere'
+    const error = await refused(url.href).catch((error: Error) => error)
+    expect(error).toMatchObject({ code: 'OUTBOX_DATABASE_REFUSED' })
+    expect(String(error)).not.toContain(url.password)
+  })
+
+  test('with a newer table format, a sequence that is behind, a cached sequence, or row-level security', async () => {
+    const own = await createDatabase()
+    await own.query('UPDATE outbox_lease SET format = 2')
+    await expect(refused(own.url)).rejects.toMatchObject({ code: 'OUTBOX_TABLE_FORMAT' })
+    await own.query('UPDATE outbox_lease SET format = 1')
+    await insertRows(own.pool, [{ topic: 't' }, { topic: 't' }])
+    await own.query("SELECT setval('outbox_id_seq', 1)")
+    await expect(refused(own.url)).rejects.toMatchObject({ code: 'OUTBOX_SEQUENCE_BEHIND' })
+    await own.query("SELECT setval('outbox_id_seq', 2)")
+    await own.query('ALTER SEQUENCE outbox_id_seq CACHE 10')
+    await expect(refused(own.url)).rejects.toMatchObject({ code: 'OUTBOX_SEQUENCE_BEHIND' })
+    await own.query('ALTER SEQUENCE outbox_id_seq CACHE 1')
+    const role = `relay_${randomUUID().replaceAll('-', '')}`
+    await own.query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'`)
+    const url = new URL(own.url)
+    url.username = role
+    url.password = 'pw'
+    await expect(refused(url.href)).rejects.toMatchObject({ code: 'OUTBOX_MISSING_RIGHTS' })
+    await own.query(
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${role}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO ${role}`,
+    )
+    await (await refused(url.href)).close()
+    await own.query('ALTER TABLE outbox ENABLE ROW LEVEL SECURITY')
+    await expect(refused(url.href)).rejects.toMatchObject({ code: 'OUTBOX_ROW_SECURITY' })
+    await own.drop()
+    await database.query(`DROP ROLE ${role}`)
+  })
+})
+
+test('a session ends as a whole when one of its backends is terminated', async () => {
+  const session = await connect()
+  const client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  await client.query(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database() ORDER BY backend_start DESC LIMIT 1",
+  )
+  await client.end()
+  expect(await session.lost).toBeInstanceOf(Error)
+  await expect(session.take(1)).rejects.toThrow()
+})
+
+test('default isolation, time zone and time-outs of the role do not reach the statements of the relay', async () => {
+  const own = await createDatabase()
+  const name = new URL(own.url).pathname.slice(1)
+  await own.query(`ALTER DATABASE "${name}" SET default_transaction_isolation = 'serializable'`)
+  await own.query(`ALTER DATABASE "${name}" SET statement_timeout = 1`)
+  await own.query(`ALTER DATABASE "${name}" SET TimeZone = 'Asia/Kolkata'`)
+  const session = await connect(10_000, own.url)
+  const leases = await session.take(64)
+  expect(leases).toHaveLength(64)
+  expect(await session.renew(leases)).toHaveLength(64)
+  await insertRows(own.pool, [{ topic: 't' }]).catch(() => {})
+  await session.close()
+  await own.drop()
+})

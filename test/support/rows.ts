@@ -1,0 +1,40 @@
+import { randomUUID } from 'node:crypto'
+import type pg from 'pg'
+import { bucketOf } from '../../src/message/key.ts'
+
+/** A row to put into the outbox by plain SQL, as an application without Prisma would. */
+export interface NewRow {
+  topic: string
+  key?: string | null
+  value?: string | Uint8Array | null
+  headers?: Record<string, string> | null
+  type?: string | null
+  messageId?: string
+}
+
+/** Inserts rows in the given order, in one statement each, and returns their ids. */
+export async function insertRows(client: pg.Pool | pg.ClientBase, rows: readonly NewRow[], schema = 'public'): Promise<number[]> {
+  const ids: number[] = []
+  for (const row of rows) {
+    const key = row.key === undefined || row.key === null ? null : Buffer.from(row.key)
+    const value = row.value === undefined ? Buffer.from('{}') : row.value === null ? null : Buffer.from(row.value)
+    const result = await client.query<{ id: string }>(
+      `INSERT INTO "${schema}"."outbox" (bucket, message_id, topic, type, key, value, headers) VALUES ($1,$2,$3,$4,$5,$6,$7) RETURNING id`,
+      [bucketOf(row.topic, key), row.messageId ?? randomUUID(), row.topic, row.type ?? null, key, value, row.headers ?? null],
+    )
+    ids.push(Number(result.rows[0]!.id))
+  }
+  return ids
+}
+
+/** Inserts `count` rows of `keys` keys in one statement; values are `{"n":1}`, `{"n":2}`, … in the order of the ids. */
+export async function insertMany(client: pg.Pool | pg.ClientBase, topic: string, count: number, keys: number): Promise<void> {
+  const list = Array.from({ length: keys }, (_, index) => `key-${index}`)
+  const buckets = list.map((key) => bucketOf(topic, Buffer.from(key)))
+  await client.query(
+    `INSERT INTO "outbox" (bucket, message_id, topic, key, value)
+     SELECT ($3::int[])[1 + n % $2], gen_random_uuid(), $1, convert_to(($4::text[])[1 + n % $2], 'UTF8'), convert_to('{"n":' || n || '}', 'UTF8')
+     FROM generate_series(1, $5::int) AS n ORDER BY n`,
+    [topic, keys, buckets, list, count],
+  )
+}
