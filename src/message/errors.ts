@@ -47,6 +47,8 @@ export const errorCodes = {
   MISSING_RIGHTS: 'missing-rights',
   /** Something that was asked for does not exist. */
   NOT_FOUND: 'not-found',
+  /** `init` found no Prisma project that it can add the outbox to. */
+  PRISMA_PROJECT: 'prisma-project',
   /** No relay answered a wish in time. */
   NO_ANSWER: 'no-answer',
 } as const

@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { OutboxError } from '../message/errors.ts'
+
+/** How the outbox is named in a user's project. */
+export interface Naming {
+  /** Name of the message model. Default: `Outbox`. The table is called `outbox` whatever the model's name. */
+  model?: string | undefined
+  /** PostgreSQL schema of the tables, written as `@@schema` and into the migration. Default: the connection's own. */
+  schema?: string | undefined
+}
+
+/** Names of the four tables; the models of the last three are always `OutboxLease`, `OutboxRelay` and `OutboxDead`. */
+export const tables = ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead'] as const
+
+/** The package's own folder `prisma`: the same way up from `src/cli` and from `dist/cli`. */
+const shipped = fileURLToPath(new URL('../../prisma/', import.meta.url))
+
+/** The models to put into a Prisma schema. */
+export function fragment({ model = 'Outbox', schema }: Naming = {}): string {
+  const text = readFileSync(`${shipped}outbox.prisma`, 'utf8').replace(/^model Outbox \{/m, `model ${model} {`)
+  return schema ? text.replace(/^ {2}@@map\(.*\)$/gm, (map) => `${map}\n  @@schema("${schema}")`) : text
+}
+
+/** The SQL that creates the tables. */
+export function migration({ schema }: Naming = {}): string {
+  const folders = readdirSync(`${shipped}migrations`, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  const files = folders.map(({ name }) => readFileSync(`${shipped}migrations/${name}/migration.sql`, 'utf8'))
+  const sql = files.join('\n')
+  if (!schema) return sql
+  const names = new RegExp(`"(?:${tables.join('|')})"`, 'g')
+  const qualified = sql.replace(names, (table) => `"${schema}".${table}`)
+  return qualified.replace(/\n\n/, `\n\n-- Does nothing where the schema exists.\nCREATE SCHEMA IF NOT EXISTS "${schema}";\n\n`)
+}
+
+/** Refuses names that Prisma would refuse, or that would need quoting rules of their own in SQL. */
+export function checkNaming({ model, schema }: Naming): void {
+  if (model !== undefined && !/^[A-Za-z]\w*$/.test(model)) {
+    const remedy = 'Give a name of letters, digits and underscores, such as OutboxMessage.'
+    throw new OutboxError('INVALID_OPTION', `--model ${model} is not a name for a Prisma model.`, { field: '--model', remedy })
+  }
+  if (schema !== undefined && !/^[\w$-]{1,63}$/.test(schema)) {
+    const remedy = 'Give a name of letters, digits and underscores, such as shop.'
+    throw new OutboxError('INVALID_OPTION', `--schema ${schema} is not a usable name.`, { field: '--schema', remedy })
+  }
+}

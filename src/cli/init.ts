@@ -1,0 +1,167 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { Command } from 'commander'
+import { OutboxError } from '../message/errors.ts'
+import { hasBlock, namingInBlock, outsideBlock, withBlock } from './block.ts'
+import { checkNaming, fragment, migration, type Naming } from './fragment.ts'
+import { prismaHelp } from './help.ts'
+import { type PrismaProject, type ProjectOptions, readProject, type SchemaFile, withoutComments } from './prisma-project.ts'
+
+/** What `init` is asked for. */
+export interface InitOptions extends ProjectOptions, Naming {
+  /** Stamps the migration folder. */
+  now: Date
+}
+
+/** A file that `init` looked after. */
+export interface InitFile {
+  /** Relative to the project. */
+  path: string
+  /** What was done: a file of the user's got the block of the outbox, or its block was out of date. */
+  done: 'created' | 'extended' | 'updated' | 'unchanged'
+}
+
+/** The two files, in the order: schema, migration. */
+export type InitResult = [schema: InitFile, migration: InitFile]
+
+/**
+ * Writes the models and the migration into a Prisma project. What is there already is left alone, so it may run any number of times.
+ * Nothing is written where it throws: `OUTBOX_PRISMA_PROJECT` or `OUTBOX_INVALID_OPTION`.
+ */
+export function init(options: InitOptions): InitResult {
+  checkNaming(options)
+  const project = readProject(options)
+  const target = project.files.find((file) => hasBlock(file.text)) ?? newTarget(project)
+  const before = namingInBlock(target.text)
+  const naming = { model: options.model ?? before.model, schema: options.schema ?? before.schema }
+  checkSchemas(project, naming)
+  checkNames(project, naming)
+  const text = withBlock(target, naming)
+  const sql = migrationFile(project, naming, options.now)
+  return [place(options.cwd, target.path, text), place(options.cwd, sql.path, sql.text)]
+}
+
+/** What `init` would write, for projects that keep their schema or migrations in another way. */
+export function printed(naming: Naming, now: Date): string {
+  checkNaming(naming)
+  return `// outbox.prisma\n${fragment(naming)}\n-- migrations/${stamp(now)}_outbox/migration.sql\n${migration(naming)}`
+}
+
+/** The command `init`, for the program to add. */
+export function initCommand(): Command {
+  const command = new Command('init')
+    .description('Add the outbox to a Prisma project: its models to the schema, its tables as a migration')
+    .option(
+      '--schema-path <path>',
+      'Schema file or folder (default: prisma.config.ts, else schema.prisma or prisma/schema.prisma)',
+    )
+    .option('--migrations-path <path>', 'Migrations folder (default: prisma.config.ts, else migrations beside the schema)')
+    .option('--model <name>', 'Name of the message model, where Outbox is taken (default: Outbox)')
+    .option('--schema <name>', 'PostgreSQL schema of the tables (default: that of the connection)')
+    .option('--print', 'Print models and migration, write nothing')
+    .helpOption('-h, --help', 'Display this help message')
+    .action((flags: Omit<InitOptions, 'cwd' | 'now'> & { print?: boolean }) => {
+      const now = new Date()
+      process.stdout.write(flags.print ? printed(flags, now) : report(init({ ...flags, cwd: process.cwd(), now })))
+    })
+  return prismaHelp(command, [
+    ['Write both into the project of this folder', ''],
+    ['The application has a model Outbox of its own', '--model OutboxMessage'],
+    ['Keep the tables in the PostgreSQL schema "shop"', '--schema shop'],
+    ['See the SQL and the models first', '--print'],
+  ])
+}
+
+/** What the user reads afterwards. */
+export function report(result: InitResult): string {
+  if (result.every((file) => file.done === 'unchanged')) {
+    return `Nothing to do: ${result.map((file) => file.path).join(' and ')} are up to date.\n`
+  }
+  const lines = result.map((file) => `${file.done.padEnd(9)}  ${file.path}`)
+  return `${lines.join('\n')}
+
+Next steps
+  1. npx prisma migrate dev        creates the tables (in production: npx prisma migrate deploy)
+  2. npx prisma generate
+  3. import { outbox } from 'prisma-extension-outbox'
+     const prisma = new PrismaClient({ adapter }).$extends(outbox())
+  4. npx prisma-extension-outbox relay
+`
+}
+
+function newTarget(project: PrismaProject): SchemaFile {
+  if (!project.folder) return project.files[0]!
+  const path = join(project.folder, 'outbox.prisma')
+  return project.files.find((file) => file.path === path) ?? { path, text: '' }
+}
+
+/** A datasource that lists PostgreSQL schemas wants `@@schema` on every model, and one that lists none allows it on none. */
+function checkSchemas({ schemas }: PrismaProject, { schema }: Naming): void {
+  if (schema ? schemas.includes(schema) : schemas.length === 0) return
+  const field = '--schema'
+  if (!schema) {
+    const remedy = `Say which of them is to have the tables: --schema ${schemas[0]}.`
+    throw new OutboxError('INVALID_OPTION', 'The datasource lists several PostgreSQL schemas.', { field, remedy })
+  }
+  const remedy = `Add it to schemas = [...] in the datasource. If the database URL says ?schema=${schema}, leave --schema out.`
+  throw new OutboxError('INVALID_OPTION', `The datasource does not list the PostgreSQL schema "${schema}".`, { field, remedy })
+}
+
+/** Two models of one name, or on one table, would be a schema that Prisma refuses. */
+function checkNames({ files }: PrismaProject, naming: Naming): void {
+  const own = declarations(fragment(naming))
+  const theirs = files.flatMap((file) => declarations(outsideBlock(file.text)))
+  for (const { name, table, schema } of theirs) {
+    // Prisma's client calls them by their name with a small first letter, so these must differ too.
+    if (own.some((model) => lowerFirst(model.name) === lowerFirst(name))) {
+      const remedy = 'If it is a copy of ours, delete it and try again; else name ours differently: --model OutboxMessage.'
+      throw new OutboxError('PRISMA_PROJECT', `The schema has a model ${name} of its own.`, { field: '--model', remedy })
+    }
+    if (own.some((model) => model.table === table && model.schema === schema)) {
+      const remedy = 'Keep ours in another PostgreSQL schema: --schema outbox.'
+      throw new OutboxError('PRISMA_PROJECT', `The model ${name} has the table "${table}".`, { field: '--schema', remedy })
+    }
+  }
+}
+
+function declarations(text: string): { name: string; table: string | undefined; schema: string | undefined }[] {
+  const found = withoutComments(text).matchAll(/^[ \t]*(model|view|enum|type)\s+(\w+)\s*\{([\s\S]*?)^[ \t]*\}/gm)
+  return [...found].map(([, kind, name, body]) => ({
+    name: name!,
+    table: kind === 'model' || kind === 'view' ? (/@@map\((?:name:\s*)?"([^"]*)"/.exec(body!)?.[1] ?? name) : undefined,
+    schema: /@@schema\("([^"]*)"/.exec(body!)?.[1],
+  }))
+}
+
+const lowerFirst = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
+
+/** The migration that creates our tables: the project's own if there is one, however it was written, else a new one. */
+function migrationFile({ migrationsPath }: PrismaProject, naming: Naming, now: Date): SchemaFile {
+  const names = existsSync(migrationsPath) ? readdirSync(migrationsPath).sort() : []
+  for (const name of names) {
+    const path = join(migrationsPath, name, 'migration.sql')
+    if (!existsSync(path)) continue
+    const text = readFileSync(path, 'utf8')
+    const created = /CREATE TABLE (?:IF NOT EXISTS )?(?:"([^"]*)"\.)?"outbox_lease"/.exec(text)
+    if (!created) continue
+    if (!naming.schema || naming.schema === (created[1] ?? 'public')) return { path, text }
+    const remedy = `Leave --schema out, or move the tables with a migration of your own: ALTER TABLE ... SET SCHEMA.`
+    throw new OutboxError('PRISMA_PROJECT', `The migration ${name} creates the tables in another PostgreSQL schema.`, { remedy })
+  }
+  // Prisma takes a migration that sorts before applied ones for a diverged history, and wants to reset the database.
+  const newest = names.findLast((name) => /^\d{14}_/.test(name))?.slice(0, 14) ?? ''
+  const name = `${stamp(now) > newest ? stamp(now) : Number(newest) + 1}_outbox`
+  return { path: join(migrationsPath, name, 'migration.sql'), text: migration(naming) }
+}
+
+/** yyyymmddhhmmss in UTC, as Prisma names its migrations. */
+const stamp = (now: Date) => now.toISOString().replace(/\D/g, '').slice(0, 14)
+
+function place(cwd: string, path: string, text: string): InitFile {
+  const before = existsSync(path) ? readFileSync(path, 'utf8') : undefined
+  const shown = relative(cwd, path).replaceAll('\\', '/')
+  if (before === text) return { path: shown, done: 'unchanged' }
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
+  return { path: shown, done: before === undefined ? 'created' : hasBlock(before) ? 'updated' : 'extended' }
+}
