@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { fragment, migration } from '../../src/cli/fragment.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createProject } from '../support/prisma-cli.ts'
+
+/** The fragment and the migration say the same thing twice; here PostgreSQL says whether they do. */
+let byPrisma: TestDatabase
+let byMigration: TestDatabase
+
+beforeAll(async () => {
+  const project = createProject({
+    'prisma.config.ts': `export default { schema: 'prisma', datasource: { url: process.env.DATABASE_URL } }`,
+    'prisma/schema.prisma': 'datasource db {\n  provider = "postgresql"\n}\n',
+    'prisma/outbox.prisma': fragment(),
+  })
+  byPrisma = await createDatabase('', { migrate: false })
+  byMigration = await createDatabase()
+  const { output } = await project.prisma(['db', 'push'], byPrisma.url)
+  expect(output).toContain('Your database is now in sync with your Prisma schema.')
+  project.remove()
+})
+
+afterAll(async () => {
+  await byPrisma?.drop()
+  await byMigration?.drop()
+})
+
+const both = (sql: string) => Promise.all([byPrisma.query(sql), byMigration.query(sql)])
+
+test("the migration creates the columns that Prisma's own DDL for the fragment creates, in the same order", async () => {
+  const [prisma, ours] =
+    await both(`SELECT table_name, ordinal_position, column_name, udt_name, is_nullable, datetime_precision, column_default
+    FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2`)
+  expect(ours).toEqual(prisma)
+  expect(ours).toHaveLength(35)
+})
+
+test('the migration creates the primary keys and indexes of the fragment', async () => {
+  const [prisma, ours] = await both(`SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`)
+  expect(ours).toEqual(prisma)
+  expect(ours.map((row) => row.indexname)).toEqual([
+    'outbox_dead_pkey',
+    'outbox_dead_wish_bucket_idx',
+    'outbox_lease_pkey',
+    'outbox_pkey',
+    'outbox_relay_pkey',
+  ])
+})
+
+test('the id comes from a sequence that belongs to its column and hands out one number at a time', async () => {
+  const [prisma, ours] =
+    await both(`SELECT seqtypid::regtype::text AS type, seqcache::int AS cache, pg_get_serial_sequence('outbox', 'id') AS name
+    FROM pg_sequence`)
+  expect(ours).toEqual(prisma)
+  expect(ours).toEqual([{ type: 'bigint', cache: 1, name: 'public.outbox_id_seq' }])
+})
+
+test('each column has the same comment in the fragment and in the migration', () => {
+  const inFragment: string[] = []
+  for (const [, body] of fragment().matchAll(/^model \w+ \{\n([\s\S]*?)^\}/gm)) {
+    for (const [, comment, field, rest] of body!.matchAll(/^ {2}\/\/\/ (.*)\n {2}(\w+)(.*)/gm)) {
+      inFragment.push(`${/@map\("(\w+)"\)/.exec(rest!)?.[1] ?? field}: ${comment}`)
+    }
+  }
+  const inMigration = [...migration().matchAll(/^ {4}-- (.*)\n {4}"(\w+)"/gm)].map(
+    ([, comment, column]) => `${column}: ${comment}`,
+  )
+  expect(inMigration).toEqual(inFragment)
+  expect(inMigration).toHaveLength(35)
+})
+
+test('there is one lease for each of the 64 buckets, free at once', async () => {
+  const rows = await byMigration.query(`SELECT count(*)::int AS leases, min(bucket), max(bucket), bool_and(owner IS NULL) AS free,
+    bool_and(leased_until <= clock_timestamp()) AS over, min(epoch)::int AS epoch, max(format) AS format FROM outbox_lease`)
+  expect(rows).toEqual([{ leases: 64, min: 0, max: 63, free: true, over: true, epoch: 0, format: 1 }])
+})
+
+test.each([-1, 64])('a message in bucket %i, which no relay would read, is refused', async (bucket) => {
+  const insert = byMigration.query(`INSERT INTO outbox (bucket, message_id, topic) VALUES (${bucket}, gen_random_uuid(), 't')`)
+  await expect(insert).rejects.toMatchObject({ constraint: 'outbox_bucket_check' })
+})
+
+test('autovacuum of the outbox goes by a number of dead rows and not by a share of the table', async () => {
+  const [row] = await byMigration.query(`SELECT reloptions FROM pg_class WHERE relname = 'outbox'`)
+  expect(row!.reloptions).toEqual(
+    expect.arrayContaining(['autovacuum_vacuum_scale_factor=0', 'autovacuum_vacuum_threshold=10000']),
+  )
+})
+
+test('a lease that is renewed stays on its page and in its place in the index', async () => {
+  await byMigration.query('VACUUM outbox_lease')
+  const renew = `UPDATE outbox_lease SET leased_until = clock_timestamp()`
+  for (let i = 0; i < 5; i++) await byMigration.query(renew)
+  await byMigration.query('SELECT pg_stat_force_next_flush()')
+  const stats = `SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_user_tables WHERE relname = 'outbox_lease'`
+  await expect.poll(async () => (await byMigration.query(stats))[0]!.updated).toBe(320)
+  expect((await byMigration.query(stats))[0]!.hot).toBeGreaterThanOrEqual(300)
+})
+
+test('a semicolon stands only at the end of a statement, so tools that cut the script there cut it rightly', () => {
+  const sql = migration({ schema: 'shop' })
+  expect(sql.match(/;/g)).toHaveLength(sql.match(/;$/gm)!.length)
+  expect(sql.match(/^--.*;|^ +--.*;/gm)).toBeNull()
+})
+
+test('the shipped file is the fragment, word for word', () => {
+  expect(readFileSync(new URL('../../prisma/outbox.prisma', import.meta.url), 'utf8')).toBe(fragment())
+})

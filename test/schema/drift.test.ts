@@ -1,0 +1,150 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { fragment, migration } from '../../src/cli/fragment.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createProject, type TestProject } from '../support/prisma-cli.ts'
+
+/** What an adopter fears most: that Prisma takes the outbox for drift, and wants to drop its tables or reset the database. */
+const config = (folder = 'prisma') => `import { defineConfig } from 'prisma/config'
+export default defineConfig({
+  schema: '${folder}',
+  migrations: { path: 'prisma/migrations' },
+  datasource: { url: process.env.DATABASE_URL! },
+})
+`
+const shop = `generator client {
+  provider = "prisma-client"
+  output   = "../generated"
+}
+
+datasource db {
+  provider = "postgresql"
+}
+
+model Order {
+  id    Int    @id @default(autoincrement())
+  email String
+}
+`
+const orders = 'CREATE TABLE "Order" ("id" SERIAL NOT NULL, "email" TEXT NOT NULL, CONSTRAINT "Order_pkey" PRIMARY KEY ("id"));\n'
+const files = {
+  'prisma.config.ts': config(),
+  'prisma/schema.prisma': shop,
+  'prisma/outbox.prisma': fragment(),
+  'prisma/migrations/migration_lock.toml': 'provider = "postgresql"\n',
+  'prisma/migrations/20250101000000_orders/migration.sql': orders,
+  'prisma/migrations/20250102000000_outbox/migration.sql': migration(),
+}
+
+describe('after prisma migrate deploy', () => {
+  let project: TestProject
+  let database: TestDatabase
+  const prisma = (...args: string[]) => project.prisma(args, database.url)
+
+  beforeAll(async () => {
+    project = createProject(files)
+    database = await createDatabase('', { migrate: false })
+    const { code, output } = await prisma('migrate', 'deploy')
+    expect(output).toContain('All migrations have been successfully applied.')
+    expect(code).toBe(0)
+  })
+  afterAll(async () => {
+    await database?.drop()
+    project?.remove()
+  })
+
+  test('prisma migrate dev is in sync and writes no migration', async () => {
+    const { code, output } = await prisma('migrate', 'dev')
+    expect(output).toContain('Already in sync, no schema change or pending migration was found.')
+    expect(code).toBe(0)
+    expect(Object.keys(project.files()).filter((name) => name.endsWith('.sql'))).toHaveLength(2)
+  })
+
+  test.each([
+    ['the migrations', ['--from-migrations', 'prisma/migrations']],
+    ['the database', ['--from-config-datasource']],
+  ])('prisma migrate diff finds nothing between %s and the schema', async (_, from) => {
+    const { code, output } = await prisma('migrate', 'diff', ...from, '--to-schema', 'prisma', '--exit-code')
+    expect(output).toContain('No difference detected.')
+    expect(code).toBe(0)
+  })
+
+  test('prisma migrate diff finds nothing in a database whose time zone is not UTC', async () => {
+    await database.query(
+      `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone TO ''Asia/Tokyo''', current_database()); END $$`,
+    )
+    const { code, output } = await prisma('migrate', 'diff', '--from-config-datasource', '--to-schema', 'prisma', '--exit-code')
+    expect(output).toContain('No difference detected.')
+    expect(code).toBe(0)
+  })
+
+  test('prisma db push changes nothing, and leaves CHECK, settings and leases as they are', async () => {
+    const { code, output } = await prisma('db', 'push')
+    expect(output).toContain('The database is already in sync with the Prisma schema.')
+    expect(code).toBe(0)
+    const [row] = await database.query(`SELECT (SELECT count(*)::int FROM outbox_lease) AS leases,
+      (SELECT count(*)::int FROM pg_constraint WHERE conname = 'outbox_bucket_check') AS checks,
+      (SELECT reloptions FROM pg_class WHERE relname = 'outbox') AS settings`)
+    expect(row).toMatchObject({ leases: 64, checks: 1, settings: expect.arrayContaining(['autovacuum_vacuum_scale_factor=0']) })
+  })
+
+  test('a column that the migration lacks would be seen: the comparison is not blind', async () => {
+    await database.query('ALTER TABLE outbox DROP COLUMN type')
+    const { code, output } = await prisma('migrate', 'diff', '--from-config-datasource', '--to-schema', 'prisma', '--exit-code')
+    expect(output).toContain('outbox')
+    expect(code).toBe(2)
+    await database.query('ALTER TABLE outbox ADD COLUMN type TEXT')
+  })
+})
+
+describe('prisma migrate dev', () => {
+  const opened: (() => unknown)[] = []
+  afterEach(async () => {
+    for (const close of opened.splice(0)) await close()
+  })
+
+  test("a later migration of the user's says nothing about the outbox", async () => {
+    const project = createProject(files)
+    const database = await createDatabase('', { migrate: false })
+    opened.push(project.remove, database.drop)
+    await project.prisma(['migrate', 'deploy'], database.url)
+    project.write({ 'prisma/schema.prisma': shop.replace('email String', 'email String\n  note String?') })
+    const { code, output } = await project.prisma(['migrate', 'dev', '--name', 'note'], database.url)
+    expect(output).toContain('Your database is now in sync with your schema.')
+    expect(code).toBe(0)
+    const [, sql] = Object.entries(project.files()).find(([name]) => name.endsWith('_note/migration.sql'))!
+    expect(sql.trim()).toBe('-- AlterTable\nALTER TABLE "Order" ADD COLUMN     "note" TEXT;')
+  })
+
+  test('is in sync with the tables in a PostgreSQL schema of their own', async () => {
+    const naming = { schema: 'shop' }
+    const project = createProject({
+      ...files,
+      'prisma/schema.prisma': `${shop.replace('"postgresql"\n', '"postgresql"\n  schemas  = ["public", "shop"]\n').trimEnd().slice(0, -1)}\n  @@schema("public")\n}\n`,
+      'prisma/outbox.prisma': fragment(naming),
+      'prisma/migrations/20250102000000_outbox/migration.sql': migration(naming),
+    })
+    const database = await createDatabase('', { migrate: false })
+    opened.push(project.remove, database.drop)
+    const deploy = await project.prisma(['migrate', 'deploy'], database.url)
+    expect(deploy.output).toContain('All migrations have been successfully applied.')
+    const dev = await project.prisma(['migrate', 'dev'], database.url)
+    expect(dev.output).toContain('Already in sync, no schema change or pending migration was found.')
+    const tables = await database.query(`SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' ORDER BY 1`)
+    expect(tables.map((row) => row.table_name)).toEqual(['outbox', 'outbox_dead', 'outbox_lease', 'outbox_relay'])
+  })
+})
+
+describe('prisma db push on an empty database', () => {
+  test('creates tables in which messages can be written and leases added', async () => {
+    const project = createProject(files)
+    await using database = await createDatabase('', { migrate: false })
+    const { code } = await project.prisma(['db', 'push'], database.url)
+    project.remove()
+    expect(code).toBe(0)
+    await database.query(`INSERT INTO outbox_lease (bucket) SELECT generate_series(0, 63) ON CONFLICT (bucket) DO NOTHING`)
+    await database.query(`INSERT INTO outbox (bucket, message_id, topic) VALUES (7, gen_random_uuid(), 't')`)
+    const [row] = await database.query(`SELECT id::int, created_at <= clock_timestamp() AS stamped,
+      (SELECT count(*)::int FROM outbox_lease WHERE owner IS NULL AND leased_until <= clock_timestamp()) AS free FROM outbox`)
+    expect(row).toEqual({ id: 1, stamped: true, free: 64 })
+  })
+})
