@@ -113,9 +113,13 @@ function checkNames({ files }: PrismaProject, naming: Naming): void {
   const theirs = files.flatMap((file) => declarations(outsideBlock(file.text)))
   for (const { name, table, schema } of theirs) {
     // Prisma's client calls them by their name with a small first letter, so these must differ too.
-    if (own.some((model) => lowerFirst(model.name) === lowerFirst(name))) {
-      const remedy = 'If it is a copy of ours, delete it and try again; else name ours differently: --model OutboxMessage.'
-      throw new OutboxError('PRISMA_PROJECT', `The schema has a model ${name} of its own.`, { field: '--model', remedy })
+    const taken = own.find((model) => lowerFirst(model.name) === lowerFirst(name))
+    if (taken) {
+      const rename = taken.table === 'outbox' ? 'name ours differently: --model OutboxMessage.' : 'rename yours.'
+      throw new OutboxError('PRISMA_PROJECT', `The schema has a model ${name} of its own.`, {
+        field: '--model',
+        remedy: `If it is a copy of ours, delete it and try again; else ${rename}`,
+      })
     }
     if (own.some((model) => model.table === table && model.schema === schema)) {
       const remedy = 'Keep ours in another PostgreSQL schema: --schema outbox.'
