@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node'
+import { generateClients } from './generate.ts'
 import { startServers } from './servers.ts'
 
 declare module 'vitest' {
@@ -8,8 +9,12 @@ declare module 'vitest' {
   }
 }
 
-/** One PostgreSQL and one Kafka for the whole run; every test file makes its own database, every test its own topics. */
+/**
+ * One PostgreSQL and one Kafka for the whole run; every test file makes its own database, every test its own topics. Prisma clients that
+ * are missing are generated.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await generateClients()
   const servers = await startServers()
   project.provide('databaseUrl', servers.databaseUrl)
   project.provide('brokers', servers.brokers)

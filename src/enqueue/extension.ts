@@ -1,0 +1,188 @@
+import { OutboxError } from '../message/errors.ts'
+import type { Message } from '../message/message.ts'
+import { wakeChannel } from '../message/wake.ts'
+import { type Destination, enqueueAll, enqueueOne, refuseInArray } from './enqueue.ts'
+import type { OutboxTable } from './insert.ts'
+import { type EnqueueOptions, type OutboxOptions, type ResolvedOptions, resolveOptions } from './options.ts'
+import { currentScope, type Home, Scope, scopeOf } from './scope.ts'
+import type { OutboxExtension, TransactionClient, WithOutbox } from './types.ts'
+import { WakeUp } from './wake-up.ts'
+
+// The only file that knows Prisma's inside. Everything it reads there is named in this file, with what happens where it is missing.
+
+/**
+ * The extension: `new PrismaClient({ adapter }).$extends(outbox())` gives `tx.outbox.enqueue()` in every transaction. Throws
+ * INVALID_OPTION, and MODEL_MISSING if the Prisma schema has no outbox model.
+ */
+export function outbox<const M extends string = 'outbox'>(options: OutboxOptions<M> = {}): OutboxExtension<M> {
+  const resolved = resolveOptions(options)
+  return ((client: any) => extend(client, resolved)) as never
+}
+
+/**
+ * The same at run time as `client.$extends(outbox(options))`, typed otherwise: functions that take a `Prisma.TransactionClient` keep
+ * compiling, and `enqueue` is there on `tx` only. Apply it last: a later `$extends` knows nothing of it.
+ */
+export function withOutbox<C extends object, const M extends string = 'outbox'>(
+  client: C,
+  options: OutboxOptions<M> = {},
+): WithOutbox<C, M> {
+  return extend(client, resolveOptions(options)) as never
+}
+
+/**
+ * Enqueues without an extension, in the transaction of `tx`; the compiler refuses the outer client. Await it: without the extension
+ * nobody else does. With the extension it takes part in the order and the fate of the transaction's other enqueues, and `options`
+ * default to the extension's own.
+ */
+export function enqueue(tx: TransactionClient, message: Message, options?: EnqueueOptions): Promise<string> {
+  return enqueueOne(functionDestination(tx, options), message)
+}
+
+/** As {@link enqueue}, for several messages in one INSERT; ids and order are those of the array. */
+export function enqueueMany(tx: TransactionClient, messages: readonly Message[], options?: EnqueueOptions): Promise<string[]> {
+  return enqueueAll(functionDestination(tx, options), messages)
+}
+
+function functionDestination(tx: any, options: EnqueueOptions | undefined): Destination {
+  const scope = enter(tx, true)
+  if (scope && options === undefined) return { db: tx, scope, ...scope.home }
+  const resolved = resolveOptions(options ?? {})
+  return { db: tx, scope, table: locate(tx, resolved), maxBytes: resolved.maxBytes }
+}
+
+function extend(client: any, options: ResolvedOptions): any {
+  const home: Home = { table: locate(client, options), maxBytes: options.maxBytes, owner: ownerOf(client) }
+  const wakeUp = new WakeUp(() => client.$executeRawUnsafe(`NOTIFY "${wakeChannel}"`))
+  const wake = () => void (options.wake && wakeUp.request())
+  // Captured, not looked up later: several extensions that override the same method stack this way in either order.
+  const { $transaction, $disconnect } = client
+
+  const destination = (model: any): Destination => {
+    const db = model.$parent
+    return { db, scope: enter(db, options.requireTransaction), ...home }
+  }
+  const waking = <T>(to: Destination, written: Promise<T>): Promise<T> => {
+    // In a transaction its commit does it.
+    if (!to.scope) written.then(wake, () => {})
+    return written
+  }
+
+  return client.$extends({
+    name: 'prisma-extension-outbox',
+    model: {
+      [options.model]: {
+        enqueue(this: any, message: Message) {
+          const to = destination(this)
+          return waking(to, enqueueOne(to, message))
+        },
+        enqueueMany(this: any, messages: readonly Message[]) {
+          const to = destination(this)
+          return waking(to, enqueueAll(to, messages))
+        },
+      },
+    },
+    client: {
+      $transaction(this: any, input: any, settings: any) {
+        refuseInArray(input)
+        if (typeof input !== 'function') return $transaction.call(this, input, settings)
+        return runTransaction(this, (callback) => $transaction.call(this, callback, settings), input, home, wake)
+      },
+      // No wake-up may connect a client again that was told to disconnect.
+      async $disconnect(this: any) {
+        await wakeUp.quiet()
+        return $disconnect.call(this)
+      },
+    },
+  })
+}
+
+/** Runs a transaction with a scope of its own, inside the scope of the transaction that it is nested in; wakes the relays after a commit. */
+function runTransaction(
+  client: any,
+  start: (callback: (tx: any) => any) => Promise<any>,
+  callback: (tx: any) => any,
+  home: Home,
+  wake: () => void,
+): Promise<any> {
+  const parent = isTransaction(client) ? scopeOf(transactionId(client)) : undefined
+  let scope: Scope | undefined
+  const run = () =>
+    start((tx) => {
+      const id = transactionId(tx)
+      // Another outbox extension on this client has opened the scope already; two would each know half of the chain.
+      if (id !== undefined && scopeOf(id)?.isOpen) return callback(tx)
+      scope = new Scope(home, id, parent)
+      return scope.run(() => callback(tx))
+    })
+  if (parent) return parent.nest(run)
+  return run().then((result) => {
+    if (scope?.wrote) wake()
+    return result
+  })
+}
+
+/** The scope of a client inside a transaction. Throws OUTER_CLIENT or OUTSIDE_TRANSACTION for one that is not. */
+function enter(client: any, requireTransaction: boolean): Scope | undefined {
+  if (isTransaction(client)) return scopeOf(transactionId(client))
+  const around = currentScope()
+  if (around?.isOpen && around.home.owner === ownerOf(client)) {
+    const error = new OutboxError('OUTER_CLIENT', 'enqueue was called on the outer client inside a transaction.', {
+      remedy: 'Call it on the client that the callback receives: $transaction(async (tx) => { await tx.outbox.enqueue(…) }).',
+    })
+    around.doom(error)
+    throw error
+  }
+  if (!requireTransaction) return undefined
+  throw new OutboxError('OUTSIDE_TRANSACTION', 'enqueue was called outside of a transaction.', {
+    remedy:
+      'Use $transaction(async (tx) => { await tx.outbox.enqueue(…) }); the array form $transaction([…]) cannot hold an enqueue.',
+  })
+}
+
+/** `$connect` is on Prisma's public list of what a transaction's client lacks; `$transaction` no longer is, since 7.5. */
+const isTransaction = (client: any): boolean => typeof client.$connect !== 'function'
+
+/** Prisma's id of a transaction (6.x to 7.4) or of its savepoint (7.5 and newer); undefined where it has neither. */
+function transactionId(tx: any): unknown {
+  return tx[Symbol.for('prisma.client.transaction.scope_context')]?.scopeId ?? tx[Symbol.for('prisma.client.transaction.id')]
+}
+
+/** The same object for all extended clients of one PrismaClient. */
+const ownerOf = (client: any): unknown => client._engineConfig
+
+const columns = ['bucket', 'id', 'message_id', 'topic', 'type', 'key', 'value', 'headers', 'created_at']
+
+/** The outbox table as the Prisma schema names it, with `@@map` and `@@schema`. Throws MODEL_MISSING. */
+function locate(client: any, { model: name, schema }: ResolvedOptions): OutboxTable {
+  const models: Record<string, any> | undefined = client._runtimeDataModel?.models
+  if (!models) return { schema: schema ?? schemaOf(client) ?? 'public', table: 'outbox' }
+  const modelName = Object.keys(models).find((key) => key[0]!.toLowerCase() + key.slice(1) === name)
+  const remedy = 'Run "npx prisma-extension-outbox init", then "prisma generate", or name your model by the option model.'
+  if (modelName === undefined) {
+    throw new OutboxError('MODEL_MISSING', `The Prisma schema has no model for ${name}.`, { field: 'model', remedy })
+  }
+  const model = models[modelName]
+  const present = new Set(model.fields.map((field: any) => field.dbName ?? field.name))
+  const missing = columns.filter((column) => !present.has(column))
+  if (missing.length > 0) {
+    const what = `The model ${modelName} has no field for ${missing.join(', ')}: it is not an outbox.`
+    throw new OutboxError('MODEL_MISSING', what, { field: 'model', remedy })
+  }
+  return { schema: schema ?? model.schema ?? schemaOf(client) ?? 'public', table: model.dbName ?? modelName }
+}
+
+/** The PostgreSQL schema that the client works in, if its driver adapter or its URL names one. */
+function schemaOf(client: any): string | undefined {
+  const { adapter, inlineDatasources, overrideDatasources, env } = client._engineConfig ?? {}
+  if (adapter?.options?.schema) return adapter.options.schema
+  const [name] = Object.keys(inlineDatasources ?? {})
+  const { value, fromEnvVar } = inlineDatasources?.[name!]?.url ?? {}
+  const url = overrideDatasources?.[name!]?.url ?? value ?? env?.[fromEnvVar] ?? process.env[fromEnvVar]
+  return schemaInUrl(adapter ? adapter.config?.connectionString : url)
+}
+
+function schemaInUrl(url: unknown): string | undefined {
+  if (typeof url !== 'string' || !URL.canParse(url)) return undefined
+  return new URL(url).searchParams.get('schema') || undefined
+}

@@ -1,0 +1,56 @@
+/** Least time between two wake-ups in milliseconds: 20 a second. */
+export const wakeIntervalMs = 50
+
+/**
+ * Wakes the relays after commits: at once if it did not just do it, else when the interval is over (so that the last commit is always
+ * followed by one). One at a time, errors are dropped: nothing depends on it.
+ */
+export class WakeUp {
+  readonly #send: () => PromiseLike<unknown>
+  #last = Number.NEGATIVE_INFINITY
+  #timer: NodeJS.Timeout | undefined
+  #sending: Promise<void> | undefined
+  #again = false
+
+  constructor(send: () => PromiseLike<unknown>) {
+    this.#send = send
+  }
+
+  /** Asks for a wake-up; returns at once. */
+  request(): void {
+    if (this.#timer) return
+    if (this.#sending) {
+      this.#again = true
+      return
+    }
+    const wait = this.#last + wakeIntervalMs - performance.now()
+    if (wait <= 0) this.#fire()
+    // Not waited for at the end of the process: the relay polls.
+    else this.#timer = setTimeout(() => this.#fire(), wait).unref()
+  }
+
+  /** Drops what waits and resolves when nothing is on its way: a client that disconnects must not be connected again by a wake-up. */
+  async quiet(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#again = false
+    await this.#sending
+  }
+
+  #fire(): void {
+    this.#timer = undefined
+    this.#last = performance.now()
+    this.#sending = this.#attempt().finally(() => {
+      this.#sending = undefined
+      if (!this.#again) return
+      this.#again = false
+      this.request()
+    })
+  }
+
+  async #attempt(): Promise<void> {
+    try {
+      await this.#send()
+    } catch {}
+  }
+}
