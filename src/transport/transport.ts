@@ -22,8 +22,9 @@ export interface TransportBatch<R extends TransportRecord = TransportRecord> {
  *
  * - `acked`: every in-sync replica has it, and the acknowledgement named this topic, partition and offset.
  * - `not-written`: it is certain that nothing of it is, or will be, in the log. `scope` tells whose fault it is:
- *   `record` (one or more records of the batch; `refused` holds their indexes where the broker named them),
- *   `topic` (missing, no rights, …), `producer` (client or cluster configuration, login), `transient` (will pass by itself).
+ *   `record` (one or more records of the batch; `refused` holds their indexes where they are known),
+ *   `topic` (missing, no rights, a partition without a leader, …), `producer` (no broker reached, login, configuration of client or
+ *   cluster: other topics will hardly do better), `transient` (will pass by itself; the number of partitions may have changed).
  * - `unknown`: may be in the log, now or later. Everything that does not prove one of the others is unknown.
  *
  * `code` is Kafka's name of the error (`MESSAGE_TOO_LARGE`), or the client's (`ECONNREFUSED`); `error` says it in words, without data.
@@ -57,14 +58,15 @@ export interface Transport {
   readonly name: string
   /**
    * Resolves when a broker answers. Throws {@link TransportError} when none does; the relay tries again, for ever. May be called at any
-   * time, also while connected: it is the probe of an outage and asks a broker each time.
+   * time, also while connected: it is the probe of an outage and asks a broker each time. Once `signal` is aborted it rejects with the
+   * signal's reason, and so does `partitions`.
    */
   connect(signal: AbortSignal): Promise<void>
   /** Number of partitions of the topic, asked from a broker now. Throws {@link TransportError}; never creates the topic. */
   partitions(topic: string, signal: AbortSignal): Promise<number>
   /**
    * Sends the batch once, with acks of all in-sync replicas, and never by itself again. Never rejects. Answers within `timeoutMs` (plus
-   * a moment): what is undecided by then is `unknown`, and its connection is thrown away.
+   * a moment): what is undecided by then is `unknown`, its connection is thrown away, and nothing of it is sent after that.
    */
   publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome>
   /** Sends nothing more and frees everything. What is on the wire may still reach a broker. Idempotent. */

@@ -57,7 +57,8 @@ export async function readTopic(topic: string, brokers: string = inject('brokers
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
   await new Promise<void>((resolve, reject) => {
-    consumer.on('consumer.crash', (event) => reject(event.payload.error))
+    // A coordinator that is still loading crashes the consumer too; kafkajs then starts it again.
+    consumer.on('consumer.crash', ({ payload }) => payload.restart || reject(payload.error))
     void consumer.run({
       autoCommit: false,
       eachBatch: async ({ batch }) => {

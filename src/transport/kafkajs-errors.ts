@@ -1,0 +1,139 @@
+import type { Outcome } from './transport.ts'
+
+/** Which answer of a broker an error code comes from: that decides what it proves. */
+type Source =
+  /** Only the answer to this very request: nothing of it was written, whatever else happened. */
+  | 'produce'
+  /** Also the answer to a metadata request, which kafkajs makes for all topics of its producer at once. */
+  | 'metadata'
+  /** The login, which kafkajs repeats inside `send` when a connection broke. */
+  | 'login'
+
+interface Meaning {
+  scope: 'record' | 'topic' | 'producer' | 'transient'
+  source: Source
+}
+
+/**
+ * Kafka's error codes that can prove "not written" (research: measured on Kafka 4.1.1, and the protocol's error table). Codes that are
+ * not here prove nothing: a leader that lost its role (5, 6, 74, 75) may have appended, a time-out (7, 20) says so itself.
+ */
+const meanings: Readonly<Record<string, Meaning>> = Object.freeze({
+  MESSAGE_TOO_LARGE: { scope: 'record', source: 'produce' },
+  RECORD_LIST_TOO_LARGE: { scope: 'record', source: 'produce' },
+  INVALID_RECORD: { scope: 'record', source: 'produce' },
+  // The client's own clock makes the timestamp, so no message is at fault.
+  INVALID_TIMESTAMP: { scope: 'producer', source: 'produce' },
+  NOT_ENOUGH_REPLICAS: { scope: 'transient', source: 'produce' },
+  POLICY_VIOLATION: { scope: 'topic', source: 'produce' },
+  CLUSTER_AUTHORIZATION_FAILED: { scope: 'producer', source: 'produce' },
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED: { scope: 'producer', source: 'produce' },
+  UNKNOWN_TOPIC_OR_PARTITION: { scope: 'topic', source: 'metadata' },
+  TOPIC_AUTHORIZATION_FAILED: { scope: 'topic', source: 'metadata' },
+  INVALID_TOPIC_EXCEPTION: { scope: 'topic', source: 'metadata' },
+  SASL_AUTHENTICATION_FAILED: { scope: 'producer', source: 'login' },
+  UNSUPPORTED_SASL_MECHANISM: { scope: 'producer', source: 'login' },
+  ILLEGAL_SASL_STATE: { scope: 'producer', source: 'login' },
+})
+
+/** Errors of kafkajs whose messages name brokers, requests and codes, never data of a record. */
+const speaking = new Set([
+  'KafkaJSProtocolError',
+  'KafkaJSConnectionError',
+  'KafkaJSConnectionClosedError',
+  'KafkaJSRequestTimeoutError',
+  'KafkaJSBrokerNotFound',
+  'KafkaJSMetadataNotLoaded',
+  'KafkaJSTopicMetadataNotLoaded',
+  'KafkaJSLockTimeout',
+  'KafkaJSSASLAuthenticationError',
+])
+
+/** An error of kafkajs, unwrapped. */
+export interface Trouble {
+  /** Kafka's name (`MESSAGE_TOO_LARGE`), the system's (`ECONNREFUSED`) or the class of the error. */
+  code: string
+  /** Says it in words, without data of a record. */
+  error: string
+  /** Whether a broker answered with that code. */
+  protocol: boolean
+}
+
+/**
+ * What stands behind an error of kafkajs. With `retries: 0` a retriable error arrives as KafkaJSNumberOfRetriesExceeded, others may
+ * arrive as KafkaJSNonRetriableError; the real one is the protocol error of the `cause` chain, or its end. Told by name, not by class:
+ * an application may hold two copies of kafkajs.
+ */
+export function trouble(error: unknown): Trouble {
+  const inner = innermost(error)
+  const protocol = inner.name === 'KafkaJSProtocolError'
+  const login = inner.name === 'KafkaJSSASLAuthenticationError'
+  const code = protocol ? inner.type : login ? 'SASL_AUTHENTICATION_FAILED' : inner.code
+  // A TypeError of Node quotes the value that it refuses.
+  const words = speaking.has(inner.name) ? inner.message : ''
+  return {
+    code: typeof code === 'string' ? code : inner.name,
+    error: words || `${inner.name} in the Kafka client`,
+    protocol,
+  }
+}
+
+interface KafkajsError {
+  name: string
+  message: string
+  code?: unknown
+  type?: unknown
+}
+
+function innermost(error: unknown): KafkajsError {
+  let found = error
+  for (let depth = 0; depth < 10; depth++) {
+    if (!(found instanceof Error)) break
+    if (found.name === 'KafkaJSProtocolError' || !(found.cause instanceof Error)) return found
+    found = found.cause
+  }
+  return found instanceof Error ? found : new Error('not an Error')
+}
+
+/**
+ * What an error of `producer.send` (retries 0) says about its batch.
+ *
+ * `sent`: whether the encoder had begun with the batch. Before that no byte of it can be on the wire, so every error proves "not
+ * written". After that the error need not be the answer to the request: when a connection breaks, kafkajs reconnects and refreshes
+ * metadata inside `send`, and throws what goes wrong *there* instead. So only codes of a produce answer prove "not written"; the codes
+ * of {@link mayConcernOtherTopic} want a question more, and a TypeError is a bug of the client, never the fault of a record.
+ *
+ * @example outcomeOf(MESSAGE_TOO_LARGE, true)  // { kind: 'not-written', scope: 'record', … }
+ * @example outcomeOf(ECONNRESET, true)         // { kind: 'unknown', … }
+ * @example outcomeOf(ECONNREFUSED, false)      // { kind: 'not-written', scope: 'producer', … }
+ */
+export function outcomeOf(error: unknown, sent: boolean): Outcome {
+  const { code, error: words } = trouble(error)
+  const meaning = meanings[code]
+  const proves = !sent || (meaning && meaning.source !== 'login')
+  if (!proves) return { kind: 'unknown', code, error: words }
+  return { kind: 'not-written', scope: meaning?.scope ?? 'producer', code, error: words }
+}
+
+/** Codes with which a metadata request for one topic blames that topic. */
+const topicFaults = new Set([
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'TOPIC_AUTHORIZATION_FAILED',
+  'INVALID_TOPIC_EXCEPTION',
+  'LEADER_NOT_AVAILABLE',
+  'REPLICA_NOT_AVAILABLE',
+  'LISTENER_NOT_FOUND',
+])
+
+/** Whether a broker that was asked about one topic blames that topic: missing, forbidden, illegal, or a partition without a leader. */
+export const blamesTopic = ({ code, protocol }: Trouble): boolean => protocol && topicFaults.has(code)
+
+/**
+ * Whether the code may be about another topic: kafkajs asks for the metadata of all topics of a producer in one request, and one
+ * deleted or leaderless topic fails it for all (tulios/kafkajs#1622, #1759).
+ */
+export const mayConcernOtherTopic = (outcome: Outcome): boolean => outcome.kind !== 'acked' && topicFaults.has(outcome.code)
+
+/** Whether the producer is as good as before: an acknowledgement, or a refusal that only a produce answer can carry. */
+export const leavesProducerSound = (outcome: Outcome): boolean =>
+  outcome.kind === 'acked' || (outcome.kind === 'not-written' && meanings[outcome.code]?.source === 'produce')

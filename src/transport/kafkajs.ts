@@ -1,0 +1,269 @@
+import type { Admin, Kafka, KafkaConfig, Message, Producer, RecordMetadata } from 'kafkajs'
+import { OutboxError } from '../message/errors.ts'
+import { Fuse } from './fuse.ts'
+import { KafkajsClient } from './kafkajs-client.ts'
+import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from './kafkajs-errors.ts'
+import { quietKafkajsTimers } from './kafkajs-timers.ts'
+import { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport.ts'
+
+/** Options of {@link kafkajsTransport}. */
+export interface KafkajsTransportOptions {
+  /** Brokers to begin with, each as `host:port`; at least one. */
+  brokers: string[]
+  /** Name that brokers see in logs and quotas. @default 'prisma-extension-outbox' */
+  clientId?: string
+  /** TLS: `true`, or the options of `tls.connect`. @default false */
+  ssl?: KafkaConfig['ssl']
+  /** Login, in the shape of kafkajs. @default no login */
+  sasl?: KafkaConfig['sasl']
+  /**
+   * How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms; raise it for brokers
+   * far away. A `publish` is bounded by its own time as well. @default 5000
+   */
+  connectionTimeoutMs?: number
+  /** Age at which the list of partitions and leaders is read again, in ms. @default 60000 */
+  metadataMaxAgeMs?: number
+}
+
+/** Defaults of {@link KafkajsTransportOptions}. */
+export const kafkajsTransportDefaults = Object.freeze({
+  clientId: 'prisma-extension-outbox',
+  ssl: false,
+  connectionTimeoutMs: 5_000,
+  metadataMaxAgeMs: 60_000,
+} satisfies Partial<KafkajsTransportOptions>)
+
+/** Share of a publish's time that the broker may wait for its replicas, so that its own REQUEST_TIMED_OUT comes before our deadline. */
+const replicaTimeShare = 0.7
+
+/**
+ * The way to Kafka through kafkajs 2.2.4, in the only shape in which it loses nothing: one `send` for each topic-partition, no retries,
+ * no idempotence, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
+ *
+ * Throws OUTBOX_INVALID_OPTION. Opens no connection before it is used.
+ */
+export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
+  const broken = options.brokers.find((broker) => !/^[^\s:]+:\d+$/.test(broker))
+  if (options.brokers.length === 0 || broken !== undefined) {
+    const what = broken === undefined ? 'No Kafka broker is given.' : `"${broken}" is not the address of a Kafka broker.`
+    throw new OutboxError('INVALID_OPTION', what, { field: 'brokers', remedy: 'Give at least one as "host:port".' })
+  }
+  quietKafkajsTimers()
+  return new KafkajsTransport({ ...kafkajsTransportDefaults, ...options })
+}
+
+type Settings = KafkajsTransportOptions & Required<Pick<KafkajsTransportOptions, keyof typeof kafkajsTransportDefaults>>
+
+class KafkajsTransport implements Transport {
+  readonly name = 'kafkajs'
+  readonly #settings: Settings
+  readonly #alive = new Set<KafkajsClient>()
+  #producer: KafkajsClient<Producer> | undefined
+  #admin: KafkajsClient<Admin> | undefined
+  #opened = 0
+  #closed = false
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  async connect(signal: AbortSignal): Promise<void> {
+    // A connection of its own: a new one begins with a request that the broker answers, an old one proves nothing.
+    const probe = this.#open((kafka) => kafka.admin())
+    try {
+      await within(probe.ready, this.#settings.connectionTimeoutMs, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw transportError(error, 'producer')
+    } finally {
+      probe.destroy()
+    }
+  }
+
+  async partitions(topic: string, signal: AbortSignal): Promise<number> {
+    if (topic === '') throw new TransportError('INVALID_TOPIC_EXCEPTION', 'topic', 'The topic has no name.')
+    this.#admin ??= this.#open((kafka) => kafka.admin())
+    const admin = this.#admin
+    try {
+      return await within(countPartitions(admin, topic), this.#settings.connectionTimeoutMs, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (blamesTopic(trouble(error))) throw transportError(error, 'topic')
+      if (this.#admin === admin) this.#admin = undefined
+      admin.destroy()
+      throw transportError(error, 'producer')
+    }
+  }
+
+  async publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+    if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
+    const refused = unfit(batch.records)
+    if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
+
+    // Synchronous, so that all who publish after a disposal share one connect.
+    this.#producer ??= this.#open((kafka) => openProducer(kafka, this.#settings.metadataMaxAgeMs))
+    const producer = this.#producer
+    const fuse = new Fuse(timeoutMs)
+    producer.sends.add(fuse)
+    const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
+    const outcome = await Promise.race([fuse.blown, this.#send(producer, batch, fuse, timeoutMs)])
+    clearTimeout(timer)
+    if (!leavesProducerSound(outcome)) this.#retire(producer)
+    producer.ended(fuse)
+    return outcome
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const client of this.#alive) {
+      for (const send of client.sends) send.blow('CLOSED', 'The transport was closed.')
+      client.destroy()
+    }
+  }
+
+  /** Never rejects; what it finds after the fuse has blown is of no interest. */
+  async #send(producer: KafkajsClient<Producer>, batch: TransportBatch, fuse: Fuse, timeoutMs: number): Promise<Outcome> {
+    try {
+      await producer.ready
+      const timeout = Math.max(1, Math.floor(timeoutMs * replicaTimeShare))
+      const messages = toMessages(batch, fuse)
+      return acknowledged(batch, await producer.client.send({ topic: batch.topic, acks: -1, timeout, messages }))
+    } catch (error) {
+      const outcome = outcomeOf(error, fuse.used)
+      return mayConcernOtherTopic(outcome) ? this.#blame(batch.topic, outcome, fuse.used) : outcome
+    }
+  }
+
+  /** Whose fault an answer is that may be about another topic. Asks about this topic alone. */
+  async #blame(topic: string, outcome: Outcome, sent: boolean): Promise<Outcome> {
+    if (outcome.kind !== 'not-written') return outcome
+    const asked = await this.partitions(topic, new AbortController().signal).catch((error: unknown) => error)
+    if (asked instanceof TransportError && asked.scope === 'topic') {
+      return { kind: 'not-written', scope: 'topic', code: asked.code, error: asked.message }
+    }
+    const error = `Perhaps about another topic of the same connection: ${outcome.error}`
+    if (sent) return { kind: 'unknown', code: outcome.code, error }
+    return { ...outcome, scope: asked instanceof TransportError ? 'producer' : 'transient', error }
+  }
+
+  #retire(producer: KafkajsClient<Producer>): void {
+    if (this.#producer === producer) this.#producer = undefined
+    producer.retire()
+  }
+
+  #open<C extends Producer | Admin>(create: (kafka: Kafka) => C): KafkajsClient<C> {
+    if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
+    const { brokers, clientId, ssl, sasl, connectionTimeoutMs } = this.#settings
+    // Each client begins with another broker: kafkajs would try a broker that accepts and does not answer again and again.
+    const first = this.#opened++ % brokers.length
+    const config: KafkaConfig = {
+      brokers: [...brokers.slice(first), ...brokers.slice(0, first)],
+      clientId,
+      ...(ssl ? { ssl } : {}),
+      ...(sasl ? { sasl } : {}),
+      connectionTimeout: connectionTimeoutMs,
+      authenticationTimeout: connectionTimeoutMs,
+      requestTimeout: connectionTimeoutMs,
+      // Every call has a deadline of its own that closes the sockets; kafkajs' would look ten times a second, and keep the dead socket.
+      enforceRequestTimeout: false,
+      // For connecting and metadata only: enough to come past brokers that are down.
+      retry: { retries: Math.max(3, brokers.length), initialRetryTime: 50, maxRetryTime: 500, factor: 0.2, multiplier: 2 },
+    }
+    return new KafkajsClient(config, create, this.#alive)
+  }
+}
+
+/**
+ * Retries would lose records (a retry skips partitions whose leader moved, tulios/kafkajs#1798) or repeat them; an idempotent producer
+ * that failed once takes later batches for duplicates and drops them.
+ */
+function openProducer(kafka: Kafka, metadataMaxAge: number): Producer {
+  return kafka.producer({
+    retry: { retries: 0 },
+    idempotent: false,
+    allowAutoTopicCreation: false,
+    metadataMaxAge,
+    // kafkajs asks it also for records that name their partition.
+    createPartitioner:
+      () =>
+      ({ message }) =>
+        message.partition!,
+  })
+}
+
+async function countPartitions({ ready, client }: KafkajsClient<Admin>, topic: string): Promise<number> {
+  await ready
+  const { topics } = await client.fetchTopicMetadata({ topics: [topic] })
+  const found = topics.find(({ name }) => name === topic)
+  if (!found) throw new Error('The broker did not answer about this topic.')
+  return found.partitions.length
+}
+
+const unfitWords = 'A key or value is not bytes, or a header is not a string.'
+
+/** Indexes of records that kafkajs could not encode, or would encode as something else. */
+function unfit(records: readonly TransportRecord[]): number[] {
+  const isBytes = (bytes: unknown) => bytes === null || bytes instanceof Uint8Array
+  const found: number[] = []
+  for (const [index, { key, value, headers }] of records.entries()) {
+    let fits = isBytes(key) && isBytes(value)
+    for (const name in headers) fits &&= typeof headers[name] === 'string'
+    if (!fits) found.push(index)
+  }
+  return found
+}
+
+/** The bytes as a Buffer, not copied: kafkajs would write any other Uint8Array as text. */
+const toBuffer = (bytes: Uint8Array | null): Buffer | null =>
+  bytes === null || Buffer.isBuffer(bytes)
+    ? (bytes as Buffer | null)
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+function toMessages({ partition, records }: TransportBatch, fuse: Fuse): Message[] {
+  const messages: Message[] = []
+  for (const { key, value, headers } of records) {
+    messages.push({ key: toBuffer(key), value: toBuffer(value), partition, headers })
+  }
+  // The encoder, and nothing before it, reads the key.
+  const key = messages[0]!.key!
+  Object.defineProperty(messages[0], 'key', { enumerable: true, get: () => fuse.pass(key) })
+  return messages
+}
+
+/** kafkajs resolves with nothing, having sent nothing, where it does not know the partition. */
+function acknowledged({ topic, partition }: TransportBatch, answers: RecordMetadata[]): Outcome {
+  const [answer] = answers
+  if (answer === undefined) {
+    const error = `The topic has no partition ${partition}, or had none when the client last asked.`
+    return { kind: 'not-written', scope: 'transient', code: 'PARTITION_NOT_FOUND', error }
+  }
+  const { topicName, partition: written, errorCode, baseOffset = '-1' } = answer
+  const named = answers.length === 1 && topicName === topic && written === partition
+  if (named && errorCode === 0 && !baseOffset.startsWith('-')) return { kind: 'acked', baseOffset: BigInt(baseOffset) }
+  return { kind: 'unknown', code: 'WRONG_ACKNOWLEDGEMENT', error: 'The acknowledgement does not name this batch.' }
+}
+
+function transportError(error: unknown, scope: 'topic' | 'producer'): TransportError {
+  if (error instanceof TransportError) return error
+  const { code, error: words } = trouble(error)
+  return new TransportError(code, scope, words, error)
+}
+
+/** Waits for `work` no longer than `limitMs` or until `signal`, whichever is first; the work itself goes on. */
+async function within<T>(work: Promise<T>, limitMs: number, signal: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  let abort: (() => void) | undefined
+  const end = new Promise<never>((_, reject) => {
+    const late = () => reject(new TransportError('TIMEOUT', 'producer', `No answer within ${limitMs} ms.`))
+    timer = setTimeout(late, limitMs)
+    abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    if (signal.aborted) abort()
+  })
+  try {
+    return await Promise.race([work, end])
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', abort!)
+  }
+}

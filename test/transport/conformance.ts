@@ -1,0 +1,188 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Transport, TransportRecord } from '../../src/transport/transport.ts'
+
+/** A record as it stands in the log. */
+export interface Logged {
+  partition: number
+  offset: number | bigint
+  key: Uint8Array | null
+  value: Uint8Array | null
+  headers: Record<string, string>
+}
+
+/** What the tests of a transport need. */
+export interface Ground {
+  /** A transport of the test's own; the suite closes it. */
+  open(): Transport
+  createTopic(partitions: number): Promise<string>
+  deleteTopic(topic: string): Promise<void>
+  growTopic(topic: string, partitions: number): Promise<void>
+  read(topic: string): Promise<Logged[]>
+}
+
+const timeoutMs = 10_000
+const utf8 = new TextEncoder()
+const bytes = (text: string): Uint8Array => utf8.encode(text)
+const never = new AbortController().signal
+
+/** A record of test data. */
+export const record = (key: string | null, value: string | null, headers: Record<string, string> = {}): TransportRecord => ({
+  key: key === null ? null : bytes(key),
+  value: value === null ? null : bytes(value),
+  headers,
+})
+
+/** The values of a log as text. */
+export const values = (log: Logged[]): (string | null)[] =>
+  log.map(({ value }) => (value === null ? null : Buffer.from(value).toString()))
+
+/** What every transport keeps, whatever is behind it. */
+export function transportConformance(name: string, ground: Ground): void {
+  describe(`the transport ${name}`, () => {
+    let transport: Transport
+    beforeEach(() => {
+      transport = ground.open()
+    })
+    afterEach(() => transport.close())
+
+    it('acknowledges what is in the log, in order, and names its first offset', async () => {
+      const topic = await ground.createTopic(3)
+      const batch = (from: number) => Array.from({ length: 5 }, (_, i) => record(`k${i}`, `v${from + i}`))
+
+      expect(await transport.publish({ topic, partition: 1, records: batch(0) }, timeoutMs)).toEqual({
+        kind: 'acked',
+        baseOffset: 0n,
+      })
+      expect(await transport.publish({ topic, partition: 1, records: batch(5) }, timeoutMs)).toEqual({
+        kind: 'acked',
+        baseOffset: 5n,
+      })
+
+      const log = await ground.read(topic)
+      expect(values(log)).toEqual(['v0', 'v1', 'v2', 'v3', 'v4', 'v5', 'v6', 'v7', 'v8', 'v9'])
+      expect(new Set(log.map(({ partition }) => partition))).toEqual(new Set([1]))
+    })
+
+    it('writes a batch of 1,000 records in order', async () => {
+      const topic = await ground.createTopic(1)
+      const records = Array.from({ length: 1_000 }, (_, i) => record(`key ${i % 7}`, `value ${i}`))
+      const outcome = await transport.publish({ topic, partition: 0, records }, timeoutMs)
+
+      expect(outcome.kind).toBe('acked')
+      expect(values(await ground.read(topic))).toEqual(records.map((_, i) => `value ${i}`))
+    })
+
+    it('writes several partitions at once', async () => {
+      const topic = await ground.createTopic(6)
+      const publish = (partition: number) =>
+        transport.publish({ topic, partition, records: [record('k', `to ${partition}`)] }, timeoutMs)
+      const outcomes = await Promise.all([0, 1, 2, 3, 4, 5].map(publish))
+
+      expect(outcomes).toEqual(outcomes.map(() => ({ kind: 'acked', baseOffset: 0n })))
+      expect(values(await ground.read(topic))).toEqual([0, 1, 2, 3, 4, 5].map((partition) => `to ${partition}`))
+    })
+
+    it('keeps tombstones, empty and missing keys, empty values and headers as they are', async () => {
+      const topic = await ground.createTopic(1)
+      const headers = { id: 'ü1', 'content-type': 'application/json', empty: '' }
+      const records = [
+        record('gone', null),
+        record('', 'empty key'),
+        record(null, 'no key'),
+        record('k', ''),
+        record('h', 'v', headers),
+      ]
+      const outcome = await transport.publish({ topic, partition: 0, records }, timeoutMs)
+
+      expect(outcome.kind).toBe('acked')
+      const log = await ground.read(topic)
+      expect(log.map(({ key }) => (key === null ? null : Buffer.from(key).toString()))).toEqual(['gone', '', null, 'k', 'h'])
+      expect(values(log)).toEqual([null, 'empty key', 'no key', '', 'v'])
+      expect(log.map((one) => one.headers)).toEqual([{}, {}, {}, {}, headers])
+    })
+
+    it('writes bytes that are a view into a larger buffer, and bytes that are no text', async () => {
+      const topic = await ground.createTopic(1)
+      const all = Uint8Array.from([9, 9, 0, 255, 128, 10, 9])
+      const view = all.subarray(2, 6)
+      const outcome = await transport.publish(
+        { topic, partition: 0, records: [{ key: view, value: view, headers: {} }] },
+        timeoutMs,
+      )
+
+      expect(outcome.kind).toBe('acked')
+      const [log] = await ground.read(topic)
+      expect([...log!.key!]).toEqual([0, 255, 128, 10])
+      expect([...log!.value!]).toEqual([0, 255, 128, 10])
+    })
+
+    it('blames the topic when it does not exist, and does not create it', async () => {
+      const topic = await ground.createTopic(1)
+      await ground.deleteTopic(topic)
+      const code = 'UNKNOWN_TOPIC_OR_PARTITION'
+
+      const outcome = await transport.publish({ topic, partition: 0, records: [record('k', 'v')] }, timeoutMs)
+      expect(outcome).toMatchObject({ kind: 'not-written', scope: 'topic', code })
+      await expect(transport.partitions(topic, never)).rejects.toMatchObject({ name: 'TransportError', scope: 'topic', code })
+    })
+
+    it('never writes to a partition that does not exist', async () => {
+      const topic = await ground.createTopic(3)
+      for (const partition of [3, 7, -1]) {
+        const outcome = await transport.publish({ topic, partition, records: [record('k', 'v')] }, timeoutMs)
+        expect(outcome).toMatchObject({ kind: 'not-written', scope: 'transient', code: 'PARTITION_NOT_FOUND' })
+      }
+      expect(await ground.read(topic)).toEqual([])
+    })
+
+    it('goes on with a healthy topic beside one that is deleted', async () => {
+      const [healthy, deleted] = [await ground.createTopic(1), await ground.createTopic(1)]
+      const publish = async (topic: string, value: string) =>
+        (await transport.publish({ topic, partition: 0, records: [record('k', value)] }, timeoutMs)).kind
+      expect([await publish(healthy, 'before'), await publish(deleted, 'before')]).toEqual(['acked', 'acked'])
+
+      await ground.deleteTopic(deleted)
+      const refused = await transport.publish({ topic: deleted, partition: 0, records: [record('k', 'after')] }, timeoutMs)
+      expect(refused).toMatchObject({ kind: 'not-written', scope: 'topic' })
+
+      expect(await publish(healthy, 'after')).toBe('acked')
+      expect(values(await ground.read(healthy))).toEqual(['before', 'after'])
+    })
+
+    it('finds the new partitions of a topic that has grown', async () => {
+      const topic = await ground.createTopic(1)
+      const publish = (partition: number) =>
+        transport.publish({ topic, partition, records: [record('k', `to ${partition}`)] }, timeoutMs)
+      expect((await publish(0)).kind).toBe('acked')
+      expect(await transport.partitions(topic, never)).toBe(1)
+
+      await ground.growTopic(topic, 2)
+      expect(await transport.partitions(topic, never)).toBe(2)
+      // A client may still have the old number: it says so, and asks anew for the next one.
+      const first = await publish(1)
+      if (first.kind !== 'acked') expect(first).toMatchObject({ kind: 'not-written', scope: 'transient' })
+      if (first.kind !== 'acked') expect((await publish(1)).kind).toBe('acked')
+      expect(values(await ground.read(topic))).toEqual(['to 0', 'to 1'])
+    })
+
+    it('sends nothing after close, which may be called again', async () => {
+      const topic = await ground.createTopic(1)
+      const batch = { topic, partition: 0, records: [record('k', 'v')] }
+      expect((await transport.publish(batch, timeoutMs)).kind).toBe('acked')
+      await transport.close()
+      await transport.close()
+
+      expect(await transport.publish(batch, timeoutMs)).toMatchObject({ kind: 'not-written', code: 'CLOSED' })
+      await expect(transport.connect(never)).rejects.toMatchObject({ code: 'CLOSED', scope: 'producer' })
+      await expect(transport.partitions(topic, never)).rejects.toMatchObject({ code: 'CLOSED', scope: 'producer' })
+      expect(await ground.read(topic)).toHaveLength(1)
+    })
+
+    it('rejects connect and partitions with the reason of an aborted signal', async () => {
+      const reason = new Error('enough')
+      const topic = await ground.createTopic(1)
+      await expect(transport.connect(AbortSignal.abort(reason))).rejects.toBe(reason)
+      await expect(transport.partitions(topic, AbortSignal.abort(reason))).rejects.toBe(reason)
+    })
+  })
+}

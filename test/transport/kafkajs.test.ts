@@ -1,0 +1,284 @@
+import { execFile } from 'node:child_process'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { promisify } from 'node:util'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { type KafkajsTransportOptions, kafkajsTransport } from '../../src/transport/kafkajs.ts'
+import type { Outcome, Transport } from '../../src/transport/transport.ts'
+import { type KafkaServer, kafkaTool, startKafka } from '../support/kafka.ts'
+import { createTopic, readTopic, testKafka } from '../support/topics.ts'
+import { record, transportConformance, values } from './conformance.ts'
+
+const never = new AbortController().signal
+const timeoutMs = 10_000
+const opened: Transport[] = []
+
+function open(options: Partial<KafkajsTransportOptions> = {}): Transport {
+  const transport = kafkajsTransport({ brokers: inject('brokers').split(','), clientId: 'transport-test', ...options })
+  opened.push(transport)
+  return transport
+}
+
+afterEach(async () => {
+  for (const transport of opened.splice(0)) await transport.close()
+})
+
+async function withAdmin(work: (admin: ReturnType<ReturnType<typeof testKafka>['admin']>) => Promise<unknown>): Promise<void> {
+  const admin = testKafka().admin()
+  await admin.connect()
+  await work(admin)
+  await admin.disconnect()
+}
+
+/** Deletes a topic and waits until the broker no longer knows it. */
+const deleteTopic = (topic: string) =>
+  withAdmin(async (admin) => {
+    await admin.deleteTopics({ topics: [topic] })
+    while ((await admin.listTopics()).includes(topic));
+  })
+
+transportConformance('kafkajs', {
+  open,
+  createTopic: (partitions) => createTopic('conformance', partitions),
+  deleteTopic,
+  growTopic: (topic, partitions) =>
+    withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] })),
+  read: (topic) => readTopic(topic),
+})
+
+describe('what kafkajs refuses', () => {
+  const large = 'x'.repeat(1_200_000)
+
+  it.each([
+    ['alone', [record('k', large)]],
+    ['among others', [record('a', '1'), record('k', large), record('b', '2')]],
+  ])('a record that is too large, %s: nothing of the batch is written', async (_, records) => {
+    const topic = await createTopic('large', 1)
+    const outcome = await open().publish({ topic, partition: 0, records }, timeoutMs)
+    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'record', code: 'MESSAGE_TOO_LARGE' })
+    expect(await readTopic(topic)).toEqual([])
+  })
+
+  it('a record without a key on a compacted topic, and the batch with it', async () => {
+    const topic = await createTopic('compacted', 1, { config: { 'cleanup.policy': 'compact' } })
+    const outcome = await open().publish({ topic, partition: 0, records: [record('k', '1'), record(null, '2')] }, timeoutMs)
+    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'record', code: 'INVALID_RECORD' })
+    expect(await readTopic(topic)).toEqual([])
+  })
+
+  it('a header that is not a string, before the client sees it, with its place and without its value', async () => {
+    const topic = await createTopic('headers', 1)
+    const odd = { ...record('k', 'v'), headers: { secret: 4711 } as unknown as Record<string, string> }
+    const outcome = await open().publish({ topic, partition: 0, records: [record('k', 'v'), odd] }, timeoutMs)
+    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'record', refused: [1] })
+    expect(JSON.stringify(outcome)).not.toContain('4711')
+  })
+
+  it('an illegal topic: the topic is blamed', async () => {
+    for (const topic of ['no spaces', 'x'.repeat(300), '']) {
+      await expect(open().partitions(topic, never)).rejects.toMatchObject({ scope: 'topic', code: 'INVALID_TOPIC_EXCEPTION' })
+    }
+    const outcome = await open().publish({ topic: 'no spaces', partition: 0, records: [record('k', 'v')] }, timeoutMs)
+    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'topic', code: 'INVALID_TOPIC_EXCEPTION' })
+  })
+
+  it.each([[[]], [['localhost']], [['localhost:9092', 'kafka:port']]])('addresses that are none: %j', (brokers) => {
+    expect(() => kafkajsTransport({ brokers })).toThrow(
+      expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field: 'brokers' }),
+    )
+  })
+})
+
+describe('a deleted topic', () => {
+  it('costs a healthy topic of the same producer one attempt when the metadata is read again', async () => {
+    const transport = open({ metadataMaxAgeMs: 1 })
+    const [healthy, deleted] = [await createTopic('healthy', 1), await createTopic('deleted', 1)]
+    const publish = (topic: string) => transport.publish({ topic, partition: 0, records: [record('k', 'v')] }, timeoutMs)
+    expect([(await publish(healthy)).kind, (await publish(deleted)).kind]).toEqual(['acked', 'acked'])
+
+    await deleteTopic(deleted)
+    expect(await publish(healthy)).toMatchObject({ kind: 'not-written', scope: 'transient', code: 'UNKNOWN_TOPIC_OR_PARTITION' })
+    expect((await publish(healthy)).kind).toBe('acked')
+    expect(await readTopic(healthy)).toHaveLength(2)
+  })
+})
+
+describe('connections', () => {
+  let proxy: Server
+  let connections: number
+  const sockets = new Set<Socket>()
+
+  beforeAll(async () => {
+    const [host, port] = inject('brokers').split(',')[0]!.split(':')
+    proxy = createServer((socket) => {
+      connections++
+      const target = connect(Number(port), host)
+      for (const one of [socket, target]) sockets.add(one.on('error', () => {}))
+      socket.pipe(target).pipe(socket)
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  })
+  afterAll(() => {
+    for (const socket of sockets) socket.destroy()
+    proxy.close()
+  })
+
+  it('who publishes at once after a disposal shares one connect', async () => {
+    connections = 0
+    const transport = open({ brokers: [`127.0.0.1:${(proxy.address() as { port: number }).port}`] })
+    const topic = await createTopic('shared', 6)
+    const publish = (partition: number) => transport.publish({ topic, partition, records: [record('k', 'v')] }, timeoutMs)
+    const all = async () => (await Promise.all([0, 1, 2, 3, 4, 5].map(publish))).map(({ kind }) => kind)
+    expect(new Set(await all())).toEqual(new Set(['acked']))
+    expect(connections).toBe(1)
+
+    // A partition that does not exist makes the producer doubtful: it is thrown away.
+    expect((await publish(6)).kind).toBe('not-written')
+    expect(new Set(await all())).toEqual(new Set(['acked']))
+    // Of the producer before, of the one after, and none for anybody else.
+    expect(connections).toBe(2)
+  })
+
+  it('a process that closes the transport ends, and kafkajs has printed nothing', async () => {
+    const topic = await createTopic('exit', 1)
+    const script = `
+      import { kafkajsTransport } from './src/transport/kafkajs.ts'
+      const never = new AbortController().signal
+      const transport = kafkajsTransport({ brokers: ['${inject('brokers').split(',')[0]}'] })
+      await transport.connect(never)
+      await transport.partitions('${topic}', never)
+      const records = [{ key: null, value: new Uint8Array(3), headers: {} }]
+      const good = await transport.publish({ topic: '${topic}', partition: 0, records }, 5000)
+      const bad = await transport.publish({ topic: 'no spaces', partition: 0, records }, 5000)
+      if (good.kind !== 'acked' || bad.kind !== 'not-written') process.exitCode = 3
+      await transport.close()`
+    const node = ['--import', 'tsx', '--input-type=module', '-e', script]
+    expect(await promisify(execFile)(process.execPath, node, { timeout: 20_000 })).toEqual({ stdout: '', stderr: '' })
+  })
+})
+
+describe('a throttled client', () => {
+  const clientId = `throttled-${process.pid}`
+  const quota = async (change: string[]) => {
+    const where = ['--bootstrap-server', inject('brokers'), '--entity-type', 'clients', '--entity-name', clientId]
+    await kafkaTool('kafka.admin.ConfigCommand', [...where, '--alter', ...change])
+  }
+  beforeAll(() => quota(['--add-config', 'producer_byte_rate=20000']))
+  afterAll(() => quota(['--delete-config', 'producer_byte_rate']))
+
+  it('waits and is acknowledged within its time; what is still held back when its time is over is never sent', async () => {
+    const transport = open({ clientId })
+    const topic = await createTopic('throttled', 1)
+    const publish = (value: string, within: number) =>
+      transport.publish({ topic, partition: 0, records: [record('k', value)] }, within)
+    // Over the quota: the answer comes at once and tells the client to be silent for a second or more.
+    expect((await publish('x'.repeat(250_000), timeoutMs)).kind).toBe('acked')
+
+    expect(await publish('too late', 200)).toMatchObject({ kind: 'unknown', code: 'TIMEOUT' })
+    const began = performance.now()
+    expect((await publish('in time', 30_000)).kind).toBe('acked')
+    expect((await publish('y'.repeat(250_000), 30_000)).kind).toBe('acked')
+    expect((await publish('throttled', 30_000)).kind).toBe('acked')
+    expect(performance.now() - began).toBeGreaterThan(1_000)
+
+    expect(values(await readTopic(topic)).filter((value) => value!.length < 100)).toEqual(['in time', 'throttled'])
+  })
+})
+
+describe('a broker that fails', () => {
+  let kafka: KafkaServer
+  beforeAll(async () => {
+    kafka = await startKafka()
+  })
+  afterAll(() => kafka.remove())
+
+  const setUp = async (partitions = 1) => {
+    const transport = open({ brokers: [kafka.brokers], connectionTimeoutMs: 1_000 })
+    const topic = await createTopic('failing', partitions, { brokers: kafka.brokers })
+    const publish = (value: string, within = timeoutMs, partition = 0) =>
+      transport.publish({ topic, partition, records: [record('k', value)] }, within)
+    return { transport, topic, publish, log: async () => values(await readTopic(topic, kafka.brokers)) }
+  }
+
+  /** Stops the broker's process; returns when it really answers nothing any more. */
+  async function freeze(): Promise<void> {
+    kafka.signal('SIGSTOP')
+    const probe = open({ brokers: [kafka.brokers] })
+    const answers = () =>
+      probe.connect(AbortSignal.timeout(100)).then(
+        () => true,
+        () => false,
+      )
+    while (await answers());
+  }
+
+  it('killed with a request in flight: unknown; then nothing is sent; after the restart the same transport goes on', async () => {
+    const { transport, publish, log, topic } = await setUp()
+    expect((await publish('before')).kind).toBe('acked')
+    await freeze()
+    const inFlight = publish('in flight', 30_000)
+    // The request has left when the event loop has turned; the stopped broker cannot read it.
+    await new Promise((resolve) => setImmediate(resolve))
+    await kafka.stop('SIGKILL')
+    expect((await inFlight).kind).toBe('unknown')
+
+    expect(await publish('nobody there')).toMatchObject({ kind: 'not-written', scope: 'producer', code: 'ECONNREFUSED' })
+    await expect(transport.connect(never)).rejects.toMatchObject({ scope: 'producer', code: 'ECONNREFUSED' })
+    await expect(transport.partitions(topic, never)).rejects.toMatchObject({ scope: 'producer' })
+
+    await kafka.start()
+    await transport.connect(never)
+    expect(await transport.partitions(topic, never)).toBe(1)
+    expect((await publish('after')).kind).toBe('acked')
+    expect(await log()).toEqual(['before', 'after'])
+  })
+
+  it('frozen: every answer comes within its time, unknown for what was sent, and connect says so', async () => {
+    const { transport, publish } = await setUp(2)
+    expect((await publish('warm')).kind).toBe('acked')
+    await freeze()
+    try {
+      const began = performance.now()
+      const outcomes = await Promise.all([publish('a', 500, 0), publish('b', 500, 1)])
+      expect(performance.now() - began).toBeLessThan(2_000)
+      expect(outcomes).toEqual([expect.objectContaining({ kind: 'unknown' }), expect.objectContaining({ kind: 'unknown' })])
+      await expect(transport.connect(never)).rejects.toMatchObject({ scope: 'producer', code: 'TIMEOUT' })
+      await expect(transport.connect(AbortSignal.timeout(50))).rejects.toMatchObject({ name: 'TimeoutError' })
+    } finally {
+      kafka.signal('SIGCONT')
+    }
+    await transport.connect(never)
+    expect((await publish('again')).kind).toBe('acked')
+  })
+
+  it('frozen before the client knows the topic: when it goes on, a send whose time is over is not sent any more', async () => {
+    const { transport, publish, log, topic } = await setUp()
+    const other = await createTopic('other', 2, { brokers: kafka.brokers })
+    const warm = (within: number, partition: number): Promise<Outcome> =>
+      transport.publish({ topic: other, partition, records: [record('k', 'v')] }, within)
+    expect((await warm(timeoutMs, 0)).kind).toBe('acked')
+
+    await freeze()
+    // On the wire, and patient: it keeps the connection open for the send after it, which waits for metadata of its topic.
+    const patient = warm(30_000, 1)
+    const late = await publish('too late', 500)
+    kafka.signal('SIGCONT')
+
+    expect(late).toMatchObject({ kind: 'not-written', code: 'TIMEOUT' })
+    expect((await patient).kind).toBe('acked')
+    expect((await publish('in time')).kind).toBe('acked')
+    expect(await transport.partitions(topic, never)).toBe(1)
+    expect(await log()).toEqual(['in time'])
+  })
+
+  it('frozen, and the transport closed: who waits is told at once', async () => {
+    const { transport, publish } = await setUp()
+    expect((await publish('warm')).kind).toBe('acked')
+    await freeze()
+    const inFlight = publish('v', 30_000)
+    await new Promise((resolve) => setImmediate(resolve))
+    await transport.close()
+    const outcome = await inFlight
+    kafka.signal('SIGCONT')
+    expect(outcome).toMatchObject({ kind: 'unknown', code: 'CLOSED' })
+  })
+})
