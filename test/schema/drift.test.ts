@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { fragment, migration } from '../../src/cli/fragment.ts'
+import { postgresStore } from '../../src/store/postgres/store.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { createProject, type TestProject } from '../support/prisma-cli.ts'
+import { insertRows } from '../support/rows.ts'
 
 /** What an adopter fears most: that Prisma takes the outbox for drift, and wants to drop its tables or reset the database. */
 const config = (folder = 'prisma') => `import { defineConfig } from 'prisma/config'
@@ -134,17 +137,23 @@ describe('prisma migrate dev', () => {
   })
 })
 
-describe('prisma db push on an empty database', () => {
-  test('creates tables in which messages can be written and leases added', async () => {
-    const project = createProject(files)
-    await using database = await createDatabase('', { migrate: false })
-    const { code } = await project.prisma(['db', 'push'], database.url)
-    project.remove()
-    expect(code).toBe(0)
-    await database.query(`INSERT INTO outbox_lease (bucket) SELECT generate_series(0, 63) ON CONFLICT (bucket) DO NOTHING`)
-    await database.query(`INSERT INTO outbox (bucket, message_id, topic) VALUES (7, gen_random_uuid(), 't')`)
-    const [row] = await database.query(`SELECT id::int, created_at <= clock_timestamp() AS stamped,
-      (SELECT count(*)::int FROM outbox_lease WHERE owner IS NULL AND leased_until <= clock_timestamp()) AS free FROM outbox`)
-    expect(row).toEqual({ id: 1, stamped: true, free: 64 })
-  })
+test('the tables that prisma db push makes carry a message to its end, though they lack the leases', async () => {
+  const project = createProject(files)
+  await using database = await createDatabase('', { migrate: false })
+  const { code } = await project.prisma(['db', 'push'], database.url)
+  project.remove()
+  expect(code).toBe(0)
+  expect(await database.query('SELECT bucket FROM outbox_lease')).toEqual([])
+  const me = { id: randomUUID(), name: 'relay', version: '0', leaseMs: 10_000 }
+  const session = await postgresStore({ databaseUrl: database.url }).connect(me)
+  await session.beat({ alive: true, ackedMsAgo: null })
+  expect(await session.take(64)).toHaveLength(64)
+  await insertRows(database.pool, [{ topic: 'orders', key: 'k' }])
+  const scans = Array.from({ length: 64 }, (_, bucket) => ({ bucket, after: 0, limit: 10 }))
+  const limits = { limit: 10, withoutTopics: [], withoutIds: [], maxRowBytes: 1000, maxBytes: 1000 }
+  const { rows } = await session.fetch({ scans, ...limits })
+  expect(rows.map((row) => row.topic)).toEqual(['orders'])
+  await session.settle(rows)
+  await session.close()
+  expect(await database.query('SELECT id FROM outbox')).toEqual([])
 })
