@@ -21,8 +21,12 @@ export interface InitFile {
   done: 'created' | 'extended' | 'updated' | 'unchanged'
 }
 
-/** The two files, in the order: schema, migration. */
-export type InitResult = [schema: InitFile, migration: InitFile]
+/** What `init` has done. */
+export interface InitResult {
+  files: [schema: InitFile, migration: InitFile]
+  /** The names in use: those asked for, else those of an earlier run. */
+  naming: Naming
+}
 
 /**
  * Writes the models and the migration into a Prisma project. What is there already is left alone, so it may run any number of times.
@@ -38,7 +42,7 @@ export function init(options: InitOptions): InitResult {
   checkNames(project, naming)
   const text = withBlock(target, naming)
   const sql = migrationFile(project, naming, options.now)
-  return [place(options.cwd, target.path, text), place(options.cwd, sql.path, sql.text)]
+  return { files: [place(options.cwd, target.path, text), place(options.cwd, sql.path, sql.text)], naming }
 }
 
 /** What `init` would write, for projects that keep their schema or migrations in another way. */
@@ -73,20 +77,24 @@ export function initCommand(): Command {
 }
 
 /** What the user reads afterwards. */
-export function report(result: InitResult): string {
-  if (result.every((file) => file.done === 'unchanged')) {
-    return `Nothing to do: ${result.map((file) => file.path).join(' and ')} are up to date.\n`
+export function report({ files, naming }: InitResult): string {
+  if (files.every((file) => file.done === 'unchanged')) {
+    return `Nothing to do: ${files.map((file) => file.path).join(' and ')} are up to date.\n`
   }
-  const lines = result.map((file) => `${file.done.padEnd(9)}  ${file.path}`)
-  return `${lines.join('\n')}
+  return `${files.map((file) => `${file.done.padEnd(9)}  ${file.path}`).join('\n')}
 
 Next steps
   1. npx prisma migrate dev        creates the tables (in production: npx prisma migrate deploy)
   2. npx prisma generate
   3. import { outbox } from 'prisma-extension-outbox'
-     const prisma = new PrismaClient({ adapter }).$extends(outbox())
+     const prisma = new PrismaClient({ adapter }).$extends(outbox(${extensionOptions(naming)}))
   4. npx prisma-extension-outbox relay
 `
+}
+
+function extensionOptions({ model, schema }: Naming): string {
+  const options = [model && `model: '${lowerFirst(model)}'`, schema && `schema: '${schema}'`].filter(Boolean)
+  return options.length ? `{ ${options.join(', ')} }` : ''
 }
 
 function newTarget(project: PrismaProject): SchemaFile {

@@ -41,7 +41,7 @@ function refusal(files: Record<string, string>, options?: Partial<InitOptions>):
 describe('finds the schema and the migrations', () => {
   test('of a single prisma/schema.prisma, and adds a marked block at its end', () => {
     const shop = project({ 'prisma/schema.prisma': datasource })
-    expect(shop.init()).toEqual([
+    expect(shop.init().files).toEqual([
       { path: 'prisma/schema.prisma', done: 'extended' },
       { path: `prisma/migrations/${stamped}`, done: 'created' },
     ])
@@ -58,7 +58,7 @@ ${fragment()}// <<< prisma-extension-outbox
 
   test('of a single schema.prisma beside package.json', () => {
     const shop = project({ 'schema.prisma': datasource })
-    expect(shop.init().map((file) => file.path)).toEqual(['schema.prisma', `migrations/${stamped}`])
+    expect(shop.init().files.map((file) => file.path)).toEqual(['schema.prisma', `migrations/${stamped}`])
   })
 
   test('of a schema folder in prisma.config.ts, and writes outbox.prisma into it', () => {
@@ -73,7 +73,7 @@ export default defineConfig({
       'db/models/base.prisma': datasource,
       'db/models/orders/order.prisma': order,
     })
-    expect(shop.init()).toEqual([
+    expect(shop.init().files).toEqual([
       { path: 'db/models/outbox.prisma', done: 'created' },
       { path: `db/migrations/${stamped}`, done: 'created' },
     ])
@@ -84,22 +84,22 @@ export default defineConfig({
   test('of a config that joins its paths, and of one in the folder .config', () => {
     const joined = `import path from 'node:path'\nexport default {\n  schema: path.join('db', "models"),\n}\n`
     const shop = project({ 'prisma.config.ts': joined, 'db/models/base.prisma': datasource })
-    expect(shop.init().map((file) => file.path)).toEqual(['db/models/outbox.prisma', `db/models/migrations/${stamped}`])
+    expect(shop.init().files.map((file) => file.path)).toEqual(['db/models/outbox.prisma', `db/models/migrations/${stamped}`])
     const hidden = project({
       '.config/prisma.ts': `export default { schema: '../db/models' }`,
       'db/models/base.prisma': datasource,
     })
-    expect(hidden.init()[0].path).toBe('db/models/outbox.prisma')
+    expect(hidden.init().files[0].path).toBe('db/models/outbox.prisma')
   })
 
   test('of a schema that package.json names, as Prisma 6 has it', () => {
     const shop = project({ 'package.json': '{"prisma":{"schema":"db/schema.prisma"}}', 'db/schema.prisma': datasource })
-    expect(shop.init()[0].path).toBe('db/schema.prisma')
+    expect(shop.init().files[0].path).toBe('db/schema.prisma')
   })
 
   test('of the folder prisma/schema without any configuration', () => {
     const shop = project({ 'prisma/schema/schema.prisma': datasource })
-    expect(shop.init()[0].path).toBe('prisma/schema/outbox.prisma')
+    expect(shop.init().files[0].path).toBe('prisma/schema/outbox.prisma')
   })
 
   test('where the flags say, whatever the config says', () => {
@@ -107,7 +107,7 @@ export default defineConfig({
       'prisma.config.ts': `export default { schema: process.env.SCHEMA, migrations: { path: dir() } }`,
       'a/schema.prisma': datasource,
     })
-    const [schema, sql] = shop.init({ schemaPath: 'a/schema.prisma', migrationsPath: 'b' })
+    const [schema, sql] = shop.init({ schemaPath: 'a/schema.prisma', migrationsPath: 'b' }).files
     expect([schema.path, sql.path]).toEqual(['a/schema.prisma', `b/${stamped}`])
   })
 })
@@ -123,7 +123,7 @@ describe('may run again', () => {
     shop.init()
     const before = shop.files()
     const again = shop.init({ now: new Date('2026-05-05') })
-    expect(again.map((file) => file.done)).toEqual(['unchanged', 'unchanged'])
+    expect(again.files.map((file) => file.done)).toEqual(['unchanged', 'unchanged'])
     expect(report(again)).toMatch(/^Nothing to do: prisma\/schema.* and prisma\/.*_outbox\/migration.sql are up to date.\n$/)
     expect(shop.files()).toEqual(before)
   })
@@ -141,7 +141,7 @@ describe('may run again', () => {
     const outdated = fresh.replace(/^ {2}wish .*\n/m, '')
     expect(outdated).not.toBe(fresh)
     shop.write({ 'prisma/schema.prisma': `${outdated}\n${order}` })
-    expect(shop.init().map((file) => file.done)).toEqual(['updated', 'unchanged'])
+    expect(shop.init().files.map((file) => file.done)).toEqual(['updated', 'unchanged'])
     expect(shop.read('prisma/schema.prisma')).toBe(`${fresh}\n${order}`)
   })
 
@@ -149,19 +149,19 @@ describe('may run again', () => {
     const shop = project({ 'prisma/schema/schema.prisma': datasource })
     shop.init()
     shop.write({ 'prisma/schema/messages.prisma': shop.read('prisma/schema/outbox.prisma'), 'prisma/schema/outbox.prisma': '' })
-    expect(shop.init()[0]).toEqual({ path: 'prisma/schema/messages.prisma', done: 'unchanged' })
+    expect(shop.init().files[0]).toEqual({ path: 'prisma/schema/messages.prisma', done: 'unchanged' })
   })
 
   test('and keeps the names that it was given at first', () => {
     const shop = project({ 'prisma/schema.prisma': datasource })
     shop.init({ model: 'OutboxMessage' })
-    expect(shop.init().map((file) => file.done)).toEqual(['unchanged', 'unchanged'])
+    expect(shop.init().files.map((file) => file.done)).toEqual(['unchanged', 'unchanged'])
   })
 
   test('and takes a migration of another tool that creates the tables for the one it wants', () => {
     const squashed = 'prisma/migrations/20200101000000_squashed/migration.sql'
     const shop = project({ 'prisma/schema.prisma': datasource, [squashed]: 'CREATE TABLE "public"."outbox_lease" ();' })
-    expect(shop.init()[1]).toEqual({ path: squashed, done: 'unchanged' })
+    expect(shop.init().files[1]).toEqual({ path: squashed, done: 'unchanged' })
   })
 
   test('and leaves a block without an end mark alone', () => {
@@ -173,7 +173,7 @@ describe('may run again', () => {
 test('a migration sorts after those that are there, also after one from tomorrow: Prisma would want to reset the database', () => {
   const late = 'prisma/migrations/20260304120000_later/migration.sql'
   const shop = project({ 'prisma/schema.prisma': datasource, [late]: 'SELECT 1;' })
-  expect(shop.init()[1].path).toBe('prisma/migrations/20260304120001_outbox/migration.sql')
+  expect(shop.init().files[1].path).toBe('prisma/migrations/20260304120001_outbox/migration.sql')
 })
 
 describe('--model', () => {
@@ -299,6 +299,13 @@ describe('the command', () => {
       expect(output).toContain(step)
     }
     expect(shop.read('prisma/schema.prisma')).toContain(fragment())
+  })
+
+  test('gives the line of code with the names that are in use', () => {
+    const shop = project({ 'prisma/schema.prisma': datasource.replace('\n}', '\n  schemas = ["shop"]\n}') })
+    expect(report(shop.init({ model: 'OutboxMessage', schema: 'shop' }))).toContain(
+      ".$extends(outbox({ model: 'outboxMessage', schema: 'shop' }))",
+    )
   })
 
   test('has the help of a Prisma command, with every option in it', () => {
