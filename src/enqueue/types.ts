@@ -12,11 +12,13 @@ type RequiresModel<M extends string> = {
   [K in M]: { fields: { topic: unknown; key: unknown; value: unknown; headers: unknown } }
 }
 
-/** What `$extends` infers from. Methods stand behind a function: Prisma's own convention. */
-interface ExtensionArgs<M extends string> {
-  result: object
-  query: object
-  client: object
+type Nothing = Record<never, never>
+
+/** What `$extends` infers from. Methods stand behind a function: Prisma's own convention. An interface would lack its index signatures. */
+type ExtensionArgs<M extends string> = {
+  result: Nothing
+  query: Nothing
+  client: Nothing
   model: { [K in M]: { [P in keyof OutboxMethods]: () => OutboxMethods[P] } }
 }
 

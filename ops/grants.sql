@@ -1,0 +1,35 @@
+-- Rights for three group roles, as few as each needs. Run it once in the application's database, as the owner of the tables; put your
+-- own schema in the place of "public". Then make your login roles members:
+--   GRANT outbox_app TO my_app;  GRANT outbox_relay TO my_relay;  GRANT outbox_operator TO my_admin;
+
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['outbox_app', 'outbox_relay', 'outbox_operator'] LOOP
+    BEGIN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+    EXCEPTION
+      -- Roles belong to the whole server: another database has made them already, perhaps at this moment.
+      WHEN duplicate_object OR unique_violation THEN NULL;
+    END;
+  END LOOP;
+END $$;
+
+GRANT USAGE ON SCHEMA "public" TO outbox_app, outbox_relay, outbox_operator;
+
+-- The application enqueues: nothing else, and it cannot read what others enqueued.
+GRANT INSERT ON "public"."outbox" TO outbox_app;
+GRANT USAGE ON SEQUENCE "public"."outbox_id_seq" TO outbox_app;
+
+-- The relay reads and deletes messages, leases buckets, and takes dead messages out of the way and back.
+GRANT SELECT, INSERT, DELETE ON "public"."outbox" TO outbox_relay;
+GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_relay;
+GRANT SELECT, INSERT, UPDATE ON "public"."outbox_lease" TO outbox_relay;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_relay" TO outbox_relay;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_dead" TO outbox_relay;
+
+-- The operator looks (status, list, show) and writes wishes (redrive, discard), which the relays carry out.
+GRANT SELECT ON "public"."outbox", "public"."outbox_lease", "public"."outbox_relay", "public"."outbox_dead" TO outbox_operator;
+GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_operator;
+GRANT UPDATE ("wish") ON "public"."outbox_dead" TO outbox_operator;
