@@ -165,29 +165,37 @@ describe('a throttled client', () => {
   beforeAll(() => quota(['--add-config', 'producer_byte_rate=20000']))
   afterAll(() => quota(['--delete-config', 'producer_byte_rate']))
 
-  it('waits and is acknowledged within its time; what is still held back when its time is over is never sent', async () => {
+  it('waits, and is acknowledged within its time', async () => {
     const transport = open({ clientId })
     const topic = await createTopic('throttled', 1)
-    const publish = (value: string, within: number) =>
-      transport.publish({ topic, partition: 0, records: [record('k', value)] }, within)
+    const publish = (value: string) => transport.publish({ topic, partition: 0, records: [record('k', value)] }, 30_000)
     // Over the quota: the answer comes at once and tells the client to be silent for a second or more.
-    expect((await publish('x'.repeat(250_000), timeoutMs)).kind).toBe('acked')
-
-    expect(await publish('too late', 200)).toMatchObject({ kind: 'unknown', code: 'TIMEOUT' })
+    expect((await publish('x'.repeat(250_000))).kind).toBe('acked')
     const began = performance.now()
-    expect((await publish('in time', 30_000)).kind).toBe('acked')
-    expect((await publish('y'.repeat(250_000), 30_000)).kind).toBe('acked')
-    expect((await publish('throttled', 30_000)).kind).toBe('acked')
-    expect(performance.now() - began).toBeGreaterThan(1_000)
+    expect((await publish('throttled')).kind).toBe('acked')
+    expect(performance.now() - began).toBeGreaterThan(500)
+  })
 
-    expect(values(await readTopic(topic)).filter((value) => value!.length < 100)).toEqual(['in time', 'throttled'])
+  it('never sends what is still held back when its time is over, even if a patient one is held back with it', async () => {
+    const transport = open({ clientId })
+    const topic = await createTopic('throttled', 2)
+    const publish = (value: string, partition: number, within: number) =>
+      transport.publish({ topic, partition, records: [record('k', value)] }, within)
+    expect((await publish('x'.repeat(250_000), 0, 30_000)).kind).toBe('acked')
+
+    const patient = publish('patient', 1, 30_000)
+    expect(await publish('too late', 0, 200)).toMatchObject({ kind: 'unknown', code: 'TIMEOUT' })
+    expect((await patient).kind).toBe('unknown')
+    expect((await publish('in time', 0, 30_000)).kind).toBe('acked')
+    expect(values(await readTopic(topic)).slice(1)).toEqual(['in time'])
   })
 })
 
 describe('a broker that fails', () => {
   let kafka: KafkaServer
   beforeAll(async () => {
-    kafka = await startKafka()
+    // A killed broker may come back only when the controller has forgotten it.
+    kafka = await startKafka({ 'broker.session.timeout.ms': 3_000, 'broker.heartbeat.interval.ms': 500 })
   })
   afterAll(() => kafka.remove())
 
