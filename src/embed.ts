@@ -1,0 +1,40 @@
+import type { RelayOptions } from './relay/options.ts'
+import { Relay } from './relay/relay.ts'
+import { Telemetry } from './relay/telemetry.ts'
+import { postgresStore } from './store/postgres/store.ts'
+import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
+import type { Transport } from './transport/transport.ts'
+import { version } from './version.ts'
+
+/** Options of {@link createRelay}: where database and Kafka are, and the settings of the relay. */
+export interface CreateRelayOptions extends RelayOptions {
+  /** `postgresql://…` of the database that the application writes to. */
+  databaseUrl: string
+  /** PostgreSQL schema of the outbox tables. Default: the URL's `schema` parameter, else `public`. */
+  schema?: string | undefined
+  /** Another URL for LISTEN, where a pooler would swallow notifications; false polls only. Default: `databaseUrl`. */
+  listenUrl?: string | false | undefined
+  /** How to reach Kafka: options of the kafkajs transport, or a transport of your own. */
+  kafka: KafkajsTransportOptions | Transport
+}
+
+const isTransport = (kafka: KafkajsTransportOptions | Transport): kafka is Transport => 'publish' in kafka
+
+/**
+ * A relay to run inside your own process. Subscribe to `relay.telemetry`, then `await relay.start()`; `relay.stop()` at the end, or
+ * `await using`.
+ *
+ * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL.
+ */
+export function createRelay(options: CreateRelayOptions): Relay {
+  const { databaseUrl, schema, listenUrl, kafka, ...settings } = options
+  const store = postgresStore({ databaseUrl, schema, listenUrl })
+  const transport = isTransport(kafka) ? kafka : kafkajsTransport(kafka)
+  return new Relay({ store, transport, version, telemetry: new Telemetry() }, settings)
+}
+
+export { type RelayOptions, relayDefaults } from './relay/options.ts'
+export { type DrainReport, Relay } from './relay/relay.ts'
+export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'
+export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
+export { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport/transport.ts'

@@ -1,0 +1,88 @@
+import type { Hold, Lease, OutboxRow } from '../store/store.ts'
+
+/** A row that the relay has read and not yet seen deleted, under the claim that it was read with. */
+export interface CarriedRow extends OutboxRow {
+  claim: Claim
+}
+
+const holdName = (topic: string, key: Uint8Array): string =>
+  `${topic}\n${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`
+
+/**
+ * One claim of one bucket: from the moment the lease was granted until it was given back or lost. Whoever claims a bucket starts at
+ * position 0 with an empty memory; a new claim of the same bucket is a new object.
+ */
+export class Claim implements Lease {
+  readonly bucket: number
+  readonly epoch: number
+  /** End of the lease on the relay's monotonic clock, counted from before the granting statement was sent. */
+  deadline: number
+  /** False once the lease is lost or given back: nothing may be read, sent or moved under it any more. */
+  alive = true
+  /** About to be given back: nothing new is read. */
+  leaving = false
+  /** Rows up to this id have been read, or are owed by a lane or a topic. */
+  position = 0
+  /** A row found up to here was missed before. */
+  sweptTo = 0
+  /** A request of unknown outcome may still be appended until then: the bucket is not given back before. */
+  busyUntil = 0
+  readonly #holds = new Map<string, number>()
+
+  constructor(lease: Lease, deadline: number, holds: readonly Hold[]) {
+    this.bucket = lease.bucket
+    this.epoch = lease.epoch
+    this.deadline = deadline
+    for (const hold of holds) this.hold(hold.topic, hold.key, hold.id)
+  }
+
+  /** Whether the row must wait behind a dead one of its topic and key. */
+  isHeld(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): boolean {
+    if (this.#holds.size === 0 || row.key === null) return false
+    const head = this.#holds.get(holdName(row.topic, row.key))
+    return head !== undefined && head < row.id
+  }
+
+  /** Rows of the key after `id` wait from now on. */
+  hold(topic: string, key: Uint8Array | null, id: number): void {
+    if (key === null) return
+    const name = holdName(topic, key)
+    this.#holds.set(name, Math.min(id, this.#holds.get(name) ?? id))
+  }
+
+  /** Rows of the key wait no longer. */
+  unhold(topic: string, key: Uint8Array | null): void {
+    if (key !== null) this.#holds.delete(holdName(topic, key))
+  }
+
+  get heldKeys(): number {
+    return this.#holds.size
+  }
+}
+
+/** The claims that the relay has at present, one at most for each bucket. */
+export class Claims {
+  readonly #byBucket = new Map<number, Claim>()
+
+  get(bucket: number): Claim | undefined {
+    return this.#byBucket.get(bucket)
+  }
+
+  add(claim: Claim): void {
+    this.#byBucket.set(claim.bucket, claim)
+  }
+
+  /** Ends a claim; a newer one of the same bucket stays. */
+  end(claim: Claim): void {
+    claim.alive = false
+    if (this.#byBucket.get(claim.bucket) === claim) this.#byBucket.delete(claim.bucket)
+  }
+
+  get all(): Claim[] {
+    return [...this.#byBucket.values()]
+  }
+
+  get size(): number {
+    return this.#byBucket.size
+  }
+}

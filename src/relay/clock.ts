@@ -1,0 +1,23 @@
+/** Time as the relay sees it; passed in, so that tests can turn it. */
+export interface Clock {
+  /** Milliseconds on a monotonic scale: a wall clock may be set, a lease must not be. */
+  now(): number
+  /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
+  wait(ms: number, signal?: AbortSignal): Promise<void>
+}
+
+/** The real clock. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wait: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) return resolve()
+      const done = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      signal?.addEventListener('abort', done)
+    }),
+}

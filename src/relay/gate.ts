@@ -1,0 +1,74 @@
+import pRetry from 'p-retry'
+import type { Transport } from '../transport/transport.ts'
+import type { Clock } from './clock.ts'
+import type { Telemetry } from './telemetry.ts'
+
+/**
+ * Stands before every publish. At a doubt about Kafka as a whole it closes, asks for a broker again and again with back-off and jitter, for
+ * ever, and opens when one answers. A trouble begins with the first doubt and ends when every lane that had one has been acknowledged.
+ */
+export class Gate {
+  readonly #transport: Transport
+  readonly #clock: Clock
+  readonly #telemetry: Telemetry
+  readonly #signal: AbortSignal
+  readonly #doubters = new Set<object>()
+  #troubleSince: number | undefined
+  #probing: Promise<void> | undefined
+
+  constructor(deps: { transport: Transport; clock: Clock; telemetry: Telemetry; signal: AbortSignal }) {
+    this.#transport = deps.transport
+    this.#clock = deps.clock
+    this.#telemetry = deps.telemetry
+    this.#signal = deps.signal
+  }
+
+  /** Whether somebody waits for Kafka to come back. */
+  get closed(): boolean {
+    return this.#probing !== undefined
+  }
+
+  /** Resolves when sending makes sense, or when the relay stops. */
+  async passable(): Promise<void> {
+    while (this.#probing) await this.#probing
+  }
+
+  /** `who` saw something that may mean that Kafka as a whole is in trouble. */
+  doubt(who: object, code: string, error: string): void {
+    if (this.#troubleSince === undefined) {
+      this.#troubleSince = this.#clock.now()
+      this.#telemetry.emit('kafka_trouble', { code, error })
+    }
+    this.#doubters.add(who)
+    this.#probing ??= this.#probe().finally(() => {
+      this.#probing = undefined
+    })
+  }
+
+  /** `who` has been acknowledged, or has nothing to send any more. */
+  trust(who: object): void {
+    if (!this.#doubters.delete(who) || this.#doubters.size > 0 || this.#troubleSince === undefined) return
+    this.#telemetry.emit('kafka_recovered', { ms: Math.round(this.#clock.now() - this.#troubleSince) })
+    this.#troubleSince = undefined
+  }
+
+  async #probe(): Promise<void> {
+    const ask = async () => {
+      try {
+        await this.#transport.connect(this.#signal)
+      } catch (cause) {
+        // p-retry gives up on a bare TypeError; no answer of a broker is reason to give up.
+        throw new Error('No broker answers.', { cause })
+      }
+    }
+    await pRetry(ask, {
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 100,
+      maxTimeout: 5_000,
+      randomize: true,
+      signal: this.#signal,
+    }).catch(() => {
+      // Only the end of the relay breaks this off.
+    })
+  }
+}

@@ -1,0 +1,69 @@
+import { bucketCount } from '../message/key.ts'
+import type { OutboxRow } from '../store/store.ts'
+import type { CarriedRow } from './claim.ts'
+
+/**
+ * The rows in hand: read and not yet deleted. All back-pressure stands here: the reader stops while too many rows or bytes are in hand, so
+ * a slow Kafka and a slow database both slow the reading down.
+ */
+export class Hand {
+  readonly #rows = new Map<number, CarriedRow>()
+  readonly #perBucket = new Int32Array(bucketCount)
+  #bytes = 0
+  #deleted = new Set<number>()
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  /** Bytes of the rows whose values are in memory. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  inBucket(bucket: number): number {
+    return this.#perBucket[bucket]!
+  }
+
+  add(row: CarriedRow): void {
+    this.#rows.set(row.id, row)
+    this.#perBucket[row.bucket]!++
+    if (!row.oversized) this.#bytes += row.bytes
+  }
+
+  /** The row is no longer the relay's business: let go of, moved or found gone. */
+  drop(row: CarriedRow): void {
+    if (this.#rows.get(row.id) !== row) return
+    this.#rows.delete(row.id)
+    this.#perBucket[row.bucket]!--
+    if (!row.oversized) this.#bytes -= row.bytes
+  }
+
+  /** The row was deleted from the outbox. */
+  deleted(row: CarriedRow): void {
+    this.drop(row)
+    this.#deleted.add(row.id)
+  }
+
+  /** A fetch is about to be sent: rows deleted from now on may still be in its answer. */
+  fetchSent(): void {
+    this.#deleted = new Set()
+  }
+
+  /**
+   * Whether a row that was just read is one that the relay has, or had and deleted while the fetch was under way. `other`: the id is in
+   * hand, but belongs to another message; after a failover ids come a second time.
+   */
+  knows(row: OutboxRow): 'yes' | 'no' | 'other' {
+    const mine = this.#rows.get(row.id)
+    if (mine) return mine.messageId === row.messageId ? 'yes' : 'other'
+    return this.#deleted.has(row.id) ? 'yes' : 'no'
+  }
+
+  /** Ids in hand above the position of their claim: a fetch would read these again. */
+  idsAbove(position: (bucket: number) => number): number[] {
+    const ids: number[] = []
+    for (const row of this.#rows.values()) if (row.id > position(row.bucket)) ids.push(row.id)
+    return ids
+  }
+}

@@ -1,0 +1,284 @@
+import type { Outcome, Transport } from '../transport/transport.ts'
+import { backoff } from './backoff.ts'
+import type { CarriedRow, Claims } from './claim.ts'
+import type { Clock } from './clock.ts'
+import { Debt } from './debt.ts'
+import type { Gate } from './gate.ts'
+import type { Hand } from './hand.ts'
+import { toRecord } from './record.ts'
+import type { Telemetry } from './telemetry.ts'
+import { verdict } from './verdict.ts'
+
+/** Limits of a lane. */
+export interface LaneLimits {
+  /** Rows that a lane may have in hand; beyond that it owes. */
+  quotaRows: number
+  /** Records of one request. */
+  batchRecords: number
+  /** Bytes of keys, values and headers of one request. */
+  batchBytes: number
+  /** Milliseconds in which a request is answered, or counts as unknown. */
+  requestTimeoutMs: number
+}
+
+/** What a lane needs from its surroundings. */
+export interface LaneDeps {
+  transport: Transport
+  clock: Clock
+  telemetry: Telemetry
+  gate: Gate
+  hand: Hand
+  claims: Claims
+  limits: LaneLimits
+  random: () => number
+  signal: AbortSignal
+  /** Takes rows that Kafka has acknowledged. */
+  settle: (rows: readonly CarriedRow[]) => void
+  /** Takes a row that Kafka refused for good. */
+  park: (row: CarriedRow, reason: string, error: string) => void
+  /** Takes a row that must wait behind a dead one. */
+  moveBehind: (row: CarriedRow) => void
+  /** Room was made after the lane had owed. */
+  resume: (owed: Debt) => void
+}
+
+/** What a lane tells its topic. */
+export interface LaneTopic {
+  readonly name: string
+  readonly open: boolean
+  /** Keys refused in a row with that code, none accepted since. */
+  refusedKeys(code: string): number
+  refused(code: string, row: CarriedRow): void
+  accepted(): void
+  pause(code: string, error: string): void
+  recheck(): void
+  owe(row: CarriedRow): void
+}
+
+/**
+ * The way of one topic-partition to Kafka: first in, first out, one request outstanding, which takes what has queued up by then, so that
+ * batches grow by themselves while the broker is busy. After a record that is not acknowledged nothing later is sent before its outcome
+ * is decided.
+ */
+export class Lane {
+  readonly partition: number
+  readonly debt = new Debt()
+  readonly #topic: LaneTopic
+  readonly #deps: LaneDeps
+  #queue: CarriedRow[] = []
+  #inFlight = 0
+  #limit: number
+  /** Rows at the head that were refused together: one of them is at fault. */
+  #suspects = 0
+  #attempt = 0
+  #running = false
+  #idle: (() => void)[] = []
+
+  constructor(topic: LaneTopic, partition: number, deps: LaneDeps) {
+    this.partition = partition
+    this.#topic = topic
+    this.#deps = deps
+    this.#limit = deps.limits.batchRecords
+  }
+
+  /** Rows that the lane may still take; 0 while it owes: what comes later must not overtake what it owes. */
+  get room(): number {
+    if (this.debt.any) return 0
+    return Math.max(0, this.#deps.limits.quotaRows - this.#queue.length - this.#inFlight)
+  }
+
+  /** Whether its last request failed. */
+  get troubled(): boolean {
+    return this.#attempt > 0
+  }
+
+  /** Rows waiting to be sent, or on their way. */
+  get load(): number {
+    return this.#queue.length + this.#inFlight
+  }
+
+  push(row: CarriedRow): void {
+    this.#queue.push(row)
+    if (!this.#running) void this.#run()
+  }
+
+  /** Takes rows that are not on their way out of the queue and gives them back to the caller. */
+  letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
+    const gone = this.#queue.filter(which)
+    if (gone.length > 0) {
+      this.#queue = this.#queue.filter((row) => !which(row))
+      this.#suspects = 0
+    }
+    return gone
+  }
+
+  /** The next request carries one record only: it finds out whether the topic takes messages again. */
+  probe(): void {
+    this.#limit = 1
+    this.#suspects = 0
+  }
+
+  /** Resolves when no request is outstanding. */
+  async idle(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true
+    const { gate, signal } = this.#deps
+    while (this.#queue.length > 0 && !signal.aborted) {
+      await gate.passable()
+      if (signal.aborted) break
+      const batch = this.#next()
+      if (batch.length > 0) await this.#send(batch)
+      // Their lease ends too soon; it will have been renewed, or lost, in a moment.
+      else if (this.#queue.length > 0) await this.#deps.clock.wait(20, signal)
+      this.#resumeIfRoom()
+    }
+    this.#running = false
+    this.#attempt = 0
+    gate.trust(this)
+  }
+
+  /** Takes the next batch off the queue. */
+  #next(): CarriedRow[] {
+    const { clock, limits, moveBehind } = this.#deps
+    const safe = clock.now() + limits.requestTimeoutMs
+    const batch: CarriedRow[] = []
+    let bytes = 0
+    let taken = 0
+    for (const row of this.#queue) {
+      if (batch.length >= this.#limit) break
+      if (row.claim.isHeld(row)) {
+        moveBehind(row)
+        taken++
+        continue
+      }
+      // A request that could outlive the lease might land after the next owner's.
+      if (row.claim.deadline <= safe) break
+      if (batch.length > 0 && bytes + row.bytes > limits.batchBytes) break
+      batch.push(row)
+      bytes += row.bytes
+      taken++
+    }
+    if (taken > 0) this.#queue = this.#queue.slice(taken)
+    return batch
+  }
+
+  async #send(batch: CarriedRow[]): Promise<void> {
+    const { transport, clock, limits } = this.#deps
+    const sentAt = clock.now()
+    this.#inFlight = batch.length
+    const outcome = await transport.publish(
+      { topic: this.#topic.name, partition: this.partition, records: batch.map(toRecord) },
+      limits.requestTimeoutMs,
+    )
+    this.#inFlight = 0
+    const wait = this.#decide(batch, outcome, sentAt)
+    for (const resolve of this.#idle.splice(0)) resolve()
+    if (wait > 0) await clock.wait(wait, this.#deps.signal)
+  }
+
+  /** Acts on the outcome; returns the milliseconds to wait before the next request. */
+  #decide(batch: CarriedRow[], outcome: Outcome, sentAt: number): number {
+    const { limits, gate, random, claims } = this.#deps
+    this.#tell(batch, outcome, sentAt)
+    if (outcome.kind === 'acked') {
+      this.#acknowledged(batch)
+      return 0
+    }
+    if (outcome.kind === 'unknown') {
+      // It may still be appended: the next owner of the bucket must not begin before.
+      const until = sentAt + limits.requestTimeoutMs
+      for (const row of batch) {
+        const claim = claims.get(row.bucket)
+        if (claim) claim.busyUntil = Math.max(claim.busyUntil, until)
+      }
+    }
+    const { code, error } = outcome
+    const next = verdict(outcome, { records: batch.length, refusedKeys: this.#topic.refusedKeys(code) })
+    if (next.kind === 'park') {
+      this.#refused(batch[0]!, code, error)
+      return 0
+    }
+    this.#putBack(batch)
+    if (next.kind === 'pause-topic') {
+      this.#topic.pause(code, error)
+      return 0
+    }
+    if (next.kind === 'split') {
+      this.#suspects = batch.length
+      this.#limit = Math.ceil(batch.length / 2)
+      return 0
+    }
+    if (next.kind === 'again') {
+      if (next.doubt) gate.doubt(this, code, error)
+      else this.#topic.recheck()
+    }
+    return backoff(++this.#attempt, random(), { firstMs: 50, maxMs: 5_000 })
+  }
+
+  #acknowledged(batch: CarriedRow[]): void {
+    this.#attempt = 0
+    this.#suspects = Math.max(0, this.#suspects - batch.length)
+    this.#limit = this.#suspects > 0 ? Math.ceil(this.#suspects / 2) : this.#deps.limits.batchRecords
+    this.#topic.accepted()
+    this.#deps.gate.trust(this)
+    this.#deps.settle(batch)
+  }
+
+  #refused(row: CarriedRow, code: string, error: string): void {
+    this.#suspects = 0
+    this.#limit = this.#deps.limits.batchRecords
+    this.#topic.refused(code, row)
+    const claim = this.#deps.claims.get(row.bucket)
+    // Without a claim nothing may be moved; whoever has the bucket finds the row, and the refusal, by itself.
+    if (!claim || claim.leaving) {
+      this.#deps.hand.drop(row)
+    } else {
+      row.claim = claim
+      this.#deps.park(row, code, error)
+    }
+  }
+
+  /**
+   * Puts a batch back to the head of the queue. A row whose bucket was lost is let go of; one whose bucket was claimed anew goes on under
+   * the new claim: let go of, it would stay behind the rows of its key that were read since.
+   */
+  #putBack(batch: CarriedRow[]): void {
+    const { hand, claims } = this.#deps
+    const kept: CarriedRow[] = []
+    for (const row of batch) {
+      const claim = claims.get(row.bucket)
+      if (!claim || claim.leaving || !this.#topic.open) {
+        if (claim) this.#topic.owe(row)
+        hand.drop(row)
+      } else {
+        row.claim = claim
+        kept.push(row)
+      }
+    }
+    this.#queue = [...kept, ...this.#queue]
+  }
+
+  #resumeIfRoom(): void {
+    if (!this.debt.any || this.load > this.#deps.limits.quotaRows / 2) return
+    this.#deps.resume(this.debt)
+  }
+
+  #tell(batch: CarriedRow[], outcome: Outcome, sentAt: number): void {
+    const { telemetry, clock } = this.#deps
+    const where = { topic: this.#topic.name, partition: this.partition, records: batch.length }
+    if (outcome.kind !== 'acked') {
+      telemetry.emit('publish_failed', { ...where, kind: outcome.kind, code: outcome.code })
+      return
+    }
+    let bytes = 0
+    let oldest = Number.POSITIVE_INFINITY
+    for (const row of batch) {
+      bytes += row.bytes
+      if (row.createdAt < oldest) oldest = row.createdAt
+    }
+    telemetry.emit('published', { ...where, bytes, ms: clock.now() - sentAt, oldestMs: Date.now() - oldest })
+  }
+}

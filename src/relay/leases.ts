@@ -1,0 +1,195 @@
+import type { Lease, StoreSession } from '../store/store.ts'
+import { Claim, type Claims } from './claim.ts'
+import type { Clock } from './clock.ts'
+import type { Hand } from './hand.ts'
+import { Latch } from './latch.ts'
+import { shareStep } from './share.ts'
+import type { Telemetry } from './telemetry.ts'
+
+/** What the leases need from their surroundings. */
+export interface LeasesDeps {
+  clock: Clock
+  telemetry: Telemetry
+  hand: Hand
+  claims: Claims
+  /** Length of a lease in milliseconds. */
+  leaseMs: number
+  /** Milliseconds between two heartbeats. */
+  tickMs: number
+  /** When Kafka last acknowledged something, on the relay's clock. */
+  ackedAt: () => number | undefined
+  /** Rows that wait to be sent. */
+  waiting: () => number
+  /** Claims were added: there may be rows to read. */
+  onTaken: () => void
+  /** Nothing new of these claims is to be read or sent; what is in flight is finished. */
+  onLeaving: (claims: readonly Claim[]) => void
+  /** These claims are over. */
+  onEnded: (claims: readonly Claim[]) => void
+}
+
+/** Buckets are swept from their beginning once in so many milliseconds: any fault of the mark becomes a delay, never a loss. */
+export const sweepMs = 600_000
+
+const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => claim.bucket)
+
+/** Keeps this relay's fair share of the buckets: claims, renews, gives back. */
+export class Leases {
+  readonly #deps: LeasesDeps
+  readonly #latch = new Latch()
+  #renewedAt = Number.NEGATIVE_INFINITY
+  #abstainUntil = Number.NEGATIVE_INFINITY
+  /** Since when this relay has had buckets, on its clock. */
+  #takenAt = Number.NEGATIVE_INFINITY
+  #greeted = false
+  #closing = false
+  #ticks = 0
+
+  constructor(deps: LeasesDeps) {
+    this.#deps = deps
+  }
+
+  /** Heartbeats written in this session. */
+  get ticks(): number {
+    return this.#ticks
+  }
+
+  /** From now on buckets are only given back. */
+  leaveAll(): void {
+    this.#closing = true
+    this.#leave(this.#deps.claims.all)
+    this.#latch.raise()
+  }
+
+  /** The lease turned out to be another relay's. */
+  lost(claim: Claim): void {
+    this.#end([claim], 'leases_lost')
+  }
+
+  /** Something of a bucket that is to be given back was settled. */
+  check(): void {
+    if (this.#deps.claims.all.some((claim) => claim.leaving && this.#idle(claim))) this.#latch.raise()
+  }
+
+  /** Forgets all claims without a word: the connections they were made with are gone. */
+  forget(): void {
+    const { claims, onEnded } = this.#deps
+    const all = claims.all
+    for (const claim of all) claims.end(claim)
+    onEnded(all)
+    this.#ticks = 0
+    this.#renewedAt = Number.NEGATIVE_INFINITY
+  }
+
+  /** Claims what this relay already owns, under new epochs: statements of an older session cannot write any more. */
+  async retake(session: StoreSession): Promise<void> {
+    await this.#claim(session, () => session.retake())
+  }
+
+  async run(session: StoreSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#tick(session)
+      this.#ticks++
+      await this.#latch.wait(signal, this.#deps.tickMs)
+    }
+  }
+
+  async #tick(session: StoreSession): Promise<void> {
+    const { clock, claims } = this.#deps
+    const ackedAt = this.#deps.ackedAt()
+    const now = clock.now()
+    const abstaining = now < this.#abstainUntil
+    const alive = !abstaining && !this.#closing
+    const pulse = await session.beat({ alive, ackedMsAgo: ackedAt === undefined ? null : now - ackedAt })
+    await this.#renew(session)
+    this.#expire()
+    await this.#release(session)
+    if (!alive) return
+    this.#giveUpIfCutOff(pulse.peerAckedMsAgo)
+    const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, pulse.relays)
+    // One tick after the first heartbeat, so that relays that start together know of each other.
+    if (step.take > 0 && this.#greeted && clock.now() >= this.#abstainUntil) {
+      await this.#claim(session, () => session.take(step.take))
+    }
+    this.#greeted = true
+    if (step.leave > 0) {
+      const stay = claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
+      this.#leave(stay.slice(-step.leave))
+    }
+  }
+
+  async #claim(session: StoreSession, statement: () => Promise<Lease[]>): Promise<void> {
+    const { clock, claims, telemetry, leaseMs, onTaken } = this.#deps
+    const before = clock.now()
+    const granted = await statement()
+    if (granted.length === 0) return
+    if (claims.size === 0) this.#takenAt = clock.now()
+    const holds = await session.holds(numbersOf(granted))
+    for (const lease of granted) {
+      const own = holds.filter((hold) => hold.bucket === lease.bucket)
+      claims.add(new Claim(lease, before + leaseMs, own))
+    }
+    if (this.#closing) this.#leave(claims.all)
+    telemetry.emit('leases_taken', { buckets: numbersOf(granted), owned: claims.size })
+    onTaken()
+  }
+
+  async #renew(session: StoreSession): Promise<void> {
+    const { clock, claims, leaseMs } = this.#deps
+    const before = clock.now()
+    if (claims.size === 0 || before - this.#renewedAt < leaseMs / 3 - this.#deps.tickMs / 2) return
+    const asked = claims.all
+    const renewed = new Map((await session.renew(asked)).map((lease) => [lease.bucket, lease.epoch]))
+    for (const claim of asked) if (renewed.get(claim.bucket) === claim.epoch) claim.deadline = before + leaseMs
+    const missing = asked.filter((claim) => claim.alive && renewed.get(claim.bucket) !== claim.epoch)
+    this.#renewedAt = missing.length === 0 ? before : this.#renewedAt
+    if (missing.length === 0) return
+    // Skipped because somebody (perhaps our own park) has locked the row, or lost: the table knows.
+    const owned = new Map((await session.owned()).map((lease) => [lease.bucket, lease.epoch]))
+    const lost = missing.filter((claim) => claim.alive && owned.get(claim.bucket) !== claim.epoch)
+    if (lost.length > 0) this.#end(lost, 'leases_lost')
+  }
+
+  #expire(): void {
+    const now = this.#deps.clock.now()
+    const over = this.#deps.claims.all.filter((claim) => claim.deadline <= now)
+    if (over.length > 0) this.#end(over, 'leases_lost')
+  }
+
+  async #release(session: StoreSession): Promise<void> {
+    const ready = this.#deps.claims.all.filter((claim) => claim.leaving && this.#idle(claim))
+    if (ready.length === 0) return
+    await session.release(ready)
+    this.#end(ready, 'leases_released')
+  }
+
+  #idle(claim: Claim): boolean {
+    return this.#deps.hand.inBucket(claim.bucket) === 0 && this.#deps.clock.now() >= claim.busyUntil
+  }
+
+  /** A relay that Kafka does not answer keeps its buckets from those that Kafka does answer. */
+  #giveUpIfCutOff(peerAckedMsAgo: number | null): void {
+    const { clock, leaseMs, telemetry, claims } = this.#deps
+    const since = clock.now() - Math.max(this.#takenAt, this.#deps.ackedAt() ?? Number.NEGATIVE_INFINITY)
+    const waiting = this.#deps.waiting()
+    if (waiting === 0 || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
+    telemetry.emit('gave_up', { waiting })
+    this.#abstainUntil = clock.now() + 3 * leaseMs
+    this.#leave(claims.all)
+  }
+
+  #leave(claims: readonly Claim[]): void {
+    const going = claims.filter((claim) => !claim.leaving)
+    for (const claim of going) claim.leaving = true
+    if (going.length > 0) this.#deps.onLeaving(going)
+  }
+
+  #end(over: readonly Claim[], event: 'leases_lost' | 'leases_released'): void {
+    const { claims, telemetry, onEnded } = this.#deps
+    const ending = over.filter((claim) => claim.alive)
+    if (ending.length === 0) return
+    for (const claim of ending) claims.end(claim)
+    onEnded(ending)
+    telemetry.emit(event, { buckets: numbersOf(ending), owned: claims.size })
+  }
+}

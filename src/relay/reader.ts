@@ -1,0 +1,284 @@
+import { bucketOf } from '../message/key.ts'
+import type { Fetch, Fetched, OutboxRow, StoreSession } from '../store/store.ts'
+import type { CarriedRow, Claim, Claims } from './claim.ts'
+import type { Clock } from './clock.ts'
+import type { Debt } from './debt.ts'
+import type { Hand } from './hand.ts'
+import type { Lane } from './lane.ts'
+import { Latch } from './latch.ts'
+import type { Telemetry } from './telemetry.ts'
+import type { Topics } from './topic.ts'
+import { nextPollMs } from './wake.ts'
+
+/** Limits of the reader. */
+export interface ReaderLimits {
+  /** Rows of one fetch. */
+  fetchRows: number
+  /** Rows read and not yet deleted. */
+  handRows: number
+  /** Bytes read and not yet deleted. */
+  handBytes: number
+  /** Rows over this size are never loaded. */
+  maxRowBytes: number
+}
+
+/** What the reader needs from its surroundings. */
+export interface ReaderDeps {
+  clock: Clock
+  telemetry: Telemetry
+  hand: Hand
+  claims: Claims
+  topics: Topics
+  limits: ReaderLimits
+  /** Milliseconds between two polls of an idle table, at most. */
+  maxPollMs: () => number
+  /** Takes a row that must wait behind a dead one. */
+  moveBehind: (row: CarriedRow) => void
+  /** Takes a row that can never be sent. */
+  park: (row: CarriedRow, reason: string, error: string) => void
+}
+
+/** A bucket whose rows all go to one full lane is not read again before this, in milliseconds: the rows would be dropped once more. */
+const fullLaneMs = 50
+
+/** What the last fetch of a bucket found. */
+interface Last {
+  /** The only lane its rows went to. */
+  lane: Lane | undefined
+  at: number
+}
+
+/**
+ * Reads the next rows of the relay's buckets, in id order, one statement at a time, and puts each into its lane. Below the settled mark a
+ * position is a plain cursor; above it rows may still come to light, so the position stays and the rows in hand are left out of the next
+ * fetch.
+ */
+export class Reader {
+  /** Raise it when there may be something to do: a wake-up, room, a new claim, a resume. */
+  readonly latch = new Latch()
+  readonly #deps: ReaderDeps
+  #generation = 0
+  #mark = 0
+  #marking = false
+  #start = 0
+  #active = 0
+  #rowBytes = 0
+  #last = new WeakMap<Claim, Last>()
+  /** Fetches that were answered and taken, and whether the last one found every bucket empty. */
+  #answers = 0
+  #empty = false
+
+  constructor(deps: ReaderDeps) {
+    this.#deps = deps
+  }
+
+  /** Whether the last fetch looked at all claimed buckets and found nothing new. */
+  get sawNothing(): boolean {
+    return this.#empty
+  }
+
+  /** Number of answers taken so far. */
+  get answers(): number {
+    return this.#answers
+  }
+
+  /** The answer that is under way was asked for under other circumstances: it will be thrown away whole. */
+  invalidate(): void {
+    this.#generation++
+    this.#empty = false
+    this.latch.raise()
+  }
+
+  /** Goes back to what is owed. */
+  resume(debt: Debt): void {
+    for (const [bucket, id] of debt.take()) {
+      const claim = this.#deps.claims.get(bucket)
+      if (!claim) continue
+      claim.position = Math.min(claim.position, id - 1)
+      claim.sweptTo = Math.min(claim.sweptTo, id - 1)
+    }
+    this.invalidate()
+  }
+
+  /** Reads the bucket from its beginning again. */
+  rewind(claim: Claim): void {
+    claim.position = 0
+    claim.sweptTo = 0
+    this.invalidate()
+  }
+
+  /** Forgets what was known of a server or connection that is gone. */
+  reset(): void {
+    this.#mark = 0
+    this.#marking = false
+    this.invalidate()
+  }
+
+  /** Sweeps a bucket: what it finds below the position should have been seen before. */
+  sweep(claim: Claim): void {
+    const position = claim.position
+    this.rewind(claim)
+    claim.sweptTo = position
+  }
+
+  async run(session: StoreSession, signal: AbortSignal): Promise<void> {
+    let poll = 0
+    while (!signal.aborted) {
+      const what = this.#plan()
+      if (!what) {
+        await this.latch.wait(signal, fullLaneMs)
+        continue
+      }
+      const generation = this.#generation
+      const mark = this.#mark
+      const sentAt = this.#deps.clock.now()
+      this.#oweExcluded(what)
+      this.#deps.hand.fetchSent()
+      const answer = await session.fetch(what)
+      if (generation !== this.#generation || signal.aborted) continue
+      this.#take(what, answer, mark)
+      this.#deps.telemetry.emit('fetched', { rows: answer.rows.length, ms: this.#deps.clock.now() - sentAt })
+      void this.#advanceMark(session, answer.rows, mark).catch(() => {
+        // The session is ending, and tells so itself.
+      })
+      poll = nextPollMs(poll, answer.rows.length, what.limit, this.#deps.maxPollMs())
+      if (poll > 0) await this.latch.wait(signal, poll)
+    }
+  }
+
+  /** The next fetch, or nothing while there is no room or no bucket to read. */
+  #plan(): Fetch | undefined {
+    const { hand, limits, claims, topics, clock } = this.#deps
+    const roomRows = limits.handRows - hand.size
+    const roomBytes = limits.handBytes - hand.bytes
+    if (roomRows <= 0 || roomBytes <= 0) return undefined
+    const byBytes = this.#rowBytes > 0 ? Math.ceil(roomBytes / this.#rowBytes) : limits.fetchRows
+    const limit = Math.max(1, Math.min(limits.fetchRows, roomRows, byBytes))
+    const readable = claims.all.filter((claim) => !claim.leaving)
+    const inner = Math.max(8, Math.ceil(limit / Math.max(1, this.#active || readable.length)))
+    const now = clock.now()
+    const scans = []
+    // The list begins elsewhere each time: the limit must not starve its end.
+    for (let i = 0; i < readable.length; i++) {
+      const claim = readable[(this.#start + i) % readable.length]!
+      const last = this.#last.get(claim)
+      const room = last?.lane?.room ?? Number.POSITIVE_INFINITY
+      if (room < Math.min(64, inner) && last && now - last.at < fullLaneMs) continue
+      scans.push({ bucket: claim.bucket, after: claim.position, limit: Math.max(8, Math.min(inner, room)) })
+    }
+    this.#start++
+    if (scans.length === 0) return undefined
+    return {
+      scans,
+      limit,
+      withoutTopics: topics.closed().map((topic) => topic.name),
+      withoutIds: hand.idsAbove((bucket) => claims.get(bucket)?.position ?? Number.POSITIVE_INFINITY),
+      maxRowBytes: limits.maxRowBytes,
+      maxBytes: roomBytes,
+    }
+  }
+
+  /** Topics that the fetch leaves out owe everything from where it starts: above the mark the position cannot tell what was skipped. */
+  #oweExcluded(what: Fetch): void {
+    for (const name of what.withoutTopics) {
+      const topic = this.#deps.topics.get(name)
+      for (const scan of what.scans) topic.debt.owe(scan.bucket, scan.after + 1)
+    }
+  }
+
+  #take(what: Fetch, answer: Fetched, mark: number): void {
+    const now = this.#deps.clock.now()
+    const cut = answer.truncated || answer.rows.length >= what.limit
+    let at = 0
+    let active = 0
+    let bytes = 0
+    for (const scan of what.scans) {
+      const claim = this.#deps.claims.get(scan.bucket)
+      const first = at
+      let stuck: OutboxRow | undefined
+      let lane: Lane | undefined
+      let lanes = 0
+      while (at < answer.rows.length && answer.rows[at]!.bucket === scan.bucket) {
+        const row = answer.rows[at++]!
+        bytes += row.bytes
+        if (!claim || stuck) continue
+        const place = this.#place(row, claim)
+        if (place === 'stuck') stuck = row
+        else if (place !== 'none' && place !== lane) {
+          lane = place
+          lanes++
+        }
+      }
+      if (at > first) active++
+      if (claim) {
+        this.#last.set(claim, { lane: lanes === 1 ? lane : undefined, at: now })
+        const isLast = at === answer.rows.length
+        if (stuck) claim.position = Math.max(claim.position, Math.min(stuck.id - 1, mark))
+        else if (at - first >= scan.limit || (cut && isLast)) {
+          const lastId = at > first ? answer.rows[at - 1]!.id : claim.position
+          claim.position = Math.max(claim.position, Math.min(lastId, mark))
+        } else claim.position = Math.max(claim.position, mark)
+      }
+      // What the limit cut off was not looked at.
+      if (cut && at === answer.rows.length) break
+    }
+    this.#active = active
+    if (answer.rows.length > 0) this.#rowBytes = Math.max(this.#rowBytes * 0.8, bytes / answer.rows.length)
+    this.#answers++
+    this.#empty = answer.rows.length === 0 && what.scans.length === this.#deps.claims.all.filter((claim) => !claim.leaving).length
+  }
+
+  /** Puts a row where it belongs. Returns the lane it went to, or would have gone to. */
+  #place(row: OutboxRow, claim: Claim): Lane | 'none' | 'stuck' {
+    const { hand, topics, telemetry, limits } = this.#deps
+    const known = hand.knows(row)
+    if (known === 'yes') return 'none'
+    if (known === 'other') return 'stuck'
+    const topic = topics.get(row.topic)
+    const carried = Object.assign(row, { claim })
+    if (!topic.open) {
+      topic.owe(carried)
+      return 'none'
+    }
+    if (row.id <= claim.sweptTo && !topic.debt.covers(row.bucket, row.id)) {
+      const owed = topic.lanes.some((lane) => lane.debt.covers(row.bucket, row.id))
+      if (!owed) telemetry.emit('row_found_below_position', { bucket: row.bucket, id: row.id, topic: row.topic })
+    }
+    if (claim.isHeld(row)) {
+      hand.add(carried)
+      this.#deps.moveBehind(carried)
+      return 'none'
+    }
+    if (row.oversized) {
+      hand.add(carried)
+      this.#deps.park(
+        carried,
+        'MESSAGE_TOO_LARGE',
+        `The message has ${row.bytes} bytes; the relay carries ${limits.maxRowBytes}.`,
+      )
+      return 'none'
+    }
+    const lane = topic.laneOf(carried)
+    if (lane.room === 0) {
+      lane.debt.owe(row.bucket, row.id)
+      return lane
+    }
+    if (bucketOf(row.topic, row.key) !== row.bucket) {
+      telemetry.emit('wrong_bucket', { bucket: row.bucket, id: row.id, topic: row.topic })
+    }
+    hand.add(carried)
+    lane.push(carried)
+    return lane
+  }
+
+  /** Moves the mark on while rows come; a mark is used only for fetches sent after it was settled. */
+  async #advanceMark(session: StoreSession, rows: readonly OutboxRow[], mark: number): Promise<void> {
+    if (this.#marking || !rows.some((row) => row.id > mark)) return
+    this.#marking = true
+    try {
+      this.#mark = Math.max(this.#mark, await session.mark())
+    } finally {
+      this.#marking = false
+    }
+  }
+}

@@ -1,0 +1,345 @@
+import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
+import { isOutboxError } from '../message/errors.ts'
+import type { Store, StoreSession } from '../store/store.ts'
+import type { Transport } from '../transport/transport.ts'
+import { backoff } from './backoff.ts'
+import { type CarriedRow, type Claim, Claims } from './claim.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { Gate } from './gate.ts'
+import { Hand } from './hand.ts'
+import { Leases, sweepMs } from './leases.ts'
+import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
+import { Parker } from './parker.ts'
+import { Reader } from './reader.ts'
+import { Settler } from './settler.ts'
+import { Telemetry } from './telemetry.ts'
+import { Topics } from './topic.ts'
+import { Wake } from './wake.ts'
+
+/** The ports of a relay, and what tests replace. */
+export interface RelayPorts {
+  store: Store
+  transport: Transport
+  /** Package version, for tables and logs. */
+  version: string
+  telemetry?: Telemetry
+  clock?: Clock
+  /** 0 to 1. */
+  random?: () => number
+}
+
+/** What a drain left behind, and why. */
+export interface DrainReport {
+  /** True when nothing was left. */
+  empty: boolean
+  /** Rows, up to 1,000, that are still in the outbox. */
+  left: number
+  /** Buckets that belong to other relays. */
+  foreignBuckets: number
+  /** Topics that cannot take messages, with the reason. */
+  pausedTopics: { topic: string; code: string }[]
+  /** Keys that wait behind a dead message. */
+  heldKeys: number
+}
+
+/** Time between two looks of `drain` and `stop`, in milliseconds. */
+const lookMs = 50
+
+/** A session that lasted so long, in milliseconds, was a good one: the next failure starts a new back-off. */
+const goodSessionMs = 10_000
+
+/**
+ * Moves messages from the outbox to Kafka. Loops that never wait for one another, joined by queues: the leases say which buckets are
+ * ours, the reader puts their rows into lanes, each lane publishes to one topic-partition, the settler deletes what Kafka has acknowledged,
+ * and the parker takes refused rows out of the way.
+ */
+export class Relay {
+  readonly id = randomUUID()
+  readonly settings: RelaySettings
+  readonly telemetry: Telemetry
+  readonly #ports: RelayPorts
+  readonly #clock: Clock
+  /** Aborts everything at the end. */
+  readonly #end = new AbortController()
+  /** Aborts reading when the relay begins to stop. */
+  readonly #stopReading = new AbortController()
+  readonly #claims = new Claims()
+  readonly #hand = new Hand()
+  readonly #topics: Topics
+  readonly #reader: Reader
+  readonly #settler: Settler
+  readonly #parker: Parker
+  readonly #leases: Leases
+  readonly #wake: Wake
+  #session: StoreSession | undefined
+  #running: Promise<void> | undefined
+  #starting: Promise<void> | undefined
+  #stopping: Promise<void> | undefined
+  #ackedAt: number | undefined
+  #troubleSince: number | undefined
+
+  /** @throws OutboxError INVALID_OPTION */
+  constructor(ports: RelayPorts, options: RelayOptions = {}) {
+    this.settings = relaySettings(options)
+    // Every lane waits on it: many listeners are no leak here.
+    setMaxListeners(0, this.#end.signal)
+    this.#ports = ports
+    this.#clock = ports.clock ?? systemClock
+    this.telemetry = ports.telemetry ?? new Telemetry()
+    const { settings, telemetry } = this
+    const clock = this.#clock
+    const { transport } = ports
+    const signal = this.#end.signal
+    const base = { clock, telemetry, hand: this.#hand, claims: this.#claims }
+    const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
+    const park = (row: CarriedRow, reason: string, error: string) => this.#parker.park(row, reason, error)
+    this.#wake = new Wake(this.id, clock)
+    this.#topics = new Topics({
+      ...base,
+      transport,
+      signal,
+      gate: new Gate({ transport, clock, telemetry, signal }),
+      random: ports.random ?? Math.random,
+      keyless: settings.keyless,
+      limits: { ...settings, quotaRows: Math.max(1, Math.floor(settings.handRows / 4)) },
+      settle: (rows) => this.#acknowledged(rows),
+      park,
+      moveBehind,
+      resume: (debt) => this.#reader.resume(debt),
+    })
+    this.#reader = new Reader({
+      ...base,
+      topics: this.#topics,
+      limits: settings,
+      maxPollMs: () => this.#wake.maxPollMs,
+      moveBehind,
+      park,
+    })
+    this.#settler = new Settler({ ...base, onSettled: () => this.#madeRoom() })
+    this.#parker = new Parker({
+      ...base,
+      letGo: (which) => this.#topics.letGo(which),
+      rewind: (claim) => this.#reader.rewind(claim),
+      lost: (claim) => this.#leases.lost(claim),
+    })
+    this.#leases = new Leases({
+      ...base,
+      leaseMs: settings.leaseMs,
+      tickMs: Math.min(1_000, Math.floor(settings.leaseMs / 10)),
+      ackedAt: () => this.#ackedAt,
+      waiting: () => this.#topics.load,
+      onTaken: () => this.#reader.latch.raise(),
+      onLeaving: (claims) => this.#letGo(claims),
+      onEnded: (claims) => this.#ended(claims),
+    })
+  }
+
+  /**
+   * Starts the relay; resolves when it serves the database for the first time. Faults that will pass are waited out, for ever. Calling it
+   * again gives the same promise.
+   *
+   * @throws OutboxError when this database can never serve: DATABASE_REFUSED, TABLES_MISSING, TABLE_FORMAT, READ_ONLY_DATABASE,
+   *   ROW_SECURITY, SEQUENCE_BEHIND, MISSING_RIGHTS.
+   */
+  start(): Promise<void> {
+    this.#starting ??= new Promise((resolve, reject) => {
+      this.telemetry.emit('started', {
+        relay: this.id,
+        name: this.settings.name,
+        version: this.#ports.version,
+        settings: { ...this.settings },
+      })
+      this.#ports.store.listen((payload) => this.#notified(payload), this.#end.signal)
+      this.#running = this.#live(resolve).catch((error) => {
+        this.#end.abort()
+        reject(error)
+      })
+    })
+    return this.#starting
+  }
+
+  /**
+   * Stops reading, settles what is in flight, gives the leases back and closes everything; resolves when that is done, or when
+   * `stopTimeoutMs` is over. Calling it again gives the same promise.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#shutDown()
+    return this.#stopping
+  }
+
+  /** Publishes what is in the outbox now, then stops. What it must leave is in the report. */
+  async drain(): Promise<DrainReport> {
+    await this.start()
+    const upTo = await this.#patiently((session) => session.lastId())
+    let report: DrainReport
+    do {
+      await this.#clock.wait(lookMs, this.#end.signal)
+      report = await this.#report(upTo)
+    } while (!report.empty && !this.#stuck(report) && !this.#end.signal.aborted)
+    await this.stop()
+    return report
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /** One session after another, until the end. */
+  async #live(onServing: () => void): Promise<void> {
+    let attempt = 0
+    let first = true
+    while (!this.#end.signal.aborted) {
+      const since = this.#clock.now()
+      try {
+        const me = { id: this.id, name: this.settings.name, version: this.#ports.version, leaseMs: this.settings.leaseMs }
+        this.#session = await this.#ports.store.connect(me)
+        await this.#serve(this.#session, () => {
+          first = false
+          this.#recovered()
+          onServing()
+        })
+      } catch (error) {
+        // Once it has served, no answer of the database is final: passwords are rotated, primaries fail over.
+        if (first && isOutboxError(error)) throw error
+        if (!this.#end.signal.aborted) this.#troubled(error)
+      }
+      this.#forget()
+      attempt = this.#clock.now() - since > goodSessionMs ? 1 : attempt + 1
+      await this.#clock.wait(backoff(attempt, (this.#ports.random ?? Math.random)()), this.#end.signal)
+    }
+  }
+
+  /** Lives with one session until it is lost, one of the loops fails, or the relay ends. */
+  async #serve(session: StoreSession, onServing: () => void): Promise<void> {
+    const over = new AbortController()
+    const abort = () => over.abort()
+    this.#end.signal.addEventListener('abort', abort)
+    const reading = AbortSignal.any([over.signal, this.#stopReading.signal])
+    let loops: Promise<void>[] = []
+    try {
+      await this.#leases.retake(session)
+      onServing()
+      loops = [
+        this.#leases.run(session, over.signal),
+        this.#reader.run(session, reading),
+        this.#settler.run(session, over.signal),
+        this.#parker.run(session, over.signal),
+        this.#wake.run(session, over.signal),
+        this.#sweep(over.signal),
+      ]
+      const failed = session.lost.then((error) => Promise.reject(error))
+      await Promise.race([failed, Promise.all(loops)])
+    } finally {
+      over.abort()
+      this.#end.signal.removeEventListener('abort', abort)
+      await session.close()
+      // A loop of the old session must not act on what belongs to the next.
+      await Promise.allSettled(loops)
+      if (this.#session === session) this.#session = undefined
+    }
+  }
+
+  /** Reads every bucket from its beginning once in a while, one after the other. Also asks for new partitions. */
+  async #sweep(signal: AbortSignal): Promise<void> {
+    for (let turn = 0; !signal.aborted; turn++) {
+      await this.#clock.wait(sweepMs / 64, signal)
+      const claim = this.#claims.get(turn % 64)
+      if (claim && !claim.leaving && !signal.aborted) this.#reader.sweep(claim)
+      if (turn % 6 === 0 && !signal.aborted) for (const topic of this.#topics.all) topic.recheck()
+    }
+  }
+
+  #acknowledged(rows: readonly CarriedRow[]): void {
+    this.#ackedAt = this.#clock.now()
+    this.#settler.add(rows)
+  }
+
+  #madeRoom(): void {
+    this.#reader.latch.raise()
+    this.#leases.check()
+  }
+
+  #letGo(claims: readonly Claim[]): void {
+    const going = new Set(claims)
+    this.#topics.letGo((row) => going.has(row.claim))
+    this.#reader.invalidate()
+  }
+
+  #ended(claims: readonly Claim[]): void {
+    this.#letGo(claims)
+    const over = new Set(claims)
+    this.#parker.forget((row) => over.has(row.claim))
+  }
+
+  /** What was known through the connections that are gone is void; rows in flight and acknowledged rows are kept. */
+  #forget(): void {
+    this.#leases.forget()
+    this.#reader.reset()
+  }
+
+  #notified(payload: string): void {
+    this.#wake.notified(payload, { rows: this.#reader.latch, wishes: this.#parker.latch })
+  }
+
+  #troubled(error: unknown): void {
+    if (this.#troubleSince !== undefined) return
+    this.#troubleSince = this.#clock.now()
+    const { code, message } = error as { code?: string; message?: string }
+    this.telemetry.emit('database_trouble', { code: code ?? 'UNKNOWN', error: message ?? 'unknown' })
+  }
+
+  #recovered(): void {
+    if (this.#troubleSince === undefined) return
+    this.telemetry.emit('database_recovered', { ms: Math.round(this.#clock.now() - this.#troubleSince) })
+    this.#troubleSince = undefined
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#stopReading.abort()
+    const until = this.#clock.now() + this.settings.stopTimeoutMs
+    this.#leases.leaveAll()
+    const busy = () => this.#claims.size > 0 || this.#hand.size > 0
+    while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
+      await this.#clock.wait(lookMs, this.#end.signal)
+    }
+    const clean = !busy()
+    await this.#session?.farewell().catch(() => {
+      // The heartbeat runs out by itself.
+    })
+    this.#end.abort()
+    await this.#ports.transport.close()
+    await this.#running
+    this.telemetry.emit('stopped', { relay: this.id, clean })
+  }
+
+  /** Asks the database, again in the next session if this one breaks. */
+  async #patiently<T>(ask: (session: StoreSession) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        if (this.#session) return await ask(this.#session)
+      } catch {
+        // The loops see the same fault, and tell it.
+      }
+      if (this.#end.signal.aborted) throw new Error('The relay was stopped.')
+      await this.#clock.wait(lookMs, this.#end.signal)
+    }
+  }
+
+  async #report(upTo: number): Promise<DrainReport> {
+    const quiet = this.#hand.size === 0 && this.#reader.sawNothing && this.#leases.ticks > 2
+    const left = quiet ? await this.#patiently((session) => session.remaining(upTo)) : 1
+    const pausedTopics = this.#topics
+      .closed()
+      .flatMap(({ name, trouble }) => (trouble ? [{ topic: name, code: trouble.code }] : []))
+    const heldKeys = this.#claims.all.reduce((sum, claim) => sum + claim.heldKeys, 0)
+    return { empty: left === 0 && heldKeys === 0, left, foreignBuckets: 64 - this.#claims.size, pausedTopics, heldKeys }
+  }
+
+  /** Whether waiting longer will not change the report. */
+  #stuck(report: DrainReport): boolean {
+    const quiet = this.#hand.size === 0 && this.#reader.sawNothing && this.#leases.ticks > 2
+    const opening = this.#topics.closed().some((topic) => !topic.trouble)
+    return quiet && !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Everything the relay tells. Logs, metrics, traces and dashboard subscribe to this list; the relay itself only emits. No payload, key,
+ * header value, secret or connection string is ever in it. Times are milliseconds, sizes bytes.
+ */
+export interface RelayEvents {
+  /** The relay runs; with what, secrets masked. */
+  started: { relay: string; name: string; version: string; settings: Record<string, unknown> }
+  /** The relay has ended; `clean` when everything in flight was settled and all leases were given back. */
+  stopped: { relay: string; clean: boolean }
+  /** The database cannot be reached or refuses work; told once, until it is over. */
+  database_trouble: { code: string; error: string }
+  /** The database serves again after `ms`. */
+  database_recovered: { ms: number }
+  /** Kafka cannot be reached, or a publish ended without a clear answer; told once, until all affected lanes had an acknowledgement. */
+  kafka_trouble: { code: string; error: string }
+  /** Kafka takes messages again after `ms`. */
+  kafka_recovered: { ms: number }
+  /** Buckets were claimed. */
+  leases_taken: { buckets: number[]; owned: number }
+  /** Buckets were given back, to let another relay have its share or at the end. */
+  leases_released: { buckets: number[]; owned: number }
+  /** Buckets were lost: the lease ran out or another relay has it. */
+  leases_lost: { buckets: number[]; owned: number }
+  /** No acknowledgement for three lease times while a peer has some: all buckets are given up for a while. */
+  gave_up: { waiting: number }
+  /** Rows were read. */
+  fetched: { rows: number; ms: number }
+  /** Kafka acknowledged a batch. `lags` are the ages of its messages, from creation to acknowledgement. */
+  published: { topic: string; partition: number; records: number; bytes: number; ms: number; oldestMs: number }
+  /** A batch was not acknowledged. */
+  publish_failed: { topic: string; partition: number; records: number; kind: 'not-written' | 'unknown'; code: string }
+  /** Acknowledged rows were deleted. */
+  settled: { rows: number; ms: number }
+  /** A message was refused for good, or is too large, and now stands in outbox_dead. */
+  parked: { topic: string; messageId: string; reason: string; error: string }
+  /** Messages wait behind a dead one of their key. */
+  held: { topic: string; rows: number }
+  /** Dead messages were put back by the operator's wish. */
+  redriven: { topic: string; rows: number }
+  /** A dead message was dropped by the operator's wish. */
+  discarded: { topic: string; messageId: string; id: number }
+  /** A wish could not be carried out; it stays and is tried again. */
+  wish_failed: { topic: string; wish: 'redrive' | 'discard'; code: string }
+  /** A topic cannot take messages; its messages wait, those of other topics go on. Told once, until it is over. */
+  topic_paused: { topic: string; code: string; error: string }
+  /** The topic takes messages again after `ms`. */
+  topic_resumed: { topic: string; ms: number }
+  /** The number of partitions changed: order of a key across the change is not promised. */
+  partitions_changed: { topic: string; from: number; to: number }
+  /** A sweep found a row that the reader should have seen before: it is sent now. Please report it, with the log. */
+  row_found_below_position: { bucket: number; id: number; topic: string }
+  /** A row stands in a bucket that does not fit its key: whoever wrote it hashes differently, and its key has no order. */
+  wrong_bucket: { bucket: number; id: number; topic: string }
+}
+
+/** Name of an event. */
+export type RelayEvent = keyof RelayEvents
+
+/** Gets every event. */
+export type Subscriber = <E extends RelayEvent>(event: E, fields: RelayEvents[E]) => void
+
+/** Hands events to subscribers. One that throws is told so by nobody and harms nothing. */
+export class Telemetry {
+  readonly #subscribers = new Set<Subscriber>()
+
+  /** Adds a subscriber; the returned function removes it. */
+  subscribe(subscriber: Subscriber): () => void {
+    this.#subscribers.add(subscriber)
+    return () => this.#subscribers.delete(subscriber)
+  }
+
+  emit<E extends RelayEvent>(event: E, fields: RelayEvents[E]): void {
+    for (const subscriber of this.#subscribers) {
+      try {
+        subscriber(event, fields)
+      } catch {
+        // A full disk under the log must not stop the messages.
+      }
+    }
+  }
+}

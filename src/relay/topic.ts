@@ -1,0 +1,223 @@
+import { placementHash } from '../message/key.ts'
+import { TransportError } from '../transport/transport.ts'
+import { backoff } from './backoff.ts'
+import type { CarriedRow } from './claim.ts'
+import { Debt } from './debt.ts'
+import { Lane, type LaneDeps, type LaneTopic } from './lane.ts'
+
+/** Where messages without a key go: `topic` keeps their order in one partition, `spread` uses all partitions in turn. */
+export type Keyless = 'topic' | 'spread'
+
+/** What a topic needs from its surroundings. */
+export interface TopicDeps extends LaneDeps {
+  keyless: Keyless
+}
+
+/** Back-off between two looks at a topic in trouble, in milliseconds. */
+const lookAgain = { firstMs: 500, maxMs: 30_000 }
+
+/**
+ * One topic with its lanes. A topic takes rows only while it is open; until its partitions are known, and while it is in trouble, it lets
+ * go of its rows and remembers what it owes, so that a dead topic costs the others neither room nor time.
+ */
+export class Topic implements LaneTopic {
+  readonly name: string
+  readonly debt = new Debt()
+  readonly #deps: TopicDeps
+  #open = false
+  #lanes: Lane[] = []
+  #partitions = 0
+  #turn = 0
+  #refusedCode = ''
+  #refused = new Set<string>()
+  #attempt = 0
+  #pausedSince: number | undefined
+  #trouble: { code: string; error: string } | undefined
+  #opening: Promise<void> | undefined
+
+  constructor(name: string, deps: TopicDeps) {
+    this.name = name
+    this.#deps = deps
+    this.#reopen(0)
+  }
+
+  get open(): boolean {
+    return this.#open
+  }
+
+  /** Why the topic is paused, while it is. */
+  get trouble(): { code: string; error: string } | undefined {
+    return this.#open ? undefined : this.#trouble
+  }
+
+  get lanes(): readonly Lane[] {
+    return this.#lanes
+  }
+
+  /** Lane of a row. Only while open. */
+  laneOf(row: CarriedRow): Lane {
+    if (row.key === null && this.#deps.keyless === 'spread') return this.#lanes[this.#turn++ % this.#lanes.length]!
+    return this.#lanes[placementHash(row.topic, row.key) % this.#partitions]!
+  }
+
+  owe(row: CarriedRow): void {
+    this.debt.owe(row.bucket, row.id)
+  }
+
+  /** Lets go of queued rows; they are read again, if at all, under another claim. */
+  letGo(which: (row: CarriedRow) => boolean): void {
+    for (const lane of this.#lanes) for (const row of lane.letGo(which)) this.#deps.hand.drop(row)
+  }
+
+  refusedKeys(code: string): number {
+    return code === this.#refusedCode ? this.#refused.size : 0
+  }
+
+  refused(code: string, row: CarriedRow): void {
+    if (code !== this.#refusedCode) this.#refused = new Set()
+    this.#refusedCode = code
+    this.#refused.add(row.key === null ? row.messageId : Buffer.from(row.key).toString('latin1'))
+  }
+
+  accepted(): void {
+    this.#refused.clear()
+    this.#attempt = 0
+    this.#trouble = undefined
+    if (this.#pausedSince === undefined) return
+    this.#deps.telemetry.emit('topic_resumed', { topic: this.name, ms: Math.round(this.#deps.clock.now() - this.#pausedSince) })
+    this.#pausedSince = undefined
+  }
+
+  /** The topic cannot take messages: its rows wait in the table until it can. */
+  pause(code: string, error: string): void {
+    this.#tellPaused(code, error)
+    this.#close()
+    this.#reopen(backoff(++this.#attempt, this.#deps.random(), lookAgain))
+  }
+
+  /** Asks for the number of partitions anew; if it has changed, finishes what is in flight, lets go of the rest and goes on with the new one. */
+  recheck(): void {
+    if (!this.#open || this.#opening) return
+    this.#track(this.#closeIfGrown())
+  }
+
+  async #closeIfGrown(): Promise<void> {
+    try {
+      if ((await this.#look()) !== this.#partitions && this.#open) this.#close()
+    } catch {
+      // Trouble of a topic shows itself at the next publish; a look alone is no reason to stop.
+    }
+  }
+
+  #close(): void {
+    this.#open = false
+    for (const lane of this.#lanes) {
+      for (const row of lane.letGo(() => true)) {
+        this.owe(row)
+        this.#deps.hand.drop(row)
+      }
+      for (const [bucket, id] of lane.debt.take()) this.debt.owe(bucket, id)
+    }
+  }
+
+  #reopen(afterMs: number): void {
+    if (!this.#opening) this.#track(this.#openWhenPossible(afterMs))
+  }
+
+  /** One look at a time. A topic that was closed while one was under way is opened afterwards. */
+  #track(look: Promise<void>): void {
+    this.#opening = look.finally(() => {
+      this.#opening = undefined
+      if (!this.#open && !this.#deps.signal.aborted)
+        this.#reopen(this.#attempt === 0 ? 0 : backoff(this.#attempt, this.#deps.random(), lookAgain))
+    })
+  }
+
+  async #openWhenPossible(afterMs: number): Promise<void> {
+    const { clock, signal, random, gate } = this.#deps
+    let wait = afterMs
+    for (;;) {
+      await clock.wait(wait, signal)
+      await gate.passable()
+      if (signal.aborted) return
+      try {
+        const partitions = await this.#look()
+        for (const lane of this.#lanes) await lane.idle()
+        if (!signal.aborted) this.#opened(partitions)
+        return
+      } catch (error) {
+        const known = error instanceof TransportError ? error : new TransportError('UNKNOWN', 'producer', String(error))
+        if (known.scope === 'topic') this.#tellPaused(known.code, known.message)
+        else gate.doubt(this, known.code, known.message)
+        wait = backoff(++this.#attempt, random(), lookAgain)
+      }
+    }
+  }
+
+  async #look(): Promise<number> {
+    return this.#deps.transport.partitions(this.name, this.#deps.signal)
+  }
+
+  #opened(partitions: number): void {
+    const before = this.#partitions
+    if (before !== 0 && before !== partitions) {
+      this.#deps.telemetry.emit('partitions_changed', { topic: this.name, from: before, to: partitions })
+    }
+    if (before !== partitions) {
+      this.#lanes = Array.from({ length: partitions }, (_, partition) => new Lane(this, partition, this.#deps))
+      this.#partitions = partitions
+    }
+    if (this.#pausedSince !== undefined) for (const lane of this.#lanes) lane.probe()
+    this.#deps.gate.trust(this)
+    this.#open = true
+    this.#deps.resume(this.debt)
+  }
+
+  #tellPaused(code: string, error: string): void {
+    this.#trouble = { code, error }
+    if (this.#pausedSince !== undefined) return
+    this.#pausedSince = this.#deps.clock.now()
+    this.#deps.telemetry.emit('topic_paused', { topic: this.name, code, error })
+  }
+}
+
+/** The topics that the relay has met. */
+export class Topics {
+  readonly #byName = new Map<string, Topic>()
+  readonly #deps: TopicDeps
+
+  constructor(deps: TopicDeps) {
+    this.#deps = deps
+  }
+
+  /** The topic of that name; a new one opens by itself. */
+  get(name: string): Topic {
+    let topic = this.#byName.get(name)
+    if (!topic) {
+      topic = new Topic(name, this.#deps)
+      this.#byName.set(name, topic)
+    }
+    return topic
+  }
+
+  get all(): Iterable<Topic> {
+    return this.#byName.values()
+  }
+
+  /** Topics that take no rows at present. */
+  closed(): Topic[] {
+    return [...this.#byName.values()].filter((topic) => !topic.open)
+  }
+
+  /** Lets go of queued rows of all topics. */
+  letGo(which: (row: CarriedRow) => boolean): void {
+    for (const topic of this.#byName.values()) topic.letGo(which)
+  }
+
+  /** Rows waiting in lanes or on their way. */
+  get load(): number {
+    let rows = 0
+    for (const topic of this.#byName.values()) for (const lane of topic.lanes) rows += lane.load
+    return rows
+  }
+}

@@ -1,0 +1,64 @@
+import type { StoreSession } from '../store/store.ts'
+import type { Clock } from './clock.ts'
+import type { Latch } from './latch.ts'
+
+/** Milliseconds between two polls of an idle table: without notifications, and with notifications that are known to come through. */
+export const pollLimitsMs = { blind: 50, notified: 1_000 } as const
+
+/** A fetch that brought at least this share of its limit is followed by the next one at once. */
+const fullShare = 1 / 8
+
+/**
+ * Milliseconds until the next fetch: none after a full one, 2 while there is something, and half as much more each time, up to `maxMs`,
+ * while there is nothing.
+ */
+export function nextPollMs(before: number, rows: number, limit: number, maxMs: number): number {
+  if (rows >= Math.max(1, limit * fullShare)) return 0
+  if (rows > 0) return 2
+  return Math.min(maxMs, Math.max(2, before * 1.5))
+}
+
+/** Milliseconds between two checks that notifications come through, and within which one of our own must come back. */
+const checkMs = 60_000
+const retryMs = 5_000
+const backMs = 2_000
+
+/**
+ * Knows whether notifications come through. Poolers swallow them without an error, so the relay sends one to itself, and polls slowly
+ * only while the last one came back.
+ */
+export class Wake {
+  readonly #own: string
+  readonly #clock: Clock
+  #trusted = false
+  #cameBack = false
+
+  constructor(relayId: string, clock: Clock) {
+    this.#own = `relay:${relayId}`
+    this.#clock = clock
+  }
+
+  /** Milliseconds between two polls of an idle table, at most. */
+  get maxPollMs(): number {
+    return this.#trusted ? pollLimitsMs.notified : pollLimitsMs.blind
+  }
+
+  /** Takes a notification. Wakes the reader, or whoever looks for wishes. */
+  notified(payload: string, latches: { rows: Latch; wishes: Latch }): void {
+    if (payload === this.#own) this.#cameBack = true
+    else if (payload === 'wish') latches.wishes.raise()
+    else if (!payload.startsWith('relay:')) latches.rows.raise()
+  }
+
+  async run(session: StoreSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#cameBack = false
+      await session.notify(this.#own)
+      const until = this.#clock.now() + backMs
+      while (!this.#cameBack && this.#clock.now() < until && !signal.aborted) await this.#clock.wait(50, signal)
+      this.#trusted = this.#cameBack
+      await this.#clock.wait(this.#trusted ? checkMs : retryMs, signal)
+    }
+    this.#trusted = false
+  }
+}

@@ -1,0 +1,62 @@
+import type { RelayOptions } from '../../src/relay/options.ts'
+import { Relay, type RelayPorts } from '../../src/relay/relay.ts'
+import { type RelayEvent, type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
+import { postgresStore } from '../../src/store/postgres/store.ts'
+import type { Transport } from '../../src/transport/transport.ts'
+
+/** One event of a relay under test. */
+export type Told = { [E in RelayEvent]: { event: E; fields: RelayEvents[E] } }[RelayEvent]
+
+/** A relay under test, with everything that it told. */
+export interface TestRelay extends AsyncDisposable {
+  relay: Relay
+  told: Told[]
+  /** All events of that name so far. */
+  all<E extends RelayEvent>(event: E): RelayEvents[E][]
+  /** Resolves with the first event of that name, past or future, that fits. */
+  until<E extends RelayEvent>(event: E, fits?: (fields: RelayEvents[E]) => boolean): Promise<RelayEvents[E]>
+}
+
+/** The same transport, not closed by the relay that uses it: for relays that share one. */
+export const shared = (transport: Transport): Transport => ({
+  name: transport.name,
+  connect: (signal) => transport.connect(signal),
+  partitions: (topic, signal) => transport.partitions(topic, signal),
+  publish: (batch, timeoutMs) => transport.publish(batch, timeoutMs),
+  close: async () => {},
+})
+
+/** A relay on a test database; shorter leases than the default, so that take-overs are quick. */
+export function testRelay(
+  databaseUrl: string,
+  transport: Transport,
+  options: RelayOptions = {},
+  ports: Partial<RelayPorts> = {},
+): TestRelay {
+  const telemetry = new Telemetry()
+  const told: Told[] = []
+  const waiting = new Set<() => void>()
+  telemetry.subscribe((event, fields) => {
+    told.push({ event, fields } as Told)
+    for (const look of waiting) look()
+  })
+  const store = postgresStore({ databaseUrl })
+  const relay = new Relay({ store, transport, version: '0.0.0-test', telemetry, ...ports }, { leaseMs: 3_000, ...options })
+  return {
+    relay,
+    told,
+    all: <E extends RelayEvent>(event: E) => told.flatMap((one) => (one.event === event ? [one.fields as RelayEvents[E]] : [])),
+    until: <E extends RelayEvent>(event: E, fits: (fields: RelayEvents[E]) => boolean = () => true) =>
+      new Promise<RelayEvents[E]>((resolve) => {
+        const look = () => {
+          const found = told.find((one) => one.event === event && fits(one.fields as RelayEvents[E]))
+          if (!found) return
+          waiting.delete(look)
+          resolve(found.fields as RelayEvents[E])
+        }
+        waiting.add(look)
+        look()
+      }),
+    [Symbol.asyncDispose]: () => relay.stop(),
+  }
+}
