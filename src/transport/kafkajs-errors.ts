@@ -129,10 +129,16 @@ const topicFaults = new Set([
 export const blamesTopic = ({ code, protocol }: Trouble): boolean => protocol && topicFaults.has(code)
 
 /**
- * Whether the code may be about another topic: kafkajs asks for the metadata of all topics of a producer in one request, and one
- * deleted or leaderless topic fails it for all (tulios/kafkajs#1622, #1759).
+ * Whether an error of `producer.send` may be about another topic: kafkajs asks for the metadata of all topics of a producer in one
+ * request, and one deleted or leaderless topic fails it for all (tulios/kafkajs#1622, #1759).
+ *
+ * Once the batch is `sent`, a bare protocol error is the answer to it (no right to write to a topic that one may see, for example): only
+ * what kafkajs' own metadata request throws afterwards is wrapped, and so are the codes that it calls retriable.
  */
-export const mayConcernOtherTopic = (outcome: Outcome): boolean => outcome.kind !== 'acked' && topicFaults.has(outcome.code)
+export function mayConcernOtherTopic(error: unknown, sent: boolean): boolean {
+  if (!topicFaults.has(trouble(error).code)) return false
+  return !sent || (error as Error).name !== 'KafkaJSProtocolError'
+}
 
 /** Whether the producer is as good as before: an acknowledgement, or a refusal that only a produce answer can carry. */
 export const leavesProducerSound = (outcome: Outcome): boolean =>

@@ -130,7 +130,7 @@ class KafkajsTransport implements Transport {
       return acknowledged(batch, await producer.client.send({ topic: batch.topic, acks: -1, timeout, messages }))
     } catch (error) {
       const outcome = outcomeOf(error, fuse.used)
-      return mayConcernOtherTopic(outcome) ? this.#blame(batch.topic, outcome, fuse.used) : outcome
+      return mayConcernOtherTopic(error, fuse.used) ? this.#blame(batch.topic, outcome, fuse.used) : outcome
     }
   }
 

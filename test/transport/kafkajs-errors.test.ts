@@ -69,8 +69,14 @@ describe('what an error of kafkajs proves', () => {
   })
 
   it('knows the codes that a metadata request for several topics gives because of any of them', () => {
-    const shared = table.filter(([error]) => mayConcernOtherTopic(outcomeOf(error, false))).map(([, code]) => code)
+    const shared = table.filter(([error]) => mayConcernOtherTopic(error, false)).map(([, code]) => code)
     const names = ['UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION', 'TOPIC_AUTHORIZATION_FAILED', 'LEADER_NOT_AVAILABLE']
     expect(shared).toEqual(names)
+  })
+
+  it('takes a bare error of a batch that was sent for the answer to it', () => {
+    const error = protocol('TOPIC_AUTHORIZATION_FAILED', 29)
+    const wrapped = Object.assign(new KafkaJSNonRetriableError('wrapped'), { cause: error })
+    expect([mayConcernOtherTopic(error, true), mayConcernOtherTopic(wrapped, true)]).toEqual([false, true])
   })
 })
