@@ -1,7 +1,7 @@
 export type { OutboxMethods } from './enqueue/enqueue.ts'
 export { enqueue, enqueueMany, outbox, withOutbox } from './enqueue/extension.ts'
 export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
-export type { TransactionClient, WithOutbox } from './enqueue/types.ts'
+export type { OutboxTransaction, TransactionClient, WithOutbox } from './enqueue/types.ts'
 export { isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
 export type { MessageKey } from './message/key.ts'
 export type { Message } from './message/message.ts'

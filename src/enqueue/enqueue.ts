@@ -47,12 +47,13 @@ function write<T>(to: Destination, encode: () => ReturnType<typeof encodeMessage
   try {
     scope.check()
     const rows = encode()
-    const result = scope.append(async () => {
+    const appended = scope.append(async () => {
       await insertRows(to.db, to.table, rows)
       return answer(rows.map((row) => row.messageId))
     })
-    // The scope answers for it: an enqueue that nobody awaits must fail its transaction, not the process.
-    if (to.scope) result.catch(() => {})
+    // A transaction that we know answers for its enqueues: one that nobody awaits fails it, and not the process. Every other failure
+    // must be heard, so its promise is one that the chain has not handled.
+    const result = to.scope ? appended : appended.then((value) => value)
     scopes.set(result, scope)
     return result
   } catch (error) {

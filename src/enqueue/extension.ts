@@ -109,10 +109,7 @@ function runTransaction(
   let scope: Scope | undefined
   const run = () =>
     start((tx) => {
-      const id = transactionId(tx)
-      // Another outbox extension on this client has opened the scope already; two would each know half of the chain.
-      if (id !== undefined && scopeOf(id)?.isOpen) return callback(tx)
-      scope = new Scope(home, id, parent)
+      scope = new Scope(home, transactionId(tx), parent)
       return scope.run(() => callback(tx))
     })
   if (parent) return parent.nest(run)

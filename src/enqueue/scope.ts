@@ -69,7 +69,6 @@ export class Scope {
     this.#queued++
     const link = this.#tail.then(() => {
       if (this.#failure) throw doomed(this.#failure.cause)
-      if (!this.isOpen) throw over()
       return work()
     })
     this.#tail = link.then(
@@ -102,7 +101,7 @@ export class Scope {
       if (this.wrote && this.#parent) this.#parent.wrote = true
       return result
     } catch (error) {
-      // What waits in the chain must not be sent: after ROLLBACK TO SAVEPOINT it would stand in the transaction around it.
+      // Nothing may come late: sent after ROLLBACK TO SAVEPOINT it would stand in the transaction around it.
       this.#state = 'failed'
       await this.#settled()
       throw error

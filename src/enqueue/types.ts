@@ -27,34 +27,28 @@ export type OutboxExtension<M extends string> = (client: RequiresModel<NoInfer<M
   $extends: { extArgs: ExtensionArgs<NoInfer<M>> }
 }
 
-/** The two overloads of a client's `$transaction`, taken apart. */
-type Transactions<C> = C extends {
-  $transaction: {
-    (operations: infer Operations, options?: infer ArrayOptions): unknown
-    (callback: (tx: infer Tx) => infer _, options?: infer Options): unknown
-  }
-}
-  ? { operations: Operations extends unknown[] ? Operations : never; arrayOptions: ArrayOptions; tx: Tx; options: Options }
+/** The callback form of a client's `$transaction`, taken apart: the last of its overloads. */
+type CallbackForm<C> = C extends { $transaction: (callback: (tx: infer Tx) => infer _, options?: infer Options) => unknown }
+  ? { tx: Tx; options: Options }
   : never
 
-/** A transaction's client with the outbox; its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same. */
-export type WithOutboxMethods<Tx, M extends string> = Omit<Tx, '$transaction'> & { [K in M]: OutboxMethods } & (Tx extends {
-    $transaction: unknown
-  }
-    ? TransactionMethod<Tx, M>
-    : unknown)
-
-interface TransactionMethod<C, M extends string> {
-  // The array form first: TypeScript and Prisma's own helper types look at the last overload.
-  $transaction<P extends Transactions<C>['operations']>(
-    operations: [...P],
-    options?: Transactions<C>['arrayOptions'],
-  ): Promise<{ [K in keyof P]: Awaited<P[K]> }>
+interface OutboxTransactionMethod<C, M extends string> {
   $transaction<R>(
-    callback: (tx: WithOutboxMethods<Transactions<C>['tx'], M>) => Promise<R>,
-    options?: Transactions<C>['options'],
+    callback: (tx: OutboxTransaction<CallbackForm<C>['tx'], M>) => Promise<R>,
+    options?: CallbackForm<C>['options'],
   ): Promise<R>
 }
 
-/** The client as it was, with the outbox on the client of each transaction. */
-export type WithOutbox<C, M extends string> = M extends keyof C ? Omit<C, '$transaction'> & TransactionMethod<C, M> : never
+/**
+ * A transaction's client with the outbox: `OutboxTransaction<Prisma.TransactionClient>` for the helpers of an application that enqueue.
+ * Its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same.
+ */
+export type OutboxTransaction<Tx, M extends string = 'outbox'> = (Tx extends { $transaction: unknown }
+  ? OutboxTransactionMethod<Tx, M>
+  : unknown) & { [K in M]: OutboxMethods } & Tx
+
+/**
+ * The client as it was, with the outbox on the client of each transaction. An intersection, our overload first: what takes the original
+ * client takes this one.
+ */
+export type WithOutbox<C, M extends string = 'outbox'> = M extends keyof C ? OutboxTransactionMethod<C, M> & C : never

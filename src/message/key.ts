@@ -60,7 +60,7 @@ export function encodeKey(key: unknown, field: string): Uint8Array | null {
   const refuse = (what: string, remedy: string) => new OutboxError('INVALID_KEY', `${field} ${what}.`, { field, remedy })
   if (key === null || key === undefined) return null
   // A copy: the caller may change the array before the INSERT is sent.
-  if (types.isUint8Array(key)) return Uint8Array.from(key)
+  if (types.isUint8Array(key)) return new Uint8Array(key)
   switch (typeof key) {
     case 'string':
       // It would become U+FFFD, and with it different keys one.

@@ -82,7 +82,7 @@ function checkType(type: unknown, field: string): string | null {
 }
 
 function encodePayload(payload: unknown, key: Uint8Array | null, field: string): Uint8Array | null {
-  if (types.isUint8Array(payload)) return Uint8Array.from(payload)
+  if (types.isUint8Array(payload)) return new Uint8Array(payload)
   if (payload !== null) return encodeText(encodeJson(payload, field))
   if (key !== null) return null
   const remedy = 'Compaction removes by key: give the key, or leave null to payloads that mean a deletion.'

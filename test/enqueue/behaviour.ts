@@ -776,14 +776,16 @@ export function describeEnqueue(load: () => Promise<PrismaVersion>, { nested }: 
       expect(await customers()).toEqual(['Ada'])
     })
 
-    test('a message of a savepoint wakes the relays after the commit', async () => {
+    test('a message of a savepoint wakes the relays after the commit, not before', async () => {
       const client = base.$extends(outbox())
       await client.$transaction(async (tx) => {
         await tx.$transaction((inner) => inner.outbox.enqueue(message('a')))
-        expect(statements).not.toContain('NOTIFY "outbox_wake"')
+        // Time enough for a NOTIFY on another connection.
+        for (let i = 0; i < 5; i++) await tx.order.count()
       })
       await client.$disconnect()
       expect(statements).toContain('NOTIFY "outbox_wake"')
+      expect(statements.indexOf('COMMIT')).toBeLessThan(statements.indexOf('NOTIFY "outbox_wake"'))
     })
   })
 }
