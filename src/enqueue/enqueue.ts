@@ -21,6 +21,8 @@ export interface Destination {
   maxBytes: number
   /** The transaction it belongs to; undefined if none is known. */
   scope: Scope | undefined
+  /** Called when the rows are written; not for a transaction, where they are written only with its commit. */
+  written?: (() => void) | undefined
 }
 
 const scopes = new WeakMap<object, Scope>()
@@ -49,6 +51,7 @@ function write<T>(to: Destination, encode: () => ReturnType<typeof encodeMessage
     const rows = encode()
     const appended = scope.append(async () => {
       await insertRows(to.db, to.table, rows)
+      to.written?.()
       return answer(rows.map((row) => row.messageId))
     })
     // A transaction that we know answers for its enqueues: one that nobody awaits fails it, and not the process. Every other failure

@@ -58,14 +58,10 @@ function extend(client: any, options: ResolvedOptions): any {
   // Captured, not looked up later: several extensions that override the same method stack this way in either order.
   const { $transaction, $disconnect } = client
 
-  const destination = (model: any): Destination => {
-    const db = model.$parent
-    return { db, scope: enter(db, options.requireTransaction), ...home }
-  }
-  const waking = <T>(to: Destination, written: Promise<T>): Promise<T> => {
+  const destination = ({ $parent: db }: any): Destination => {
+    const scope = enter(db, options.requireTransaction)
     // In a transaction its commit does it.
-    if (!to.scope) written.then(wake, () => {})
-    return written
+    return { db, scope, ...home, written: scope ? undefined : wake }
   }
 
   return client.$extends({
@@ -73,12 +69,10 @@ function extend(client: any, options: ResolvedOptions): any {
     model: {
       [options.model]: {
         enqueue(this: any, message: Message) {
-          const to = destination(this)
-          return waking(to, enqueueOne(to, message))
+          return enqueueOne(destination(this), message)
         },
         enqueueMany(this: any, messages: readonly Message[]) {
-          const to = destination(this)
-          return waking(to, enqueueAll(to, messages))
+          return enqueueAll(destination(this), messages)
         },
       },
     },

@@ -652,6 +652,13 @@ export function describeEnqueue(load: () => Promise<PrismaVersion>, { nested }: 
       expect(ear.heard.length).toBeLessThanOrEqual(slots)
     })
 
+    test('an enqueue that is its own transaction wakes them too', async () => {
+      await using ear = await listen()
+      await base.$extends(outbox({ requireTransaction: false })).outbox.enqueue(message('a'))
+      await ear.until(() => ear.heard.length > 0)
+      expect(await topics()).toEqual(['a'])
+    })
+
     test('wake: false sends none', async () => {
       await using ear = await listen()
       await prisma.$transaction((tx) => tx.outbox.enqueue(message('a')))

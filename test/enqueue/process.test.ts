@@ -49,6 +49,14 @@ test('a failed enqueue that nobody awaits fails its transaction, not the process
   expect(code).toBe(0)
 })
 
+test('an enqueue that is its own transaction and fails unheard is an unhandled rejection', async () => {
+  const { code, errors } = await program(`
+    void base.$extends(outbox({ requireTransaction: false })).outbox.enqueue({ topic: 'poison', payload: 1 })
+    await new Promise((resolve) => setTimeout(resolve, 4000))`)
+  expect(code).toBe(1)
+  expect(errors).toContain('no_poison')
+})
+
 test('where no extension answers for it, such a failure is an unhandled rejection', async () => {
   const { code, errors } = await program(`
     await base.$transaction(async (tx) => {
