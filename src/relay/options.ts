@@ -33,7 +33,7 @@ export interface RelayOptions {
   handBytes?: number | undefined
   /**
    * Records of one produce request. 1 to 1,000.
-   * @default 500
+   * @default 250
    */
   batchRecords?: number | undefined
   /**
@@ -64,7 +64,7 @@ export const relayDefaults = {
   fetchRows: 2_000,
   handRows: 8_000,
   handBytes: 67_108_864,
-  batchRecords: 500,
+  batchRecords: 250,
   batchBytes: 900_000,
   maxRowBytes: 10_485_760,
   keyless: 'topic',

@@ -206,7 +206,7 @@ export class Relay {
       }
       this.#forget()
       attempt = this.#clock.now() - since > goodSessionMs ? 1 : attempt + 1
-      await this.#clock.wait(backoff(attempt, (this.#ports.random ?? Math.random)()), this.#end.signal)
+      await this.#clock.wait(backoff(attempt, (this.#ports.random ?? Math.random)(), { maxMs: 2_000 }), this.#end.signal)
     }
   }
 

@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { shopSql } from '../enqueue/clients.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
+import { createTopic, readTopic } from '../support/topics.ts'
+import { type Judgement, judge, startShopLoad } from './shop-load.ts'
+
+let database: TestDatabase
+const relays = new Set<RelayProcess>()
+
+beforeAll(async () => {
+  database = await createDatabase(shopSql)
+})
+afterAll(async () => {
+  for (const relay of relays) await relay.end('SIGKILL')
+  await database.drop()
+})
+
+const orders = () => database.query<{ customer: string; total: string }>('SELECT customer, total FROM orders')
+const waiting = async () => Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM outbox'))[0]!.n)
+
+function relay(more: Record<string, string> = {}): RelayProcess {
+  const started = startRelayProcess({
+    DATABASE_URL: database.url,
+    KAFKA_BROKERS: inject('brokers'),
+    OUTBOX_LEASE_MS: '3000',
+    ...more,
+  })
+  relays.add(started)
+  return started
+}
+
+async function emptied(): Promise<void> {
+  for (let left = 600; (await waiting()) > 0; left--) {
+    if (left === 0) throw new Error(`${await waiting()} messages are still in the outbox.`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+const show = (what: string, judgement: Judgement) => console.log(`${what}: ${JSON.stringify(judgement)}`)
+
+/** Repeatable random numbers from 0 to 1 (Park and Miller's minimal standard generator). */
+function randomFrom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state * 48_271) % 2_147_483_647
+    return state / 2_147_483_647
+  }
+}
+
+describe('relays that are killed', () => {
+  test('10,000 transactions, a tenth rolled back, 200 keys, two relays, one killed three times: nothing lost, no phantom, in order', async () => {
+    const seed = Number(process.env.PROOF_SEED ?? Date.now() % 1_000_000)
+    console.log(`PROOF_SEED=${seed}`)
+    const random = randomFrom(seed)
+    const topic = await createTopic('crash', 12)
+    const handRows = 500
+    const settings = { OUTBOX_HAND_ROWS: String(handRows) }
+    relay(settings)
+    let victim = relay(settings)
+    const load = startShopLoad({
+      databaseUrl: database.url,
+      topic,
+      transactions: 10_000,
+      writers: 8,
+      keys: 200,
+      rollbackEvery: 10,
+    })
+    for (let kill = 1; kill <= 3; kill++) {
+      const after = Math.floor(10_000 * ((kill - 1 + random()) / 3))
+      while (load.done() < after) await new Promise((resolve) => setTimeout(resolve, 5))
+      await victim.end('SIGKILL')
+      relays.delete(victim)
+      victim = relay(settings)
+    }
+    await load.finished
+    expect(load.failures).toEqual([])
+    await emptied()
+    const judgement = judge(await orders(), await readTopic(topic))
+    show('crash', judgement)
+    expect(judgement).toMatchObject({ committed: 9_000, lost: 0, phantom: 0, inversions: 0 })
+    // A relay that dies has at most its rows in hand sent and not yet deleted.
+    expect(judgement.duplicates).toBeLessThanOrEqual(3 * handRows)
+    for (const one of relays) await one.end('SIGKILL')
+    relays.clear()
+  }, 180_000)
+})
+
+describe('relays that are stopped', () => {
+  test('SIGTERM under load: exit 0 within ten seconds, the other relay has all buckets within two, no duplicate', async () => {
+    await database.query('TRUNCATE orders, outbox; UPDATE outbox_lease SET owner = NULL; DELETE FROM outbox_relay')
+    const topic = await createTopic('sigterm', 12)
+    const stays = relay()
+    const goes = relay()
+    const owned = (which: RelayProcess) =>
+      database.query<{ n: number }>(
+        'SELECT count(*)::int AS n FROM outbox_lease l JOIN outbox_relay r ON r.id = l.owner WHERE r.name LIKE $1 AND l.leased_until > clock_timestamp()',
+        [`%-${which.child.pid}`],
+      )
+    const has = async (which: RelayProcess, n: number) => {
+      while ((await owned(which))[0]!.n !== n) await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    await Promise.all([has(stays, 32), has(goes, 32)])
+    const load = startShopLoad({
+      databaseUrl: database.url,
+      topic,
+      transactions: 4_000,
+      writers: 8,
+      keys: 200,
+      rollbackEvery: 10,
+    })
+    while (load.done() < 1_500) await new Promise((resolve) => setTimeout(resolve, 5))
+    const asked = performance.now()
+    expect(await goes.end('SIGTERM')).toEqual({ code: 0, signal: null })
+    const ended = performance.now()
+    expect(ended - asked).toBeLessThan(10_000)
+    await has(stays, 64)
+    console.log(
+      `SIGTERM to exit ${Math.round(ended - asked)} ms, to take-over of all buckets ${Math.round(performance.now() - ended)} ms more`,
+    )
+    expect(performance.now() - ended).toBeLessThan(2_000)
+    await load.finished
+    await emptied()
+    const judgement = judge(await orders(), await readTopic(topic))
+    show('sigterm', judgement)
+    expect(judgement).toMatchObject({ lost: 0, phantom: 0, inversions: 0, duplicates: 0 })
+  }, 120_000)
+})

@@ -1,0 +1,283 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { memoryTransport } from '../../src/transport/memory.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { shared, testRelay } from '../support/relay.ts'
+import { insertMany, insertRows } from '../support/rows.ts'
+
+let database: TestDatabase
+beforeEach(async () => {
+  database = await createDatabase()
+})
+afterEach(() => database.drop())
+
+const numberOf = (record: { value: Uint8Array | null }) => JSON.parse(Buffer.from(record.value!).toString()).n as number
+const rows = (topic: string, key: string | null, ...numbers: number[]) =>
+  numbers.map((n) => ({ topic, key, value: `{"n":${n}}` }))
+const unknown = { kind: 'unknown', code: 'ECONNRESET', error: 'gone' } as const
+const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
+
+/** Resolves when the query gives a row; the database has no other signal. */
+async function eventually(sql: string): Promise<void> {
+  while ((await database.query(sql)).length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+describe('sending', () => {
+  test('nothing later of a key is sent before the outcome of an earlier record is decided (rule 1)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    transport.refuse((record) => numberOf(record) === 1, { outcome: unknown, times: 3 })
+    await insertRows(database.pool, rows('t', 'k', 1, 2, 3, 4))
+    await testRelay(database.url, transport, { batchRecords: 1 }).relay.drain()
+    expect(transport.batches.map((batch) => numberOf(batch.records[0]!))).toEqual([1, 1, 1, 1, 2, 3, 4])
+  })
+
+  test('without an acknowledgement no row is deleted, however often the outcome is unknown (rule 2)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    transport.refuse(() => true, { outcome: unknown })
+    await using one = testRelay(database.url, transport)
+    await insertRows(database.pool, rows('t', 'k', 1, 2))
+    await one.relay.start()
+    await transport.called(3)
+    expect(await database.query('SELECT id FROM outbox')).toHaveLength(2)
+    expect(one.all('settled')).toEqual([])
+  })
+
+  test('a lease that cannot be renewed stops the sending before it ends, and the bucket is forgotten (rule 3)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await one.until('leases_taken', (e) => e.owned === 64)
+    const admin = await database.pool.connect()
+    await admin.query('BEGIN')
+    await admin.query('SELECT 1 FROM outbox_lease FOR UPDATE')
+    // Requests may take half of a lease: in its second half nothing may be sent.
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    const called = transport.batches.length
+    await insertRows(database.pool, rows('t', 'k', 1))
+    await one.until('leases_lost')
+    expect(transport.batches.length).toBe(called)
+    await admin.query('ROLLBACK')
+    admin.release()
+    await transport.written(1)
+    expect(transport.records()).toHaveLength(1)
+  })
+
+  test('a bucket with a request on its way, or just become unknown, is not given away (rules 3 and 15)', async () => {
+    const transport = memoryTransport({ partitions: 12 })
+    await using a = testRelay(database.url, shared(transport))
+    await a.relay.start()
+    await a.until('leases_taken', (e) => e.owned === 64)
+    await insertMany(database.pool, 't', 64, 64)
+    await transport.written(64)
+    transport.pause()
+    const called = transport.batches.length
+    await insertMany(database.pool, 't', 64, 64)
+    await transport.called(called + 12)
+    const busySince = performance.now()
+    const freed = new Set<number>()
+    const busy = (await database.query<{ bucket: number }>('SELECT DISTINCT bucket FROM outbox')).map((row) => row.bucket)
+    await using b = testRelay(database.url, shared(transport))
+    await b.relay.start()
+    const early = await b.until('leases_taken')
+    for (const bucket of early.buckets) freed.add(bucket)
+    // What was free of messages may go at once; what had some only after the request's own deadline of 1,500 ms.
+    if (performance.now() - busySince < 1_400) expect(busy.filter((bucket) => freed.has(bucket))).toEqual([])
+    transport.resume()
+    await b.until('leases_taken', (e) => e.owned === 32)
+    await transport.written(128)
+    const first = new Map<string, number[]>()
+    for (const record of transport.records()) {
+      const key = String(Buffer.from(record.key!))
+      const seen = first.get(key) ?? []
+      if (!seen.includes(numberOf(record))) first.set(key, [...seen, numberOf(record)])
+    }
+    for (const seen of first.values()) expect(seen).toEqual([...seen].sort((x, y) => x - y))
+  })
+
+  test('no transaction and no statement is open while Kafka is waited for (rule 6)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await insertRows(database.pool, rows('t', 'k', 1))
+    await transport.written(1)
+    transport.pause()
+    await insertRows(database.pool, rows('t', 'k', 2))
+    await transport.called(2)
+    for (let look = 0; look < 20; look++) {
+      const open = await database.query(
+        `SELECT state, query FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database()
+         AND (state LIKE 'idle in transaction%' OR clock_timestamp() - xact_start > interval '500 ms')`,
+      )
+      expect(open).toEqual([])
+    }
+    transport.resume()
+  })
+
+  test('a relay that Kafka does not answer gives its buckets to one that Kafka answers (rule 5)', async () => {
+    const [dead, alive] = [memoryTransport({ partitions: 1 }), memoryTransport({ partitions: 1 })]
+    await using a = testRelay(database.url, dead)
+    await using b = testRelay(database.url, alive)
+    await Promise.all([a.relay.start(), b.relay.start()])
+    await Promise.all([a.until('leases_taken'), b.until('leases_taken')])
+    await insertMany(database.pool, 't', 640, 640)
+    await Promise.race([dead.written(1), alive.written(1)])
+    dead.goDown()
+    const more = setInterval(() => void insertMany(database.pool, 't', 64, 64).catch(() => {}), 200)
+    await a.until('gave_up')
+    await b.until('leases_taken', (e) => e.owned === 64)
+    clearInterval(more)
+    await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+  }, 40_000)
+})
+
+describe('reading', () => {
+  test('whoever takes a bucket loads its holds first: rows behind a dead one stay behind (rule 7)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
+    await insertRows(database.pool, rows('t', 'k', 1))
+    const a = testRelay(database.url, shared(transport))
+    await a.relay.start()
+    await a.until('parked')
+    await a.relay.stop()
+    await insertRows(database.pool, rows('t', 'k', 2, 3))
+    await insertRows(database.pool, rows('t', 'other', 9))
+    await using b = testRelay(database.url, shared(transport))
+    await b.relay.start()
+    await b.until('held', (e) => e.rows === 2)
+    await transport.written(1)
+    expect(transport.records().map(numberOf)).toEqual([9])
+    accept()
+    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE reason IS NOT NULL")
+    await transport.written(4)
+    expect(transport.records().map(numberOf)).toEqual([9, 1, 2, 3])
+  })
+
+  test('a replaced connection means new epochs for all buckets, and positions from the beginning (rule 7)', async () => {
+    const transport = memoryTransport()
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await one.until('leases_taken', (e) => e.owned === 64)
+    const epochs = () => database.query<{ epoch: string }>('SELECT epoch FROM outbox_lease ORDER BY bucket')
+    const before = await epochs()
+    await database.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database() AND query LIKE '%COPY%'",
+    )
+    await one.until('database_recovered')
+    const after = await epochs()
+    expect(after.every((row, bucket) => Number(row.epoch) > Number(before[bucket]!.epoch))).toBe(true)
+    // The sequence may repeat ids after a crash; a row with a low id must be seen.
+    await database.query(
+      "INSERT INTO outbox (bucket, id, message_id, topic, key, value) VALUES (5, 1, gen_random_uuid(), 't', 'k', '{}')",
+    )
+    await transport.written(1)
+  })
+
+  test('thousands of rows of a dead topic do not keep the others from being read, and none is lost at its resume (rule 8)', async () => {
+    const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
+    await insertMany(database.pool, 'dead', 5_000, 40)
+    await using one = testRelay(database.url, transport, { fetchRows: 50, handRows: 100 })
+    await one.relay.start()
+    await one.until('topic_paused')
+    await insertMany(database.pool, 'good', 500, 40)
+    await transport.written(500, 'good')
+    expect(transport.records('dead')).toEqual([])
+    // Written while the topic is paused, and after it: both must come, in order.
+    await insertRows(database.pool, rows('dead', 'key-0', 6_000))
+    transport.setPartitions('dead', 3)
+    await transport.written(5_001, 'dead')
+    await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+    const own = transport
+      .records('dead')
+      .filter((record) => String(Buffer.from(record.key!)) === 'key-0')
+      .map(numberOf)
+    expect(own).toEqual([...Array.from({ length: 125 }, (_, i) => 40 * (i + 1)), 6_000])
+    expect(transport.records('dead')).toHaveLength(5_001)
+    expect(one.all('row_found_below_position')).toEqual([])
+  })
+
+  test('one lane that stands still leaves three quarters of the hand to the others (rule 8)', async () => {
+    const transport = memoryTransport({ topics: { slow: 1, quick: 3 } })
+    const accept = transport.refuse((_, batch) => batch.topic === 'slow', {
+      outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'wait' },
+    })
+    await insertMany(database.pool, 'slow', 3_000, 64)
+    await using one = testRelay(database.url, transport, { handRows: 400, fetchRows: 200 })
+    await one.relay.start()
+    await transport.called(2)
+    await insertMany(database.pool, 'quick', 1_000, 64)
+    await transport.written(1_000, 'quick')
+    accept()
+    await transport.written(3_000, 'slow')
+    expect(transport.records('slow')).toHaveLength(3_000)
+    const order = transport
+      .records('slow')
+      .filter((record) => String(Buffer.from(record.key!)) === 'key-1')
+      .map(numberOf)
+    expect(order).toEqual([...order].sort((x, y) => x - y))
+  })
+
+  test('a topic that grows: what is in flight ends, the new number is used and told (rule 20)', async () => {
+    const transport = memoryTransport({ topics: { t: 1 } })
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await insertMany(database.pool, 't', 50, 50)
+    await transport.written(50)
+    transport.setPartitions('t', 6)
+    transport.refuse(() => true, {
+      outcome: { kind: 'not-written', scope: 'transient', code: 'PARTITION_NOT_FOUND', error: 'stale' },
+      times: 1,
+    })
+    await insertMany(database.pool, 't', 200, 50)
+    expect(await one.until('partitions_changed')).toEqual({ topic: 't', from: 1, to: 6 })
+    await transport.written(250)
+    expect(
+      new Set(
+        transport
+          .records()
+          .slice(-150)
+          .map((record) => record.partition),
+      ).size,
+    ).toBeGreaterThan(1)
+  })
+})
+
+describe('writing', () => {
+  test('a redriven key overtakes nothing: later rows that wait in the lane, or on their way behind, come after it (rule 14)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
+    await insertRows(database.pool, rows('t', 'k', 1, 2, 3))
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await one.until('held', (e) => e.rows === 2)
+    accept()
+    let writing = true
+    const writer = (async () => {
+      for (let n = 4; writing; n++) await insertRows(database.pool, rows('t', 'k', n))
+    })()
+    for (let round = 0; round < 3; round++) {
+      const head = await database.query<{ id: string }>('SELECT min(id) AS id FROM outbox_dead')
+      await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [head[0]!.id])
+      const redriven = one.all('redriven').length
+      if (head[0]!.id !== null) await one.until('redriven', () => one.all('redriven').length > redriven)
+    }
+    writing = false
+    await writer
+    await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox) AND NOT EXISTS (SELECT 1 FROM outbox_dead)')
+    const seen = transport.records().map(numberOf)
+    expect(seen).toEqual([...seen].sort((x, y) => x - y))
+    expect(new Set(seen).size).toBe(seen.length)
+  })
+
+  test('a key with more dead rows than one statement moves comes back whole and in order (rule 14)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
+    await insertMany(database.pool, 't', 2_500, 1)
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    while ((await database.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox_dead'))[0]!.n < 2_500)
+      await one.until('held')
+    accept()
+    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE reason IS NOT NULL")
+    await transport.written(2_500)
+    expect(transport.records().map(numberOf)).toEqual(Array.from({ length: 2_500 }, (_, i) => i + 1))
+  })
+})

@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+/** The real command line's relay, in a process of its own that can be killed. */
+export interface RelayProcess {
+  child: ChildProcess
+  /** Log lines so far, parsed. */
+  log: Record<string, unknown>[]
+  /** Resolves with the first log line, past or future, that fits. */
+  until(fits: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>
+  /** Sends a signal and resolves with the end of the process. */
+  end(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  /** Resident memory in bytes. */
+  rss(): number
+}
+
+/** Starts `relay` with the given environment on top of the test run's own. */
+export function startRelayProcess(env: Record<string, string>): RelayProcess {
+  const child = spawn(process.execPath, ['--import', 'tsx', main, 'relay'], {
+    env: { ...process.env, LOG_LEVEL: 'info', ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const exit = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }))
+  })
+  const log: Record<string, unknown>[] = []
+  const lookers = new Set<() => void>()
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    try {
+      log.push(JSON.parse(line))
+    } catch {
+      log.push({ text: line })
+    }
+    for (const look of lookers) look()
+  })
+  return {
+    child,
+    log,
+    until: (fits) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const found = log.find(fits)
+          if (!found) return
+          lookers.delete(look)
+          resolve(found)
+        }
+        lookers.add(look)
+        look()
+        void exit.then(({ code }) => reject(new Error(`The relay ended with ${code}.`)))
+      }),
+    end(signal) {
+      child.kill(signal)
+      return exit
+    },
+    rss() {
+      const kilobytes = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]
+      return Number(kilobytes) * 1024
+    },
+  }
+}
