@@ -1,0 +1,172 @@
+import { describe, expect, test } from 'vitest'
+import { backoff } from '../../src/relay/backoff.ts'
+import { Debt } from '../../src/relay/debt.ts'
+import { Latch } from '../../src/relay/latch.ts'
+import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
+import { toRecord } from '../../src/relay/record.ts'
+import { shareStep } from '../../src/relay/share.ts'
+import { Telemetry } from '../../src/relay/telemetry.ts'
+import { verdict } from '../../src/relay/verdict.ts'
+import { nextPollMs } from '../../src/relay/wake.ts'
+import type { Outcome } from '../../src/transport/transport.ts'
+
+const refused = (scope: 'record' | 'topic' | 'producer' | 'transient'): Outcome => ({
+  kind: 'not-written',
+  scope,
+  code: 'C',
+  error: 'e',
+})
+
+describe('verdict', () => {
+  test.each<[string, Outcome, { records: number; refusedKeys: number }, object]>([
+    ['acknowledged', { kind: 'acked', baseOffset: 1n }, { records: 5, refusedKeys: 0 }, { kind: 'settled' }],
+    [
+      'no clear answer',
+      { kind: 'unknown', code: 'C', error: 'e' },
+      { records: 5, refusedKeys: 9 },
+      { kind: 'again', doubt: true },
+    ],
+    ['one of several records', refused('record'), { records: 5, refusedKeys: 9 }, { kind: 'split' }],
+    ['one record alone', refused('record'), { records: 1, refusedKeys: 0 }, { kind: 'park' }],
+    ['the fifth key in a row', refused('record'), { records: 1, refusedKeys: 4 }, { kind: 'park' }],
+    ['the sixth key in a row', refused('record'), { records: 1, refusedKeys: 5 }, { kind: 'pause-topic' }],
+    ['the topic', refused('topic'), { records: 1, refusedKeys: 0 }, { kind: 'pause-topic' }],
+    ['configuration or login', refused('producer'), { records: 1, refusedKeys: 0 }, { kind: 'again', doubt: true }],
+    ['something that passes', refused('transient'), { records: 1, refusedKeys: 0 }, { kind: 'again', doubt: false }],
+  ])('%s', (_, outcome, history, expected) => {
+    expect(verdict(outcome, history)).toEqual(expected)
+  })
+})
+
+describe('backoff', () => {
+  test.each([
+    [1, 0, 50],
+    [1, 1, 100],
+    [2, 0.5, 150],
+    [7, 0, 2_500],
+    [7, 1, 5_000],
+    [10_000, 1, 5_000],
+  ])('try %i with random %f waits %i ms', (attempt, random, ms) => {
+    expect(backoff(attempt, random)).toBe(ms)
+  })
+})
+
+describe('fair share', () => {
+  test.each([
+    [0, 1, { take: 64, leave: 0 }],
+    [64, 1, { take: 0, leave: 0 }],
+    [64, 2, { take: 0, leave: 32 }],
+    [0, 3, { take: 22, leave: 0 }],
+    [30, 3, { take: 0, leave: 8 }],
+    [0, 100, { take: 1, leave: 0 }],
+    [5, 0, { take: 59, leave: 0 }],
+  ])('%i owned among %i relays', (owned, relays, step) => {
+    expect(shareStep(owned, relays)).toEqual(step)
+  })
+
+  test('the shares of any number of relays cover all buckets', () => {
+    for (let relays = 1; relays <= 64; relays++) expect(shareStep(0, relays).take * relays).toBeGreaterThanOrEqual(64)
+  })
+})
+
+describe('poll pace', () => {
+  test.each([
+    [0, 2_000, 2_000, 50, 0],
+    [30, 250, 2_000, 50, 0],
+    [30, 10, 2_000, 50, 2],
+    [0, 0, 2_000, 50, 2],
+    [2, 0, 2_000, 50, 3],
+    [40, 0, 2_000, 50, 50],
+    [900, 0, 2_000, 1_000, 1_000],
+  ])('after %i ms and %i of %i rows, at most %i: %i ms', (before, rows, limit, most, next) => {
+    expect(nextPollMs(before, rows, limit, most)).toBe(next)
+  })
+})
+
+describe('settings', () => {
+  test('defaults are filled in, a request may take half of the lease', () => {
+    expect(relaySettings({})).toMatchObject({ ...relayDefaults, requestTimeoutMs: 5_000, name: expect.any(String) })
+    expect(relaySettings({ leaseMs: 4_000, keyless: undefined })).toMatchObject({ requestTimeoutMs: 2_000, keyless: 'topic' })
+  })
+
+  test.each([
+    [{ leaseMs: 2_999 }, 'leaseMs'],
+    [{ batchRecords: 1_001 }, 'batchRecords'],
+    [{ requestTimeoutMs: 5_001 }, 'requestTimeoutMs'],
+    [{ keyless: 'sometimes' }, 'keyless'],
+    [{ bathRecords: 5 }, 'bathRecords'],
+    [{ handRows: Number.NaN }, 'handRows'],
+  ])('%o is refused, naming the option', (options, field) => {
+    expect(() => relaySettings(options as never)).toThrow(expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field }))
+  })
+})
+
+describe('the Kafka record', () => {
+  const row = {
+    bucket: 0,
+    id: 1,
+    messageId: '0197f3a0-0000-7000-8000-000000000001',
+    topic: 't',
+    type: null,
+    key: null,
+    value: null,
+    headers: null,
+    createdAt: Date.UTC(2026, 0, 2),
+    bytes: 0,
+    oversized: false,
+  }
+  const ours = { id: row.messageId, 'created-at': '2026-01-02T00:00:00.000Z' }
+  const value = Buffer.from('{}')
+
+  test.each([
+    ['a tombstone has no content type', row, ours],
+    ['JSON is marked', { ...row, value }, { ...ours, 'content-type': 'application/json' }],
+    ['what is marked otherwise stays', { ...row, value, headers: { 'content-type': 'a/b' } }, { ...ours, 'content-type': 'a/b' }],
+    ['type and own headers', { ...row, type: 'T', headers: { x: '1' } }, { ...ours, x: '1', type: 'T' }],
+    ['a row cannot forge our headers', { ...row, headers: { id: 'forged', 'created-at': 'never' } }, ours],
+  ])('%s', (_, given, headers) => {
+    expect(toRecord(given)).toEqual({ key: given.key, value: given.value, headers })
+  })
+})
+
+test('a debt remembers the lowest id of each bucket and is empty once it was handed over', () => {
+  const debt = new Debt()
+  debt.owe(1, 7)
+  debt.owe(1, 5)
+  debt.owe(1, 9)
+  debt.owe(2, 3)
+  expect([debt.covers(1, 4), debt.covers(1, 5), debt.covers(3, 9)]).toEqual([false, true, false])
+  expect(debt.take()).toEqual([
+    [1, 5],
+    [2, 3],
+  ])
+  expect(debt.any).toBe(false)
+})
+
+test('a raise while nobody waits is kept for the next wait, once', async () => {
+  const latch = new Latch()
+  const { signal } = new AbortController()
+  latch.raise()
+  await latch.wait(signal)
+  let woken = false
+  const waiting = latch.wait(signal).then(() => {
+    woken = true
+  })
+  await Promise.resolve()
+  expect(woken).toBe(false)
+  latch.raise()
+  await waiting
+})
+
+test('a subscriber that throws harms neither the relay nor the other subscribers', () => {
+  const telemetry = new Telemetry()
+  const heard: string[] = []
+  telemetry.subscribe(() => {
+    throw new Error('disk full')
+  })
+  const off = telemetry.subscribe((event) => heard.push(event))
+  telemetry.emit('kafka_recovered', { ms: 1 })
+  off()
+  telemetry.emit('kafka_recovered', { ms: 2 })
+  expect(heard).toEqual(['kafka_recovered'])
+})

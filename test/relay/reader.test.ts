@@ -1,0 +1,207 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { bucketOf } from '../../src/message/key.ts'
+import { type CarriedRow, Claim, Claims } from '../../src/relay/claim.ts'
+import { systemClock } from '../../src/relay/clock.ts'
+import { Gate } from '../../src/relay/gate.ts'
+import { Hand } from '../../src/relay/hand.ts'
+import { relaySettings } from '../../src/relay/options.ts'
+import { Reader } from '../../src/relay/reader.ts'
+import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
+import { Topics } from '../../src/relay/topic.ts'
+import type { Fetch, Fetched, OutboxRow, StoreSession } from '../../src/store/store.ts'
+import { memoryTransport } from '../../src/transport/memory.ts'
+
+// The windows of these rules are narrower than a network round trip: the store's answers are held back and given by hand.
+
+const key = Buffer.from('k')
+const bucket = bucketOf('t', key)
+const row = (id: number, messageId = `message-${id}`): OutboxRow => ({
+  bucket,
+  id,
+  messageId,
+  topic: 't',
+  type: null,
+  key,
+  value: Buffer.from('{}'),
+  headers: null,
+  createdAt: 0,
+  bytes: 3,
+  oversized: false,
+})
+
+/** A reader over a store whose every answer the test gives. */
+function setUp() {
+  const telemetry = new Telemetry()
+  const alarms: RelayEvents['row_found_below_position'][] = []
+  telemetry.subscribe((event, fields) => {
+    if (event === 'row_found_below_position') alarms.push(fields as RelayEvents['row_found_below_position'])
+  })
+  const transport = memoryTransport({ partitions: 1 })
+  const end = new AbortController()
+  const hand = new Hand()
+  const claims = new Claims()
+  const settings = relaySettings({})
+  const acked: CarriedRow[] = []
+  let settled = () => {}
+  const base = { clock: systemClock, telemetry, hand, claims }
+  let reader!: Reader
+  const topics = new Topics({
+    ...base,
+    transport,
+    signal: end.signal,
+    gate: new Gate({ transport, clock: systemClock, telemetry, signal: end.signal }),
+    random: () => 0,
+    keyless: 'topic',
+    limits: { ...settings, quotaRows: 100 },
+    settle: (rows) => {
+      acked.push(...rows)
+      settled()
+    },
+    park: () => {},
+    moveBehind: () => {},
+    resume: (debt) => reader.resume(debt),
+  })
+  reader = new Reader({ ...base, topics, limits: settings, maxPollMs: () => 1, park: () => {}, moveBehind: () => {} })
+
+  const asked: { what: Fetch; answer: (fetched: Partial<Fetched>) => void }[] = []
+  let look = () => {}
+  const session = {
+    fetch: (what: Fetch) =>
+      new Promise<Fetched>((resolve) => {
+        asked.push({ what, answer: (fetched) => resolve({ rows: [], truncated: false, ...fetched }) })
+        look()
+      }),
+    mark: async () => mark,
+  } as unknown as StoreSession
+  let mark = 0
+  const claim = new Claim({ bucket, epoch: 1 }, systemClock.now() + 60_000, [])
+  claims.add(claim)
+  const running = reader.run(session, end.signal)
+  return {
+    reader,
+    claim,
+    hand,
+    acked,
+    alarms,
+    topics,
+    settle: (mark_: number) => {
+      mark = mark_
+    },
+    /** Resolves when so many rows have been acknowledged. */
+    async acknowledged(count: number) {
+      while (acked.length < count) await new Promise<void>((resolve) => (settled = resolve))
+    },
+    /** The next fetch that is sent. */
+    async next() {
+      const n = taken++
+      while (asked.length <= n) await new Promise<void>((resolve) => (look = resolve))
+      return asked[n]!
+    },
+    async stop() {
+      end.abort()
+      for (const one of asked) one.answer({})
+      await running
+    },
+  }
+}
+let taken = 0
+beforeEach(() => {
+  taken = 0
+})
+
+/** Opens the topic: the first rows of an unknown topic are owed until its partitions are known. */
+async function opened(it: ReturnType<typeof setUp>): Promise<void> {
+  const first = await it.next()
+  const opening = it.topics.get('t')
+  while (!opening.open) await new Promise((resolve) => setImmediate(resolve))
+  first.answer({})
+}
+
+describe('answers of the store', () => {
+  test('an answer that was asked for before a rewind is thrown away whole (rule 9)', async () => {
+    const it = setUp()
+    await opened(it)
+    const stale = await it.next()
+    it.reader.rewind(it.claim)
+    stale.answer({ rows: [row(5)] })
+    const fresh = await it.next()
+    expect(it.hand.size).toBe(0)
+    expect(fresh.what.scans).toMatchObject([{ after: 0 }])
+    fresh.answer({ rows: [row(4), row(5)] })
+    await it.acknowledged(2)
+    expect(it.acked.map((one) => one.id)).toEqual([4, 5])
+    await it.stop()
+  })
+
+  test('a row that was deleted while the fetch was under way is not sent a second time (rule 9)', async () => {
+    const it = setUp()
+    await opened(it)
+    ;(await it.next()).answer({ rows: [row(1)] })
+    await it.acknowledged(1)
+    const underWay = await it.next()
+    it.hand.deleted(it.acked[0]!)
+    underWay.answer({ rows: [row(1), row(2)] })
+    await it.acknowledged(2)
+    await it.next()
+    expect(it.acked.map((one) => one.id)).toEqual([1, 2])
+    await it.stop()
+  })
+
+  test('rows in hand above the mark are left out; below the settled mark the position is a cursor (rule 7)', async () => {
+    const it = setUp()
+    await opened(it)
+    ;(await it.next()).answer({ rows: [row(3), row(7)] })
+    const above = await it.next()
+    expect(above.what.scans).toMatchObject([{ after: 0 }])
+    expect([...above.what.withoutIds].sort()).toEqual([3, 7])
+    it.settle(7)
+    above.answer({ rows: [row(8)] })
+    // The mark that was settled meanwhile is good for fetches sent from now on only.
+    const still = await it.next()
+    expect(still.what.scans).toMatchObject([{ after: 0 }])
+    still.answer({})
+    const below = await it.next()
+    expect(below.what.scans).toMatchObject([{ after: 7 }])
+    expect(below.what.withoutIds).toEqual([8])
+    await it.stop()
+  })
+
+  test('the same id under another message id waits until the first one is gone: ids repeat after a failover (rule 12)', async () => {
+    const it = setUp()
+    await opened(it)
+    it.settle(100)
+    ;(await it.next()).answer({ rows: [row(1)] })
+    await it.acknowledged(1)
+    ;(await it.next()).answer({ rows: [row(1, 'another'), row(2)] })
+    const waiting = await it.next()
+    expect(waiting.what.scans).toMatchObject([{ after: 0 }])
+    expect(it.acked.map((one) => one.messageId)).toEqual(['message-1'])
+    it.hand.drop(it.acked[0]!)
+    waiting.answer({ rows: [row(1, 'another'), row(2)] })
+    await it.acknowledged(3)
+    expect(it.acked.map((one) => one.messageId)).toEqual(['message-1', 'another', 'message-2'])
+    await it.stop()
+  })
+})
+
+describe('sweep', () => {
+  test('a row found below the position is sent, and told as an alarm (rule 10)', async () => {
+    const it = setUp()
+    await opened(it)
+    it.settle(50)
+    ;(await it.next()).answer({ rows: [row(50)] })
+    await it.acknowledged(1)
+    for (let at = 0; at < 2; at++) (await it.next()).answer({})
+    const passed = await it.next()
+    expect(passed.what.scans).toMatchObject([{ after: 50 }])
+    it.hand.deleted(it.acked[0]!)
+    it.reader.sweep(it.claim)
+    passed.answer({})
+    const swept = await it.next()
+    expect(swept.what.scans).toMatchObject([{ after: 0 }])
+    swept.answer({ rows: [row(20), row(60)] })
+    await it.acknowledged(3)
+    expect(it.alarms).toEqual([{ bucket, id: 20, topic: 't' }])
+    await it.stop()
+  })
+})
