@@ -13,14 +13,9 @@ export function checkId(id: unknown, field: string): string {
  * order of messages is the table's.
  *
  * @param now Unix time in milliseconds.
- * @param random 10 random bytes; 6 of their bits give way to version and variant.
+ * @param random a random UUID: its bits behind the version stand at the same place in both, and Node draws them from a pool.
  */
-export function uuidv7(now: number = Date.now(), random: Uint8Array = crypto.getRandomValues(new Uint8Array(10))): string {
-  const bytes = Buffer.alloc(16)
-  bytes.writeUIntBE(now, 0, 6)
-  bytes.set(random, 6)
-  bytes[6] = (bytes[6]! & 0x0f) | 0x70
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  const hex = bytes.toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+export function uuidv7(now: number = Date.now(), random: string = crypto.randomUUID()): string {
+  const time = now.toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(15)}`
 }
