@@ -18,6 +18,8 @@ interface GeneratedClient {
   into: string
   /** Version of Prisma that generates it. */
   prisma: 6 | 7
+  /** The folder beside the copied schema that becomes `into`, where the generator's `output` is that of the schema's own project. */
+  keep?: string
 }
 
 const clients: GeneratedClient[] = [
@@ -34,12 +36,23 @@ const clients: GeneratedClient[] = [
   },
 ]
 
+const shop: GeneratedClient = {
+  schema: ['examples/orders/prisma'],
+  into: 'examples/orders/generated',
+  keep: 'generated',
+  prisma: 7,
+}
+
 /** Makes every client that is missing or older than its schema. Takes no time when all are there; several processes may do it at once. */
 export async function generateClients(): Promise<void> {
   for (const client of clients) await generate(client)
+  await generateShop()
 }
 
-async function generate({ schema, into, prisma }: GeneratedClient): Promise<void> {
+/** Makes the client of the example only: the demo needs no other. */
+export const generateShop = (): Promise<void> => generate(shop)
+
+async function generate({ schema, into, prisma, keep = '.' }: GeneratedClient): Promise<void> {
   const files = (await Promise.all(schema.map(schemaFiles))).flat()
   const cli = join(prisma === 6 ? await prisma6() : join(root, 'node_modules'), 'prisma')
   const stamp = await hashOf([...files, join(cli, 'package.json')])
@@ -58,8 +71,9 @@ async function generate({ schema, into, prisma }: GeneratedClient): Promise<void
   }
   const args = [join(cli, 'build', 'index.js'), 'generate', '--schema', join(arriving, 'schema')]
   await run(process.execPath, args, { cwd: arriving, env })
-  await writeFile(join(arriving, 'stamp'), stamp)
-  await replace(arriving, target)
+  await writeFile(join(arriving, keep, 'stamp'), stamp)
+  await replace(join(arriving, keep), target)
+  await rm(arriving, { recursive: true, force: true })
 }
 
 async function schemaFiles(path: string): Promise<string[]> {

@@ -1,11 +1,13 @@
 import { spawnSync } from 'node:child_process'
-import { startKafka } from './kafka.ts'
+import { type KafkaServer, startKafka } from './kafka.ts'
 import { startPostgres } from './postgres.ts'
 
 /** Database and Kafka of a run. */
 export interface Servers {
   databaseUrl: string
   brokers: string
+  /** The broker, if it was started here: the demo stops and starts it. */
+  kafka: KafkaServer | undefined
   /** Stops what was started here; servers named by the environment are left alone. */
   stop(): Promise<void>
 }
@@ -21,6 +23,7 @@ export async function startServers(): Promise<Servers> {
   return {
     databaseUrl: DATABASE_URL || postgres!.url,
     brokers: KAFKA_BROKERS || kafka!.brokers,
+    kafka,
     async stop() {
       await Promise.all([postgres?.stop(), kafka?.remove()])
     },

@@ -1,0 +1,120 @@
+-- prisma-extension-outbox, table format 1
+--
+-- The tables are those of the models in outbox.prisma, in the words that Prisma itself would use, so that Prisma sees no drift.
+-- What Prisma cannot express and leaves alone comes with them: the CHECKs, storage settings, and the 64 lease rows.
+
+-- A message that waits for Kafka. A row exists until Kafka has acknowledged it: its presence is the truth, there is no status column.
+CREATE TABLE "outbox" (
+    -- Bucket of the key, 0 to 63: murmur2(key) mod 64, without a key murmur2(topic) mod 64. Relays lease buckets, not rows.
+    "bucket" SMALLINT NOT NULL,
+    -- Order of the messages within a bucket.
+    "id" BIGSERIAL NOT NULL,
+    -- Identity of the message for consumers, the same in every copy: the Kafka header `id`.
+    "message_id" UUID NOT NULL,
+    -- Kafka topic.
+    "topic" TEXT NOT NULL,
+    -- Type of the event in the catalogue: the Kafka header `type`.
+    "type" TEXT,
+    -- Kafka key, byte for byte. NULL: a message without a key.
+    "key" BYTEA,
+    -- Kafka value, byte for byte. NULL: a tombstone.
+    "value" BYTEA,
+    -- Kafka headers, one flat object of strings. Without `content-type` the value is `application/json`.
+    "headers" JSONB,
+    -- When the message was enqueued, by the clock of the database: the Kafka header `created-at`.
+    "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "outbox_pkey" PRIMARY KEY ("bucket","id"),
+    -- 64 buckets are a constant of the table format: no relay would ever read a row outside.
+    CONSTRAINT "outbox_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63)
+);
+
+-- Rows come and go. The default settings wait until a fifth of the table is dead, which for a table that is nearly always empty says
+-- nothing, and after an outage means millions of dead rows at the front of the index that every read has to pass: vacuum by number.
+ALTER TABLE "outbox" SET (
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 10000,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold = 50000
+);
+
+-- Which relay may read and publish a bucket, and until when: 64 rows, written by the migration or by the first relay.
+CREATE TABLE "outbox_lease" (
+    -- 0 to 63.
+    "bucket" SMALLINT NOT NULL,
+    -- Relay that holds the lease: its outbox_relay.id. NULL: free.
+    "owner" UUID,
+    -- Raised with every claim: a relay that lost the lease cannot write under an old epoch.
+    "epoch" BIGINT NOT NULL DEFAULT 0,
+    -- End of the lease, by the clock of the database.
+    "leased_until" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+    -- Length of the lease in milliseconds. One that ends later than this from now counts as expired: the clock stepped back.
+    "lease_ms" INTEGER NOT NULL DEFAULT 10000,
+    -- Format of these tables. A relay refuses one that it does not know.
+    "format" SMALLINT NOT NULL DEFAULT 1,
+
+    CONSTRAINT "outbox_lease_pkey" PRIMARY KEY ("bucket"),
+    CONSTRAINT "outbox_lease_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63)
+);
+
+-- Every lease is renewed every few seconds. Pages that are three quarters empty keep each new row version on the page of the old one
+-- (HOT): no index entry, and no vacuum needed to clean up. Four pages in all.
+ALTER TABLE "outbox_lease" SET (fillfactor = 25);
+
+-- Relays that are alive: heartbeats, for fair shares and for `status`.
+CREATE TABLE "outbox_relay" (
+    -- Drawn anew at each start.
+    "id" UUID NOT NULL,
+    -- Name of the relay as the operator knows it, host and process by default.
+    "name" TEXT NOT NULL,
+    -- Version of prisma-extension-outbox that it runs.
+    "version" TEXT NOT NULL,
+    -- When it started.
+    "started_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+    -- Last heartbeat.
+    "seen_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+    -- Last acknowledgement by Kafka. NULL: none since the start.
+    "acked_at" TIMESTAMPTZ(6),
+
+    CONSTRAINT "outbox_relay_pkey" PRIMARY KEY ("id")
+);
+
+-- Messages taken out of the way: refused by Kafka for good, or waiting behind such a message of the same topic and key.
+CREATE TABLE "outbox_dead" (
+    -- As in outbox.
+    "bucket" SMALLINT NOT NULL,
+    -- As in outbox: a redriven message keeps it, and with it its place.
+    "id" BIGINT NOT NULL,
+    -- As in outbox.
+    "message_id" UUID NOT NULL,
+    -- As in outbox.
+    "topic" TEXT NOT NULL,
+    -- As in outbox.
+    "type" TEXT,
+    -- As in outbox.
+    "key" BYTEA,
+    -- As in outbox.
+    "value" BYTEA,
+    -- As in outbox.
+    "headers" JSONB,
+    -- As in outbox.
+    "created_at" TIMESTAMPTZ(6) NOT NULL,
+    -- Why Kafka refused it, as a code. NULL: it waits behind a refused message of its topic and key.
+    "reason" TEXT,
+    -- The refusal in words.
+    "error" TEXT,
+    -- When it was taken out of the way.
+    "died_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+    -- Name of the relay that did it.
+    "relay" TEXT NOT NULL,
+    -- What the operator asked for: redrive or discard. The relay that owns the bucket carries it out. NULL: nothing.
+    "wish" TEXT,
+
+    CONSTRAINT "outbox_dead_pkey" PRIMARY KEY ("bucket","id","message_id")
+);
+
+-- Relays look for wishes all the time, and must not read every dead message to find none.
+CREATE INDEX "outbox_dead_wish_bucket_idx" ON "outbox_dead"("wish", "bucket");
+
+-- One lease for each bucket. A relay adds those that are missing.
+INSERT INTO "outbox_lease" ("bucket") SELECT generate_series(0, 63);
