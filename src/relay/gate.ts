@@ -33,16 +33,21 @@ export class Gate {
     while (this.#probing) await this.#probing
   }
 
-  /** `who` saw something that may mean that Kafka as a whole is in trouble. */
+  /** `who` saw something that may mean that Kafka as a whole is in trouble: nothing is sent before a broker answers. */
   doubt(who: object, code: string, error: string): void {
+    this.trouble(who, code, error)
+    this.#probing ??= this.#probe().finally(() => {
+      this.#probing = undefined
+    })
+  }
+
+  /** `who` is in trouble, but Kafka answers: the others go on. */
+  trouble(who: object, code: string, error: string): void {
     if (this.#troubleSince === undefined) {
       this.#troubleSince = this.#clock.now()
       this.#telemetry.emit('kafka_trouble', { code, error })
     }
     this.#doubters.add(who)
-    this.#probing ??= this.#probe().finally(() => {
-      this.#probing = undefined
-    })
   }
 
   /** `who` has been acknowledged, or has nothing to send any more. */

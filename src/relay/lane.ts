@@ -213,7 +213,9 @@ export class Lane {
     }
     if (next.kind === 'again') {
       if (next.doubt) gate.doubt(this, code, error)
-      else this.#topic.recheck()
+      else gate.trouble(this, code, error)
+      // The partition may be gone, or new to the client.
+      if (!next.doubt) this.#topic.recheck()
     }
     return backoff(++this.#attempt, random(), { firstMs: 50, maxMs: 5_000 })
   }

@@ -49,6 +49,9 @@ const lookMs = 50
 /** A session that lasted so long, in milliseconds, was a good one: the next failure starts a new back-off. */
 const goodSessionMs = 10_000
 
+/** The database counts as recovered when a session has lasted so long, in milliseconds. */
+const recoveredMs = 1_000
+
 /**
  * Moves messages from the outbox to Kafka. Loops that never wait for one another, joined by queues: the leases say which buckets are
  * ours, the reader puts their rows into lanes, each lane publishes to one topic-partition, the settler deletes what Kafka has acknowledged,
@@ -151,7 +154,8 @@ export class Relay {
         settings: { ...this.settings },
       })
       this.#ports.store.listen((payload) => this.#notified(payload), this.#end.signal)
-      this.#running = this.#live(resolve).catch((error) => {
+      // A relay that is stopped before it ever served has started all the same: nobody may wait for it for ever.
+      this.#running = this.#live(resolve).then(resolve, (error) => {
         this.#end.abort()
         reject(error)
       })
@@ -196,7 +200,6 @@ export class Relay {
         this.#session = await this.#ports.store.connect(me)
         await this.#serve(this.#session, () => {
           first = false
-          this.#recovered()
           onServing()
         })
       } catch (error) {
@@ -220,6 +223,8 @@ export class Relay {
     try {
       await this.#leases.retake(session)
       onServing()
+      // A session that breaks again at once was no recovery: log lines would come in pairs for ever.
+      void this.#clock.wait(recoveredMs, over.signal).then(() => over.signal.aborted || this.#recovered())
       loops = [
         this.#leases.run(session, over.signal),
         this.#reader.run(session, reading),

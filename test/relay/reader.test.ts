@@ -4,7 +4,7 @@ import { type CarriedRow, Claim, Claims } from '../../src/relay/claim.ts'
 import { systemClock } from '../../src/relay/clock.ts'
 import { Gate } from '../../src/relay/gate.ts'
 import { Hand } from '../../src/relay/hand.ts'
-import { relaySettings } from '../../src/relay/options.ts'
+import { type RelayOptions, relaySettings } from '../../src/relay/options.ts'
 import { Reader } from '../../src/relay/reader.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { Topics } from '../../src/relay/topic.ts'
@@ -30,7 +30,7 @@ const row = (id: number, messageId = `message-${id}`): OutboxRow => ({
 })
 
 /** A reader over a store whose every answer the test gives. */
-function setUp() {
+function setUp(options: RelayOptions = {}) {
   const telemetry = new Telemetry()
   const alarms: RelayEvents['row_found_below_position'][] = []
   telemetry.subscribe((event, fields) => {
@@ -40,7 +40,7 @@ function setUp() {
   const end = new AbortController()
   const hand = new Hand()
   const claims = new Claims()
-  const settings = relaySettings({})
+  const settings = relaySettings(options)
   const acked: CarriedRow[] = []
   let settled = () => {}
   const base = { clock: systemClock, telemetry, hand, claims }
@@ -163,6 +163,19 @@ describe('answers of the store', () => {
     const below = await it.next()
     expect(below.what.scans).toMatchObject([{ after: 7 }])
     expect(below.what.withoutIds).toEqual([8])
+    await it.stop()
+  })
+
+  test('a fetch that was cut by its limit does not move the position past the mark either (rule 7)', async () => {
+    const it = setUp({ fetchRows: 8 })
+    await opened(it)
+    ;(await it.next()).answer({ rows: [2, 4, 6, 8, 10, 12, 14, 16].map((id) => row(id)) })
+    const next = await it.next()
+    expect(next.what.scans).toMatchObject([{ after: 0 }])
+    // A transaction that drew id 3 commits now.
+    next.answer({ rows: [row(3)] })
+    await it.acknowledged(9)
+    expect(it.acked.map((one) => one.id)).toContain(3)
     await it.stop()
   })
 
