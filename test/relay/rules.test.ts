@@ -194,6 +194,24 @@ describe('reading', () => {
     expect(one.all('row_found_below_position')).toEqual([])
   })
 
+  test('nor do they while an open transaction holds the mark back, where a position cannot go on (rule 8)', async () => {
+    const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
+    const open = await database.pool.connect()
+    await open.query('BEGIN')
+    await insertRows(open, rows('good', 'late', 1))
+    await insertMany(database.pool, 'dead', 2_000, 40)
+    await insertMany(database.pool, 'good', 100, 40)
+    await using one = testRelay(database.url, transport, { fetchRows: 50, handRows: 100 })
+    await one.relay.start()
+    await transport.written(100, 'good')
+    transport.setPartitions('dead', 3)
+    await transport.written(2_000, 'dead')
+    await open.query('COMMIT')
+    open.release()
+    await transport.written(101, 'good')
+    expect(transport.records()).toHaveLength(2_101)
+  })
+
   test('one lane that stands still leaves three quarters of the hand to the others (rule 8)', async () => {
     const transport = memoryTransport({ topics: { slow: 1, quick: 3 } })
     const accept = transport.refuse((_, batch) => batch.topic === 'slow', {

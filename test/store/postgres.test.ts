@@ -244,6 +244,24 @@ describe('dead rows', () => {
     expect(holds).toMatchObject([{ bucket: lease.bucket, topic: 't', id: ids[0] }])
   })
 
+  test('while a park is under way its bucket cannot be taken over, even if the lease has run out (rule 13)', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    const other = await connect()
+    await database.query('UPDATE outbox_lease SET leased_until = clock_timestamp() WHERE bucket = $1', [lease.bucket])
+    const admin = await database.pool.connect()
+    await admin.query('BEGIN')
+    await admin.query('SELECT 1 FROM outbox WHERE id = $1 FOR UPDATE', [ids[0]])
+    const parking = session.park(lease, rows[0]!, { reason: 'R', error: '' })
+    const waits =
+      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%outbox_dead%'"
+    while ((await database.query(waits)).length === 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(await other.take(64)).toEqual([])
+    await admin.query('ROLLBACK')
+    admin.release()
+    expect(await parking).toEqual({ fenced: false, ids: [ids[0]] })
+    expect((await other.take(64)).map((one) => one.bucket)).toEqual([lease.bucket])
+  })
+
   test('rows move behind only while there is a dead row of their key before them', async () => {
     const { session, lease, rows, ids } = await deadKey()
     expect(await session.moveBehind(lease, rows.slice(1))).toEqual({ fenced: false, ids: [] })
