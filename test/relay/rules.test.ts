@@ -285,6 +285,23 @@ describe('writing', () => {
     expect(new Set(seen).size).toBe(seen.length)
   })
 
+  test('rows of a redriven key that were queued before it are let go of and read again behind it (rule 14)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
+    const answer = transport.refuse((record) => numberOf(record) === 10, { outcome: unknown })
+    await insertRows(database.pool, [...rows('t', 'k', 1), ...rows('t', 'x', 10), ...rows('t', 'k', 2)])
+    await using one = testRelay(database.url, transport, { batchRecords: 1 })
+    await one.relay.start()
+    // 2 waits in the lane, behind 10, whose outcome stays unknown.
+    await Promise.all([one.until('parked'), one.until('publish_failed', (e) => e.kind === 'unknown')])
+    accept()
+    await database.query("UPDATE outbox_dead SET wish = 'redrive'")
+    await one.until('redriven')
+    answer()
+    await transport.written(3)
+    expect(transport.records().map(numberOf)).toEqual([10, 1, 2])
+  })
+
   test('a key with more dead rows than one statement moves comes back whole and in order (rule 14)', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
