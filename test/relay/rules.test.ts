@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { bucketOf } from '../../src/message/key.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { shared, testRelay } from '../support/relay.ts'
@@ -289,7 +290,10 @@ describe('writing', () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
     const answer = transport.refuse((record) => numberOf(record) === 10, { outcome: unknown })
-    await insertRows(database.pool, [...rows('t', 'k', 1), ...rows('t', 'x', 10), ...rows('t', 'k', 2)])
+    // Another key of the same bucket: within one, rows are read in the order of their ids.
+    const bucket = bucketOf('t', Buffer.from('k'))
+    const other = Array.from({ length: 1_000 }, (_, i) => `x${i}`).find((key) => bucketOf('t', Buffer.from(key)) === bucket)!
+    await insertRows(database.pool, [...rows('t', 'k', 1), ...rows('t', other, 10), ...rows('t', 'k', 2)])
     await using one = testRelay(database.url, transport, { batchRecords: 1 })
     await one.relay.start()
     // 2 waits in the lane, behind 10, whose outcome stays unknown.
