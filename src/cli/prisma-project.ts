@@ -34,6 +34,9 @@ export interface ProjectOptions {
 /** Prisma's own order, with the folder that its documentation uses for a schema of several files as the last. */
 const usualPlaces = ['schema.prisma', 'prisma/schema.prisma', 'prisma/schema']
 
+/** Prisma's own order (@prisma/config 7.10, loadConfigFromFile). `prisma init` of 7.10 writes the first. */
+const configFiles = ['prisma7.config', '.config/prisma7', 'prisma.config', '.config/prisma', '.config/prisma.config']
+
 /** Finds and reads a Prisma project; `OUTBOX_PRISMA_PROJECT` where there is none, or none for PostgreSQL. */
 export function readProject({ cwd, ...flags }: ProjectOptions): PrismaProject {
   const config = readConfig(cwd, flags)
@@ -76,9 +79,7 @@ function datasourceSchemas(files: SchemaFile[], where: string): string[] {
 
 /** Paths by flags, then by the text of prisma.config.ts (it is not run: it may need a database URL), then by package.json (Prisma 6). */
 function readConfig(cwd: string, flags: Omit<ProjectOptions, 'cwd'>): Omit<ProjectOptions, 'cwd'> {
-  const places = ['prisma.config', '.config/prisma'].flatMap((stem) =>
-    ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((end) => `${stem}.${end}`),
-  )
+  const places = configFiles.flatMap((stem) => ['js', 'ts', 'mjs', 'cjs', 'mts', 'cts'].map((end) => `${stem}.${end}`))
   const place = places.find((name) => existsSync(join(cwd, name)))
   if (!place) return { schemaPath: flags.schemaPath ?? packageSchema(cwd), migrationsPath: flags.migrationsPath }
   const text = withoutComments(readFileSync(join(cwd, place), 'utf8'))

@@ -1,1 +1,14 @@
-export {}
+export {
+  type MemoryRecord,
+  type MemoryRefusal,
+  type MemoryTransport,
+  type MemoryTransportOptions,
+  memoryTransport,
+} from '../transport/memory.ts'
+export {
+  type Outcome,
+  type Transport,
+  type TransportBatch,
+  TransportError,
+  type TransportRecord,
+} from '../transport/transport.ts'

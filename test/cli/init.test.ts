@@ -92,6 +92,15 @@ export default defineConfig({
     expect(hidden.init().files[0].path).toBe('db/models/outbox.prisma')
   })
 
+  test('of prisma7.config.ts, which prisma init of 7.10 writes and Prisma prefers to prisma.config.ts', () => {
+    const shop = project({
+      'prisma7.config.ts': `export default { schema: 'db/models' }`,
+      'prisma.config.ts': `export default { schema: 'old' }`,
+      'db/models/base.prisma': datasource,
+    })
+    expect(shop.init().files[0].path).toBe('db/models/outbox.prisma')
+  })
+
   test('of a schema that package.json names, as Prisma 6 has it', () => {
     const shop = project({ 'package.json': '{"prisma":{"schema":"db/schema.prisma"}}', 'db/schema.prisma': datasource })
     expect(shop.init().files[0].path).toBe('db/schema.prisma')
