@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fragment, migration } from '../../src/cli/fragment.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { createProject } from '../support/prisma-cli.ts'
 
 /** The fragment and the migration say the same thing twice; here PostgreSQL says whether they do. */
@@ -89,10 +91,18 @@ test('autovacuum of the outbox goes by a number of dead rows and not by a share 
 })
 
 test('a lease that is claimed and renewed stays on its page and in its place in the index', async () => {
+  // A server of its own: an open transaction of any database keeps old row versions on their pages.
+  const server = await startPostgres()
+  const client = new pg.Client({ connectionString: server.url })
+  await client.connect()
+  await client.query(migration())
   const renew = `UPDATE outbox_lease SET owner = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', epoch = epoch + 1, leased_until = clock_timestamp()`
-  for (let i = 0; i < 20; i++) await byMigration.query(renew)
+  for (let i = 0; i < 20; i++) await client.query(renew)
   const counts = `SELECT n_tup_upd::int AS updated, n_tup_hot_upd::int AS hot FROM pg_stat_user_tables WHERE relname = 'outbox_lease'`
-  await expect.poll(() => byMigration.query(counts), { timeout: 15_000 }).toEqual([{ updated: 20 * 64, hot: 20 * 64 }])
+  const counted = async () => (await client.query(counts)).rows
+  await expect.poll(counted, { timeout: 15_000 }).toEqual([{ updated: 20 * 64, hot: 20 * 64 }])
+  await client.end()
+  await server.stop()
 })
 
 test('a semicolon stands only at the end of a statement, so tools that cut the script there cut it rightly', () => {
