@@ -1,0 +1,14 @@
+/** Exit codes of the program, as the README lists them. */
+export const exitCodes = {
+  /** Done. */
+  done: 0,
+  /** Something went wrong that was not foreseen, or a relay had to stop with messages in flight. */
+  failed: 1,
+  /** Wrong flags, environment or database: nothing was done, and trying again will not help. */
+  refused: 2,
+  /** `relay --drain` had to leave messages behind. */
+  left: 3,
+  /** A second SIGINT or SIGTERM broke the stopping off: 128 and the signal's number. */
+  interrupted: 130,
+  terminated: 143,
+} as const

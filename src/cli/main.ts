@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander'
+import { isOutboxError } from '../message/errors.ts'
+import { version } from '../version.ts'
+import { exitCodes } from './exit-codes.ts'
+import { initCommand } from './init.ts'
+import { relayCommand } from './relay.ts'
+
+/** The program: `npx prisma-extension-outbox <command>`. */
+export function program(): Command {
+  const program = new Command('prisma-extension-outbox')
+    .description('Transactional outbox for Prisma: messages stored with your rows, relayed to Kafka in order, never lost')
+    .version(version, '-v, --version')
+  for (const command of [initCommand(), relayCommand()]) program.addCommand(command)
+  for (const command of [program, ...program.commands]) command.exitOverride()
+  return program
+}
+
+/** Runs a command line and gives the exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    await program().parseAsync(args, { from: 'user' })
+    return Number(process.exitCode ?? exitCodes.done)
+  } catch (error) {
+    // Commander has printed what is wrong with the flags, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.refused
+    if (isOutboxError(error)) {
+      process.stderr.write(`! ${error.message}\n`)
+      return exitCodes.refused
+    }
+    process.stderr.write(`! Unexpected: ${(error as Error).stack ?? error}\n`)
+    return exitCodes.failed
+  }
+}
+
+process.exit(await main(process.argv.slice(2)))

@@ -1,0 +1,91 @@
+import { type DestinationStream, type Logger, pino } from 'pino'
+import type { RelayEvent, RelayEvents, Subscriber } from '../relay/telemetry.ts'
+
+/** Levels of the log, from the most to the least telling. */
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** One of {@link logLevels}. */
+export type LogLevel = (typeof logLevels)[number]
+
+/** How loud each event is. */
+const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'> = {
+  started: 'info',
+  stopped: 'info',
+  database_trouble: 'error',
+  database_recovered: 'info',
+  kafka_trouble: 'error',
+  kafka_recovered: 'info',
+  leases_taken: 'info',
+  leases_released: 'info',
+  leases_lost: 'warn',
+  gave_up: 'warn',
+  fetched: 'trace',
+  published: 'debug',
+  publish_failed: 'debug',
+  settled: 'trace',
+  parked: 'error',
+  held: 'warn',
+  redriven: 'info',
+  discarded: 'warn',
+  wish_failed: 'error',
+  topic_paused: 'error',
+  topic_resumed: 'info',
+  partitions_changed: 'warn',
+  row_found_below_position: 'error',
+  wrong_bucket: 'warn',
+}
+
+/** Events that may come with every row: one line a minute, with the number of those left out. */
+const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held'])
+const throttleMs = 60_000
+
+/** A log: JSON lines, or, for a person at a terminal, one short line for each event. */
+export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.WritableStream = process.stdout): Logger {
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  }
+  const plain: DestinationStream = { write: (line) => void out.write(terminal ? readable(line) : line) }
+  return pino(options, plain)
+}
+
+/** Subscriber that writes each event of a relay to the log. */
+export function logEvents(logger: Logger, now: () => number = Date.now): Subscriber {
+  const quiet = new Map<RelayEvent, { since: number; left: number }>()
+  return (event, fields) => {
+    const left = leftOut(event, quiet, now())
+    if (left === undefined) return
+    logger[levelOf[event]](
+      { event, ...fieldsOf(event, fields), ...(left > 0 ? { leftOut: left } : {}) },
+      event.replaceAll('_', ' '),
+    )
+  }
+}
+
+/** How many events of that name were left out before this one; undefined when this one is to be left out too. */
+function leftOut(event: RelayEvent, quiet: Map<RelayEvent, { since: number; left: number }>, now: number): number | undefined {
+  if (!throttled.has(event)) return 0
+  const before = quiet.get(event)
+  if (before && now - before.since < throttleMs) {
+    before.left++
+    return undefined
+  }
+  quiet.set(event, { since: now, left: 0 })
+  return before?.left ?? 0
+}
+
+/** Lists of buckets are shown by their number: 64 numbers tell nobody anything. */
+function fieldsOf<E extends RelayEvent>(event: E, fields: RelayEvents[E]): Record<string, unknown> {
+  const { buckets, ...rest } = fields as RelayEvents[E] & { buckets?: number[] }
+  return buckets === undefined ? rest : { buckets: event === 'leases_lost' ? buckets.join(' ') : buckets.length, ...rest }
+}
+
+function readable(line: string): string {
+  const { time, level, msg, event: _, settings: __, ...fields } = JSON.parse(line) as Record<string, unknown>
+  const rest = Object.entries(fields).map(
+    ([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`,
+  )
+  return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${msg}  ${rest.join(' ')}\n`
+}
