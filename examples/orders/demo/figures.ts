@@ -1,0 +1,67 @@
+import type { Admin, Kafka } from 'kafkajs'
+import pg from 'pg'
+
+/** What stands in database and topic at a moment. */
+export interface Figures {
+  /** Messages in the outbox. */
+  waiting: number
+  /** Age of the oldest of them, in seconds. */
+  lag: number
+  /** Records in the topic. */
+  published: number
+}
+
+/** Looks at the outbox and at the end of the topic. What cannot be seen, because its server is down, keeps its last figure. */
+export class FigureReader {
+  readonly #pool: pg.Pool
+  readonly #admin: Admin
+  readonly #topic: string
+  #asking = false
+  readonly last: Figures = { waiting: 0, lag: 0, published: 0 }
+
+  private constructor(pool: pg.Pool, admin: Admin, topic: string) {
+    this.#pool = pool
+    this.#admin = admin
+    this.#topic = topic
+  }
+
+  static async open(databaseUrl: string, kafka: Kafka, topic: string): Promise<FigureReader> {
+    const admin = kafka.admin({ retry: { retries: 1, initialRetryTime: 100 } })
+    await admin.connect()
+    const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 })
+    pool.on('error', () => {})
+    return new FigureReader(pool, admin, topic)
+  }
+
+  async read(): Promise<Figures> {
+    // Not awaited: without a broker it takes its time, and the orders go on meanwhile.
+    void this.#readTopic()
+    const { rows } = await this.#pool.query<{ waiting: number; lag: number }>(
+      `SELECT count(*)::int AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS lag FROM outbox`,
+    )
+    return Object.assign(this.last, rows[0])
+  }
+
+  /** Every order that was placed. */
+  async orders(): Promise<{ id: number; customer: string }[]> {
+    const { rows } = await this.#pool.query<{ id: number; customer: string }>('SELECT id, customer FROM orders ORDER BY id')
+    return rows
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#pool.end(), this.#admin.disconnect()])
+  }
+
+  async #readTopic(): Promise<void> {
+    if (this.#asking) return
+    this.#asking = true
+    try {
+      const ends = await this.#admin.fetchTopicOffsets(this.#topic)
+      this.last.published = ends.reduce((sum, end) => sum + Number(end.high), 0)
+    } catch {
+      // Kafka is down: the screen says so.
+    } finally {
+      this.#asking = false
+    }
+  }
+}

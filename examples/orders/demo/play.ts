@@ -1,0 +1,146 @@
+import { orderPlaced } from '../shop.ts'
+import { Closing } from './closing.ts'
+import { type Ground, prepareGround } from './ground.ts'
+import { isKept, judge, type Verdict } from './judge.ts'
+import { listenToKeys } from './keys.ts'
+import { schedule } from './kills.ts'
+import type { DemoOptions } from './options.ts'
+import { Scene } from './scene.ts'
+import { bold, count, dim, green, red, Screen, table, yellow } from './screen.ts'
+import { TopicReader } from './topic-reader.ts'
+
+/** Time that the relay has at the end to publish what waits, in ms: the lease of one that was killed must run out first. */
+const drainMs = 60_000
+
+/** Time for which a relay that was killed by `--chaos` is away, in ms. */
+const awayMs = 500
+
+/** `npm run demo`: the shop at work. Gives whether every placed order stands in the topic, and no other. */
+export async function runShop(options: DemoOptions): Promise<boolean> {
+  console.log(dim('Starting PostgreSQL and Kafka …'))
+  await using closing = new Closing()
+  const ground = await prepareGround(closing)
+  console.log(dim('Opening the shop …'))
+  const scene = await Scene.open(ground, options.rate, closing)
+  await play(scene, ground, options)
+  console.log(dim('\nNo more orders. The relay publishes what waits …'))
+  await scene.restore()
+  const orders = await scene.figures.orders()
+  await scene.mailbox.reached(orders.length, drainMs)
+  const exitCode = await scene.relay.stop()
+  if (exitCode !== 0) console.log(red(scene.relay.failure ?? `The relay ended with ${exitCode} after SIGTERM.`))
+  const reader = await TopicReader.open(ground.kafka, [orderPlaced], closing)
+  await reader.reachEnd()
+  const verdict = judge(orders, reader.records(orderPlaced))
+  return report(verdict, scene) && exitCode === 0
+}
+
+/** Lets the orders come until the time is over, or the key q. */
+async function play(scene: Scene, ground: Ground, { seconds, chaos, seed }: DemoOptions): Promise<void> {
+  const began = performance.now()
+  const elapsed = () => (performance.now() - began) / 1_000
+  const timers: NodeJS.Timeout[] = []
+  const screen = new Screen()
+  const draw = async () => {
+    await scene.figures.read()
+    screen.show(summary(scene, ground, elapsed()), line(scene, elapsed()))
+  }
+  let quit = () => {}
+  const over = new Promise<void>((resolve, reject) => {
+    quit = resolve
+    if (seconds !== undefined) timers.push(setTimeout(resolve, seconds * 1_000))
+    const tick = () => (scene.relay.failure ? reject(new Error(scene.relay.failure)) : draw().catch(reject))
+    timers.push(setInterval(tick, 250))
+  })
+  if (chaos) {
+    for (const { atMs } of schedule(seed, seconds ?? 3_600, ['relay'])) timers.push(setTimeout(() => killRelay(scene), atMs))
+  }
+  const keysOff = listenToKeys({ r: () => scene.toggleRelay(), k: () => scene.toggleKafka(), q: () => quit() })
+  process.once('SIGINT', quit)
+  process.once('SIGTERM', quit)
+  scene.customers.start()
+  try {
+    await over
+    await scene.customers.stop()
+    await draw()
+  } finally {
+    keysOff()
+    for (const timer of timers) clearTimeout(timer)
+  }
+}
+
+async function killRelay(scene: Scene): Promise<void> {
+  await scene.toggleRelay()
+  setTimeout(() => scene.relay.running || scene.toggleRelay(), awayMs)
+}
+
+function summary(scene: Scene, { server }: Ground, seconds: number): string[] {
+  const { customers, mailbox, figures, relay } = scene
+  const { waiting, lag, published } = figures.last
+  const on = green('runs')
+  const figure = (name: string, n: number, note = '') => `  ${name.padEnd(11)}${bold(count(n).padStart(9))}  ${dim(note)}`
+  const mail = mailbox.last ? `last: order ${mailbox.last.id} to ${mailbox.last.customer}` : ''
+  return [
+    '',
+    `  ${bold('The shop')}, ${seconds.toFixed(0)} s     relay ${relay.running ? on : red('killed')}     Kafka ${scene.kafkaRuns ? on : red('stopped')}`,
+    '',
+    figure('placed', customers.placed, 'orders committed, each with stock, shipping request and message'),
+    figure('refused', customers.refused, 'too little stock: rolled back, and never announced'),
+    ...(customers.failed > 0 ? [figure('failed', customers.failed, red('the shop did not answer'))] : []),
+    figure('waiting', waiting, `messages in the outbox, the oldest for ${yellow(`${lag.toFixed(1)} s`)}`),
+    figure('published', published, `records in the topic ${orderPlaced}`),
+    figure('consumed', mailbox.consumed, `confirmations of the mail service; ${mail}`),
+    figure('duplicates', mailbox.duplicates, 'copies that it recognised by their id'),
+    '',
+    dim(`  r ${relay.running ? 'kills' : 'starts'} the relay     ${kafkaKey(scene, server !== undefined)}     q ends the demo`),
+  ]
+}
+
+function kafkaKey(scene: Scene, ours: boolean): string {
+  if (!ours) return '(no key for Kafka: KAFKA_BROKERS names one that is not the demo’s to stop)'
+  return `k ${scene.kafkaRuns ? 'stops' : 'starts'} Kafka`
+}
+
+function line({ customers, mailbox, figures, relay }: Scene, seconds: number): string {
+  const { waiting, lag, published } = figures.last
+  const parts = [
+    `${seconds.toFixed(0).padStart(4)} s`,
+    `placed ${count(customers.placed)}`,
+    `refused ${count(customers.refused)}`,
+    ...(customers.failed > 0 ? [`failed ${count(customers.failed)}`] : []),
+    `waiting ${count(waiting)}`,
+    `published ${count(published)}`,
+    `consumed ${count(mailbox.consumed)}`,
+    `duplicates ${count(mailbox.duplicates)}`,
+    `lag ${lag.toFixed(1)} s`,
+    ...(relay.running ? [] : ['relay killed']),
+  ]
+  return parts.join('  ')
+}
+
+function report(verdict: Verdict, { disturbed, customers }: Scene): boolean {
+  const { missing, phantom, copies } = verdict
+  const kept = isKept(verdict, disturbed)
+  const flag = (ids: number[]) =>
+    ids.length === 0 ? '' : red(`orders ${ids.slice(0, 8).join(', ')}${ids.length > 8 ? ' …' : ''}`)
+  const rows: [string, number, string][] = [
+    ['orders in the table', verdict.placed, ''],
+    ['orders refused', customers.refused, ''],
+    ['records in the topic', verdict.records, ''],
+    ['placed, not in the topic', missing.length, flag(missing)],
+    ['in the topic, never placed', phantom.length, flag(phantom)],
+    ['copies', copies, copies === 0 ? '' : disturbed ? dim('something was killed') : flag(verdict.doubled)],
+  ]
+  console.log(
+    `\n${table(rows.map(([name, n]) => [name, count(n)]))
+      .map((text, at) => `${text}   ${rows[at]![2]}`.trimEnd())
+      .join('\n')}\n`,
+  )
+  const good = copies === 0 ? 'exactly once' : 'at least once'
+  console.log(
+    kept
+      ? green(`  Every placed order is in the topic ${good}, and no other.`)
+      : red('  The topic does not say what the orders table says.'),
+  )
+  return kept
+}
