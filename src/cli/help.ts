@@ -14,10 +14,30 @@ function format(command: Command, help: Help, examples: Example[]): string {
   const width = Math.max(...options.map(([term]) => term.length))
   const lines = [
     `\n${command.description()}\n`,
-    `Usage\n\n  $ ${program} ${command.name()} [options]\n`,
+    `Usage\n\n  $ ${program} ${command.name()}${usageOf(command)} [options]\n`,
     `Options\n\n${options.map(([term, what]) => `  ${term.padStart(width)}   ${what}`).join('\n')}\n`,
     'Examples\n',
     ...examples.map(([what, args]) => `  ${what}\n  $ ${`npx ${program} ${command.name()} ${args}`.trim()}\n`),
   ]
   return lines.join('\n')
+}
+
+const usageOf = (command: Command): string =>
+  command.registeredArguments
+    .map((argument) => {
+      const name = `${argument.name()}${argument.variadic ? '...' : ''}`
+      return argument.required ? ` <${name}>` : ` [${name}]`
+    })
+    .join('')
+
+/** The program's own help: what it is, its commands, and where to read on. */
+export function programHelp(program: Command): Command {
+  return program.configureHelp({
+    formatHelp: (it, help) => {
+      const commands = help.visibleCommands(it).filter((command) => command.name() !== 'help')
+      const width = Math.max(...commands.map((command) => command.name().length))
+      const lines = commands.map((command) => `  ${command.name().padStart(width)}   ${command.description()}`)
+      return `\n${it.description()}\n\nUsage\n\n  $ ${it.name()} <command> [options]\n\nCommands\n\n${lines.join('\n')}\n\nHelp of a command\n\n  $ npx ${it.name()} <command> --help\n`
+    },
+  })
 }

@@ -3,17 +3,31 @@ import { Command, CommanderError } from 'commander'
 import { isOutboxError } from '../message/errors.ts'
 import { version } from '../version.ts'
 import { exitCodes } from './exit-codes.ts'
+import { programHelp } from './help.ts'
 import { initCommand } from './init.ts'
+import { listCommand } from './list.ts'
 import { relayCommand } from './relay.ts'
+import { showCommand } from './show.ts'
+import { statusCommand } from './status.ts'
+import { discardCommand, redriveCommand } from './wish.ts'
 
 /** The program: `npx prisma-extension-outbox <command>`. */
 export function program(): Command {
   const program = new Command('prisma-extension-outbox')
     .description('Transactional outbox for Prisma: messages stored with your rows, relayed to Kafka in order, never lost')
     .version(version, '-v, --version')
-  for (const command of [initCommand(), relayCommand()]) program.addCommand(command)
+  const commands = [
+    initCommand(),
+    relayCommand(),
+    statusCommand(),
+    listCommand(),
+    showCommand(),
+    redriveCommand(),
+    discardCommand(),
+  ]
+  for (const command of commands) program.addCommand(command)
   for (const command of [program, ...program.commands]) command.exitOverride()
-  return program
+  return programHelp(program)
 }
 
 /** Runs a command line and gives the exit code. */
@@ -26,7 +40,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.refused
     if (isOutboxError(error)) {
       process.stderr.write(`! ${error.message}\n`)
-      return exitCodes.refused
+      return error.code === 'OUTBOX_NOT_FOUND' || error.code === 'OUTBOX_NO_ANSWER' ? exitCodes.failed : exitCodes.refused
     }
     process.stderr.write(`! Unexpected: ${(error as Error).stack ?? error}\n`)
     return exitCodes.failed

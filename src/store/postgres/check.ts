@@ -59,12 +59,13 @@ const needed: Record<keyof Tables, string> = {
   dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,wish',
 }
 
-async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<number> {
+/** Refuses a database without our tables; gives the object id of the outbox. Throws TABLES_MISSING. */
+export async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<number> {
   const names = { outbox: 'outbox', lease: 'outbox_lease', relay: 'outbox_relay', dead: 'outbox_dead' }
   for (const table of Object.keys(tables) as (keyof Tables)[]) {
     const quoted = tables[table].replaceAll("'", "''")
-    const rows = await line.rows<{ oid: number; name: string }>(
-      `SELECT attrelid::int8::int8 AS oid, attname AS name FROM pg_attribute WHERE attrelid = to_regclass('${quoted}') AND attnum > 0 AND NOT attisdropped`,
+    const rows = await line.rows<{ name: string }>(
+      `SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass('${quoted}') AND attnum > 0 AND NOT attisdropped`,
     )
     const missing = needed[table].split(',').filter((column) => !rows.some((row) => row.name === column))
     if (rows.length > 0 && missing.length === 0) continue

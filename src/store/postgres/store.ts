@@ -29,7 +29,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
   const url = parseUrl(options.databaseUrl, 'DATABASE_URL')
   const listenUrl = options.listenUrl === undefined ? options.databaseUrl : options.listenUrl
   if (listenUrl !== false) parseUrl(listenUrl, 'OUTBOX_LISTEN_URL')
-  const schema = options.schema ?? url.searchParams.get('schema') ?? 'public'
+  const schema = schemaOf(url, options.schema)
   return {
     connect: (me) => connect(options.databaseUrl, schema, me),
     listen(onNotify, signal) {
@@ -68,7 +68,11 @@ async function connect(databaseUrl: string, schema: string, me: Identity): Promi
   }
 }
 
-function parseUrl(text: string, name: string): URL {
+/** PostgreSQL schema of the tables: the one that was asked for, else the URL's `schema` parameter, else `public`. */
+export const schemaOf = (url: URL, asked: string | undefined): string => asked ?? url.searchParams.get('schema') ?? 'public'
+
+/** Parses a database URL; `name` is the option or variable that it came from. Throws DATABASE_REFUSED, without the URL: it holds a password. */
+export function parseUrl(text: string, name: string): URL {
   try {
     const url = new URL(text)
     if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') return url

@@ -1,0 +1,16 @@
+import type { Operator } from '../store/operator.ts'
+import { postgresOperator } from '../store/postgres/operator.ts'
+import { databaseConfig, type Flags } from './config.ts'
+
+/** Runs `use` with an operator's view of the database that the flags name, and closes it. */
+export async function withOperator<T>(flags: Flags, use: (operator: Operator) => Promise<T>): Promise<T> {
+  const operator = await postgresOperator(databaseConfig(flags, process.env))
+  try {
+    return await use(operator)
+  } finally {
+    operator.close()
+  }
+}
+
+/** Writes a line to standard output. */
+export const print = (text: string): void => void process.stdout.write(`${text}\n`)

@@ -1,0 +1,66 @@
+import { Command } from 'commander'
+import { OutboxError } from '../message/errors.ts'
+import type { ShownMessage } from '../store/operator.ts'
+import { addDatabaseFlags, type Flags } from './config.ts'
+import { keyText, span } from './format.ts'
+import { prismaHelp } from './help.ts'
+import { print, withOperator } from './operator.ts'
+import { messageId, messageJson } from './selection.ts'
+
+/** The command `show`. */
+export function showCommand(): Command {
+  const command = new Command('show')
+    .description('Show where a message is: waiting and claimed by whom, or dead and why')
+    .argument('<message-id>', 'The id that enqueue returned, and the Kafka header `id`', messageId)
+    .option('--payload', 'With header values and payload')
+    .option('--json', 'As JSON, key and payload in base64')
+  addDatabaseFlags(command).action((id: string, flags: Flags) =>
+    withOperator(flags, async (operator) => {
+      const message = await operator.show(id, flags.payload === true)
+      if (message === null) {
+        throw new OutboxError('NOT_FOUND', 'No such message is in the outbox.', {
+          field: 'message-id',
+          remedy: 'It was published or discarded, or its transaction rolled back; its topic tells which.',
+        })
+      }
+      print(
+        flags.json === true
+          ? JSON.stringify(shownJson(message, flags.payload === true))
+          : shownText(message, flags.payload === true),
+      )
+    }),
+  )
+  return prismaHelp(command, [['One message', '0197f3a0-0000-7000-8000-000000000001']])
+}
+
+function shownText(message: ShownMessage, withPayload: boolean): string {
+  const names = Object.keys(message.headers ?? {})
+  const lines: [string, string | undefined][] = [
+    ['Message', message.messageId],
+    ['State', stateText(message)],
+    ['Topic', message.topic],
+    ['Type', message.type ?? undefined],
+    ['Key', keyText(message.key, 200)],
+    ['Place', `bucket ${message.bucket}, id ${message.id}`],
+    ['Age', span(message.ageMs)],
+    ['Size', `${message.bytes} bytes`],
+    ['Claimed by', message.claimedBy === null ? 'nobody' : `${message.claimedBy} for ${span(message.claimedForMs ?? 0)}`],
+    ['Reason', message.reason === null ? undefined : `${message.reason}: ${message.error}`],
+    ['Wish', message.wish ?? undefined],
+    ['Headers', names.length === 0 ? undefined : withPayload ? JSON.stringify(message.headers) : names.join(', ')],
+    ['Payload', withPayload ? (message.value === null ? '(tombstone)' : Buffer.from(message.value).toString()) : undefined],
+  ]
+  return lines.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(12)}${value}`])).join('\n')
+}
+
+function stateText(message: ShownMessage): string {
+  if (message.state === 'waiting') return 'waiting for Kafka'
+  if (message.state === 'behind') return 'waits behind a dead message of its key'
+  return message.behind > 0 ? `dead; ${message.behind} wait behind it` : 'dead'
+}
+
+function shownJson(message: ShownMessage, withPayload: boolean): object {
+  const { headers, value, ...rest } = message
+  const payload = { headers, value: value === null ? null : Buffer.from(value).toString('base64') }
+  return { ...messageJson(rest as ShownMessage), ...(withPayload ? payload : { headers: Object.keys(headers ?? {}) }) }
+}

@@ -1,0 +1,93 @@
+import type { RowName } from './store.ts'
+
+/** A relay as the heartbeat table knows it. Times in milliseconds before now, by the database's clock. */
+export interface RelayState {
+  name: string
+  version: string
+  startedMsAgo: number
+  seenMsAgo: number
+  /** Null: Kafka has not acknowledged anything to it yet. */
+  ackedMsAgo: number | null
+  /** Buckets whose lease it holds. */
+  buckets: number
+  /** Heartbeat within a lease time. */
+  alive: boolean
+}
+
+/** How the outbox stands. */
+export interface OutboxStatus {
+  backlog: {
+    /** Messages that wait for Kafka. */
+    messages: number
+    /** False when there are more than 10,000: then it is an estimate. */
+    exact: boolean
+    /** Age of the oldest waiting message in milliseconds; null when none waits. */
+    oldestMs: number | null
+  }
+  leases: {
+    /** Buckets that a relay holds. */
+    held: number
+    /** Buckets whose lease has run out without being given back. */
+    expired: number
+    /** Buckets that nobody holds. */
+    free: number
+  }
+  relays: RelayState[]
+  dead: {
+    /** Messages refused for good, by reason. */
+    byReason: Record<string, number>
+    /** Messages that wait behind one of them. */
+    behind: number
+  }
+}
+
+/** A message as a list shows it: never its payload. */
+export interface ListedMessage extends RowName {
+  /** `waiting` for Kafka, `dead`, or `behind` a dead message of its key. */
+  state: 'waiting' | 'dead' | 'behind'
+  topic: string
+  type: string | null
+  key: Uint8Array | null
+  bytes: number
+  ageMs: number
+  /** Relay that holds the lease of its bucket, if one does. */
+  claimedBy: string | null
+  /** End of that lease, in milliseconds from now. */
+  claimedForMs: number | null
+  reason: string | null
+  wish: 'redrive' | 'discard' | null
+}
+
+/** Everything about one message. */
+export interface ShownMessage extends ListedMessage {
+  headers: Record<string, string> | null
+  /** Null for a tombstone, and when it was not asked for. */
+  value: Uint8Array | null
+  error: string | null
+  /** How many messages wait behind it. */
+  behind: number
+}
+
+/** Which messages. All parts that are given must fit. */
+export interface Selection {
+  messageIds?: readonly string[] | undefined
+  topic?: string | undefined
+  key?: Uint8Array | undefined
+  reason?: string | undefined
+}
+
+/** What operators ask of the outbox, and the wishes that they leave for the relays. Needs no lease. */
+export interface Operator {
+  status(): Promise<OutboxStatus>
+  /** Waiting messages, oldest first; or, with `dead`, those taken out of the way. */
+  list(which: Selection & { dead: boolean; limit: number }): Promise<ListedMessage[]>
+  /** One message, wherever it is; null when it is nowhere: published, discarded, or never there. */
+  show(messageId: string, withPayload: boolean): Promise<ShownMessage | null>
+  /** Dead messages that fit: for a redrive the first of each key, because a key comes back as a whole. */
+  choose(which: Selection, wish: 'redrive' | 'discard'): Promise<ListedMessage[]>
+  /** Writes the wish on the rows and wakes the relays. */
+  wish(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<void>
+  /** Of these rows, those on which the wish still stands: no relay has answered yet. */
+  unanswered(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<RowName[]>
+  close(): void
+}
