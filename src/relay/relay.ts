@@ -218,9 +218,12 @@ export class Relay {
     const over = new AbortController()
     const abort = () => over.abort()
     this.#end.signal.addEventListener('abort', abort)
+    // Stopped while the connection was being made: that event is over.
+    if (this.#end.signal.aborted) abort()
     const reading = AbortSignal.any([over.signal, this.#stopReading.signal])
     let loops: Promise<void>[] = []
     try {
+      if (over.signal.aborted) return
       await this.#leases.retake(session)
       onServing()
       // A session that breaks again at once was no recovery: log lines would come in pairs for ever.

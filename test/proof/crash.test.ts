@@ -6,13 +6,10 @@ import { createTopic, readTopic } from '../support/topics.ts'
 import { type Judgement, judge, startShopLoad } from './shop-load.ts'
 
 let database: TestDatabase
-const relays = new Set<RelayProcess>()
-
 beforeAll(async () => {
   database = await createDatabase(shopSql)
 })
 afterAll(async () => {
-  for (const relay of relays) await relay.end('SIGKILL')
   await database.drop()
 })
 
@@ -20,14 +17,12 @@ const orders = () => database.query<{ customer: string; total: string }>('SELECT
 const waiting = async () => Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM outbox'))[0]!.n)
 
 function relay(more: Record<string, string> = {}): RelayProcess {
-  const started = startRelayProcess({
+  return startRelayProcess({
     DATABASE_URL: database.url,
     KAFKA_BROKERS: inject('brokers'),
     OUTBOX_LEASE_MS: '3000',
     ...more,
   })
-  relays.add(started)
-  return started
 }
 
 async function emptied(): Promise<void> {
@@ -56,7 +51,7 @@ describe('relays that are killed', () => {
     const topic = await createTopic('crash', 12)
     const handRows = 500
     const settings = { OUTBOX_HAND_ROWS: String(handRows) }
-    relay(settings)
+    const other = relay(settings)
     let victim = relay(settings)
     const load = startShopLoad({
       databaseUrl: database.url,
@@ -70,7 +65,6 @@ describe('relays that are killed', () => {
       const after = Math.floor(10_000 * ((kill - 1 + random()) / 3))
       while (load.done() < after) await new Promise((resolve) => setTimeout(resolve, 5))
       await victim.end('SIGKILL')
-      relays.delete(victim)
       victim = relay(settings)
     }
     await load.finished
@@ -81,8 +75,7 @@ describe('relays that are killed', () => {
     expect(judgement).toMatchObject({ committed: 9_000, lost: 0, phantom: 0, inversions: 0 })
     // A relay that dies has at most its rows in hand sent and not yet deleted.
     expect(judgement.duplicates).toBeLessThanOrEqual(3 * handRows)
-    for (const one of relays) await one.end('SIGKILL')
-    relays.clear()
+    await Promise.all([victim.end('SIGKILL'), other.end('SIGKILL')])
   }, 180_000)
 })
 

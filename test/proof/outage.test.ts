@@ -4,7 +4,7 @@ import { shopSql } from '../enqueue/clients.ts'
 import { createDatabase, migrationSql, type TestDatabase } from '../support/database.ts'
 import { startKafka } from '../support/kafka.ts'
 import { startPostgres } from '../support/postgres.ts'
-import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 import { judge, startShopLoad } from './shop-load.ts'
 
@@ -12,12 +12,6 @@ const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
-
-function relay(env: Record<string, string>): RelayProcess {
-  const started = startRelayProcess(env)
-  cleanups.push(() => started.end('SIGKILL'))
-  return started
-}
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!
@@ -39,7 +33,7 @@ test('Kafka stopped under load: no enqueue fails or slows down, memory stays fla
   const database = await createDatabase(shopSql)
   cleanups.push(() => database.drop())
   const topic = await createTopic('outage', 12, { brokers: kafka.brokers })
-  const one = relay({ DATABASE_URL: database.url, KAFKA_BROKERS: kafka.brokers, OUTBOX_LEASE_MS: '3000' })
+  const one = startRelayProcess({ DATABASE_URL: database.url, KAFKA_BROKERS: kafka.brokers, OUTBOX_LEASE_MS: '3000' })
   const load = startShopLoad({
     databaseUrl: database.url,
     topic,
@@ -92,8 +86,9 @@ for (const how of ['clean', 'crash'] as const) {
     await pool.query(shopSql)
     const query: TestDatabase['query'] = async (sql, values) => (await pool.query(sql, values)).rows
     const topic = await createTopic('restart', 12)
-    const one = relay({ DATABASE_URL: postgres.url, KAFKA_BROKERS: inject('brokers') })
+    const one = startRelayProcess({ DATABASE_URL: postgres.url, KAFKA_BROKERS: inject('brokers') })
     const plan = { databaseUrl: postgres.url, topic, transactions: 1_000, writers: 4, keys: 100, rollbackEvery: 10 }
+    await one.until((line) => line.event === 'leases_taken')
     const first = startShopLoad(plan)
     while (first.done() < 600) await sleep(5)
     await postgres.restart(how)

@@ -288,6 +288,20 @@ describe('Kafka in trouble', () => {
   })
 })
 
+test('a relay that is stopped while it starts ends as well, whenever that is', async () => {
+  for (let ms = 0; ms < 200; ms += 10) {
+    const { relay } = testRelay(database.url, memoryTransport())
+    const starting = relay.start()
+    await new Promise((resolve) => setTimeout(resolve, ms))
+    await relay.stop()
+    await starting
+  }
+  const open =
+    "SELECT 1 FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database()"
+  while ((await database.query(open)).length > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(await database.query('SELECT 1 FROM outbox_lease WHERE owner IS NOT NULL')).toEqual([])
+})
+
 test('a drain that cannot end says what is left and why', async () => {
   const transport = memoryTransport({ topics: { missing: 0 } })
   await insertRows(database.pool, [

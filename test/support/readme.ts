@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** The README as it is shipped. */
+export const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8')
+
+/** Text below a heading, up to the next heading of its level or above. */
+export function section(heading: string): string {
+  const lines = readme.split('\n')
+  const start = lines.indexOf(heading)
+  if (start < 0) throw new Error(`The README has no heading "${heading}".`)
+  const level = heading.indexOf(' ')
+  let fenced = false
+  const end = lines.findIndex((line, i) => {
+    if (line.startsWith('```')) fenced = !fenced
+    return i > start && !fenced && /^#+ /.test(line) && line.indexOf(' ') <= level
+  })
+  return lines.slice(start + 1, end < 0 ? undefined : end).join('\n')
+}
+
+/** Cells of each table in the text, without its head. */
+export function tables(text: string): string[][][] {
+  const blocks = text.split('\n').reduce<string[][]>(
+    (found, line) => {
+      if (line.startsWith('|')) found.at(-1)!.push(line)
+      else if (found.at(-1)!.length > 0) found.push([])
+      return found
+    },
+    [[]],
+  )
+  const cells = (line: string) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim())
+  return blocks.filter((block) => block.length > 2).map((block) => block.slice(2).map(cells))
+}
+
+/** A fenced block of code. */
+export interface CodeBlock {
+  language: string
+  code: string
+  /** File that the block is, where its first line names one. */
+  path: string | undefined
+}
+
+/** Every fenced block of the text. */
+export function codeBlocks(text: string): CodeBlock[] {
+  return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language, code]) => ({
+    language: language!,
+    code: code!,
+    path: /^\/\/ (\S+\.ts)\n/.exec(code!)?.[1],
+  }))
+}
