@@ -1,7 +1,5 @@
 import { spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+import { builtMain } from './build.ts'
 
 /** What a run of the command line left behind. */
 export interface CliResult {
@@ -12,7 +10,7 @@ export interface CliResult {
 
 /** Runs the real program in a process of its own, with nothing in its environment but what is given. */
 export function cli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+  const child = spawn(process.execPath, [builtMain, ...args], {
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

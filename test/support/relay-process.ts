@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+import { builtMain } from './build.ts'
 
 /** The real command line's relay, in a process of its own that can be killed. */
 export interface RelayProcess {
@@ -21,7 +19,7 @@ export interface RelayProcess {
 
 /** Starts `relay` with the given environment on top of the test run's own. */
 export function startRelayProcess(env: Record<string, string>): RelayProcess {
-  const child = spawn(process.execPath, ['--import', 'tsx', main, 'relay'], {
+  const child = spawn(process.execPath, [builtMain, 'relay'], {
     env: { ...process.env, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
