@@ -33,6 +33,8 @@ export const errorCodes = {
   INVALID_OPTION: 'invalid-option',
   /** The database URL is malformed, or the database refused the login. */
   DATABASE_REFUSED: 'database-refused',
+  /** A command found no database to ask: it does not run, or the address is wrong. (A relay waits for it.) */
+  DATABASE_UNREACHABLE: 'database-unreachable',
   /** The outbox tables are not in the database, or lack a column. */
   TABLES_MISSING: 'tables-missing',
   /** The tables have a format that this version does not know. */

@@ -16,7 +16,7 @@ export interface Catalog {
 /** Turns errors of a connection that can never work into an {@link OutboxError}; every other error is given back as it is. */
 export function refusal(error: unknown): unknown {
   const code = codeOf(error)
-  if (code === '28P01' || code === '28000') {
+  if (code === '28P01' || code === '28000' || isLoginFault(error)) {
     return new OutboxError('DATABASE_REFUSED', 'The database refused the login.', {
       remedy: 'Check user, password and pg_hba.conf for DATABASE_URL.',
       cause: error,
@@ -30,6 +30,9 @@ export function refusal(error: unknown): unknown {
   }
   return error
 }
+
+/** What `pg` itself finds wrong with a login, for example that the URL has no password: without a code. */
+const isLoginFault = (error: unknown): boolean => error instanceof Error && error.message.startsWith('SASL: ')
 
 /** Refuses a database on which the relay would lose, repeat or never see rows. */
 export async function checkDatabase(line: Line, schema: string, tables: Tables): Promise<Catalog> {

@@ -1,7 +1,9 @@
+import pg from 'pg'
+import { OutboxError } from '../../message/errors.ts'
 import type { ListedMessage, Operator, OutboxStatus, RelayState, Selection, ShownMessage } from '../operator.ts'
 import type { RowName } from '../store.ts'
 import { refusal, refuseMissingTables } from './check.ts'
-import { connectionConfig, Line } from './line.ts'
+import { codeOf, connectionConfig, Line } from './line.ts'
 import { countedMessages, operatorStatements } from './operator-statements.ts'
 import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
@@ -15,7 +17,7 @@ const wishRows = 1_000
 /**
  * The operator's view of an outbox in PostgreSQL.
  *
- * @throws OutboxError DATABASE_REFUSED, TABLES_MISSING.
+ * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, TABLES_MISSING, MISSING_RIGHTS, READ_ONLY_DATABASE; so do its methods.
  */
 export async function postgresOperator(options: { databaseUrl: string; schema?: string | undefined }): Promise<Operator> {
   const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
@@ -27,8 +29,42 @@ export async function postgresOperator(options: { databaseUrl: string; schema?: 
     return new PostgresOperator(line, operatorStatements(tables))
   } catch (error) {
     line?.close()
-    throw refusal(error)
+    throw explained(error)
   }
+}
+
+/** What an operator can do something about, as an {@link OutboxError}; every other error as it is. */
+function explained(error: unknown): unknown {
+  const code = codeOf(error)
+  const refused = refusal(error)
+  if (refused instanceof OutboxError) return refused
+  if (code === '42501') {
+    return new OutboxError('MISSING_RIGHTS', 'The database role may not do this.', {
+      remedy: 'Grant what ops/grants.sql lists for the operator.',
+      cause: error,
+    })
+  }
+  if (code === '25006') {
+    return new OutboxError('READ_ONLY_DATABASE', 'DATABASE_URL leads to a read-only database.', {
+      remedy: 'Point it at the primary.',
+      cause: error,
+    })
+  }
+  return isOutOfReach(error) ? unreachable(error, code) : error
+}
+
+/** A failure of the network, or of a server that starts, stops or is full. `pg` gives some of them without a code. */
+function isOutOfReach(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return /^(08|57P|53)/.test(error.code ?? '')
+  return codeOf(error) !== undefined || Object.getPrototypeOf(error) === Error.prototype
+}
+
+function unreachable(error: unknown, code: string | undefined): OutboxError {
+  const why = code ?? (error as Error).message
+  return new OutboxError('DATABASE_UNREACHABLE', `The database cannot be reached (${why}).`, {
+    remedy: 'See whether it runs, and whether host and port of DATABASE_URL are right.',
+    cause: error,
+  })
 }
 
 class PostgresOperator implements Operator {
@@ -41,10 +77,10 @@ class PostgresOperator implements Operator {
   }
 
   async status(): Promise<OutboxStatus> {
-    const [backlog] = await this.#line.rows<{ counted: number; estimate: number; oldestMs: number | null }>(this.#sql.backlog())
-    const [leases] = await this.#line.rows<OutboxStatus['leases']>(this.#sql.leases())
-    const relays = await this.#line.rows<RelayState>(this.#sql.relays())
-    const dead = await this.#line.rows<{ reason: string | null; n: number }>(this.#sql.dead())
+    const [backlog] = await this.#ask<{ counted: number; estimate: number; oldestMs: number | null }>(this.#sql.backlog())
+    const [leases] = await this.#ask<OutboxStatus['leases']>(this.#sql.leases())
+    const relays = await this.#ask<RelayState>(this.#sql.relays())
+    const dead = await this.#ask<{ reason: string | null; n: number }>(this.#sql.dead())
     const { counted, estimate, oldestMs } = backlog!
     const exact = counted <= countedMessages
     return {
@@ -59,24 +95,32 @@ class PostgresOperator implements Operator {
   }
 
   list(which: Selection & { dead: boolean; limit: number }): Promise<ListedMessage[]> {
-    return this.#line.rows(which.dead ? this.#sql.listDead(which, which.limit) : this.#sql.listWaiting(which, which.limit))
+    return this.#ask(which.dead ? this.#sql.listDead(which, which.limit) : this.#sql.listWaiting(which, which.limit))
   }
 
   async show(messageId: string, withPayload: boolean): Promise<ShownMessage | null> {
-    const [row] = await this.#line.rows<ShownMessage>(this.#sql.show(messageId, withPayload))
+    const [row] = await this.#ask<ShownMessage>(this.#sql.show(messageId, withPayload))
     return row ?? null
   }
 
   choose(which: Selection, wish: 'redrive' | 'discard'): Promise<ListedMessage[]> {
-    return this.#line.rows(wish === 'redrive' ? this.#sql.chooseRedrive(which) : this.#sql.chooseDiscard(which))
+    return this.#ask(wish === 'redrive' ? this.#sql.chooseRedrive(which) : this.#sql.chooseDiscard(which))
   }
 
   async wish(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<void> {
-    for (let at = 0; at < rows.length; at += wishRows) await this.#line.rows(this.#sql.wish(rows.slice(at, at + wishRows), wish))
+    for (let at = 0; at < rows.length; at += wishRows) await this.#ask(this.#sql.wish(rows.slice(at, at + wishRows), wish))
   }
 
   unanswered(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<RowName[]> {
-    return this.#line.rows(this.#sql.unanswered(rows, wish))
+    return this.#ask(this.#sql.unanswered(rows, wish))
+  }
+
+  async #ask<T>(sql: string): Promise<T[]> {
+    try {
+      return await this.#line.rows<T>(sql)
+    } catch (error) {
+      throw explained(error)
+    }
   }
 
   close(): void {

@@ -1,7 +1,8 @@
+import pg from 'pg'
 import { OutboxError } from '../../message/errors.ts'
 import type { Identity, Store, StoreSession } from '../store.ts'
 import { checkDatabase, refusal } from './check.ts'
-import { connectionConfig, Line } from './line.ts'
+import { codeOf, connectionConfig, Line } from './line.ts'
 import { listenForWakes } from './listen.ts'
 import { SettledMark } from './mark.ts'
 import { type Lines, PostgresSession } from './session.ts'
@@ -75,12 +76,22 @@ export const schemaOf = (url: URL, asked: string | undefined): string => asked ?
 export function parseUrl(text: string, name: string): URL {
   try {
     const url = new URL(text)
+    // Decodes the password and reads the certificates: what fails here would fail at every connection, and be waited out for ever.
+    new pg.Client(connectionConfig(text))
     if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') return url
-  } catch {
-    // Node's own error quotes the URL, with its password.
+  } catch (error) {
+    // Node's own error for a URL quotes it, with its password.
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'EACCES') throw unreadableFile(name, codeOf(error)!)
   }
   throw new OutboxError('DATABASE_REFUSED', `${name} is not a PostgreSQL URL.`, {
     field: name,
     remedy: 'Write it as postgresql://user:password@host:5432/database.',
+  })
+}
+
+function unreadableFile(name: string, code: string): OutboxError {
+  return new OutboxError('DATABASE_REFUSED', `${name} names a certificate or key that cannot be read (${code}).`, {
+    field: name,
+    remedy: 'Correct sslrootcert, sslcert and sslkey, or the rights on these files.',
   })
 }
