@@ -1,8 +1,9 @@
 import { Command } from 'commander'
-import { addDatabaseFlags, type Flags } from './config.ts'
+import type { Flags } from './config.ts'
 import { prismaHelp } from './help.ts'
 import { print, withOperator } from './operator.ts'
 import { addFilterFlags, count, messageJson, messagesText, selectionOf } from './selection.ts'
+import { addDatabaseFlags } from './settings.ts'
 
 /** The command `list`. */
 export function listCommand(): Command {

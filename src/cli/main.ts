@@ -26,9 +26,15 @@ export function program(): Command {
     discardCommand(),
   ]
   for (const command of commands) program.addCommand(command)
-  for (const command of [program, ...program.commands]) command.exitOverride()
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({ outputError: (text, write) => write(masked(text)) })
+    command.helpOption('-h, --help', 'Display this help message')
+  }
   return programHelp(program)
 }
+
+/** Commander quotes what it does not understand: a mistyped flag may carry a password. */
+const masked = (text: string): string => text.replace(/\/\/[^\s']*@/g, '//…@').replace(/'(--[^=']+)=[^']*'/g, "'$1'")
 
 /** Runs a command line and gives the exit code. */
 async function main(args: readonly string[]): Promise<number> {

@@ -1,18 +1,20 @@
 import { Command } from 'commander'
 import type { Logger } from 'pino'
 import { createRelay, type DrainReport, type Relay } from '../embed.ts'
-import { OutboxError } from '../message/errors.ts'
-import { createLogger, type LogLevel, logEvents, logLevels } from '../ops/log.ts'
-import { addRelayFlags, type Environment, type Flags, relayConfig } from './config.ts'
+import { createLogger, logEvents } from '../ops/log.ts'
+import { type Environment, type Flags, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { prismaHelp } from './help.ts'
+import { addRelayFlags } from './settings.ts'
+
+/** A second signal within so many milliseconds is an echo of the first: npm passes on what the terminal has sent to both. */
+const echoMs = 500
 
 /** The command `relay`. */
 export function relayCommand(): Command {
   const command = new Command('relay')
     .description('Publish the messages of the outbox to Kafka, until it is told to stop')
     .option('--drain', 'Publish what is there, then end: exit code 0, or 3 where messages had to stay')
-    .option('--log-level <level>', `${logLevels.join(', ')} (default: info) [LOG_LEVEL]`)
   addRelayFlags(command).action(async (flags: Flags) => {
     process.exitCode = await runRelay(flags, process.env)
   })
@@ -26,42 +28,54 @@ export function relayCommand(): Command {
 /** Runs a relay until a signal or the end of the drain; gives the exit code. */
 async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const config = relayConfig(flags, env)
-  const logger = createLogger(logLevel(flags, env), Boolean(process.stdout.isTTY))
+  const logger = createLogger(logLevelConfig(flags, env), Boolean(process.stdout.isTTY))
   const relay = createRelay(config)
+  endOnErrors(logger)
   relay.telemetry.subscribe(logEvents(logger))
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
-  const stopped = stopOnSignals(relay, logger)
-  if (flags.drain === true) return drained(await relay.drain())
+  const { asked, ended } = stopOnSignals(relay, logger)
+  if (flags.drain === true) {
+    const report = await Promise.race([asked, relay.drain()])
+    if (report) return drained(report)
+    process.stderr.write('Not everything may be published: a signal broke the drain off.\n')
+    return Math.max(await ended, exitCodes.left)
+  }
   await relay.start()
-  return stopped
+  return ended
 }
 
-function logLevel(flags: Flags, env: Environment): LogLevel {
-  const level = (flags.logLevel ?? env.LOG_LEVEL ?? 'info') as LogLevel
-  if (logLevels.includes(level)) return level
-  throw new OutboxError('INVALID_OPTION', '--log-level (LOG_LEVEL) is not a level.', {
-    field: 'LOG_LEVEL',
-    remedy: `Choose one of ${logLevels.join(', ')}.`,
+/** An error that nobody handles leaves the relay in a state that nobody knows: the leases run out, and a new start is sound. */
+function endOnErrors(logger: Logger): void {
+  process.on('uncaughtException', (error) => {
+    logger.fatal({ event: 'crashed', error: error.stack ?? String(error) }, 'crashed')
+    process.exit(exitCodes.failed)
   })
+  // Nobody reads the log any more: no reason to leave the messages lying.
+  process.stdout.on('error', () => {})
 }
 
-/** Stops the relay on SIGTERM and SIGINT; resolves with the exit code. A second signal ends the process at once. */
-function stopOnSignals(relay: Relay, logger: Logger): Promise<number> {
-  return new Promise((resolve) => {
-    let clean = false
-    let asked = false
-    relay.telemetry.subscribe((event, fields) => {
-      if (event === 'stopped') clean = (fields as { clean: boolean }).clean
-    })
+/** Stops the relay on SIGTERM and SIGINT; a second signal ends the process at once. `ended` is the exit code. */
+function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; ended: Promise<number> } {
+  let clean = false
+  relay.telemetry.subscribe((event, fields) => {
+    if (event === 'stopped') clean = (fields as { clean: boolean }).clean
+  })
+  const asked = new Promise<void>((resolve) => {
+    let first: number | undefined
     const stop = (signal: NodeJS.Signals) => {
-      if (asked) process.exit(signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated)
-      asked = true
-      logger.info({ event: 'stopping', signal }, 'stopping')
-      void relay.stop().then(() => resolve(clean ? exitCodes.done : exitCodes.failed))
+      if (first === undefined) {
+        first = performance.now()
+        logger.info({ event: 'stopping', signal }, 'stopping')
+        resolve()
+      } else if (performance.now() - first >= echoMs) {
+        process.exit(signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated)
+      }
     }
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
   })
+  const ended = asked.then(() => relay.stop()).then(() => (clean ? exitCodes.done : exitCodes.failed))
+  return { asked, ended }
 }
 
 /** What the relay runs with, for the log: addresses without passwords, logins without secrets. */

@@ -1,11 +1,12 @@
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
 import type { ShownMessage } from '../store/operator.ts'
-import { addDatabaseFlags, type Flags } from './config.ts'
+import type { Flags } from './config.ts'
 import { keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { print, withOperator } from './operator.ts'
 import { messageId, messageJson } from './selection.ts'
+import { addDatabaseFlags } from './settings.ts'
 
 /** The command `show`. */
 export function showCommand(): Command {

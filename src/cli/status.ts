@@ -1,9 +1,10 @@
 import { Command } from 'commander'
 import type { OutboxStatus } from '../store/operator.ts'
-import { addDatabaseFlags, type Flags } from './config.ts'
+import type { Flags } from './config.ts'
 import { span, table } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { print, withOperator } from './operator.ts'
+import { addDatabaseFlags } from './settings.ts'
 
 /** The command `status`. */
 export function statusCommand(): Command {

@@ -1,11 +1,12 @@
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
 import type { ListedMessage, Operator } from '../store/operator.ts'
-import { addDatabaseFlags, type Flags } from './config.ts'
+import type { Flags } from './config.ts'
 import { prismaHelp } from './help.ts'
 import { print, withOperator } from './operator.ts'
 import { addFilterFlags, count, messageId, messagesText, selectionOf } from './selection.ts'
+import { addDatabaseFlags } from './settings.ts'
 
 type Wish = 'redrive' | 'discard'
 
@@ -60,7 +61,7 @@ async function carryOut(operator: Operator, wish: Wish, ids: readonly string[], 
   }
   print(messagesText(chosen))
   if (flags.dryRun === true) return
-  if (wish === 'discard' && flags.yes !== true) await confirm(chosen.length)
+  if (wish === 'discard' && flags.yes !== true && !(await confirmed(chosen.length))) return print('Nothing was dropped.')
   await operator.wish(chosen, wish)
   await answered(operator, wish, chosen, ((flags.timeout as number | undefined) ?? 30) * 1_000)
   print(
@@ -73,7 +74,7 @@ async function carryOut(operator: Operator, wish: Wish, ids: readonly string[], 
 const plural = (word: string, n: number): string => (n === 1 ? word : `${word}s`)
 
 /** Asks a person; without one, refuses: what is dropped is gone. */
-async function confirm(n: number): Promise<void> {
+function confirmed(n: number): Promise<boolean> {
   if (!process.stdin.isTTY) {
     throw new OutboxError('INVALID_OPTION', 'discard asks before it drops messages, and nobody is there to answer.', {
       field: '--yes',
@@ -81,11 +82,14 @@ async function confirm(n: number): Promise<void> {
     })
   }
   const line = createInterface({ input: process.stdin, output: process.stdout })
-  const answer = await line.question(`Drop ${n} ${plural('message', n)} for good? (y/N) `)
-  line.close()
-  if (!/^y(es)?$/i.test(answer.trim())) {
-    throw new OutboxError('INVALID_OPTION', 'Nothing was dropped.', { remedy: 'Answer "y" to drop the messages.' })
-  }
+  return new Promise((resolve) => {
+    // Ctrl-D is a no.
+    line.on('close', () => resolve(false))
+    line.question(`Drop ${n} ${plural('message', n)} for good? (y/N) `, (answer) => {
+      resolve(/^y(es)?$/i.test(answer.trim()))
+      line.close()
+    })
+  })
 }
 
 /** Waits until the relays that own the buckets have answered. */

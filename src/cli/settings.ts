@@ -1,0 +1,120 @@
+import type { Command } from 'commander'
+import { logLevels } from '../ops/log.ts'
+
+/** A setting that can be given by a flag or by the environment; the flag wins. */
+export interface Setting {
+  /** Empty: there is no flag. */
+  flag: string
+  env: string
+  /** For the help, with the default. */
+  what: string
+  /** Name of the value in the help; without it the flag takes none. */
+  value?: string
+}
+
+/** Settings of every command that speaks to the database. */
+export const databaseSettings = {
+  databaseUrl: { flag: '--database-url', env: 'DATABASE_URL', value: 'url', what: 'Database that the application writes to' },
+  schema: {
+    flag: '--schema',
+    env: 'OUTBOX_SCHEMA',
+    value: 'name',
+    what: "PostgreSQL schema of the tables (default: the URL's ?schema=, else public)",
+  },
+} as const satisfies Record<string, Setting>
+
+/** Settings of the relay, besides those of the database. */
+export const relaySettings = {
+  kafkaBrokers: {
+    flag: '--kafka-brokers',
+    env: 'KAFKA_BROKERS',
+    value: 'list',
+    what: 'Kafka brokers, host:port, separated by commas',
+  },
+  listenUrl: {
+    flag: '--listen-url',
+    env: 'OUTBOX_LISTEN_URL',
+    value: 'url',
+    what: 'Database URL for LISTEN past a pooler, or "off" (default: the database URL)',
+  },
+  name: { flag: '--name', env: 'OUTBOX_NAME', value: 'name', what: 'Name of this relay (default: host and process)' },
+  leaseMs: { flag: '--lease-ms', env: 'OUTBOX_LEASE_MS', value: 'ms', what: 'Length of a lease (default: 10000)' },
+  requestTimeoutMs: {
+    flag: '--request-timeout-ms',
+    env: 'OUTBOX_REQUEST_TIMEOUT_MS',
+    value: 'ms',
+    what: 'Time for an answer of Kafka (default: half a lease)',
+  },
+  fetchRows: { flag: '--fetch-rows', env: 'OUTBOX_FETCH_ROWS', value: 'n', what: 'Rows of one read (default: 2000)' },
+  handRows: { flag: '--hand-rows', env: 'OUTBOX_HAND_ROWS', value: 'n', what: 'Rows read and not yet deleted (default: 8000)' },
+  handBytes: {
+    flag: '--hand-bytes',
+    env: 'OUTBOX_HAND_BYTES',
+    value: 'n',
+    what: 'Bytes read and not yet deleted (default: 67108864)',
+  },
+  batchRecords: {
+    flag: '--batch-records',
+    env: 'OUTBOX_BATCH_RECORDS',
+    value: 'n',
+    what: 'Records of one produce request (default: 250)',
+  },
+  batchBytes: {
+    flag: '--batch-bytes',
+    env: 'OUTBOX_BATCH_BYTES',
+    value: 'n',
+    what: 'Bytes of one produce request (default: 900000)',
+  },
+  maxRowBytes: {
+    flag: '--max-row-bytes',
+    env: 'OUTBOX_MAX_ROW_BYTES',
+    value: 'n',
+    what: 'Size from which on a message is parked unread (default: 10485760)',
+  },
+  keyless: {
+    flag: '--keyless',
+    env: 'OUTBOX_KEYLESS',
+    value: 'way',
+    what: 'Messages without a key: "topic" keeps their order, "spread" uses all partitions (default: topic)',
+  },
+  stopTimeoutMs: {
+    flag: '--stop-timeout-ms',
+    env: 'OUTBOX_STOP_TIMEOUT_MS',
+    value: 'ms',
+    what: 'Time to settle what is in flight at the end (default: 8000)',
+  },
+  kafkaClientId: {
+    flag: '--kafka-client-id',
+    env: 'KAFKA_CLIENT_ID',
+    value: 'id',
+    what: 'Name that brokers see (default: prisma-extension-outbox)',
+  },
+  kafkaSsl: { flag: '--kafka-ssl', env: 'KAFKA_SSL', what: 'TLS to Kafka; in the environment true or false (default: false)' },
+  kafkaSaslMechanism: {
+    flag: '--kafka-sasl-mechanism',
+    env: 'KAFKA_SASL_MECHANISM',
+    value: 'name',
+    what: 'plain, scram-sha-256 or scram-sha-512',
+  },
+  kafkaSaslUsername: { flag: '--kafka-sasl-username', env: 'KAFKA_SASL_USERNAME', value: 'name', what: 'User name for SASL' },
+  // No flag: a password on a command line is in everybody's process list.
+  kafkaSaslPassword: { flag: '', env: 'KAFKA_SASL_PASSWORD', value: 'password', what: '' },
+  logLevel: { flag: '--log-level', env: 'LOG_LEVEL', value: 'level', what: `${logLevels.join(', ')} (default: info)` },
+} as const satisfies Record<string, Setting>
+
+/** Adds the flags that every command needs which speaks to the database. */
+export function addDatabaseFlags(command: Command): Command {
+  return addFlags(command, databaseSettings)
+}
+
+/** Adds the flags of the relay. */
+export function addRelayFlags(command: Command): Command {
+  return addFlags(addFlags(command, databaseSettings), relaySettings)
+}
+
+function addFlags(command: Command, settings: Record<string, Setting>): Command {
+  for (const { flag, env, what, value } of Object.values(settings)) {
+    if (flag !== '') command.option(value === undefined ? flag : `${flag} <${value}>`, `${what} [${env}]`)
+  }
+  return command
+}
