@@ -45,7 +45,12 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
     ['Place', `bucket ${message.bucket}, id ${message.id}`],
     ['Age', span(message.ageMs)],
     ['Size', `${message.bytes} bytes`],
-    ['Claimed by', message.claimedBy === null ? 'nobody' : `${message.claimedBy} for ${span(message.claimedForMs ?? 0)}`],
+    [
+      'Claimed by',
+      message.claimedBy === null
+        ? 'nobody'
+        : `${message.claimedBy} until ${message.claimedUntil} (for ${span(message.claimedForMs ?? 0)})`,
+    ],
     ['Reason', message.reason === null ? undefined : `${message.reason}: ${message.error}`],
     ['Wish', message.wish ?? undefined],
     ['Headers', names.length === 0 ? undefined : withPayload ? JSON.stringify(message.headers) : names.join(', ')],

@@ -34,13 +34,15 @@ export function statusCommand(): Command {
 
 /** The status as text, within 80 columns. */
 export function statusText({ backlog, leases, relays, dead }: OutboxStatus): string {
-  const waiting = `${backlog.exact ? '' : 'about '}${backlog.messages}`
+  const waiting = `${backlog.exact ? '' : 'about '}${backlog.messages} ${backlog.messages === 1 ? 'message' : 'messages'}`
   const oldest = backlog.oldestMs === null ? '' : `, the oldest for ${span(backlog.oldestMs)}`
-  const reasons = Object.entries(dead.byReason)
+  const reasons = Object.entries(dead.byReason).map(([reason, n]) => `${n} ${reason}`)
+  const behind = dead.behind === 0 ? '' : `; ${dead.behind} wait behind them`
+  const more = dead.exact ? '' : '; and more'
   const lines = [
-    `Waiting   ${waiting} messages${oldest}`,
+    `Waiting   ${waiting}${oldest}`,
     `Leases    ${leases.held} held, ${leases.expired} expired, ${leases.free} free`,
-    `Dead      ${reasons.length === 0 ? 'none' : reasons.map(([reason, n]) => `${n} ${reason}`).join(', ')}${dead.behind > 0 ? `; ${dead.behind} wait behind them` : ''}`,
+    `Dead      ${reasons.join(', ') || 'none'}${behind}${more}`,
   ]
   if (relays.length === 0) return [...lines, 'Relays    none is running'].join('\n')
   const rows = relays.map((relay) => [

@@ -38,6 +38,8 @@ export interface OutboxStatus {
     byReason: Record<string, number>
     /** Messages that wait behind one of them. */
     behind: number
+    /** False when there are 100,000 or more: only so many were counted. */
+    exact: boolean
   }
 }
 
@@ -54,6 +56,8 @@ export interface ListedMessage extends RowName {
   claimedBy: string | null
   /** End of that lease, in milliseconds from now. */
   claimedForMs: number | null
+  /** End of that lease by the database's clock, as RFC 3339. */
+  claimedUntil: string | null
   reason: string | null
   wish: 'redrive' | 'discard' | null
 }

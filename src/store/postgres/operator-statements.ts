@@ -6,6 +6,9 @@ import { literal, type Tables } from './statements.ts'
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
 export const countedMessages = 10_000
 
+/** Dead messages, and those behind them, that are counted. */
+export const countedDead = 100_000
+
 const bytesOf = (value: Uint8Array): string => `'\\x${Buffer.from(value).toString('hex')}'::bytea`
 const age = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${column}) * 1000)::float8`
 
@@ -19,6 +22,7 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
       which.messageIds && `m."message_id" = ANY(ARRAY[${which.messageIds.map(literal).join(',')}]::uuid[])`,
       which.topic !== undefined && `m."topic" = ${literal(which.topic)}`,
       which.key !== undefined && `m."key" = ${bytesOf(which.key)}`,
+      which.reason !== undefined && `m."reason" = ${literal(which.reason)}`,
     ]
       .filter(Boolean)
       .map((part) => ` AND ${part}`)
@@ -28,7 +32,8 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   const listed = `m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", m."topic" AS topic, m."type" AS type, m."key" AS key,
   (coalesce(octet_length(m."key"), 0) + coalesce(octet_length(m."value"), 0) + coalesce(octet_length(m."headers"::text), 0))::int AS bytes,
   ${age('m."created_at"')} AS "ageMs", r."name" AS "claimedBy",
-  CASE WHEN r."id" IS NOT NULL THEN -${age('l."leased_until"')} END AS "claimedForMs"`
+  CASE WHEN r."id" IS NOT NULL THEN -${age('l."leased_until"')} END AS "claimedForMs",
+  CASE WHEN r."id" IS NOT NULL THEN to_char(l."leased_until" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "claimedUntil"`
   const waiting = `'waiting' AS state, NULL AS reason, NULL AS wish`
   const taken = `CASE WHEN m."reason" IS NULL THEN 'behind' ELSE 'dead' END AS state, m."reason" AS reason, m."wish" AS wish`
   const shown = (withPayload: boolean) => `m."headers" AS headers, ${withPayload ? 'm."value"' : 'NULL::bytea'} AS value`
@@ -54,20 +59,21 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   FROM ${relay} AS r LEFT JOIN ${lease} AS l ON l."owner" = r."id" AND l."leased_until" > clock_timestamp()
   GROUP BY r."id" ORDER BY r."name"`,
 
-    /** Dead messages by reason; NULL counts those behind them. */
-    dead: () => `SELECT "reason" AS reason, count(*)::float8 AS n FROM ${dead} GROUP BY 1 ORDER BY 2 DESC`,
+    /** Dead messages by reason; NULL counts those behind them. Counted to a limit: a hot key can have millions behind it. */
+    dead: () => `SELECT "reason" AS reason, count(*)::float8 AS n FROM (SELECT "reason" FROM ${dead} LIMIT ${countedDead}) AS m
+  GROUP BY 1 ORDER BY 2 DESC, 1`,
 
     /** Waiting messages, the lowest ids first. */
     listWaiting: (
       which: Selection,
       limit: number,
     ) => `SELECT ${listed}, ${waiting} FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
-  (SELECT * FROM ${outbox} AS m WHERE m."bucket" = b${fits(which)} ORDER BY m."bucket", m."id" LIMIT ${limit}) AS m
+  (SELECT * FROM ${outbox} AS m WHERE m."bucket" = b${fits({ ...which, reason: undefined })} ORDER BY m."bucket", m."id" LIMIT ${limit}) AS m
   ${claim} ORDER BY m."id" LIMIT ${limit}`,
 
     /** Dead messages and those behind them. */
     listDead: (which: Selection, limit: number) => `SELECT ${listed}, ${taken} FROM ${dead} AS m ${claim}
-  WHERE true${fits(which)}${which.reason === undefined ? '' : ` AND m."reason" = ${literal(which.reason)}`} ORDER BY m."id" LIMIT ${limit}`,
+  WHERE true${fits(which)} ORDER BY m."id" LIMIT ${limit}`,
 
     /** One message, wherever it is. */
     show: (messageId: string, withPayload: boolean) => {
@@ -80,17 +86,17 @@ UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error",
 
     /** Rows for a discard: exactly those that fit; without ids only refused ones, so that nobody drops those that merely wait. */
     chooseDiscard: (which: Selection) => `SELECT ${listed}, ${taken} FROM ${dead} AS m ${claim}
-  WHERE true${fits(which)}${which.reason === undefined ? '' : ` AND m."reason" = ${literal(which.reason)}`}
+  WHERE true${fits(which)}
   ${which.messageIds ? '' : 'AND m."reason" IS NOT NULL'} ORDER BY m."id"`,
 
     /** Rows for a redrive: the first of each key of which a row fits. */
-    chooseRedrive: (
-      which: Selection,
-    ) => `SELECT ${listed}, ${taken} FROM ${dead} AS m ${claim} WHERE (m."bucket", m."id", m."message_id") IN (
-  SELECT h."bucket", h."id", h."message_id" FROM ${dead} AS m CROSS JOIN LATERAL (
-    SELECT d."bucket", d."id", d."message_id" FROM ${dead} AS d WHERE d."bucket" = m."bucket"
-      AND (d."message_id" = m."message_id" OR (d."topic" = m."topic" AND d."key" = m."key")) ORDER BY d."id", d."message_id" LIMIT 1) AS h
-  WHERE true${fits(which)}${which.reason === undefined ? '' : ` AND m."reason" = ${literal(which.reason)}`}) ORDER BY m."id"`,
+    chooseRedrive: (which: Selection) => `WITH hit AS MATERIALIZED (
+  SELECT m."bucket", m."topic", m."key", m."id", m."message_id" FROM ${dead} AS m WHERE true${fits(which)}),
+keys AS (SELECT DISTINCT "bucket", "topic", "key" FROM hit WHERE "key" IS NOT NULL),
+first AS (SELECT DISTINCT ON (d."bucket", d."topic", d."key") d."bucket", d."id", d."message_id"
+  FROM ${dead} AS d JOIN keys USING ("bucket", "topic", "key") ORDER BY d."bucket", d."topic", d."key", d."id", d."message_id"),
+head AS (SELECT * FROM first UNION ALL SELECT "bucket", "id", "message_id" FROM hit WHERE "key" IS NULL)
+SELECT ${listed}, ${taken} FROM ${dead} AS m JOIN head USING ("bucket", "id", "message_id") ${claim} ORDER BY m."id", m."message_id"`,
 
     /** Leaves a wish for the relay that owns the bucket, and wakes it. */
     wish: (

@@ -4,7 +4,7 @@ import type { ListedMessage, Operator, OutboxStatus, RelayState, Selection, Show
 import type { RowName } from '../store.ts'
 import { refusal, refuseMissingTables } from './check.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
-import { countedMessages, operatorStatements } from './operator-statements.ts'
+import { countedDead, countedMessages, operatorStatements } from './operator-statements.ts'
 import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
@@ -90,6 +90,7 @@ class PostgresOperator implements Operator {
       dead: {
         byReason: Object.fromEntries(dead.flatMap(({ reason, n }) => (reason === null ? [] : [[reason, n]]))),
         behind: dead.find((one) => one.reason === null)?.n ?? 0,
+        exact: dead.reduce((sum, one) => sum + one.n, 0) < countedDead,
       },
     }
   }
