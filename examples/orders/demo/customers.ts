@@ -10,7 +10,7 @@ const scarce = { sku: 'the last teapots', every: 10 }
 export const inventory = [
   { sku: 'tea', stock: 1_000_000_000 },
   { sku: 'cups', stock: 1_000_000_000 },
-  { sku: scarce.sku, stock: 12 },
+  { sku: scarce.sku, stock: 5 },
 ]
 
 /** The shop's customers: they place orders over HTTP, at a steady rate. */

@@ -1,10 +1,12 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { orderPlaced } from '../shop.ts'
 import { Closing } from './closing.ts'
 import { type Ground, prepareGround } from './ground.ts'
 import { isKept, judge, type Verdict } from './judge.ts'
 import { listenToKeys } from './keys.ts'
-import { schedule } from './kills.ts'
+import { killAtRandom } from './kills.ts'
 import type { DemoOptions } from './options.ts'
+import { shortLeaseMs } from './relay.ts'
 import { Scene } from './scene.ts'
 import { bold, count, dim, green, red, Screen, table, yellow } from './screen.ts'
 import { TopicReader } from './topic-reader.ts'
@@ -12,16 +14,16 @@ import { TopicReader } from './topic-reader.ts'
 /** Time that the relay has at the end to publish what waits, in ms: the lease of one that was killed must run out first. */
 const drainMs = 60_000
 
-/** Time for which a relay that was killed by `--chaos` is away, in ms. */
-const awayMs = 500
-
 /** `npm run demo`: the shop at work. Gives whether every placed order stands in the topic, and no other. */
 export async function runShop(options: DemoOptions): Promise<boolean> {
   console.log(dim('Starting PostgreSQL and Kafka …'))
   await using closing = new Closing()
   const ground = await prepareGround(closing)
   console.log(dim('Opening the shop …'))
-  const scene = await Scene.open(ground, options.rate, closing)
+  const { rate, seconds, chaos } = options
+  // Whoever kills relays wants to see them replaced soon; a run that must show no copy keeps the patience of the default.
+  const leaseMs = chaos || seconds === undefined ? shortLeaseMs : undefined
+  const scene = await Scene.open(ground, { rate, leaseMs }, closing)
   await play(scene, ground, options)
   console.log(dim('\nNo more orders. The relay publishes what waits …'))
   await scene.restore()
@@ -38,40 +40,28 @@ export async function runShop(options: DemoOptions): Promise<boolean> {
 /** Lets the orders come until the time is over, or the key q. */
 async function play(scene: Scene, ground: Ground, { seconds, chaos, seed }: DemoOptions): Promise<void> {
   const began = performance.now()
-  const elapsed = () => (performance.now() - began) / 1_000
-  const timers: NodeJS.Timeout[] = []
+  const over = new AbortController()
+  const end = () => over.abort()
+  const timer = seconds === undefined ? undefined : setTimeout(end, seconds * 1_000)
+  const keysOff = listenToKeys({ r: () => scene.toggleRelay(), k: () => scene.toggleKafka(), q: end })
+  process.once('SIGINT', end).once('SIGTERM', end)
+  const killing = chaos ? killAtRandom([[scene.mortalRelay]], { seed, signal: over.signal }) : undefined
   const screen = new Screen()
-  const draw = async () => {
-    await scene.figures.read()
-    screen.show(summary(scene, ground, elapsed()), line(scene, elapsed()))
-  }
-  let quit = () => {}
-  const over = new Promise<void>((resolve, reject) => {
-    quit = resolve
-    if (seconds !== undefined) timers.push(setTimeout(resolve, seconds * 1_000))
-    const tick = () => (scene.relay.failure ? reject(new Error(scene.relay.failure)) : draw().catch(reject))
-    timers.push(setInterval(tick, 250))
-  })
-  if (chaos) {
-    for (const { atMs } of schedule(seed, seconds ?? 3_600, ['relay'])) timers.push(setTimeout(() => killRelay(scene), atMs))
-  }
-  const keysOff = listenToKeys({ r: () => scene.toggleRelay(), k: () => scene.toggleKafka(), q: () => quit() })
-  process.once('SIGINT', quit)
-  process.once('SIGTERM', quit)
   scene.customers.start()
   try {
-    await over
+    do {
+      await scene.figures.read()
+      const elapsed = (performance.now() - began) / 1_000
+      screen.show(summary(scene, ground, elapsed), line(scene, elapsed))
+      if (scene.relay.failure) throw new Error(scene.relay.failure)
+    } while (await wait(250, true, { signal: over.signal }).catch(() => false))
     await scene.customers.stop()
-    await draw()
   } finally {
+    end()
+    clearTimeout(timer)
     keysOff()
-    for (const timer of timers) clearTimeout(timer)
+    await killing
   }
-}
-
-async function killRelay(scene: Scene): Promise<void> {
-  await scene.toggleRelay()
-  setTimeout(() => scene.relay.running || scene.toggleRelay(), awayMs)
 }
 
 function summary(scene: Scene, { server }: Ground, seconds: number): string[] {

@@ -1,8 +1,11 @@
 import { Program } from './program.ts'
 
-/** The relay as it is run in production: the command line's `relay`, in a process of its own. */
-export const relayProgram = (databaseUrl: string, brokers: string): Program =>
-  new Program(new URL('./relay-main.ts', import.meta.url), [], {
-    DATABASE_URL: databaseUrl,
-    KAFKA_BROKERS: brokers,
-  })
+/** A short lease, the least that there is, in ms: nobody wants to wait ten seconds to see that a relay has been replaced. */
+export const shortLeaseMs = 3_000
+
+/** The relay as it is run in production: the command line's `relay`, in a process of its own. Default lease: that of the relay. */
+export function relayProgram(databaseUrl: string, brokers: string, leaseMs?: number): Program {
+  const lease = leaseMs === undefined ? [] : ['--lease-ms', String(leaseMs)]
+  const env = { DATABASE_URL: databaseUrl, KAFKA_BROKERS: brokers }
+  return new Program(new URL('../../../src/cli/main.ts', import.meta.url), { args: ['relay', ...lease], env })
+}

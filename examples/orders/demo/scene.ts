@@ -62,7 +62,11 @@ export class Scene {
     this.#kafka = kafka
   }
 
-  static async open(ground: Ground, rate: number, closing: Closing): Promise<Scene> {
+  static async open(
+    ground: Ground,
+    { rate, leaseMs }: { rate: number; leaseMs: number | undefined },
+    closing: Closing,
+  ): Promise<Scene> {
     const databaseUrl = await ground.createDatabase('shop')
     await ground.createTopic(orderPlaced)
     const shop = connectShop(databaseUrl)
@@ -73,8 +77,8 @@ export class Scene {
     const mail = await startMail({ kafka: ground.kafka, topic: orderPlaced, ...mailbox })
     closing.add(() => mail.disconnect())
 
-    const relay = relayProgram(databaseUrl, ground.brokers)
-    closing.add(() => relay.kill())
+    const relay = relayProgram(databaseUrl, ground.brokers, leaseMs)
+    closing.add(() => relay.close())
     await relay.start()
 
     const figures = await FigureReader.open(databaseUrl, ground.kafka, orderPlaced)
@@ -88,12 +92,18 @@ export class Scene {
     return new Scene({ customers, mailbox, relay, figures }, ground.server)
   }
 
+  /** The relay, as something that is killed: whoever does so spoils the count of copies. */
+  readonly mortalRelay = {
+    kill: (): Promise<void> => {
+      this.disturbed = true
+      return this.relay.kill()
+    },
+    start: (): Promise<void> => this.relay.start(),
+  }
+
   /** Kills the relay, or starts it again. */
   toggleRelay(): Promise<void> {
-    return this.#switch(async () => {
-      this.disturbed = true
-      await (this.relay.running ? this.relay.kill() : this.relay.start())
-    })
+    return this.#switch(() => (this.relay.running ? this.mortalRelay.kill() : this.relay.start()))
   }
 
   /** Stops Kafka, or starts it again. */

@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, inject, test } from 'vitest'
+import { isKept, judge } from '../../examples/orders/demo/judge.ts'
+import { random } from '../../examples/orders/demo/kills.ts'
+import { readOptions } from '../../examples/orders/demo/options.ts'
+
+const orders = [1, 2, 3, 4].map((id) => ({ id, customer: id % 2 === 1 ? 'ada' : 'bob' }))
+const announce = (...ids: number[]) => ids.map((orderId) => ({ orderId, key: orderId % 2 === 1 ? 'ada' : 'bob' }))
+
+describe('the judge', () => {
+  test('finds nothing wrong when every placed order is announced once', () => {
+    const verdict = judge(orders, announce(2, 1, 4, 3))
+    expect(verdict).toEqual({ placed: 4, records: 4, missing: [], phantom: [], doubled: [], copies: 0, outOfOrder: 0 })
+    expect(isKept(verdict, false)).toBe(true)
+  })
+
+  test('finds the order that nobody announced', () => {
+    const verdict = judge(orders, announce(1, 2, 4))
+    expect(verdict.missing).toEqual([3])
+    expect([isKept(verdict, false), isKept(verdict, true)]).toEqual([false, false])
+  })
+
+  test('finds the announcement of an order that was never placed', () => {
+    const verdict = judge(orders, announce(1, 2, 3, 4, 5))
+    expect(verdict.phantom).toEqual([5])
+    expect([isKept(verdict, false), isKept(verdict, true)]).toEqual([false, false])
+  })
+
+  test('finds copies, and forgives them only where something was killed', () => {
+    const verdict = judge(orders, announce(1, 2, 3, 4, 2, 2))
+    expect(verdict).toMatchObject({ doubled: [2], copies: 2, outOfOrder: 0 })
+    expect([isKept(verdict, false), isKept(verdict, true)]).toEqual([false, true])
+  })
+
+  test('finds a newer order that was announced before an older one of its key', () => {
+    const verdict = judge(orders, announce(3, 1, 2, 4))
+    expect(verdict.outOfOrder).toBe(1)
+    expect([isKept(verdict, false), isKept(verdict, true)]).toEqual([false, false])
+  })
+})
+
+describe('the options', () => {
+  test('have defaults, and other ones for the comparison', () => {
+    expect(readOptions([])).toEqual({ seconds: undefined, rate: 50, naive: false, chaos: false, seed: 1 })
+    expect(readOptions(['--naive'])).toEqual({ seconds: 30, rate: 50, naive: true, chaos: false, seed: 1 })
+  })
+
+  test.each([[['--seconds', '0']], [['--rate', 'many']]])('%j is refused by name', (args) => {
+    expect(() => readOptions(args)).toThrow(`The option ${args[0]} is wrong`)
+  })
+
+  test('an unknown one is refused', () => {
+    expect(() => readOptions(['--second', '3'])).toThrow("'--second'")
+  })
+})
+
+test('the moments of the kills are the same for the same seed, and others for another', () => {
+  const draw = (seed: number) => Array.from({ length: 5 }, random(seed))
+  expect(draw(7)).toEqual(draw(7))
+  expect(draw(7)).not.toEqual(draw(8))
+})
+
+/** Runs the demo on the servers of the test run. */
+function demo(...args: string[]): Promise<{ code: number; output: string }> {
+  const file = fileURLToPath(new URL('../../examples/orders/demo.ts', import.meta.url))
+  const env = { ...process.env, DATABASE_URL: inject('databaseUrl'), KAFKA_BROKERS: inject('brokers') }
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['--import', 'tsx', file, ...args], { env }, (error, stdout, stderr) => {
+      resolve({ code: error ? Number(error.code ?? 1) : 0, output: stdout + stderr })
+    })
+  })
+}
+
+const figure = (output: string, name: string) => Number(new RegExp(`${name} +([\\d,]+)`).exec(output)?.[1]?.replace(',', ''))
+
+test('the demo places orders, refuses some, and finds each placed one in the topic exactly once', async () => {
+  const { code, output } = await demo('--seconds', '8')
+  expect(output).toContain('Every placed order is in the topic exactly once, and no other.')
+  expect(figure(output, 'orders in the table')).toBeGreaterThan(20)
+  expect(figure(output, 'orders refused')).toBeGreaterThan(0)
+  expect(figure(output, 'records in the topic')).toBe(figure(output, 'orders in the table'))
+  expect(code).toBe(0)
+})
+
+test('the demo with kills of the relay loses nothing', async () => {
+  const { code, output } = await demo('--seconds', '8', '--chaos')
+  expect(output).toMatch(/Every placed order is in the topic (exactly|at least) once, and no other\./)
+  expect(code).toBe(0)
+})
+
+test('the comparison ends with a table of all four ways, in which this package kept its promise', {
+  timeout: 120_000,
+}, async () => {
+  const { code, output } = await demo('--naive', '--seconds', '8')
+  expect(output).toContain('This package lost nothing, made up nothing, and kept every order.')
+  expect(output).toMatch(/orders placed( +[1-9][\d,]*){4}/)
+  expect(code).toBe(0)
+})
+
+test('a wrong option ends the demo with one sentence and exit code 2', async () => {
+  expect(await demo('--rate', '0')).toEqual({ code: 2, output: expect.stringMatching(/^The option --rate is wrong: .*\n$/) })
+})
