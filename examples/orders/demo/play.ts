@@ -53,7 +53,7 @@ async function play(scene: Scene, ground: Ground, { seconds, chaos, seed }: Demo
       await scene.figures.read()
       const elapsed = (performance.now() - began) / 1_000
       screen.show(summary(scene, ground, elapsed), line(scene, elapsed))
-      if (scene.relay.failure) throw new Error(scene.relay.failure)
+      if (scene.relay.failure && !over.signal.aborted) throw new Error(scene.relay.failure)
     } while (await wait(250, true, { signal: over.signal }).catch(() => false))
     await scene.customers.stop()
   } finally {
