@@ -1,0 +1,118 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, test } from 'vitest'
+
+const src = fileURLToPath(new URL('../../src/', import.meta.url))
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => name.replaceAll('\\', '/'))
+  .sort()
+
+interface Import {
+  /** Path below src, or name of a package. */
+  to: string
+  own: boolean
+  /** Left out by the compiler. */
+  typesOnly: boolean
+}
+
+/** What a file imports, exports from another, or loads by import(). */
+function importsOf(file: string): Import[] {
+  const source = ts.createSourceFile(file, readFileSync(join(src, file), 'utf8'), ts.ScriptTarget.ES2023, true)
+  const found: Import[] = []
+  const add = (specifier: ts.Node | undefined, typesOnly: boolean) => {
+    if (!specifier || !ts.isStringLiteralLike(specifier)) return
+    const own = specifier.text.startsWith('.')
+    found.push({ to: own ? relative(src, join(src, dirname(file), specifier.text)) : specifier.text, own, typesOnly })
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, node.importClause?.isTypeOnly ?? false)
+    if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly)
+    if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0], false)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+/** Stations of a message's way, and what each may know of. A path is that file only: the ports. */
+const knows: Record<string, string[]> = {
+  message: [],
+  enqueue: ['message/'],
+  store: ['message/'],
+  transport: ['message/'],
+  relay: ['message/', 'store/store.ts', 'transport/transport.ts'],
+  ops: ['message/', 'store/', 'transport/', 'relay/'],
+  testing: ['transport/'],
+  cli: [''],
+}
+
+/** Files beside the folders: entries of the package, and its version. */
+const entries: Record<string, string[]> = {
+  'index.ts': ['enqueue/', 'message/'],
+  'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'version.ts'],
+  'version.ts': [],
+}
+
+describe('direction of imports', () => {
+  test('every folder and every file beside them has its rule', () => {
+    const names = new Set(files.map((file) => (file.includes('/') ? file.split('/')[0]! : file)))
+    expect([...names].sort()).toEqual([...Object.keys(knows), ...Object.keys(entries)].sort())
+  })
+
+  test.each(files)('%s imports only what its place on the way allows', (file) => {
+    const folder = file.split('/')[0]!
+    const allowed = file.includes('/') ? [`${folder}/`, ...knows[folder]!] : entries[file]!
+    const strangers = importsOf(file).filter(({ own, to }) => own && !allowed.some((place) => to.startsWith(place)))
+    expect(strangers.map(({ to }) => to)).toEqual([])
+  })
+
+  test.each(files.filter((file) => /^(?:message|enqueue)\//.test(file)))('%s imports no package, not even for types', (file) => {
+    const packages = importsOf(file).filter(({ own, to }) => !own && !isBuiltin(to))
+    expect(packages.map(({ to }) => to)).toEqual([])
+  })
+
+  test.each(files.filter((file) => file.startsWith('relay/')))('%s knows no database and no Kafka client', (file) => {
+    const packages = importsOf(file).filter(({ own, to }) => !own && !isBuiltin(to) && to !== 'zod' && to !== 'p-retry')
+    expect(packages.map(({ to }) => to)).toEqual([])
+  })
+})
+
+describe('what an entry of the package loads', () => {
+  test("the application's loads neither pg nor a Kafka client nor @prisma/client: nothing but Node itself", () => {
+    expect(packagesOf('index.ts')).toEqual([])
+  })
+
+  test('the one for tests loads neither', () => {
+    expect(packagesOf('testing/index.ts')).toEqual([])
+  })
+
+  test('the graph is followed to its end: the relay loads pg and kafkajs', () => {
+    expect(packagesOf('embed.ts')).toEqual(['kafkajs', 'p-retry', 'pg', 'zod'])
+  })
+})
+
+/** Packages that are loaded, directly or not, when a file is. */
+function packagesOf(entry: string): string[] {
+  const seen = new Set<string>()
+  const packages = new Set<string>()
+  const follow = (file: string): void => {
+    if (seen.has(file)) return
+    seen.add(file)
+    for (const { to, own, typesOnly } of importsOf(file)) {
+      if (typesOnly) continue
+      if (own) follow(to)
+      else if (!isBuiltin(to)) packages.add(to)
+    }
+  }
+  follow(entry)
+  return [...packages].sort()
+}
+
+function isBuiltin(name: string): boolean {
+  return builtinModules.includes(name.replace(/^node:/, ''))
+}

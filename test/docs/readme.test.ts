@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { usage } from '../../examples/orders/demo/options.ts'
+import { exitCodes } from '../../src/cli/exit-codes.ts'
+import { initCommand } from '../../src/cli/init.ts'
+import { listCommand } from '../../src/cli/list.ts'
+import { relayCommand } from '../../src/cli/relay.ts'
+import { showCommand } from '../../src/cli/show.ts'
+import { statusCommand } from '../../src/cli/status.ts'
+import { discardCommand, redriveCommand } from '../../src/cli/wish.ts'
+import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
+import { errorCodes } from '../../src/message/errors.ts'
+import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
+import { codeBlocks, readme, section, tables } from '../support/readme.ts'
+
+const root = new URL('../../', import.meta.url)
+const file = (path: string) => readFileSync(fileURLToPath(new URL(path, root)), 'utf8')
+const sorted = (names: Iterable<string>) => [...names].sort()
+const code = (cell: string) => /^`([^`]*)`/.exec(cell)?.[1] ?? cell
+
+test('the fragment in the README is the shipped file, word for word', () => {
+  const [fragment] = codeBlocks(section('## Tables'))
+  expect(fragment).toEqual({ language: 'prisma', code: file('prisma/outbox.prisma'), path: undefined })
+})
+
+describe('errors', () => {
+  const rows = tables(section('## Errors'))[0]!
+  const listed = rows.map(([cell]) => /^<a id="([^"]+)"><\/a>`OUTBOX_(\w+)`$/.exec(cell!)!.slice(1, 3))
+
+  test('every code has a row under its own anchor, and every row a code', () => {
+    expect(listed.map(([anchor, name]) => [name, anchor])).toEqual(Object.entries(errorCodes))
+  })
+
+  test('every row says what it means and what to do', () => {
+    for (const row of rows) for (const cell of row) expect(cell).not.toBe('')
+    expect(rows[0]).toHaveLength(3)
+  })
+})
+
+describe('options', () => {
+  test('of the application: exactly those that outbox() takes, with their defaults', () => {
+    const rows = tables(section('### Options of `outbox()` and `withOutbox()`'))[0]!
+    expect(sorted(rows.map(([option]) => code(option!)))).toEqual(sorted(Object.keys(resolveOptions({}))))
+    for (const [option, shown] of rows) {
+      const value = outboxDefaults[code(option!) as keyof typeof outboxDefaults]
+      if (value !== undefined) expect([option, shown]).toEqual([option, `\`${inCode(value)}\``])
+    }
+  })
+
+  test('of the relay: exactly those that createRelay() takes, with their defaults', () => {
+    const rows = tables(section('### Settings of the relay'))[0]!
+    expect(sorted(rows.map(([option]) => code(option!)))).toEqual(sorted(Object.keys(relaySettings({}))))
+    const fixed: Record<string, string | number> = relayDefaults
+    for (const [option, shown] of rows) {
+      const value = fixed[code(option!)]
+      if (value !== undefined) expect([option, shown]).toEqual([option, `\`${inCode(value)}\``])
+    }
+  })
+
+  test('of the relay: the ranges are those that are checked', () => {
+    const ranges = tables(section('### Settings of the relay'))[0]!.flatMap(([option, , range]) => {
+      const limits = /^([\d,]+) to ([\d,]+)$/.exec(range!)
+      return limits ? [[code(option!), ...limits.slice(1).map((limit) => Number(limit.replaceAll(',', '')))] as const] : []
+    })
+    expect(ranges.length).toBeGreaterThan(5)
+    for (const [option, least, most] of ranges) {
+      // A lease that fits, so that only the option itself can be refused.
+      const take = (value: number) => relaySettings({ [option]: value })
+      expect(() => [take(least!), take(most!)]).not.toThrow()
+      expect(() => take(least! - 1)).toThrow(option)
+      expect(() => take(most! + 1)).toThrow(option)
+    }
+  })
+})
+
+describe('the command line', () => {
+  const [commands, database, relay, init, operator, exits] = tables(section('## Command line')) as [
+    string[][],
+    string[][],
+    string[][],
+    string[][],
+    string[][],
+    string[][],
+  ]
+  const all = [initCommand(), relayCommand(), statusCommand(), listCommand(), showCommand(), redriveCommand(), discardCommand()]
+  /** Flags as the help shows them, with the variable that stands behind each. */
+  const flags = (name: string) => {
+    const options = all.find((command) => command.name() === name)!.options
+    return sorted(options.map((option) => `${option.flags} ${/\[(\w+)\]$/.exec(option.description)?.[1] ?? ''}`.trim()))
+  }
+  const rowFlags = (rows: string[][]) => rows.map(([flag, env]) => `${code(flag!)} ${code(env!)}`.trim())
+
+  test('every command is listed', () => {
+    const names = commands.map(([command]) => code(command!).split(' ')[0]!)
+    expect(names).toEqual(all.map((command) => command.name()))
+    expect(names).toEqual([...file('src/cli/main.ts').matchAll(/^ {4}(\w+)Command\(\),$/gm)].map(([, name]) => name))
+  })
+
+  test('relay has exactly the flags and variables that are listed', () => {
+    const kebab = (option: string) => option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    const settings = Object.keys(relaySettings({})).map((option) => {
+      const flag = all[1]!.options.find((one) => one.long === `--${kebab(option)}`)!.flags
+      return `${flag} OUTBOX_${kebab(option).replaceAll('-', '_').toUpperCase()}`
+    })
+    const listed = [...rowFlags(database), ...settings, ...rowFlags(relay).filter((row) => row.startsWith('--'))]
+    expect(sorted(listed)).toEqual(flags('relay'))
+  })
+
+  test('the password has a variable and no flag', () => {
+    expect(rowFlags(relay).filter((row) => !row.startsWith('--'))).toEqual(['KAFKA_SASL_PASSWORD'])
+    expect(file('src/cli/settings.ts')).toContain("env: 'KAFKA_SASL_PASSWORD'")
+  })
+
+  test('init has exactly the flags that are listed', () => {
+    expect(sorted(init.map(([flag]) => code(flag!)))).toEqual(flags('init'))
+  })
+
+  test.each(['status', 'list', 'show', 'redrive', 'discard'])('%s has exactly the flags that are listed', (name) => {
+    const own = operator.flatMap(([flag, of]) => (of!.includes(`\`${name}\``) ? [code(flag!)] : []))
+    expect(sorted([...own, ...rowFlags(database)])).toEqual(flags(name))
+  })
+
+  test('every exit code is listed', () => {
+    const listed = exits.flatMap(([codes]) => codes!.match(/\d+/g)!.map(Number))
+    expect(listed).toEqual(Object.values(exitCodes))
+  })
+})
+
+test('the options of the demo are those of its help', () => {
+  const rows = tables(section('## Demo and tests on a fresh machine'))[0]!
+  const help = [...usage.matchAll(/^ +(--\w+(?: <n>)?) {3}/gm)].map(([, flag]) => flag)
+  expect(rows.map(([flag]) => code(flag!))).toEqual(help)
+})
+
+describe('guarantees', () => {
+  const rows = tables(section('## Guarantees'))[0]!
+  const named = rows.flatMap((row) =>
+    [...row[3]!.matchAll(/`(test\/[^`]+)` “([^”]+)”/g)].map(([, path, title]) => [path!, title!]),
+  )
+
+  test('G1 to G8 are there, and each but the one that is not there yet names tests', () => {
+    expect(rows.map(([name]) => name)).toEqual(['G1', 'G2', 'G3', 'G4', 'G5', 'G6', 'G7', 'G8'])
+    for (const [name, , condition, tests] of rows) {
+      if (name === 'G5') expect(condition).toContain('Not there yet')
+      else expect(tests!.split('<br>').length).toBeGreaterThanOrEqual(2)
+      expect(tests === '–').toBe(name === 'G5')
+    }
+  })
+
+  test('every row of tests is one that is understood', () => {
+    expect(named).toHaveLength(rows.flatMap((row) => (row[3] === '–' ? [] : row[3]!.split('<br>'))).length)
+  })
+
+  test.each(named)('%s has the test "%s"', (path, title) => {
+    const calls = file(path)
+      .split('\n')
+      .filter((line) => /^\s*test\b/.test(line))
+    expect(calls.filter((line) => line.includes(title))).toHaveLength(1)
+  })
+})
+
+test('every link within the README leads to a heading or an anchor', () => {
+  const text = readme.replace(/^```[\s\S]*?^```$/gm, '')
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  const anchors = new Set([...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id]) => id!)])
+  const links = [...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, link]) => link!)
+  expect(links.length).toBeGreaterThan(10)
+  expect(links.filter((link) => !anchors.has(link))).toEqual([])
+})
+
+test('every file of the repository that the README names is there', () => {
+  const names = [...readme.matchAll(/`((?:src|test|ops|prisma|examples)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!)
+  expect(names.length).toBeGreaterThan(5)
+  for (const name of new Set(names.filter((name) => !name.startsWith('prisma/schema')))) expect(() => file(name)).not.toThrow()
+})
+
+function inCode(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
+}

@@ -1,0 +1,228 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type KafkaServer, kafkaJars, startKafka } from '../support/kafka.ts'
+import { codeBlocks, readme, section } from '../support/readme.ts'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const home = mkdtempSync(join(tmpdir(), 'outbox-quick-start-'))
+const project = join(home, 'shop')
+const quickStart = section('## Quick start')
+
+const started: ChildProcess[] = []
+let database: TestDatabase
+let kafka: KafkaServer
+let tarball: string
+
+beforeAll(async () => {
+  // A broker of its own: the topic has the name that the README gives it.
+  const started = Promise.all([createDatabase('', { migrate: false }), startKafka(), writeKafkaTools()])
+  tarball = await pack()
+  ;[database, kafka] = await started
+}, 120_000)
+
+afterAll(async () => {
+  for (const { pid } of started) {
+    try {
+      process.kill(-pid!, 'SIGKILL')
+    } catch {
+      // All of the group have ended.
+    }
+  }
+  await kafka?.remove()
+  await database?.drop()
+  rmSync(home, { recursive: true, force: true })
+})
+
+test('the tarball holds what is needed to run, and neither sources nor tests', async () => {
+  const { stdout } = await run('tar', ['-tzf', tarball])
+  const names = stdout.trim().split('\n').sort()
+  const places = new Set(names.map((name) => name.replace(/^package\//, '').replace(/\/.*/, '/')))
+  expect([...places].sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'dist/', 'ops/', 'package.json', 'prisma/'])
+  expect(names.filter((name) => /\.ts$/.test(name) && !name.endsWith('.d.ts'))).toEqual([])
+  for (const name of ['prisma/outbox.prisma', 'ops/grants.sql', 'dist/cli/main.js', 'dist/embed.d.ts', 'dist/testing/index.js']) {
+    expect(names).toContain(`package/${name}`)
+  }
+})
+
+test('the quick start of the README, step by step, publishes a message that the console consumer of Kafka sees', async () => {
+  writeEmptyProject()
+  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: project, env: environment() })
+
+  const [addModel, install, addTables, enqueue, createTopic, startRelay, look] = commands()
+  append('prisma/schema.prisma', codeBlocks(quickStart).find(({ language }) => language === 'prisma')!.code)
+  await shell(addModel!)
+  await shell(install!.replace('prisma-extension-outbox', tarball))
+  // Prisma's engine as WebAssembly can either apply a migration or look for drift, not both in one run.
+  const applied = await shell(addTables!.replace('migrate dev', 'migrate deploy'))
+  expect(applied).toContain('All migrations have been successfully applied.')
+  for (const { path, code } of codeBlocks(quickStart)) if (path) write(path, code)
+  expect(await shell(enqueue!)).toContain('Order 1 is placed.')
+  await shell(createTopic!)
+  const relay = await relayUntilPublished(startRelay!)
+  const seen = (await shell(look!)).trim().split('\t')
+  const last = await interrupt(relay)
+
+  const [headers, key, value] = seen
+  expect(key).toBe('1')
+  expect(JSON.parse(value!)).toEqual({ id: 1, customer: 'ada@example.com', total: 1990 })
+  const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}'
+  const time = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z'
+  expect(headers).toMatch(new RegExp(`^id:${uuid},created-at:${time},content-type:application/json$`))
+  expect(await database.query('SELECT 1 FROM outbox')).toEqual([])
+  expect(last).toMatchObject({ event: 'stopped', clean: true })
+}, 180_000)
+
+test('every TypeScript example of the README compiles against the tarball', async () => {
+  const examples = codeBlocks(readme).filter(({ language }) => language === 'ts')
+  expect(examples.filter(({ path }) => path === undefined)).toEqual([])
+  expect(examples.length).toBeGreaterThanOrEqual(6)
+  for (const { path, code } of examples) write(path!, code)
+  expect(await shell('npx tsc --noEmit')).toBe('')
+  // The compiler sees the examples, and it is not lenient.
+  write('src/wrong.ts', "import { prisma } from './db.js'\nawait prisma.outbox.enqueue({ topic: 1, payload: {} })\n")
+  await expect(shell('npx tsc --noEmit')).rejects.toThrow(/src\/wrong\.ts/)
+}, 60_000)
+
+/** Builds the sources as they are now, and packs them. */
+async function pack(): Promise<string> {
+  const stage = join(home, 'stage')
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'prisma', 'ops']) {
+    cpSync(join(root, name), join(stage, name), { recursive: true })
+  }
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  await run(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', join(stage, 'dist')], { cwd: root })
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts'], { cwd: stage })
+  return join(stage, JSON.parse(stdout)[0].filename)
+}
+
+/** What `prisma init --datasource-provider postgresql` of Prisma 7.10 leaves in an empty folder, and the compiler's settings. */
+function writeEmptyProject(): void {
+  const version = (name: string) => own.devDependencies[name]
+  const names = ['prisma', '@prisma/client', '@prisma/adapter-pg', 'tsx', 'typescript', '@types/node']
+  const dependencies = Object.fromEntries(names.map((name) => [name, version(name)]))
+  write('package.json', JSON.stringify({ name: 'shop', private: true, type: 'module', dependencies }))
+  write(
+    'prisma/schema.prisma',
+    'generator client {\n  provider = "prisma-client"\n  output   = "../generated/prisma"\n}\n\ndatasource db {\n  provider = "postgresql"\n}\n',
+  )
+  write(
+    'prisma7.config.ts',
+    `import { defineConfig } from "prisma/config";
+
+export default defineConfig({
+  schema: "prisma/schema.prisma",
+  migrations: {
+    path: "prisma/migrations",
+  },
+  datasource: {
+    url: process.env["DATABASE_URL"],
+  },
+});
+`,
+  )
+  const compilerOptions = {
+    target: 'ES2023',
+    module: 'NodeNext',
+    moduleDetection: 'force',
+    strict: true,
+    skipLibCheck: false,
+    types: ['node'],
+    lib: ['ES2023', 'ESNext.Disposable', 'DOM'],
+  }
+  write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['src'] }))
+}
+
+/** The commands of the quick start, without the variables: those are given by the environment. */
+function commands(): string[] {
+  const shells = codeBlocks(quickStart).filter(({ language }) => language === 'sh')
+  const [variables, ...rest] = shells.map(({ code }) => code)
+  expect(variables!.match(/export (\w+)=/g)).toEqual(['export DATABASE_URL=', 'export KAFKA_BROKERS='])
+  expect(rest).toHaveLength(7)
+  return rest.map((code) => code.replaceAll('localhost:9092', kafka.brokers))
+}
+
+/** Kafka's own scripts are not in Maven's jars: these do what they do. The consumer of the README runs until it is stopped. */
+async function writeKafkaTools(): Promise<void> {
+  const java = `java -XX:TieredStopAtLevel=1 -cp '${await kafkaJars()}/*'`
+  const script = (name: string, main: string, more = '') => {
+    const path = join(home, 'bin', name)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, `#!/bin/sh\nexec ${java} ${main} "$@" ${more}\n`)
+    chmodSync(path, 0o755)
+  }
+  script('kafka-topics.sh', 'org.apache.kafka.tools.TopicCommand')
+  script('kafka-console-consumer.sh', 'org.apache.kafka.tools.consumer.ConsoleConsumer', '--max-messages 1 --timeout-ms 20000')
+}
+
+function environment(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    DATABASE_URL: database.url,
+    KAFKA_BROKERS: kafka.brokers,
+    PATH: `${join(home, 'bin')}:${process.env.PATH}`,
+    // Prisma's own commands run on its schema engine as WebAssembly: the native one is a download from another host than npm's.
+    PRISMA_SCHEMA_ENGINE_BINARY: join(root, 'test', 'support', 'schema-engine.mjs'),
+    PRISMA_HIDE_UPDATE_MESSAGE: '1',
+    CHECKPOINT_DISABLE: '1',
+    NO_COLOR: '1',
+  }
+}
+
+/** Runs commands in the project; gives what they print, throws with it where one fails. */
+async function shell(text: string): Promise<string> {
+  try {
+    return (await run('bash', ['-e', '-c', text], { cwd: project, env: environment() })).stdout
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string }
+    throw new Error(`${text}\n${stdout}${stderr}`)
+  }
+}
+
+/** A relay that was started by a command of the README. */
+interface StartedRelay {
+  child: ChildProcess
+  /** Its log, line by line. */
+  log: AsyncIterator<string>
+}
+
+/** Starts the relay as the README does, and waits until it has published. */
+async function relayUntilPublished(command: string): Promise<StartedRelay> {
+  const child = spawn('bash', ['-e', '-c', `exec ${command}`], {
+    cwd: project,
+    env: { ...environment(), LOG_LEVEL: 'debug' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
+  started.push(child)
+  const log = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  for (let line = await log.next(); !line.done; line = await log.next()) {
+    if (JSON.parse(line.value).event === 'published') return { child, log }
+  }
+  throw new Error('The relay ended before it published.')
+}
+
+/** Ctrl-C at a terminal: npx, its shell and the relay all get the signal. Gives the last line of the relay's log. */
+async function interrupt({ child, log }: StartedRelay): Promise<unknown> {
+  process.kill(-child.pid!, 'SIGINT')
+  let last: unknown
+  for (let line = await log.next(); !line.done; line = await log.next()) last = JSON.parse(line.value)
+  return last
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(join(project, path)), { recursive: true })
+  writeFileSync(join(project, path), text)
+}
+
+function append(path: string, text: string): void {
+  write(path, `${readFileSync(join(project, path), 'utf8')}\n${text}`)
+}
