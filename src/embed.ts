@@ -33,8 +33,9 @@ export function createRelay(options: CreateRelayOptions): Relay {
   return new Relay({ store, transport, version, telemetry: new Telemetry() }, settings)
 }
 
+export type { DrainReport } from './relay/drain.ts'
 export { type RelayOptions, relayDefaults } from './relay/options.ts'
-export { type DrainReport, Relay } from './relay/relay.ts'
+export { Relay } from './relay/relay.ts'
 export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
 export { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport/transport.ts'

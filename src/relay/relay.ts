@@ -6,6 +6,7 @@ import type { Transport } from '../transport/transport.ts'
 import { backoff } from './backoff.ts'
 import { type CarriedRow, type Claim, Claims } from './claim.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { type DrainReport, drain } from './drain.ts'
 import { Gate } from './gate.ts'
 import { Hand } from './hand.ts'
 import { Leases, sweepMs } from './leases.ts'
@@ -29,21 +30,7 @@ export interface RelayPorts {
   random?: () => number
 }
 
-/** What a drain left behind, and why. */
-export interface DrainReport {
-  /** True when nothing was left. */
-  empty: boolean
-  /** Rows, up to 1,000, that are still in the outbox. */
-  left: number
-  /** Buckets that belong to other relays. */
-  foreignBuckets: number
-  /** Topics that cannot take messages, with the reason. */
-  pausedTopics: { topic: string; code: string }[]
-  /** Keys that wait behind a dead message. */
-  heldKeys: number
-}
-
-/** Time between two looks of `drain` and `stop`, in milliseconds. */
+/** Time between two looks while stopping, in milliseconds. */
 const lookMs = 50
 
 /** A session that lasted so long, in milliseconds, was a good one: the next failure starts a new back-off. */
@@ -175,12 +162,16 @@ export class Relay {
   /** Publishes what is in the outbox now, then stops. What it must leave is in the report. */
   async drain(): Promise<DrainReport> {
     await this.start()
-    const upTo = await this.#patiently((session) => session.lastId())
-    let report: DrainReport
-    do {
-      await this.#clock.wait(lookMs, this.#end.signal)
-      report = await this.#report(upTo)
-    } while (!report.empty && !this.#stuck(report) && !this.#end.signal.aborted)
+    const report = await drain({
+      clock: this.#clock,
+      hand: this.#hand,
+      claims: this.#claims,
+      topics: this.#topics,
+      reader: this.#reader,
+      leases: this.#leases,
+      signal: this.#end.signal,
+      ask: (question) => this.#patiently(question),
+    })
     await this.stop()
     return report
   }
@@ -332,22 +323,5 @@ export class Relay {
       if (this.#end.signal.aborted) throw new Error('The relay was stopped.')
       await this.#clock.wait(lookMs, this.#end.signal)
     }
-  }
-
-  async #report(upTo: number): Promise<DrainReport> {
-    const quiet = this.#hand.size === 0 && this.#reader.sawNothing && this.#leases.ticks > 2
-    const left = quiet ? await this.#patiently((session) => session.remaining(upTo)) : 1
-    const pausedTopics = this.#topics
-      .closed()
-      .flatMap(({ name, trouble }) => (trouble ? [{ topic: name, code: trouble.code }] : []))
-    const heldKeys = this.#claims.all.reduce((sum, claim) => sum + claim.heldKeys, 0)
-    return { empty: left === 0 && heldKeys === 0, left, foreignBuckets: 64 - this.#claims.size, pausedTopics, heldKeys }
-  }
-
-  /** Whether waiting longer will not change the report. */
-  #stuck(report: DrainReport): boolean {
-    const quiet = this.#hand.size === 0 && this.#reader.sawNothing && this.#leases.ticks > 2
-    const opening = this.#topics.closed().some((topic) => !topic.trouble)
-    return quiet && !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
   }
 }

@@ -1,0 +1,67 @@
+import { bucketCount } from '../message/key.ts'
+import type { StoreSession } from '../store/store.ts'
+import type { Claims } from './claim.ts'
+import type { Clock } from './clock.ts'
+import type { Hand } from './hand.ts'
+import type { Leases } from './leases.ts'
+import type { Reader } from './reader.ts'
+import type { Topics } from './topic.ts'
+
+/** What a drain left behind, and why. */
+export interface DrainReport {
+  /** True when nothing was left. */
+  empty: boolean
+  /** Rows, up to 1,000, that are still in the outbox. */
+  left: number
+  /** Buckets that belong to other relays. */
+  foreignBuckets: number
+  /** Topics that cannot take messages, with the reason. */
+  pausedTopics: { topic: string; code: string }[]
+  /** Keys that wait behind a dead message. */
+  heldKeys: number
+}
+
+/** What a drain looks at. */
+export interface DrainDeps {
+  clock: Clock
+  hand: Hand
+  claims: Claims
+  topics: Topics
+  reader: Reader
+  leases: Leases
+  signal: AbortSignal
+  /** Asks the database, again in the next session if this one breaks. */
+  ask: <T>(question: (session: StoreSession) => Promise<T>) => Promise<T>
+}
+
+/** Milliseconds between two looks. */
+const lookMs = 50
+
+/** Heartbeats after which the relay has had the chance to claim its buckets. */
+const settledTicks = 3
+
+/** Waits until everything that is in the outbox now has been published, or until waiting longer will not help. */
+export async function drain(deps: DrainDeps): Promise<DrainReport> {
+  const upTo = await deps.ask((session) => session.lastId())
+  for (;;) {
+    await deps.clock.wait(lookMs, deps.signal)
+    const quiet = deps.hand.size === 0 && deps.reader.sawNothing && deps.leases.ticks >= settledTicks
+    if (!quiet && !deps.signal.aborted) continue
+    const report = await look(deps, upTo)
+    if (report.empty || isFinal(deps, report) || deps.signal.aborted) return report
+  }
+}
+
+async function look({ ask, topics, claims, signal }: DrainDeps, upTo: number): Promise<DrainReport> {
+  // Broken off: nobody can say what is left, so not nothing.
+  const left = signal.aborted ? 1 : await ask((session) => session.remaining(upTo))
+  const pausedTopics = topics.closed().flatMap(({ name, trouble }) => (trouble ? [{ topic: name, code: trouble.code }] : []))
+  const heldKeys = claims.all.reduce((sum, claim) => sum + claim.heldKeys, 0)
+  return { empty: left === 0 && heldKeys === 0, left, foreignBuckets: bucketCount - claims.size, pausedTopics, heldKeys }
+}
+
+/** Nothing is on its way, and what is left is held, paused or another relay's. */
+function isFinal({ topics }: DrainDeps, report: DrainReport): boolean {
+  const opening = topics.closed().some((topic) => !topic.trouble)
+  return !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
+}
