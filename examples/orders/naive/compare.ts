@@ -8,7 +8,7 @@ import type { DemoOptions } from '../demo/options.ts'
 import type { Program } from '../demo/program.ts'
 import { bold, dim, green, red, Screen } from '../demo/screen.ts'
 import { TopicReader } from '../demo/topic-reader.ts'
-import { Contestant, type Score, type Victim, ways } from './contestant.ts'
+import { Contestant, type Score, score, type Victim, ways } from './contestant.ts'
 import { legend, scoreboard, scoreLine } from './scoreboard.ts'
 
 /** The last kill is at least so long before the end, in ms: an order needs a moment to be lost for good. */
@@ -106,7 +106,6 @@ class Contest {
     await Promise.all(this.#all('app').map((app) => app.stop()))
     await Promise.all(this.#contestants.map(drained))
     await Promise.all(relays.map((relay) => relay.stop()))
-    await this.#reader.reachEnd()
     return this.#scores(true)
   }
 
@@ -115,8 +114,10 @@ class Contest {
     return this.#contestants.flatMap(({ programs }) => programs.get(victim) ?? [])
   }
 
-  #scores(ended: boolean): Promise<Score[]> {
-    return Promise.all(this.#contestants.map((one) => one.score(this.#reader.records(one.topic), ended)))
+  async #scores(ended: boolean): Promise<Score[]> {
+    const tables = await Promise.all(this.#contestants.map((contestant) => contestant.look()))
+    await this.#reader.reachEnd()
+    return tables.map((one, at) => score(one, this.#reader.records(this.#contestants[at]!.topic), ended))
   }
 
   async #draw(elapsedMs: number): Promise<void> {

@@ -61,6 +61,12 @@ export interface Score {
 /** Age from which on an order without a record, or a record without an order, is no longer taken for one on its way, in ms. */
 const graceMs = 2_000
 
+/** What stands in the tables of one way. */
+interface Tables {
+  orders: { id: number; customer: string; placedAt: number }[]
+  waiting: number
+}
+
 /** One way at work, with a database, a topic and processes of its own. */
 export class Contestant {
   readonly way: Way
@@ -105,28 +111,33 @@ export class Contestant {
     return rows[0]!.n
   }
 
-  /** Compares its orders with its records. While it runs, what is on its way is neither lost nor made up. */
-  async score(records: readonly OrderRecord[], ended: boolean): Promise<Score> {
+  /** Looks at the tables: first the orders, then what waits. Whatever is in neither the second nor the topic, read after both, is lost. */
+  async look(): Promise<Tables> {
     const { rows } = await this.#pool.query<{ id: number; customer: string; at: Date }>(
       'SELECT id, customer, placed_at AS at FROM orders',
     )
-    const waiting = await this.waiting()
-    const placedAt = new Map(rows.map(({ id, at }) => [id, at.getTime()]))
-    const sentAt = new Map<number, number>()
-    for (const record of records) if (!sentAt.has(record.orderId)) sentAt.set(record.orderId, record.sentAt)
-    const verdict = judge(rows, records)
-    const before = ended ? Number.POSITIVE_INFINITY : Date.now() - graceMs
-    const missing = verdict.missing.filter((id) => placedAt.get(id)! < before).length
-    return {
-      placed: verdict.placed,
-      records: verdict.records,
-      waiting,
-      lost: Math.max(0, missing - waiting),
-      phantom: verdict.phantom.filter((id) => sentAt.get(id)! < before).length,
-      copies: verdict.copies,
-      outOfOrder: verdict.outOfOrder,
-      delays: delays(placedAt, sentAt),
-    }
+    const orders = rows.map(({ id, customer, at }) => ({ id, customer, placedAt: at.getTime() }))
+    return { orders, waiting: await this.waiting() }
+  }
+}
+
+/** Compares orders with the records that stood in the topic afterwards. While it runs, what is on its way is neither lost nor made up. */
+export function score({ orders, waiting }: Tables, records: readonly OrderRecord[], ended: boolean): Score {
+  const placedAt = new Map(orders.map((order) => [order.id, order.placedAt]))
+  const sentAt = new Map<number, number>()
+  for (const record of records) if (!sentAt.has(record.orderId)) sentAt.set(record.orderId, record.sentAt)
+  const verdict = judge(orders, records)
+  const before = ended ? Number.POSITIVE_INFINITY : Date.now() - graceMs
+  const missing = verdict.missing.filter((id) => placedAt.get(id)! < before).length
+  return {
+    placed: verdict.placed,
+    records: verdict.records,
+    waiting,
+    lost: Math.max(0, missing - waiting),
+    phantom: verdict.phantom.filter((id) => sentAt.get(id)! < before).length,
+    copies: verdict.copies,
+    outOfOrder: verdict.outOfOrder,
+    delays: delays(placedAt, sentAt),
   }
 }
 
