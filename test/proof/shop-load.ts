@@ -1,4 +1,5 @@
 import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
 import { outbox } from '../../src/index.ts'
 import { PrismaClient } from '../enqueue/generated/client/client.ts'
 import type { LogRecord } from '../support/topics.ts'
