@@ -12,6 +12,7 @@ import { discardCommand, redriveCommand } from '../../src/cli/wish.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
 import { errorCodes } from '../../src/message/errors.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
+import { kafkajsTransportDefaults } from '../../src/transport/kafkajs.ts'
 import { codeBlocks, readme, section, tables } from '../support/readme.ts'
 
 const root = new URL('../../', import.meta.url)
@@ -56,6 +57,14 @@ describe('options', () => {
       const value = fixed[code(option!)]
       if (value !== undefined) expect([option, shown]).toEqual([option, `\`${inCode(value)}\``])
     }
+  })
+
+  test('of the Kafka transport: their defaults, and those that are needed', () => {
+    const rows = tables(section('### In your own process'))[0]!
+    const fixed: Record<string, string | number | boolean> = kafkajsTransportDefaults
+    expect(rows.map(([option]) => code(option!)).filter((option) => !(option in fixed))).toEqual(['brokers', 'sasl'])
+    const shown = Object.fromEntries(rows.map(([option, value]) => [code(option!), value]))
+    expect(shown).toMatchObject(Object.fromEntries(Object.entries(fixed).map(([name, value]) => [name, `\`${inCode(value)}\``])))
   })
 
   test('of the relay: the ranges are those that are checked', () => {
