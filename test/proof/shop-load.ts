@@ -39,9 +39,12 @@ class RolledBackOnPurpose extends Error {}
  * The order row is the ledger: customer is the key, total the number of the message within its key.
  */
 export function startShopLoad(plan: LoadPlan): ShopLoad {
-  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: plan.databaseUrl, max: plan.writers }) }).$extends(
-    outbox(),
-  )
+  const pool = new pg.Pool({ connectionString: plan.databaseUrl, max: plan.writers })
+  pool.on('error', () => {})
+  // Prisma's adapter listens for errors only while a transaction has the connection: between checkout and BEGIN, and between the end and
+  // the release, a server that goes down would end this process.
+  pool.on('connect', (client) => client.on('error', () => {}))
+  const prisma = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) }).$extends(outbox())
   const enqueueMs: number[] = []
   const failures: unknown[] = []
   let started = 0
