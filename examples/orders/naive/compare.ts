@@ -14,8 +14,8 @@ import { legend, scoreboard, scoreLine } from './scoreboard.ts'
 /** The last kill is at least so long before the end, in ms: an order needs a moment to be lost for good. */
 const calmMs = 3_000
 
-/** Who is killed; of every way at the same moment. */
-const victims: Victim[] = ['app', 'relay 1', 'relay 2']
+/** Who is killed, of every way at the same moment: the applications, and meanwhile, on their own, the relays. */
+const victims: Victim[][] = [['app'], ['relay 1', 'relay 2']]
 
 /** Time that all relays have at the end to publish what waits, in ms. */
 const drainMs = 30_000
@@ -84,8 +84,7 @@ class Contest {
     const over = new AbortController()
     const end = () => over.abort()
     const calm = AbortSignal.any([over.signal, AbortSignal.timeout(Math.max(0, this.#seconds * 1_000 - calmMs))])
-    const groups = victims.map((victim) => this.#all(victim))
-    const killing = killAtRandom(groups, { seed: this.#seed, signal: calm, onKill: (at) => this.kills.push(victims[at]!) })
+    const killing = Promise.all(victims.map((kind, at) => this.#kill(kind, this.#seed + at, calm)))
     const timer = setTimeout(end, this.#seconds * 1_000)
     const keysOff = listenToKeys({ q: end })
     process.once('SIGINT', end).once('SIGTERM', end)
@@ -98,6 +97,11 @@ class Contest {
       keysOff()
       await killing
     }
+  }
+
+  #kill(kind: Victim[], seed: number, signal: AbortSignal): Promise<void> {
+    const groups = kind.map((victim) => this.#all(victim))
+    return killAtRandom(groups, { seed, signal, onKill: (at) => this.kills.push(kind[at]!) })
   }
 
   /** Stops the applications, lets the relays publish what waits, stops them too, and judges. */
