@@ -33,6 +33,9 @@ export interface RelayPorts {
 /** Time between two looks while stopping, in milliseconds. */
 const lookMs = 50
 
+/** Time that the withdrawal of the heartbeat may take at the end, in milliseconds. */
+const farewellMs = 500
+
 /** A session that lasted so long, in milliseconds, was a good one: the next failure starts a new back-off. */
 const goodSessionMs = 10_000
 
@@ -303,10 +306,12 @@ export class Relay {
       await this.#clock.wait(lookMs, this.#end.signal)
     }
     const clean = !busy()
-    await this.#session?.farewell().catch(() => {
-      // The heartbeat runs out by itself.
-    })
+    // A statement that waits for a lock, or for a network that is gone, may take many seconds more: the time is over, and what is left
+    // behind, leases and heartbeat, runs out by itself.
+    const farewell = this.#session?.farewell().catch(() => {})
+    await Promise.race([farewell, this.#clock.wait(farewellMs, this.#end.signal)])
     this.#end.abort()
+    await this.#session?.close()
     await this.#ports.transport.close()
     await this.#running
     this.telemetry.emit('stopped', { relay: this.id, clean })

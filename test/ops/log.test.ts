@@ -1,0 +1,82 @@
+import { Writable } from 'node:stream'
+import { expect, test } from 'vitest'
+import { createLogger, type LogLevel, logEvents } from '../../src/ops/log.ts'
+
+/** A log that is kept, with a clock of its own. */
+function keep({ level = 'info' as LogLevel, terminal = false } = {}) {
+  let text = ''
+  const out = new Writable({
+    write(chunk, _, done) {
+      text += chunk
+      done()
+    },
+  })
+  const clock = { now: 0 }
+  const tell = logEvents(createLogger(level, terminal, out), () => clock.now)
+  return {
+    tell,
+    clock,
+    text: () => text,
+    lines: () =>
+      text
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line)),
+  }
+}
+
+test('an event is one JSON line with level, time, name and fields', () => {
+  const log = keep()
+  log.tell('topic_paused', { topic: 'orders', code: 'UNKNOWN_TOPIC_OR_PARTITION', error: 'not there' })
+  expect(log.lines()).toEqual([
+    {
+      level: 'error',
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      event: 'topic_paused',
+      topic: 'orders',
+      code: 'UNKNOWN_TOPIC_OR_PARTITION',
+      error: 'not there',
+      msg: 'topic paused',
+    },
+  ])
+})
+
+test('what comes with every batch is told at debug and trace only', () => {
+  const told = (level: LogLevel) => {
+    const log = keep({ level })
+    log.tell('fetched', { rows: 1, ms: 1 })
+    log.tell('published', { topic: 't', partition: 0, records: 1, bytes: 1, ms: 1, oldestMs: 1 })
+    log.tell('settled', { rows: 1, ms: 1 })
+    return log.lines().map((line) => line.event)
+  }
+  expect(told('info')).toEqual([])
+  expect(told('debug')).toEqual(['published'])
+  expect(told('trace')).toEqual(['fetched', 'published', 'settled'])
+  expect(told('silent')).toEqual([])
+})
+
+test('an event that may come with every row is told once a minute, with the number of those left out', () => {
+  const log = keep()
+  const wrong = () => log.tell('wrong_bucket', { bucket: 1, id: 1, topic: 't' })
+  wrong()
+  wrong()
+  wrong()
+  expect(log.lines()).toHaveLength(1)
+  log.clock.now = 60_000
+  wrong()
+  expect(log.lines()).toMatchObject([{ event: 'wrong_bucket' }, { event: 'wrong_bucket', leftOut: 2 }])
+  expect(log.lines()[0].leftOut).toBeUndefined()
+})
+
+test('buckets are shown by their number, lost ones by name', () => {
+  const log = keep()
+  log.tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })
+  log.tell('leases_lost', { buckets: [1, 2], owned: 1 })
+  expect(log.lines()).toMatchObject([{ buckets: 3 }, { level: 'warn', buckets: '1 2' }])
+})
+
+test('at a terminal an event is one short readable line', () => {
+  const log = keep({ terminal: true })
+  log.tell('kafka_recovered', { ms: 1_500 })
+  expect(log.text()).toMatch(/^\d\d:\d\d:\d\d info {2}kafka recovered {2}ms=1500\n$/)
+})
