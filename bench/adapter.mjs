@@ -55,7 +55,10 @@ const adapter = {
     values: [bucketOf(ctx.topic, Buffer.from(message.key)), ctx.topic, Buffer.from(message.key), Buffer.from(message.payload)],
   }),
   afterCommit: (_ctx, pool) => wake(pool),
-  relay: () => ({ cmd: process.execPath, args: [...(process.env.OUTBOX_BENCH_NODE_FLAGS ?? '').split(' ').filter(Boolean), fileURLToPath(import.meta.url), 'relay'] }),
+  relay: () => ({
+    cmd: process.execPath,
+    args: [...(process.env.OUTBOX_BENCH_NODE_FLAGS ?? '').split(' ').filter(Boolean), fileURLToPath(import.meta.url), 'relay'],
+  }),
   pending: () => 'SELECT count(*) AS n FROM outbox',
 }
 
@@ -66,6 +69,7 @@ if (process.argv[2] === 'relay') {
   const { createRelay } = await dist('embed.js')
   const relay = createRelay({ databaseUrl: process.env.DATABASE_URL, kafka: { brokers: process.env.KAFKA_BROKERS.split(',') } })
   process.once('SIGTERM', () => relay.stop().then(() => process.exit(0)))
-  if (process.env.OUTBOX_BENCH_LOG) relay.telemetry.subscribe((event, fields) => console.log(Math.round(performance.now()), event, JSON.stringify(fields)))
+  if (process.env.OUTBOX_BENCH_LOG)
+    relay.telemetry.subscribe((event, fields) => console.log(Math.round(performance.now()), event, JSON.stringify(fields)))
   await relay.start()
 }
