@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
-import { isOutboxError } from '../message/errors.ts'
+import { isOutboxError, type OutboxErrorCode } from '../message/errors.ts'
 import { version } from '../version.ts'
 import { exitCodes } from './exit-codes.ts'
 import { programHelp } from './help.ts'
@@ -36,6 +36,9 @@ export function program(): Command {
 /** Commander quotes what it does not understand: a mistyped flag may carry a password. */
 const masked = (text: string): string => text.replace(/\/\/[^\s']*@/g, '//…@').replace(/'(--[^=']+)=[^']*'/g, "'$1'")
 
+/** Errors that another try, or another moment, may not have. */
+const mayPass: ReadonlySet<OutboxErrorCode> = new Set(['OUTBOX_NOT_FOUND', 'OUTBOX_NO_ANSWER', 'OUTBOX_DATABASE_UNREACHABLE'])
+
 /** Runs a command line and gives the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   try {
@@ -46,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.refused
     if (isOutboxError(error)) {
       process.stderr.write(`! ${error.message}\n`)
-      return error.code === 'OUTBOX_NOT_FOUND' || error.code === 'OUTBOX_NO_ANSWER' ? exitCodes.failed : exitCodes.refused
+      return mayPass.has(error.code) ? exitCodes.failed : exitCodes.refused
     }
     process.stderr.write(`! Unexpected: ${(error as Error).stack ?? error}\n`)
     return exitCodes.failed

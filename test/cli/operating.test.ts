@@ -1,0 +1,209 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { ConfigResourceTypes } from 'kafkajs'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { builtMain } from '../support/build.ts'
+import { cli } from '../support/cli.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
+import { insertMany, insertRows } from '../support/rows.ts'
+import { createTopic, readTopic, testKafka } from '../support/topics.ts'
+
+let database: TestDatabase
+let env: Record<string, string>
+beforeAll(async () => {
+  database = await createDatabase()
+  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
+})
+beforeEach(async () => {
+  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('UPDATE outbox_lease SET owner = NULL')
+})
+afterAll(() => database.drop())
+
+/** A dead message of a key, and one that waits behind it. */
+async function insertDead(topic = 't'): Promise<[head: string, behind: string]> {
+  const [head, behind] = [randomUUID(), randomUUID()]
+  await insertRows(database.pool, [
+    { topic, key: 'k', messageId: head },
+    { topic, key: 'k', messageId: behind },
+  ])
+  await database.query(
+    `WITH gone AS (DELETE FROM outbox RETURNING *)
+     INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
+     SELECT bucket, id, message_id, topic, key, value, created_at, CASE message_id WHEN $1 THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
+    [head],
+  )
+  return [head, behind]
+}
+
+const wishes = () => database.query<{ wish: string }>('SELECT wish FROM outbox_dead WHERE wish IS NOT NULL')
+
+describe('redrive', () => {
+  test('once the fault is mended, a key comes back as a whole, in order, and nothing is dead any more', async () => {
+    const topic = await createTopic('small', 1, { config: { 'max.message.bytes': '2000' } })
+    await insertRows(database.pool, [
+      { topic, key: 'ok' },
+      { topic, key: 'k', value: 'x'.repeat(5_000) },
+    ])
+    await insertRows(
+      database.pool,
+      Array.from({ length: 20 }, (_, n) => ({ topic, key: 'k', value: String(n) })),
+    )
+    const relay = startRelayProcess(env)
+    await relay.until((line) => line.event === 'held')
+    const admin = testKafka().admin()
+    await admin.connect()
+    const configEntries = [{ name: 'max.message.bytes', value: '1000000' }]
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }],
+    })
+    await admin.disconnect()
+    const { code, stdout } = await cli(['redrive', '--reason', 'MESSAGE_TOO_LARGE'], env)
+    expect(code).toBe(0)
+    expect(stdout).toContain('Put back: 1 key.')
+    expect(await relay.until((line) => line.event === 'redriven')).toMatchObject({ topic })
+    let records = await readTopic(topic)
+    while (records.length < 22) records = await readTopic(topic)
+    const ofKey = records.filter((record) => String(record.key) === 'k').map((record) => String(record.value))
+    expect(ofKey).toEqual(['x'.repeat(5_000), ...Array.from({ length: 20 }, (_, n) => String(n))])
+    expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+  })
+
+  test('--dry-run shows what would be touched, and touches nothing', async () => {
+    const [head, behind] = await insertDead()
+    const { code, stdout } = await cli(['redrive', behind, '--dry-run'], env)
+    expect(code).toBe(0)
+    expect(stdout).toContain(head)
+    const discard = await cli(['discard', behind, '--dry-run'], env)
+    expect(discard.stdout).toContain(behind)
+    expect(discard.stdout).not.toContain(head)
+    expect(await wishes()).toEqual([])
+  })
+})
+
+describe('discard', () => {
+  test('a record that a compacted topic refuses is dropped, told by the relay, and other keys are not touched', async () => {
+    const topic = await createTopic('compact', 1, { config: { 'cleanup.policy': 'compact' } })
+    const keyless = randomUUID()
+    await insertRows(database.pool, [
+      { topic, key: 'a' },
+      { topic, messageId: keyless },
+      { topic, key: 'b' },
+    ])
+    const relay = startRelayProcess(env)
+    await relay.until((line) => line.event === 'parked' && line.messageId === keyless)
+    const { code, stdout } = await cli(['discard', keyless, '--yes'], env)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(new RegExp(`${keyless} +INVALID_RECORD +${topic}`))
+    expect(stdout).toContain('Dropped: 1 message.')
+    await relay.until((line) => line.event === 'discarded' && line.messageId === keyless)
+    expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+    while ((await database.query('SELECT 1 FROM outbox')).length > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect((await readTopic(topic)).map((record) => String(record.key)).sort()).toEqual(['a', 'b'])
+  })
+
+  test('an id that is not dead stops the whole discard before anything is wished', async () => {
+    const [head] = await insertDead()
+    const { code, stderr } = await cli(['discard', head, randomUUID(), '--yes'], env)
+    expect(code).toBe(1)
+    expect(stderr).toContain('OUTBOX_NOT_FOUND')
+    expect(await wishes()).toEqual([])
+  })
+
+  // util-linux has it everywhere; a pseudo-terminal cannot be had from Node alone.
+  describe.runIf(existsSync('/usr/bin/script'))('at a terminal', () => {
+    async function answer(text: string, more = ''): Promise<{ code: number | null; screen: string }> {
+      const command = `${process.execPath} ${builtMain} discard --all --timeout 1 ${more}`
+      const child = spawn('/usr/bin/script', ['-qec', command, '/dev/null'], { env: { PATH: process.env.PATH, ...env } })
+      let screen = ''
+      child.stdout.on('data', (data) => {
+        if (!screen.includes('(y/N)') && String(data).includes('(y/N)')) child.stdin.write(text)
+        screen += data
+      })
+      const [code] = await once(child, 'close')
+      return { code, screen }
+    }
+
+    test.each([
+      ['no', 'n\r'],
+      ['nothing', '\r'],
+      ['Ctrl-D', '\u0004'],
+    ])('%s drops nothing', async (_, keys) => {
+      const [head] = await insertDead()
+      const { code, screen } = await answer(keys)
+      expect(screen).toContain(head)
+      expect(screen).toContain('Drop 1 message for good? (y/N)')
+      expect(screen).toContain('Nothing was dropped.')
+      expect(code).toBe(0)
+      expect(await wishes()).toEqual([])
+    })
+
+    test('yes drops; without a relay the wish stands, and that is said', async () => {
+      await insertDead()
+      const { code, screen } = await answer('y\r')
+      expect(screen).toContain('OUTBOX_NO_ANSWER')
+      expect(code).toBe(1)
+      expect(await wishes()).toEqual([{ wish: 'discard' }])
+    })
+  })
+})
+
+describe('status', () => {
+  test('the text stays within 80 columns and tells what is dead and who is alive', async () => {
+    await insertDead()
+    await insertMany(database.pool, 'waits', 12, 3)
+    const relay = startRelayProcess({ ...env, OUTBOX_NAME: 'relay-7f9c5d-x2k4j' })
+    await relay.until((line) => line.event === 'leases_taken')
+    const { code, stdout } = await cli(['status'], env)
+    expect(code).toBe(0)
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
+    expect(stdout).toMatch(/^Waiting +12 messages, the oldest for /)
+    expect(stdout).toMatch(/^Leases +64 held, 0 expired, 0 free$/m)
+    expect(stdout).toMatch(/^Dead +1 INVALID_RECORD; 1 wait behind them$/m)
+    expect(stdout).toMatch(/^relay-7f9c5d-x2k4j +alive +64 /m)
+  })
+
+  test('--watch draws it again each second until it is interrupted; a reader that has seen enough is no error', async () => {
+    const child = spawn(process.execPath, [builtMain, 'status', '--watch', '--json'], {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let [stdout, stderr] = ['', '']
+    child.stderr.on('data', (data) => {
+      stderr += data
+    })
+    for await (const data of child.stdout) {
+      stdout += data
+      // Leaves the pipe, as `head` does.
+      if (stdout.split('\n').length > 2) break
+    }
+    expect(await once(child, 'exit')).toEqual([0, null])
+    expect(stderr).toBe('')
+    expect(JSON.parse(stdout.split('\n')[1]!)).toMatchObject({ backlog: { messages: 0 } })
+  })
+})
+
+test('show tells by whom a waiting message is claimed and until when', async () => {
+  const id = randomUUID()
+  await insertRows(database.pool, [{ topic: 'no-such-topic', key: 'k', messageId: id, type: 'OrderPlaced' }])
+  const relay = startRelayProcess({ ...env, OUTBOX_NAME: 'relay-one' })
+  await relay.until((line) => line.event === 'topic_paused')
+  const { stdout } = await cli(['show', id], env)
+  expect(stdout).toMatch(/^State +waiting for Kafka$/m)
+  expect(stdout).toMatch(/^Claimed by +relay-one until \d{4}-\d\d-\d\dT[\d:.]+Z \(for [\d.]+ s\)$/m)
+  const json = JSON.parse((await cli(['show', id, '--json'], env)).stdout)
+  expect(json).toMatchObject({ messageId: id, state: 'waiting', claimedBy: 'relay-one', type: 'OrderPlaced', headers: [] })
+  expect(json.value).toBeUndefined()
+})
+
+test('without a database every command says so in one sentence, without a stack', async () => {
+  for (const args of [['status'], ['list'], ['show', randomUUID()], ['redrive', '--all'], ['discard', '--all', '--yes']]) {
+    const { code, stderr } = await cli(args, { DATABASE_URL: 'postgresql://u:pw@127.0.0.1:1/d' })
+    expect(code).toBe(1)
+    expect(stderr.trim().split('\n')).toEqual([expect.stringContaining('OUTBOX_DATABASE_UNREACHABLE')])
+  }
+})
