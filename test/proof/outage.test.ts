@@ -92,7 +92,7 @@ for (const how of ['clean', 'crash'] as const) {
     const first = startShopLoad(plan)
     while (first.done() < 600) await sleep(5)
     await postgres.restart(how)
-    const back = performance.now()
+    const back = Date.now()
     await first.finished
     // Transactions that the restart broke off failed in the application, as they must; the orders table says which committed.
     const published = (await readTopic(topic)).length
@@ -100,10 +100,11 @@ for (const how of ['clean', 'crash'] as const) {
     const topicAfter = await createTopic('restarted', 12)
     const second = startShopLoad({ ...plan, topic: topicAfter, transactions: 50 })
     await second.finished
-    while ((await readTopic(topicAfter)).length === 0) await sleep(20)
-    const recovery = performance.now() - back
     await emptied(query)
-    const judgement = judge(await query('SELECT customer, total FROM orders'), await readTopic(topicAfter))
+    const records = await readTopic(topicAfter)
+    // By the time that the relay's client wrote into the record: reading the topic takes longer than the recovery.
+    const recovery = Math.min(...records.map((record) => record.timestamp)) - back
+    const judgement = judge(await query('SELECT customer, total FROM orders'), records)
     console.log(
       `${how} restart: first new message ${Math.round(recovery)} ms after PostgreSQL was back (${published} before); ${JSON.stringify(judgement)}`,
     )
