@@ -18,8 +18,8 @@ export interface LeasesDeps {
   tickMs: number
   /** When Kafka last acknowledged something, on the relay's clock. */
   ackedAt: () => number | undefined
-  /** Rows that wait to be sent. */
-  waiting: () => number
+  /** Whether rows wait for Kafka. */
+  waiting: () => boolean
   /** Claims were added: there may be rows to read. */
   onTaken: () => void
   /** Nothing new of these claims is to be read or sent; what is in flight is finished. */
@@ -171,9 +171,8 @@ export class Leases {
   #giveUpIfCutOff(peerAckedMsAgo: number | null): void {
     const { clock, leaseMs, telemetry, claims } = this.#deps
     const since = clock.now() - Math.max(this.#takenAt, this.#deps.ackedAt() ?? Number.NEGATIVE_INFINITY)
-    const waiting = this.#deps.waiting()
-    if (waiting === 0 || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
-    telemetry.emit('gave_up', { waiting })
+    if (!this.#deps.waiting() || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
+    telemetry.emit('gave_up', { buckets: numbersOf(claims.all), owned: claims.size })
     this.#abstainUntil = clock.now() + 3 * leaseMs
     this.#leave(claims.all)
   }

@@ -32,6 +32,8 @@ export interface ReaderDeps {
   limits: ReaderLimits
   /** Milliseconds between two polls of an idle table, at most. */
   maxPollMs: () => number
+  /** Milliseconds between two questions for the mark, at least. */
+  markMs: number
   /** Takes a row that must wait behind a dead one. */
   moveBehind: (row: CarriedRow) => void
   /** Takes a row that can never be sent. */
@@ -60,6 +62,9 @@ export class Reader {
   #generation = 0
   #mark = 0
   #marking = false
+  #markedAt = Number.NEGATIVE_INFINITY
+  /** Highest id read so far: while it is above the mark, the mark has somewhere to go. */
+  #highest = 0
   #start = 0
   #active = 0
   #rowBytes = 0
@@ -110,6 +115,7 @@ export class Reader {
   /** Forgets what was known of a server or connection that is gone. */
   reset(): void {
     this.#mark = 0
+    this.#highest = 0
     this.#marking = false
     this.invalidate()
   }
@@ -138,7 +144,7 @@ export class Reader {
       if (generation !== this.#generation || signal.aborted) continue
       this.#take(what, answer, mark)
       this.#deps.telemetry.emit('fetched', { rows: answer.rows.length, ms: this.#deps.clock.now() - sentAt })
-      void this.#advanceMark(session, answer.rows, mark).catch(() => {
+      void this.#advanceMark(session).catch(() => {
         // The session is ending, and tells so itself.
       })
       poll = nextPollMs(poll, answer.rows.length, what.limit, this.#deps.maxPollMs())
@@ -201,6 +207,7 @@ export class Reader {
       while (at < answer.rows.length && answer.rows[at]!.bucket === scan.bucket) {
         const row = answer.rows[at++]!
         bytes += row.bytes
+        if (row.id > this.#highest) this.#highest = row.id
         if (!claim || stuck) continue
         const place = this.#place(row, claim)
         if (place === 'stuck') stuck = row
@@ -272,9 +279,11 @@ export class Reader {
   }
 
   /** Moves the mark on while rows come; a mark is used only for fetches sent after it was settled. */
-  async #advanceMark(session: StoreSession, rows: readonly OutboxRow[], mark: number): Promise<void> {
-    if (this.#marking || !rows.some((row) => row.id > mark)) return
+  async #advanceMark(session: StoreSession): Promise<void> {
+    const now = this.#deps.clock.now()
+    if (this.#marking || this.#highest <= this.#mark || now - this.#markedAt < this.#deps.markMs) return
     this.#marking = true
+    this.#markedAt = now
     try {
       this.#mark = Math.max(this.#mark, await session.mark())
     } finally {

@@ -22,7 +22,7 @@ export interface RelayEvents {
   /** Buckets were lost: the lease ran out or another relay has it. */
   leases_lost: { buckets: number[]; owned: number }
   /** No acknowledgement for three lease times while a peer has some: all buckets are given up for a while. */
-  gave_up: { waiting: number }
+  gave_up: { buckets: number[]; owned: number }
   /** Rows were read. */
   fetched: { rows: number; ms: number }
   /** Kafka acknowledged a batch. `lags` are the ages of its messages, from creation to acknowledgement. */

@@ -214,10 +214,14 @@ export class Topics {
     for (const topic of this.#byName.values()) topic.letGo(which)
   }
 
-  /** Rows waiting in lanes or on their way. */
-  get load(): number {
-    let rows = 0
-    for (const topic of this.#byName.values()) for (const lane of topic.lanes) rows += lane.load
-    return rows
+  /**
+   * Whether something waits that only Kafka as a whole keeps from being sent: rows in lanes, and rows of topics whose partitions no
+   * broker has told yet. What a topic in trouble of its own owes does not count.
+   */
+  get waiting(): boolean {
+    for (const topic of this.#byName.values()) {
+      if (topic.open ? topic.lanes.some((lane) => lane.load > 0) : !topic.trouble && topic.debt.any) return true
+    }
+    return false
   }
 }

@@ -61,7 +61,7 @@ function setUp(options: RelayOptions = {}) {
     moveBehind: () => {},
     resume: (debt) => reader.resume(debt),
   })
-  reader = new Reader({ ...base, topics, limits: settings, maxPollMs: () => 1, park: () => {}, moveBehind: () => {} })
+  reader = new Reader({ ...base, topics, limits: settings, maxPollMs: () => 1, markMs: 0, park: () => {}, moveBehind: () => {} })
 
   const asked: { what: Fetch; answer: (fetched: Partial<Fetched>) => void }[] = []
   let look = () => {}

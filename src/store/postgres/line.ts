@@ -16,6 +16,9 @@ const again = new Set(['40P01', '55P03', '40001'])
 /** Time that an answer may take beyond the server's own time-out, in milliseconds: more means that the connection is dead. */
 const graceMs = 3_000
 
+/** Number of settings in front of every statement; each has a result of its own. */
+const settingsCount = 7
+
 /** SQL state of a PostgreSQL error, or the code of a network error. */
 export const codeOf = (error: unknown): string | undefined =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined
@@ -71,11 +74,16 @@ export class Line {
 
   /** Sends SQL and gives the rows of its last statement. Lost races (deadlock, lock time-out) are tried again, at once and a few times. */
   async rows<T>(sql: string, limits: Partial<StatementLimits> = {}): Promise<T[]> {
+    return (await this.results(sql, limits)).at(-1) as T[]
+  }
+
+  /** As {@link rows}, but gives the rows of every statement, in their order. */
+  async results(sql: string, limits: Partial<StatementLimits> = {}): Promise<unknown[][]> {
     for (let left = 5; ; left--) {
       try {
         return await this.#inTurn(limits, async (text) => {
-          const results = (await this.#client.query(text)) as unknown as pg.QueryResult<T & pg.QueryResultRow>[]
-          return results.at(-1)!.rows
+          const results = (await this.#client.query(text)) as unknown as pg.QueryResult[]
+          return results.slice(settingsCount).map((result) => result.rows)
         })(sql)
       } catch (error) {
         if (left === 0 || !again.has(codeOf(error) ?? '')) throw error

@@ -31,13 +31,14 @@ export class SettledMark {
 
   /** Asks the database once and gives the mark as it is then. Rejects when the server was started anew: its sequence may repeat ids. */
   async read(): Promise<number> {
-    const [drawn] = await this.#line.rows<{ id: string; started: string }>(this.#sql.lastId(this.#sequence))
+    // One message: the second question is asked after the first has been answered, which is the order that matters.
+    const questions = `${this.#sql.lastId(this.#sequence)};${this.#sql.writers(this.#outboxOid)}`
+    const [[drawn], writers] = (await this.#line.results(questions)) as [{ id: string; started: string }[], { vxid: string }[]]
     const last = Number(drawn!.id)
     if (this.#started !== '' && drawn!.started !== this.#started) throw new Error('The database server was started anew.')
     this.#started = drawn!.started
     // setval or TRUNCATE … RESTART IDENTITY: ids come a second time, so everything known about them is void.
     if (last < this.#settled) throw new Error('The sequence of the outbox went back.')
-    const writers = await this.#line.rows<{ vxid: string }>(this.#sql.writers(this.#outboxOid))
     const now = new Set(writers.map((writer) => writer.vxid))
     if (this.#holders) {
       for (const holder of this.#holders) if (!now.has(holder)) this.#holders.delete(holder)
