@@ -146,6 +146,8 @@ export class Topic implements LaneTopic {
         if (!signal.aborted) this.#opened(partitions)
         return
       } catch (error) {
+        // Broken off by the end of the relay: no trouble of Kafka's.
+        if (signal.aborted) return
         const known = error instanceof TransportError ? error : new TransportError('UNKNOWN', 'producer', String(error))
         if (known.scope === 'topic') this.#tellPaused(known.code, known.message)
         else gate.doubt(this, known.code, known.message)
