@@ -23,11 +23,6 @@ export class Gate {
     this.#signal = deps.signal
   }
 
-  /** Whether somebody waits for Kafka to come back. */
-  get closed(): boolean {
-    return this.#probing !== undefined
-  }
-
   /** Resolves when sending makes sense, or when the relay stops. */
   async passable(): Promise<void> {
     while (this.#probing) await this.#probing

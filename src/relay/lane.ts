@@ -87,11 +87,6 @@ export class Lane {
     return Math.max(0, this.#deps.limits.quotaRows - this.#queue.length - this.#inFlight)
   }
 
-  /** Whether its last request failed. */
-  get troubled(): boolean {
-    return this.#attempt > 0
-  }
-
   /** Rows waiting to be sent, or on their way. */
   get load(): number {
     return this.#queue.length + this.#inFlight

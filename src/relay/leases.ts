@@ -28,9 +28,6 @@ export interface LeasesDeps {
   onEnded: (claims: readonly Claim[]) => void
 }
 
-/** Buckets are swept from their beginning once in so many milliseconds: any fault of the mark becomes a delay, never a loss. */
-export const sweepMs = 600_000
-
 const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => claim.bucket)
 
 /** Keeps this relay's fair share of the buckets: claims, renews, gives back. */

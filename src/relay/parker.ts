@@ -46,11 +46,6 @@ export class Parker {
     this.#deps = deps
   }
 
-  /** Number of rows on their way. */
-  get pending(): number {
-    return this.#moves.length
-  }
-
   /** Takes a row that was refused for good; later rows of its key wait from now on. */
   park(row: CarriedRow, reason: string, error: string): void {
     row.claim.hold(row.topic, row.key, row.id)

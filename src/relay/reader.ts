@@ -43,6 +43,9 @@ export interface ReaderDeps {
 /** A bucket whose rows all go to one full lane is not read again before this, in milliseconds: the rows would be dropped once more. */
 const fullLaneMs = 50
 
+/** Every bucket is read from its beginning once in so many milliseconds: a fault of the mark becomes a delay, never a loss. */
+export const sweepMs = 600_000
+
 /** What the last fetch of a bucket found. */
 interface Last {
   /** The only lane its rows went to. */
@@ -69,8 +72,7 @@ export class Reader {
   #active = 0
   #rowBytes = 0
   #last = new WeakMap<Claim, Last>()
-  /** Fetches that were answered and taken, and whether the last one found every bucket empty. */
-  #answers = 0
+  /** Whether the last fetch that was taken found every bucket empty. */
   #empty = false
 
   constructor(deps: ReaderDeps) {
@@ -80,11 +82,6 @@ export class Reader {
   /** Whether the last fetch looked at all claimed buckets and found nothing new. */
   get sawNothing(): boolean {
     return this.#empty
-  }
-
-  /** Number of answers taken so far. */
-  get answers(): number {
-    return this.#answers
   }
 
   /** The answer that is under way was asked for under other circumstances: it will be thrown away whole. */
@@ -231,7 +228,6 @@ export class Reader {
     }
     this.#active = active
     if (answer.rows.length > 0) this.#rowBytes = Math.max(this.#rowBytes * 0.8, bytes / answer.rows.length)
-    this.#answers++
     this.#empty = answer.rows.length === 0 && what.scans.length === this.#deps.claims.all.filter((claim) => !claim.leaving).length
   }
 

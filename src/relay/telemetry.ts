@@ -25,7 +25,7 @@ export interface RelayEvents {
   gave_up: { buckets: number[]; owned: number }
   /** Rows were read. */
   fetched: { rows: number; ms: number }
-  /** Kafka acknowledged a batch. `lags` are the ages of its messages, from creation to acknowledgement. */
+  /** Kafka acknowledged a batch. `oldestMs` is the age of its oldest message, from creation to acknowledgement. */
   published: { topic: string; partition: number; records: number; bytes: number; ms: number; oldestMs: number }
   /** A batch was not acknowledged. */
   publish_failed: { topic: string; partition: number; records: number; kind: 'not-written' | 'unknown'; code: string }
