@@ -48,6 +48,7 @@ const knows: Record<string, string[]> = {
   relay: ['message/', 'store/store.ts', 'transport/transport.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/'],
   testing: ['transport/'],
+  proof: ['message/', 'store/', 'transport/'],
   cli: [''],
 }
 

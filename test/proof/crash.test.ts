@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { randomFrom } from '../../src/proof/random.ts'
 import { shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
@@ -33,15 +34,6 @@ async function emptied(): Promise<void> {
 }
 
 const show = (what: string, judgement: Judgement) => console.log(`${what}: ${JSON.stringify(judgement)}`)
-
-/** Repeatable random numbers from 0 to 1 (Park and Miller's minimal standard generator). */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state * 48_271) % 2_147_483_647
-    return state / 2_147_483_647
-  }
-}
 
 describe('relays that are killed', () => {
   test('10,000 transactions, a tenth rolled back, 200 keys, two relays, one killed three times: nothing lost, no phantom, in order', async () => {

@@ -1,17 +1,9 @@
 import { expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
+import { randomFrom } from '../../src/proof/random.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase } from '../support/database.ts'
 import { shared, type TestRelay, testRelay } from '../support/relay.ts'
-
-/** Repeatable random numbers from 0 to 1 (Park and Miller's minimal standard generator). */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state * 48_271) % 2_147_483_647
-    return state / 2_147_483_647
-  }
-}
 
 const secondsOfFaults = Number(process.env.CHAOS_SECONDS ?? 10)
 

@@ -1,0 +1,81 @@
+import type { Attempt, Dump, History, LedgerRow, ReadRecord, TopicState, WrittenMessage } from './history.ts'
+import { type Send, sendsOf } from './sends.ts'
+
+/** A message with everything that its writer knew about it. */
+export interface Known {
+  message: WrittenMessage
+  attempt: Attempt
+  /** Place among the messages of its transaction. */
+  index: number
+}
+
+/** A dump with the copies of every message, in the order of the log. */
+export interface ReadDump {
+  dump: Dump
+  copies: ReadonlyMap<string, readonly ReadRecord[]>
+}
+
+/** A history in the shape in which the checks ask. */
+export interface Evidence {
+  history: History
+  topics: ReadonlyMap<string, TopicState>
+  written: ReadonlyMap<string, Known>
+  ledger: ReadonlyMap<string, LedgerRow>
+  dumps: readonly ReadDump[]
+  /** Every publish of every relay; empty without traces. */
+  sends: readonly Send[]
+  /** The publishes of each message, by time. */
+  sendsOf: ReadonlyMap<string, readonly Send[]>
+}
+
+/** Prepares a history for the checks. */
+export function evidenceOf(history: History): Evidence {
+  const written = new Map<string, Known>()
+  for (const attempt of history.attempts) {
+    for (const [index, message] of attempt.messages.entries()) written.set(message.id, { message, attempt, index })
+  }
+  const sends = (history.traces ?? []).flatMap(sendsOf).sort((a, b) => a.at - b.at)
+  const byMessage = new Map<string, Send[]>()
+  for (const send of sends) for (const id of send.ids) listed(byMessage, id).push(send)
+  return {
+    history,
+    topics: new Map(history.topics.map((topic) => [topic.name, topic])),
+    written,
+    ledger: new Map(history.ledger.map((row) => [row.id, row])),
+    dumps: history.dumps.map((dump) => ({ dump, copies: copiesOf(dump.records) })),
+    sends,
+    sendsOf: byMessage,
+  }
+}
+
+function copiesOf(records: readonly ReadRecord[]): Map<string, ReadRecord[]> {
+  const copies = new Map<string, ReadRecord[]>()
+  for (const record of records) if (record.id !== null) listed(copies, record.id).push(record)
+  return copies
+}
+
+/** The list of that name, made when it is first asked for. */
+export function listed<K, V>(map: Map<K, V[]>, name: K): V[] {
+  let list = map.get(name)
+  if (!list) {
+    list = []
+    map.set(name, list)
+  }
+  return list
+}
+
+/** Where a record stands, for people. */
+export const placeOf = (record: ReadRecord): string => `${record.topic}/${record.partition}@${record.offset}`
+
+/** First copy of every message of each topic and key, in the order of the log; only where one partition held the key all the time. */
+export function firstsByKey({ dump, copies }: ReadDump, topics: Evidence['topics']): Map<string, ReadRecord[]> {
+  const firsts = new Map<string, ReadRecord[]>()
+  for (const record of dump.records) {
+    const topic = topics.get(record.topic)
+    // A topic that grew moves its keys; one that was deleted has lost their beginnings.
+    if (!topic || topic.partitions.length > 1 || topic.deleted) continue
+    if (record.id === null || copies.get(record.id)![0] !== record) continue
+    listed(firsts, JSON.stringify([record.topic, record.key])).push(record)
+  }
+  return firsts
+}

@@ -1,0 +1,173 @@
+import type { MonotonicMs } from './clock.ts'
+
+/** A message as its writer meant it. Bytes of a key are written as latin1 text: every byte one character, and readable where it is ASCII. */
+export interface WrittenMessage {
+  /** UUID of the message: the same in the outbox, in the ledger and in every copy in Kafka. */
+  id: string
+  topic: string
+  key: string | null
+  /**
+   * Place in the line of its topic and key, from 1, drawn under a row lock in the message's own transaction. Null: the writer did not
+   * serialise, and only intervals tell what must come first.
+   */
+  n: number | null
+  /** {@link fingerprint} of the value. */
+  value: string
+  /** Headers of the record, without `created-at`, which the database writes. */
+  headers: Record<string, string>
+  /** When enqueue was called. */
+  enqueuedAt: MonotonicMs
+}
+
+/**
+ * A transaction of a writer. `ok`: its commit was acknowledged. `fail`: it rolled back, or never came to its commit. `info`: the connection
+ * was lost at the commit, and only the ledger knows.
+ */
+export interface Attempt {
+  number: number
+  /** How the messages were written: by the extension, or by the SQL that it writes. */
+  way: string
+  invokedAt: MonotonicMs
+  /** When the writer heard how it ended. */
+  endedAt: MonotonicMs
+  outcome: 'ok' | 'fail' | 'info'
+  /** In the order of the enqueues. */
+  messages: WrittenMessage[]
+}
+
+/** A row that a transaction wrote beside its message: the truth about what was committed. */
+export interface LedgerRow {
+  id: string
+  topic: string
+  key: string | null
+  n: number | null
+  value: string
+}
+
+/** One record as it stands in the log. */
+export interface ReadRecord {
+  topic: string
+  partition: number
+  offset: number
+  /** Header `id`; null when the record has none. */
+  id: string | null
+  key: string | null
+  value: string
+  headers: Record<string, string>
+  producerId?: string
+  producerEpoch?: number
+}
+
+/** Every record of the topics, read from offset 0 to the end, in the order of topic, partition and offset. */
+export interface Dump {
+  isolation: 'read_uncommitted' | 'read_committed'
+  records: readonly ReadRecord[]
+}
+
+/** What is promised about a topic, and what a fault has taken back. */
+export interface TopicState {
+  name: string
+  /** Its numbers of partitions, in turn; more than one: order of a key across the growth is not promised. */
+  partitions: readonly number[]
+  /** It was deleted and created again: what was lost with it is not the relay's loss, and its offsets came twice. */
+  deleted: boolean
+}
+
+/** Bucket and epoch of a lease. */
+export type LeaseName = readonly [bucket: number, epoch: number]
+
+/**
+ * One step of a relay, written by its process at the moment of the step. What is about to be done to the outside (`publishes`, `settles`,
+ * `releases`, `parks`) is on the disk before it is done, so that a SIGKILL takes no evidence with it.
+ */
+export type TraceLine = { at: MonotonicMs } & (
+  | { what: 'began'; relay: string; pid: number }
+  /** Leases were granted or prolonged; `until` is their end, counted from before the statement was sent. */
+  | { what: 'owns'; how: 'take' | 'retake' | 'renew'; leases: readonly LeaseName[]; until: MonotonicMs }
+  | { what: 'releases'; leases: readonly LeaseName[] }
+  | { what: 'fetched'; ids: readonly string[] }
+  /** `spareMs`: what was left of the shortest lease beyond the request's own time at the relay's last look at its clock; null: no lease. */
+  | {
+      what: 'publishes'
+      batch: number
+      topic: string
+      partition: number
+      ids: readonly string[]
+      leases: readonly LeaseName[]
+      spareMs: number | null
+    }
+  | { what: 'published'; batch: number; outcome: 'acked' | 'not-written' | 'unknown'; offset: number | null; code: string | null }
+  | { what: 'settles'; ids: readonly string[] }
+  | { what: 'settled'; ids: readonly string[] }
+  | { what: 'parks' | 'moves-behind'; ids: readonly string[]; lease: LeaseName; reason: string | null }
+  /** The relay told something that must never happen. */
+  | { what: 'alarm'; event: string }
+  | { what: 'stops' }
+)
+
+/** What one relay process did, in order. */
+export interface Trace {
+  relay: string
+  lines: readonly TraceLine[]
+}
+
+/** A fault as it was injected. */
+export interface InjectedFault {
+  kind: string
+  from: MonotonicMs
+  /** When everything was sound again. */
+  healedAt: MonotonicMs
+}
+
+/** A message in outbox_dead, or expected there. */
+export interface DeadMessage {
+  id: string
+  reason: string | null
+}
+
+/** How everything stood after the last fault was healed. */
+export interface Rest {
+  /** Milliseconds from the last heal until the outbox was empty; null: it never was. */
+  emptiedMs: number | null
+  /** Milliseconds that it may take. */
+  limitMs: number
+  /** Rows left in the outbox. */
+  left: number
+  dead: readonly DeadMessage[]
+  expectedDead: readonly DeadMessage[]
+  /** Relays that ended by themselves, with how. */
+  unexpectedEnds: readonly string[]
+}
+
+/** Use of one relay process at a moment. */
+export interface ResourceSample {
+  relay: string
+  at: MonotonicMs
+  rssBytes: number
+  /** Open file descriptors. */
+  handles: number
+  /** Connections to the database. */
+  connections: number
+}
+
+/** What was used, and what may be. */
+export interface Resources {
+  samples: readonly ResourceSample[]
+  /** Bytes of write-ahead log of one message from INSERT to DELETE, without leases; null: not measured. */
+  walBytesPerMessage: number | null
+  budget: { rssBytes: number; handles: number; connections: number; walBytesPerMessage: number }
+}
+
+/** Everything that is known about a run. What was not recorded is left out, and the checks that need it say so. */
+export interface History {
+  topics: readonly TopicState[]
+  attempts: readonly Attempt[]
+  ledger: readonly LedgerRow[]
+  dumps: readonly Dump[]
+  faults: readonly InjectedFault[]
+  traces?: readonly Trace[]
+  /** Where there is no trace: the copies that the faults can explain, for example the rows in hand of every relay that was killed. */
+  mostDuplicates?: number
+  rest?: Rest
+  resources?: Resources
+}

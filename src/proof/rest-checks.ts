@@ -1,0 +1,64 @@
+import type { Evidence } from './evidence.ts'
+import { type Finding, notJudged, Tally } from './finding.ts'
+import type { DeadMessage } from './history.ts'
+
+/**
+ * Liveness: after the last heal the outbox empties in time and by itself, no relay ended that nobody had killed, and outbox_dead holds
+ * exactly what is expected there.
+ */
+export function checkLiveness({ history, dumps }: Evidence): Finding {
+  const { rest } = history
+  if (!rest) return notJudged('nobody looked at the tables at the end')
+  const tally = new Tally()
+  const inTime = rest.emptiedMs !== null && rest.emptiedMs <= rest.limitMs && rest.left === 0
+  tally.expect(inTime, () => ({
+    of: 'outbox',
+    expected: `empty within ${rest.limitMs} ms of the last heal`,
+    found: rest.emptiedMs === null || rest.left > 0 ? `${rest.left} rows are left` : `it took ${Math.round(rest.emptiedMs)} ms`,
+  }))
+  for (const end of rest.unexpectedEnds) {
+    tally.expect(false, () => ({ of: end, expected: 'no relay ends by itself', found: 'this one did' }))
+  }
+  checkDead(rest.dead, rest.expectedDead, tally)
+  for (const { id } of rest.expectedDead) {
+    const found = dumps.some(({ copies }) => copies.has(id))
+    tally.expect(!found, () => ({ of: id, expected: 'in outbox_dead and nowhere else', found: 'in the log' }))
+  }
+  return tally
+}
+
+function checkDead(dead: readonly DeadMessage[], expected: readonly DeadMessage[], tally: Tally): void {
+  const reasons = new Map(dead.map((one) => [one.id, one.reason]))
+  const wanted = new Set(expected.map((one) => one.id))
+  for (const { id, reason } of expected) {
+    const found = reasons.get(id)
+    tally.expect(found === reason, () => ({
+      of: id,
+      expected: `in outbox_dead with ${reason ?? 'no reason of its own'}`,
+      found: found === undefined ? 'not there' : `there with ${found}`,
+    }))
+  }
+  for (const { id, reason } of dead) {
+    tally.expect(wanted.has(id), () => ({ of: id, expected: 'not in outbox_dead', found: `there with ${reason}` }))
+  }
+}
+
+/** Resources: memory, handles and connections of every relay, and the write-ahead log of a message, within their budgets. */
+export function checkResources({ history }: Evidence): Finding {
+  const { resources } = history
+  if (!resources || resources.samples.length === 0) return notJudged('nothing was measured')
+  const { samples, budget, walBytesPerMessage } = resources
+  const tally = new Tally()
+  for (const sample of samples) {
+    for (const what of ['rssBytes', 'handles', 'connections'] as const) {
+      const expected = `${what} at most ${budget[what]}`
+      tally.expect(sample[what] <= budget[what], () => ({ of: sample.relay, expected, found: `${sample[what]}` }))
+    }
+  }
+  if (walBytesPerMessage !== null) {
+    const expected = `at most ${budget.walBytesPerMessage} bytes of write-ahead log a message`
+    const holds = walBytesPerMessage <= budget.walBytesPerMessage
+    tally.expect(holds, () => ({ of: 'database', expected, found: `${Math.round(walBytesPerMessage)}` }))
+  }
+  return tally
+}

@@ -1,0 +1,385 @@
+import { describe, expect, test } from 'vitest'
+import { type CheckName, checkNames, judge } from '../../src/proof/checks.ts'
+import type { TraceLine } from '../../src/proof/history.ts'
+import { recordOf, type Story, story } from './story.ts'
+
+/** Checks that the spoilt story violates. */
+function violated(spoil: (told: Story) => void): CheckName[] {
+  const told = story()
+  spoil(told)
+  const { verdicts } = judge(told as never)
+  return verdicts.filter(({ state }) => state === 'violated').map(({ check }) => check)
+}
+
+const stateOf = (check: CheckName, told: Partial<Story>) =>
+  judge(told as never).verdicts.find((verdict) => verdict.check === check)!.state
+
+const message = (told: Story, id: string) => told.attempts.flatMap(({ messages }) => messages).find((one) => one.id === id)!
+const records = (told: Story) => told.dumps.map(({ records }) => records)
+const lines = (told: Story) => told.traces[0]!.lines
+
+/** Changes the order of two records of a partition in every dump. */
+function swap(told: Story, one: string, other: string): void {
+  for (const list of records(told)) {
+    const [i, j] = [one, other].map((id) => list.findIndex((record) => record.id === id)) as [number, number]
+    const [a, b] = [list[i]!, list[j]!]
+    list[i] = { ...b, offset: a.offset }
+    list[j] = { ...a, offset: b.offset }
+  }
+}
+
+/** Puts a copy of a message at the end of its partition, and, if asked, a publish of it into the trace. */
+function copy(told: Story, id: string, publish?: { relay: string; at: number; outcome: 'acked' | 'unknown' }): void {
+  let offset = 0
+  for (const list of records(told)) {
+    const { partition } = recordOf(message(told, id), 0)
+    const last = list.findLastIndex((record) => record.partition === partition)
+    offset = list[last]!.offset + 1
+    list.splice(last + 1, 0, recordOf(message(told, id), offset))
+  }
+  if (!publish) return
+  const { partition } = recordOf(message(told, id), 0)
+  const { relay, at, outcome } = publish
+  const before: TraceLine[] = [
+    { at: at - 1, what: 'owns', how: 'take', leases: [], until: at + 3_000 },
+    { at, what: 'publishes', batch: 99, topic: 'steady', partition, ids: [id], leases: [], spareMs: 1 },
+    { at: at + 1, what: 'published', batch: 99, outcome, offset: outcome === 'acked' ? offset : null, code: null },
+  ]
+  const trace = told.traces.find((one) => one.relay === relay)
+  if (trace) trace.lines.push(...(before as never[]))
+  else told.traces.push({ relay, lines: before as never[] })
+}
+
+test('a story without fault passes all ten checks, each of which compared something', () => {
+  const { sound, verdicts, figures } = judge(story() as never)
+  expect(verdicts.map(({ check, state }) => [check, state])).toEqual(
+    checkNames.map((check) => [check, check === 'regressions' ? 'not judged' : 'passed']),
+  )
+  expect(sound).toBe(true)
+  expect(figures).toEqual({
+    transactions: 6,
+    committed: 5,
+    messages: 6,
+    records: 6,
+    lost: 0,
+    phantom: 0,
+    inversions: 0,
+    duplicates: 0,
+    duplicateBound: 0,
+  })
+})
+
+describe('loss', () => {
+  test.each([0, 1])('a committed message that is missing in one of the dumps (%i) is lost', (which) => {
+    const found = violated((told) => {
+      const list = records(told)[which]!
+      // The last of its partition: nothing else is wrong with the log.
+      list.splice(
+        list.findIndex(({ id }) => id === 'u2'),
+        1,
+      )
+      for (const line of lines(told)) if (line.what === 'published' && line.batch === 4) line.outcome = 'unknown'
+      told.traces[0]!.lines = lines(told).filter((line) => !(line.what === 'settles' && line.ids.includes('u2')))
+    })
+    expect(found).toEqual(['loss'])
+  })
+
+  test('a commit whose outcome is unknown counts when the ledger has it, and only then', () => {
+    const unknown = (id: string) => (told: Story) => {
+      told.attempts.find(({ messages }) => messages.some((one) => one.id === id))!.outcome = 'info'
+    }
+    expect(violated(unknown('a3'))).toEqual([])
+    expect(violated(unknown('r1'))).toEqual([])
+  })
+
+  test('an acknowledged commit that is not in the ledger is lost by the database', () => {
+    expect(
+      violated((told) =>
+        told.ledger.splice(
+          told.ledger.findIndex(({ id }) => id === 'a3'),
+          1,
+        ),
+      ),
+    ).toEqual(['loss', 'phantom'])
+  })
+
+  test('what was lost with a deleted topic is nobody’s loss', () => {
+    const found = violated((told) => {
+      told.topics[0]!.deleted = true
+      for (const dump of told.dumps) dump.records = []
+    })
+    expect(found).toEqual([])
+  })
+})
+
+describe('phantom', () => {
+  test('a record of a transaction that rolled back', () => {
+    const found = violated((told) => copy(told, 'r1', { relay: 'R1', at: 500, outcome: 'acked' }))
+    expect(found).toEqual(['phantom'])
+  })
+
+  test('a record without the id of any writer', () => {
+    expect(violated((told) => records(told)[0]!.push({ ...records(told)[0]![0]!, partition: 2, offset: 9, id: null }))).toEqual([
+      'phantom',
+    ])
+  })
+
+  test('a row of the ledger whose transaction rolled back', () => {
+    const found = violated((told) => told.ledger.push({ ...told.ledger[0]!, id: 'r1' }))
+    expect(found).toContain('phantom')
+  })
+})
+
+describe('integrity', () => {
+  const spoilRecord = (change: (record: Story['dumps'][0]['records'][0]) => void) =>
+    violated((told) => change(records(told)[1]!.find(({ id }) => id === 'u1')!))
+
+  test.each([
+    ['key', { key: 'v' }],
+    ['null key', { key: null }],
+    ['value', { value: 'null' }],
+    ['partition', { partition: 7 }],
+  ])('a record with another %s', (_, change) => {
+    expect(spoilRecord((record) => Object.assign(record, change))).toContain('integrity')
+  })
+
+  test('headers: one that is missing, one that is too many, another value, no time of creation', () => {
+    for (const headers of [
+      { id: 'u1', 'content-type': 'application/json', 'created-at': '2026-11-25T12:00:00Z' },
+      { ...recordOf(message(story(), 'u1'), 0).headers, more: '' },
+      { ...recordOf(message(story(), 'u1'), 0).headers, trace: 'of u2' },
+      { ...recordOf(message(story(), 'u1'), 0).headers, 'created-at': 'yesterday' },
+    ]) {
+      expect(spoilRecord((record) => Object.assign(record, { headers }))).toEqual(['integrity'])
+    }
+  })
+
+  test('the second copy counts as well as the first', () => {
+    const found = violated((told) => {
+      told.faults = [{ kind: 'x', from: 0, healedAt: 1 }]
+      copy(told, 'u2', { relay: 'R2', at: 4_000, outcome: 'acked' })
+      for (const list of records(told)) list.findLast(({ id }) => id === 'u2')!.value = 'null'
+    })
+    expect(found).toEqual(['integrity'])
+  })
+})
+
+describe('order', () => {
+  test('a later message of a serialised key before an earlier one', () => {
+    expect(violated((told) => swap(told, 'a2', 'a3'))).toContain('serialised order')
+  })
+
+  test('a gap in a serialised key', () => {
+    const found = violated((told) => {
+      for (const list of records(told))
+        list.splice(
+          list.findIndex(({ id }) => id === 'a2'),
+          1,
+        )
+    })
+    expect(found).toContain('serialised order')
+  })
+
+  test('an unserialised message before one whose commit was over when it was enqueued', () => {
+    expect(violated((told) => swap(told, 'u1', 'u2'))).toContain('unserialised order')
+  })
+
+  test('unserialised messages that overlap may stand either way', () => {
+    const found = violated((told) => {
+      swap(told, 'u1', 'u2')
+      message(told, 'u2').enqueuedAt = 47
+      told.traces = undefined as never
+    })
+    expect(found).toEqual([])
+  })
+
+  test('messages of one transaction stand in the order of the calls', () => {
+    const spoil = (told: Story, order: number[]) => {
+      const sixth = told.attempts.find(({ number }) => number === 6)!
+      const [u2, k1] = sixth.messages as [(typeof sixth.messages)[0], (typeof sixth.messages)[0]]
+      Object.assign(k1, { key: 'u', enqueuedAt: 62 })
+      sixth.messages = order.map((i) => [u2, k1][i]!)
+      for (const list of records(told)) {
+        const at = list.findIndex(({ id }) => id === 'k1')
+        list.splice(at, 1)
+        list.splice(list.findIndex(({ id }) => id === 'u2') + 1, 0, recordOf(k1, 9))
+      }
+      told.traces = undefined as never
+    }
+    expect(violated((told) => spoil(told, [0, 1]))).toEqual([])
+    expect(violated((told) => spoil(told, [1, 0]))).toEqual(['unserialised order'])
+  })
+
+  test('a topic that grew promises no order of its keys', () => {
+    const found = violated((told) => {
+      swap(told, 'a2', 'a3')
+      told.topics[0]!.partitions = [2, 3]
+      told.traces = undefined as never
+    })
+    expect(found).toEqual([])
+  })
+})
+
+describe('regressions and duplicates', () => {
+  const fault = { kind: 'relay-sigkill', from: 3_000, healedAt: 3_001 }
+
+  test('a copy that another owner published after a fault is explained, and counted against the bound', () => {
+    const told = story()
+    told.faults = [fault]
+    copy(told, 'a2', { relay: 'R2', at: 4_000, outcome: 'acked' })
+    const { sound, figures } = judge(told as never)
+    expect(sound).toBe(true)
+    expect(figures).toMatchObject({ duplicates: 1, duplicateBound: 1 })
+  })
+
+  test('a copy that no relay published was made by the client', () => {
+    const found = violated((told) => {
+      told.faults = [fault]
+      copy(told, 'a2')
+    })
+    expect(found).toEqual(['regressions', 'duplicates'])
+  })
+
+  test('a relay that publishes again what it has an acknowledgement for', () => {
+    const found = violated((told) => {
+      told.faults = [fault]
+      copy(told, 'a3', { relay: 'R1', at: 4_000, outcome: 'acked' })
+    })
+    expect(found).toEqual(['duplicates'])
+  })
+
+  test('a copy without any fault', () => {
+    expect(violated((told) => copy(told, 'a3', { relay: 'R2', at: 4_000, outcome: 'acked' }))).toEqual(['duplicates'])
+  })
+
+  test('without traces the bound is what is given; without that nothing is judged', () => {
+    const told = (more: Partial<Story>) => {
+      const { traces, mostDuplicates, ...rest } = story()
+      const all: Partial<Story> = { ...rest, ...more }
+      copy({ ...all, traces: [] } as never, 'a3')
+      return all
+    }
+    expect(stateOf('duplicates', told({}))).toBe('violated')
+    expect(stateOf('duplicates', told({ faults: [fault] }))).toBe('not judged')
+    expect(stateOf('duplicates', told({ faults: [fault], mostDuplicates: 1 }))).toBe('passed')
+    expect(stateOf('duplicates', told({ faults: [fault], mostDuplicates: 0 }))).toBe('violated')
+  })
+})
+
+describe('trace', () => {
+  const line = <W extends TraceLine['what']>(told: Story, what: W, place = 0) =>
+    lines(told).filter((one) => one.what === what)[place] as Extract<Story['traces'][0]['lines'][0], { what: W }>
+
+  test('a delete without an acknowledgement, or before it', () => {
+    const unacked = violated((told) => Object.assign(line(told, 'published', 5), { outcome: 'unknown', offset: null }))
+    expect(unacked).toEqual(['trace'])
+    expect(violated((told) => Object.assign(line(told, 'settles', 5), { at: 150.5 }))).toEqual(['trace'])
+  })
+
+  test('an acknowledgement of another relay does not count', () => {
+    const found = violated((told) => told.traces.push({ relay: 'R2', lines: [{ at: 900, what: 'settles', ids: ['a1'] }] }))
+    expect(found).toEqual(['trace'])
+  })
+
+  test('two owners of one bucket and epoch, or of one bucket at a time', () => {
+    const bucket = line(story(), 'owns').leases[0]![0]
+    const owner = (epoch: number, at: number) => (told: Story) =>
+      told.traces.push({
+        relay: 'R2',
+        lines: [{ at, what: 'owns', how: 'take', leases: [[bucket, epoch]], until: at + 3_000 }],
+      })
+    expect(violated(owner(1, 3_500))).toEqual(['trace'])
+    expect(violated(owner(2, 2_999))).toEqual(['trace'])
+    expect(violated(owner(2, 3_000))).toEqual([])
+  })
+
+  test('a lease that is given back is over, one that is renewed goes on', () => {
+    const { leases } = line(story(), 'owns')
+    const successor = {
+      relay: 'R2',
+      lines: [{ at: 2_000, what: 'owns', how: 'take', leases: [[leases[0]![0], 2]], until: 5_000 }],
+    }
+    const found = (more: object[]) =>
+      violated((told) => {
+        lines(told).push(...(more as never[]))
+        told.traces.push(successor as never)
+      })
+    expect(found([{ at: 1_500, what: 'releases', leases }])).toEqual([])
+    expect(found([{ at: 1_500, what: 'owns', how: 'renew', leases, until: 4_500 }])).toEqual(['trace'])
+  })
+
+  test('a publish that could outlast its lease, or has none', () => {
+    expect(violated((told) => Object.assign(line(told, 'publishes'), { spareMs: -0.5 }))).toEqual(['trace'])
+    expect(violated((told) => Object.assign(line(told, 'publishes'), { spareMs: null }))).toEqual(['trace'])
+  })
+
+  test('one offset acknowledged for two records', () => {
+    const found = violated((told) => {
+      const acks = lines(told).filter((one) => one.what === 'published')
+      acks[1]!.offset = acks[0]!.offset
+    })
+    expect(found).toEqual(['trace'])
+  })
+
+  test('a message published before its predecessor was acknowledged; in one request after it is as good', () => {
+    const late = (told: Story) => Object.assign(line(told, 'published', 1), { at: 121 })
+    expect(violated((told) => void [late(told), Object.assign(line(told, 'settles', 1), { at: 122 })])).toEqual(['trace'])
+    const together = violated((told) => {
+      line(told, 'publishes', 1).ids = ['a2', 'a3']
+      const gone = (one: TraceLine) => 'batch' in one && one.batch === 2
+      told.traces[0]!.lines = lines(told).filter((one) => !gone(one))
+    })
+    expect(together).toEqual([])
+  })
+
+  test('an alarm of the relay', () => {
+    expect(violated((told) => lines(told).push({ at: 900, what: 'alarm', event: 'row_found_below_position' }))).toEqual(['trace'])
+  })
+
+  test('without traces it is not judged, and does not count as passed', () => {
+    const { traces, ...rest } = story()
+    expect(stateOf('trace', rest)).toBe('not judged')
+  })
+})
+
+describe('liveness', () => {
+  test.each([
+    ['an outbox that is not empty', { emptiedMs: null, left: 3 }],
+    ['an outbox that was empty too late', { emptiedMs: 1_001 }],
+    ['a relay that ended by itself', { unexpectedEnds: ['relay 3 ended with code 1'] }],
+    ['a message that nobody expected in outbox_dead', { dead: [{ id: 'a1', reason: 'INVALID_RECORD' }] }],
+    ['a poison that is missing there', { expectedDead: [{ id: 'p1', reason: 'MESSAGE_TOO_LARGE' }] }],
+    [
+      'a poison with another reason',
+      { dead: [{ id: 'p1', reason: 'INVALID_RECORD' }], expectedDead: [{ id: 'p1', reason: 'MESSAGE_TOO_LARGE' }] },
+    ],
+  ])('%s', (_, change) => {
+    expect(violated((told) => Object.assign(told.rest, change))).toEqual(['liveness'])
+  })
+
+  test('a poison in its place, with its reason, is as it should be; in the log as well it is not', () => {
+    const dead = [{ id: 'p1', reason: 'MESSAGE_TOO_LARGE' }]
+    expect(violated((told) => Object.assign(told.rest, { dead, expectedDead: dead }))).toEqual([])
+    const both = [{ id: 'u2', reason: 'MESSAGE_TOO_LARGE' }]
+    expect(violated((told) => Object.assign(told.rest, { dead: both, expectedDead: both }))).toEqual(['liveness'])
+  })
+
+  test('where nobody looked it is not judged', () => {
+    const { rest, ...others } = story()
+    expect(stateOf('liveness', others)).toBe('not judged')
+  })
+})
+
+describe('resources', () => {
+  test.each(['rssBytes', 'handles', 'connections'] as const)('%s over its budget', (what) => {
+    const found = violated(({ resources }) => {
+      resources.budget[what] = resources.samples[0]![what] - 1
+    })
+    expect(found).toEqual(['resources'])
+  })
+
+  test('write-ahead log over its budget; not measured is no violation', () => {
+    expect(violated(({ resources }) => Object.assign(resources, { walBytesPerMessage: 1_001 }))).toEqual(['resources'])
+    expect(violated(({ resources }) => Object.assign(resources, { walBytesPerMessage: null }))).toEqual([])
+  })
+})

@@ -1,0 +1,155 @@
+import { bucketOf } from '../../src/message/key.ts'
+import { monotonicMs } from '../../src/proof/clock.ts'
+import type { LeaseName } from '../../src/proof/history.ts'
+import { type Clock, systemClock } from '../../src/relay/clock.ts'
+import type { Lease, RowName, Store, StoreSession } from '../../src/store/store.ts'
+import type { Outcome, Transport, TransportBatch } from '../../src/transport/transport.ts'
+import type { TraceFile } from './trace-file.ts'
+
+/** Called before and after each call of a port, with `before fetch` or `after publish`. */
+export type Failpoint = (name: string) => void
+
+/** What is traced of the calls of a port: `before` gives a value that `after` gets together with the answer. */
+type Watches<T> = {
+  [K in keyof T]?: T[K] extends (...args: infer A) => Promise<infer R>
+    ? { before?: (...args: A) => unknown; after?: (answer: R, before: unknown, ...args: A) => void }
+    : never
+}
+
+interface Watch {
+  before?: (...args: unknown[]) => unknown
+  after?: (answer: unknown, before: unknown, ...args: unknown[]) => void
+}
+
+/** The port with a failpoint before and after each call, and the watches of some of them. Everything else passes through. */
+function watched<T extends object>(port: T, failpoint: Failpoint, watches: Watches<T>): T {
+  return new Proxy(port, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target)
+      if (typeof value !== 'function' || typeof name !== 'string') return value
+      const watch = watches[name as keyof T] as Watch | undefined
+      return async (...args: unknown[]) => {
+        failpoint(`before ${name}`)
+        const before = watch?.before?.(...args)
+        const answer = await value.apply(target, args)
+        watch?.after?.(answer, before, ...args)
+        failpoint(`after ${name}`)
+        return answer
+      }
+    },
+  })
+}
+
+const namesOf = (leases: readonly Lease[]): LeaseName[] => leases.map(({ bucket, epoch }) => [bucket, epoch])
+const idsOf = (rows: readonly RowName[]): string[] => rows.map(({ messageId }) => messageId)
+
+/**
+ * A judge beside the relay: keeps its own account of the leases, by what the store has answered, and holds every publish against it. It
+ * asks nothing of the relay's own memory, so a relay that forgets its deadline is found out.
+ */
+export class Watcher {
+  readonly #trace: TraceFile
+  readonly #failpoint: Failpoint
+  readonly #leaseMs: number
+  readonly #leases = new Map<number, { epoch: number; until: number }>()
+  /** The last two times that the relay was told: the one that it decided by, and the stamp of the send. */
+  #looks: [number, number] = [0, 0]
+  #batches = 0
+
+  constructor(trace: TraceFile, failpoint: Failpoint, leaseMs: number) {
+    this.#trace = trace
+    this.#failpoint = failpoint
+    this.#leaseMs = leaseMs
+  }
+
+  /** The relay's clock. A process that is stopped between a look and the send has looked in time all the same. */
+  readonly clock: Clock = {
+    now: () => {
+      const now = monotonicMs()
+      this.#looks = [this.#looks[1], now]
+      return now
+    },
+    wait: systemClock.wait,
+  }
+
+  store(store: Store): Store {
+    return {
+      connect: async (me) => watched(await store.connect(me), this.#failpoint, this.#sessionWatches()),
+      listen: (onNotify, signal) => store.listen(onNotify, signal),
+    }
+  }
+
+  transport(transport: Transport): Transport {
+    return watched(transport, this.#failpoint, {
+      publish: {
+        before: (batch, timeoutMs) => this.#publishes(batch, timeoutMs),
+        after: (outcome, batch) => this.#published(outcome, batch as number),
+      },
+    })
+  }
+
+  #sessionWatches(): Watches<StoreSession> {
+    const trace = this.#trace
+    const claims = (how: 'take' | 'retake' | 'renew') => ({
+      before: () => monotonicMs(),
+      after: (leases: Lease[], sentAt: unknown) => this.#owns(how, leases, sentAt as number),
+    })
+    const moves = (what: 'parks' | 'moves-behind', { bucket, epoch }: Lease, rows: readonly RowName[], reason: string | null) =>
+      trace.addNow({ what, ids: idsOf(rows), lease: [bucket, epoch], reason })
+    return {
+      take: claims('take'),
+      retake: claims('retake'),
+      renew: claims('renew'),
+      release: { before: (leases) => this.#releases(leases) },
+      fetch: { after: ({ rows }) => trace.add({ what: 'fetched', ids: idsOf(rows) }) },
+      settle: {
+        before: (rows) => trace.addNow({ what: 'settles', ids: idsOf(rows) }),
+        after: (_answer, _before, rows) => trace.add({ what: 'settled', ids: idsOf(rows) }),
+      },
+      park: { before: (lease, row, { reason }) => moves('parks', lease, [row], reason) },
+      moveBehind: { before: (lease, rows) => moves('moves-behind', lease, rows, null) },
+    }
+  }
+
+  #owns(how: 'take' | 'retake' | 'renew', leases: readonly Lease[], sentAt: number): void {
+    const until = sentAt + this.#leaseMs
+    // What a new session does not get back is lost.
+    if (how === 'retake') this.#leases.clear()
+    for (const { bucket, epoch } of leases) this.#leases.set(bucket, { epoch, until })
+    if (leases.length > 0) this.#trace.add({ what: 'owns', how, leases: namesOf(leases), until })
+  }
+
+  #releases(leases: readonly Lease[]): void {
+    for (const { bucket } of leases) this.#leases.delete(bucket)
+    this.#trace.addNow({ what: 'releases', leases: namesOf(leases) })
+  }
+
+  #publishes({ topic, partition, records }: TransportBatch, timeoutMs: number): number {
+    const [decidedAt] = this.#looks
+    const leases = new Map<number, number>()
+    let spareMs = Number.POSITIVE_INFINITY
+    for (const { key } of records) {
+      const bucket = bucketOf(topic, key)
+      const lease = this.#leases.get(bucket)
+      if (lease) leases.set(bucket, lease.epoch)
+      spareMs = Math.min(spareMs, lease ? lease.until - decidedAt - timeoutMs : Number.NEGATIVE_INFINITY)
+    }
+    const batch = ++this.#batches
+    this.#trace.addNow({
+      what: 'publishes',
+      batch,
+      topic,
+      partition,
+      ids: records.map(({ headers }) => headers.id!),
+      leases: [...leases],
+      spareMs: Number.isFinite(spareMs) ? spareMs : null,
+    })
+    return batch
+  }
+
+  #published(outcome: Outcome, batch: number): void {
+    const offset = outcome.kind === 'acked' ? Number(outcome.baseOffset) : null
+    const code = outcome.kind === 'acked' ? null : outcome.code
+    this.#trace.add({ what: 'published', batch, outcome: outcome.kind, offset, code })
+  }
+}
