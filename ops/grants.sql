@@ -32,4 +32,4 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_dead" TO outbox_relay;
 -- The operator looks (status, list, show) and writes wishes (redrive, discard), which the relays carry out.
 GRANT SELECT ON "public"."outbox", "public"."outbox_lease", "public"."outbox_relay", "public"."outbox_dead" TO outbox_operator;
 GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_operator;
-GRANT UPDATE ("wish") ON "public"."outbox_dead" TO outbox_operator;
+GRANT UPDATE ("wish", "wished_by") ON "public"."outbox_dead" TO outbox_operator;

@@ -34,6 +34,7 @@ export function createRelay(options: CreateRelayOptions): Relay {
 }
 
 export type { DrainReport } from './relay/drain.ts'
+export type { OnDead, OnDeadByTopic } from './relay/on-dead.ts'
 export { type RelayOptions, relayDefaults } from './relay/options.ts'
 export { Relay } from './relay/relay.ts'
 export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'

@@ -1,6 +1,7 @@
 import type { CreateRelayOptions } from '../embed.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
+import type { OnDead } from '../relay/on-dead.ts'
 import { relaySettings as checked, type RelayOptions } from '../relay/options.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
 import { databaseSettings, relaySettings, type Setting } from './settings.ts'
@@ -34,7 +35,11 @@ export function databaseConfig(flags: Flags, env: Environment): { databaseUrl: s
 /** Everything that `relay` runs with. Flags win over the environment, and both over defaults. Throws INVALID_OPTION. */
 export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions & { kafka: KafkajsTransportOptions } {
   const read = (name: keyof typeof relaySettings) => given(name, relaySettings[name], flags, env)
-  const settings: RelayOptions = { name: read('name'), keyless: read('keyless') as RelayOptions['keyless'] }
+  const settings: RelayOptions = {
+    name: read('name'),
+    keyless: read('keyless') as RelayOptions['keyless'],
+    onDead: onDeadConfig(read('onDead')),
+  }
   for (const name of numeric) settings[name] = numberOf(name, relaySettings[name], flags, env)
   checkSettings(settings)
   const listenUrl = read('listenUrl')
@@ -62,6 +67,19 @@ function checkSettings(settings: RelayOptions): void {
     const what = error.message.slice(0, error.message.indexOf(` ${error.remedy}`)).replace(/\.$/, '')
     throw wrong(relaySettings[error.field as keyof typeof relaySettings], `is refused. ${what}`)
   }
+}
+
+/** Reads `hold,audit_log=skip`: a way for all topics, and others for single ones. */
+function onDeadConfig(text: string | undefined): RelayOptions['onDead'] {
+  if (text === undefined) return undefined
+  const ways: Record<string, OnDead> = {}
+  for (const part of text.split(',').map((part) => part.trim())) {
+    const [, topic = '*', way] = /^(?:([\w.-]{1,249})=)?(hold|skip)$/.exec(part) ?? []
+    if (way === undefined)
+      throw wrong(relaySettings.onDead, 'must be hold or skip, or <topic>=hold or <topic>=skip, separated by commas')
+    ways[topic] = way as OnDead
+  }
+  return ways
 }
 
 function kafkaConfig(

@@ -15,6 +15,9 @@ export function span(ms: number): string {
   return `${Math.floor(seconds / size)} ${name}${rest && more > 0 ? ` ${more} ${rest[0]}` : ''}`
 }
 
+/** A number with its noun: `1 message`, `2 messages`. */
+export const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
+
 /** A key for people: its text where it is text, else its bytes; cut to a column's width. */
 export function keyText(key: Uint8Array | null, width = 24): string {
   if (key === null) return '-'

@@ -4,6 +4,7 @@ import { createRelay, type DrainReport, type Relay } from '../embed.ts'
 import { createLogger, logEvents } from '../ops/log.ts'
 import { type Environment, type Flags, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
+import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { addRelayFlags } from './settings.ts'
 
@@ -96,14 +97,18 @@ function maskedUrl(text: string): string {
   return `${url.protocol}//${url.host}${url.pathname}`
 }
 
+const left = (n: number, noun: string): string => `${counted(n, noun)} ${n === 1 ? 'is' : 'are'} left`
+
 function drained(report: DrainReport): number {
   if (report.empty) return exitCodes.done
   const lines = [
-    report.left > 0 ? `${report.left >= 1000 ? 'at least ' : ''}${report.left} messages are left in the outbox` : '',
+    report.left > 0 ? `${report.left >= 1000 ? 'at least ' : ''}${left(report.left, 'message')} in the outbox` : '',
     report.heldKeys > 0
-      ? `${report.heldKeys} keys wait behind a dead message: see "list --dead", then "redrive" or "discard"`
+      ? `${counted(report.heldKeys, 'key')} ${report.heldKeys === 1 ? 'waits' : 'wait'} behind a dead message: see "list --dead", then "redrive" or "discard"`
       : '',
-    report.foreignBuckets > 0 ? `${report.foreignBuckets} buckets belong to other relays` : '',
+    report.foreignBuckets > 0
+      ? `${counted(report.foreignBuckets, 'bucket')} ${report.foreignBuckets === 1 ? 'belongs' : 'belong'} to other relays`
+      : '',
     ...report.pausedTopics.map(({ topic, code }) => `topic ${topic} takes no messages: ${code}`),
   ]
   process.stderr.write(

@@ -10,6 +10,8 @@ export interface Setting {
   what: string
   /** Name of the value in the help; without it the flag takes none. */
   value?: string
+  /** The flag may come several times: what it is given is joined by commas, as it stands in the variable. */
+  repeatable?: true
 }
 
 /** Settings of every command that speaks to the database. */
@@ -77,6 +79,13 @@ export const relaySettings = {
     value: 'way',
     what: 'Messages without a key: "topic" keeps their order, "spread" uses all partitions (default: topic)',
   },
+  onDead: {
+    flag: '--on-dead',
+    env: 'OUTBOX_ON_DEAD',
+    value: 'way',
+    repeatable: true,
+    what: 'When Kafka refuses a message: "hold" its key or "skip" the message; <topic>=<way> for one topic; may come several times (default: hold)',
+  },
   stopTimeoutMs: {
     flag: '--stop-timeout-ms',
     env: 'OUTBOX_STOP_TIMEOUT_MS',
@@ -113,8 +122,12 @@ export function addRelayFlags(command: Command): Command {
 }
 
 function addFlags(command: Command, settings: Record<string, Setting>): Command {
-  for (const { flag, env, what, value } of Object.values(settings)) {
-    if (flag !== '') command.option(value === undefined ? flag : `${flag} <${value}>`, `${what} [${env}]`)
+  const joined = (text: string, before?: string) => (before === undefined ? text : `${before},${text}`)
+  for (const { flag, env, what, value, repeatable } of Object.values(settings)) {
+    if (flag === '') continue
+    const [flags, help] = [value === undefined ? flag : `${flag} <${value}>`, `${what} [${env}]`]
+    if (repeatable) command.option<string | undefined>(flags, help, joined)
+    else command.option(flags, help)
   }
   return command
 }

@@ -52,16 +52,22 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
         : `${message.claimedBy} until ${message.claimedUntil} (for ${span(message.claimedForMs ?? 0)})`,
     ],
     ['Reason', message.reason === null ? undefined : `${message.reason}: ${message.error}`],
-    ['Wish', message.wish ?? undefined],
+    ['Wish', message.wish === null ? undefined : `${message.wish}${message.wishedBy === null ? '' : ` by ${message.wishedBy}`}`],
     ['Headers', names.length === 0 ? undefined : withPayload ? JSON.stringify(message.headers) : names.join(', ')],
-    ['Payload', withPayload ? (message.value === null ? '(tombstone)' : Buffer.from(message.value).toString()) : undefined],
+    ['Payload', withPayload ? payloadText(message) : undefined],
   ]
   return lines.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(12)}${value}`])).join('\n')
+}
+
+function payloadText({ tooLarge, value }: ShownMessage): string {
+  if (tooLarge) return '(too large to show)'
+  return value === null ? '(tombstone)' : Buffer.from(value).toString()
 }
 
 function stateText(message: ShownMessage): string {
   if (message.state === 'waiting') return 'waiting for Kafka'
   if (message.state === 'behind') return 'waits behind a dead message of its key'
+  if (message.state === 'skipped') return 'dead; its key went on'
   return message.behind > 0 ? `dead; ${message.behind} wait behind it` : 'dead'
 }
 

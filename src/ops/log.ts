@@ -19,6 +19,7 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   leases_released: 'info',
   leases_lost: 'warn',
   gave_up: 'warn',
+  relays_dying: 'error',
   fetched: 'trace',
   published: 'debug',
   publish_failed: 'debug',
@@ -36,7 +37,7 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
 }
 
 /** Events that may come with every row: one line a minute, with the number of those left out. */
-const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held'])
+const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed'])
 const throttleMs = 60_000
 
 /** A log: JSON lines, or, for a person at a terminal, one short line for each event. */
@@ -79,7 +80,9 @@ function leftOut(event: RelayEvent, quiet: Map<RelayEvent, { since: number; left
 /** Lists of buckets are shown by their number: 64 numbers tell nobody anything. */
 function fieldsOf<E extends RelayEvent>(event: E, fields: RelayEvents[E]): Record<string, unknown> {
   const { buckets, ...rest } = fields as RelayEvents[E] & { buckets?: number[] }
-  return buckets === undefined ? rest : { buckets: event === 'leases_lost' ? buckets.join(' ') : buckets.length, ...rest }
+  return buckets === undefined
+    ? rest
+    : { buckets: event === 'leases_lost' || event === 'relays_dying' ? buckets.join(' ') : buckets.length, ...rest }
 }
 
 function readable(line: string): string {

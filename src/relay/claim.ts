@@ -5,7 +5,8 @@ export interface CarriedRow extends OutboxRow {
   claim: Claim
 }
 
-const holdName = (topic: string, key: Uint8Array): string =>
+/** Name of a key among the holds of a bucket. */
+export const holdName = (topic: string, key: Uint8Array): string =>
   `${topic}\n${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`
 
 /**
@@ -38,9 +39,14 @@ export class Claim implements Lease {
 
   /** Whether the row must wait behind a dead one of its topic and key. */
   isHeld(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): boolean {
-    if (this.#holds.size === 0 || row.key === null) return false
+    return this.headOf(row) !== undefined
+  }
+
+  /** Id of the dead row behind which this one must wait, if there is one. */
+  headOf(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): number | undefined {
+    if (this.#holds.size === 0 || row.key === null) return undefined
     const head = this.#holds.get(holdName(row.topic, row.key))
-    return head !== undefined && head < row.id
+    return head !== undefined && head < row.id ? head : undefined
   }
 
   /** Rows of the key after `id` wait from now on. */

@@ -1,11 +1,13 @@
 import pRetry from 'p-retry'
 import type { Transport } from '../transport/transport.ts'
+import { backoff } from './backoff.ts'
 import type { Clock } from './clock.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /**
  * Stands before every publish. At a doubt about Kafka as a whole it closes, asks for a broker again and again with back-off and jitter, for
- * ever, and opens when one answers. A trouble begins with the first doubt and ends when every lane that had one has been acknowledged.
+ * ever, and opens when one answers; where brokers answer and still take nothing, it stays closed longer each time. A trouble begins with
+ * the first doubt and ends when every lane that had one has been acknowledged.
  */
 export class Gate {
   readonly #transport: Transport
@@ -15,12 +17,16 @@ export class Gate {
   readonly #doubters = new Set<object>()
   #troubleSince: number | undefined
   #probing: Promise<void> | undefined
+  readonly #random: () => number
+  /** Doubts since the last acknowledgement, those during one probe counted once. */
+  #doubts = 0
 
-  constructor(deps: { transport: Transport; clock: Clock; telemetry: Telemetry; signal: AbortSignal }) {
+  constructor(deps: { transport: Transport; clock: Clock; telemetry: Telemetry; signal: AbortSignal; random: () => number }) {
     this.#transport = deps.transport
     this.#clock = deps.clock
     this.#telemetry = deps.telemetry
     this.#signal = deps.signal
+    this.#random = deps.random
   }
 
   /** Resolves when sending makes sense, or when the relay stops. */
@@ -45,7 +51,13 @@ export class Gate {
     this.#doubters.add(who)
   }
 
-  /** `who` has been acknowledged, or has nothing to send any more. */
+  /** `who` has been acknowledged: Kafka takes messages. */
+  acknowledged(who: object): void {
+    this.#doubts = 0
+    this.trust(who)
+  }
+
+  /** `who` is in no trouble, or has nothing to send any more. */
   trust(who: object): void {
     if (!this.#doubters.delete(who) || this.#doubters.size > 0 || this.#troubleSince === undefined) return
     this.#telemetry.emit('kafka_recovered', { ms: Math.round(this.#clock.now() - this.#troubleSince) })
@@ -53,6 +65,7 @@ export class Gate {
   }
 
   async #probe(): Promise<void> {
+    if (++this.#doubts > 1) await this.#clock.wait(backoff(this.#doubts - 1, this.#random()), this.#signal)
     const ask = async () => {
       try {
         await this.#transport.connect(this.#signal)

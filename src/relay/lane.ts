@@ -46,6 +46,13 @@ export interface LaneDeps {
 export interface LaneTopic {
   readonly name: string
   readonly open: boolean
+  /**
+   * Resolves when the lane may send: at once, or, while the topic finds out whether it takes messages again, when it has or when the turn
+   * is this lane's. `probe`: one record only.
+   */
+  turn(lane: Lane): Promise<'probe' | 'free'>
+  /** The lane has no answer to give about the topic: it is another one's turn. */
+  pass(lane: Lane): void
   /** Keys refused in a row with that code, none accepted since. */
   refusedKeys(code: string): number
   refused(code: string, row: CarriedRow): void
@@ -70,6 +77,8 @@ export class Lane {
   #limit: number
   /** Rows at the head that were refused together: one of them is at fault. */
   #suspects = 0
+  /** Rows of the queue that Kafka has named at fault, with its answer: it is theirs without being sent again. */
+  #named = new Map<CarriedRow, Outcome>()
   #attempt = 0
   #running = false
   #idle: (() => void)[] = []
@@ -103,14 +112,9 @@ export class Lane {
     if (gone.length > 0) {
       this.#queue = this.#queue.filter((row) => !which(row))
       this.#suspects = 0
+      for (const row of gone) this.#named.delete(row)
     }
     return gone
-  }
-
-  /** The next request carries one record only: it finds out whether the topic takes messages again. */
-  probe(): void {
-    this.#limit = 1
-    this.#suspects = 0
   }
 
   /** Resolves when no request is outstanding. */
@@ -123,38 +127,44 @@ export class Lane {
     const { gate, signal } = this.#deps
     while (this.#queue.length > 0 && !signal.aborted) {
       await gate.passable()
+      const turn = await this.#topic.turn(this)
       if (signal.aborted) break
-      const batch = this.#next()
-      if (batch.length > 0) await this.#send(batch)
+      const batch = this.#next(turn === 'probe' ? 1 : this.#limit)
+      const answer = this.#named.get(batch[0]!)
+      if (answer) this.#decide(batch, answer, this.#deps.clock.now())
+      else if (batch.length > 0) await this.#send(batch)
       // Their lease ends too soon; it will have been renewed, or lost, in a moment.
       else if (this.#queue.length > 0) await this.#deps.clock.wait(20, signal)
       this.#resumeIfRoom()
     }
     this.#running = false
+    this.#topic.pass(this)
     this.#attempt = 0
     gate.trust(this)
   }
 
-  /** Takes the next batch off the queue. */
-  #next(): CarriedRow[] {
+  /** Takes the next batch off the queue; a row that Kafka has named at fault comes alone. */
+  #next(limit: number): CarriedRow[] {
     const { clock, limits, moveBehind } = this.#deps
     const safe = clock.now() + limits.requestTimeoutMs
     const batch: CarriedRow[] = []
     let bytes = 0
     let taken = 0
     for (const row of this.#queue) {
-      if (batch.length >= this.#limit) break
+      if (batch.length >= limit) break
       if (row.claim.isHeld(row)) {
+        this.#named.delete(row)
         moveBehind(row)
         taken++
         continue
       }
       // A request that could outlive the lease might land after the next owner's.
       if (row.claim.deadline <= safe) break
-      if (batch.length > 0 && bytes + row.bytes > limits.batchBytes) break
+      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#named.has(row))) break
       batch.push(row)
       bytes += row.bytes
       taken++
+      if (this.#named.has(row)) break
     }
     if (taken > 0) this.#queue = this.#queue.slice(taken)
     return batch
@@ -169,6 +179,7 @@ export class Lane {
       limits.requestTimeoutMs,
     )
     this.#inFlight = 0
+    this.#tell(batch, outcome, sentAt)
     const wait = this.#decide(batch, outcome, sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
     if (wait > 0) await clock.wait(wait, this.#deps.signal)
@@ -176,20 +187,12 @@ export class Lane {
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */
   #decide(batch: CarriedRow[], outcome: Outcome, sentAt: number): number {
-    const { limits, gate, random, claims } = this.#deps
-    this.#tell(batch, outcome, sentAt)
+    const { gate, random } = this.#deps
     if (outcome.kind === 'acked') {
       this.#acknowledged(batch)
       return 0
     }
-    if (outcome.kind === 'unknown') {
-      // It may still be appended: the next owner of the bucket must not begin before.
-      const until = sentAt + limits.requestTimeoutMs
-      for (const row of batch) {
-        const claim = claims.get(row.bucket)
-        if (claim) claim.busyUntil = Math.max(claim.busyUntil, until)
-      }
-    }
+    if (outcome.kind === 'unknown') this.#keepBusy(batch, sentAt)
     const { code, error } = outcome
     const next = verdict(outcome, { records: batch.length, refusedKeys: this.#topic.refusedKeys(code) })
     if (next.kind === 'park') {
@@ -197,22 +200,35 @@ export class Lane {
       return 0
     }
     this.#putBack(batch)
-    if (next.kind === 'pause-topic') {
-      this.#topic.pause(code, error)
-      return 0
-    }
-    if (next.kind === 'split') {
-      this.#suspects = batch.length
-      this.#limit = Math.ceil(batch.length / 2)
-      return 0
-    }
-    if (next.kind === 'again') {
-      if (next.doubt) gate.doubt(this, code, error)
-      else gate.trouble(this, code, error)
-      // The partition may be gone, or new to the client.
-      if (!next.doubt) this.#topic.recheck()
+    switch (next.kind) {
+      case 'pause-topic':
+        this.#topic.pause(code, error)
+        return 0
+      case 'split':
+        this.#suspects = batch.length
+        this.#limit = Math.ceil(batch.length / 2)
+        return 0
+      case 'single-out':
+        this.#suspects = 0
+        for (const index of next.refused) this.#named.set(batch[index]!, outcome)
+        return 0
+      case 'again':
+        if (next.doubt) gate.doubt(this, code, error)
+        else gate.trouble(this, code, error)
+        // The partition may be gone, or new to the client.
+        if (!next.doubt) this.#topic.recheck()
+        // Whether the topic takes messages, another partition may tell sooner.
+        this.#topic.pass(this)
     }
     return backoff(++this.#attempt, random(), { firstMs: 50, maxMs: 5_000 })
+  }
+
+  /** Rows of unknown outcome may still be appended: the next owner of their buckets must not begin before. */
+  #keepBusy(batch: CarriedRow[], sentAt: number): void {
+    for (const row of batch) {
+      const claim = this.#deps.claims.get(row.bucket)
+      if (claim) claim.busyUntil = Math.max(claim.busyUntil, sentAt + this.#deps.limits.requestTimeoutMs)
+    }
   }
 
   #acknowledged(batch: CarriedRow[]): void {
@@ -220,11 +236,12 @@ export class Lane {
     this.#suspects = Math.max(0, this.#suspects - batch.length)
     this.#limit = this.#suspects > 0 ? Math.ceil(this.#suspects / 2) : this.#deps.limits.batchRecords
     this.#topic.accepted()
-    this.#deps.gate.trust(this)
+    this.#deps.gate.acknowledged(this)
     this.#deps.settle(batch)
   }
 
   #refused(row: CarriedRow, code: string, error: string): void {
+    this.#named.delete(row)
     this.#suspects = 0
     this.#limit = this.#deps.limits.batchRecords
     this.#topic.refused(code, row)
@@ -248,6 +265,7 @@ export class Lane {
     for (const row of batch) {
       const claim = claims.get(row.bucket)
       if (!claim || claim.leaving || !this.#topic.open) {
+        this.#named.delete(row)
         if (claim) this.#topic.owe(row)
         hand.drop(row)
       } else {

@@ -28,6 +28,10 @@ export interface LeasesDeps {
   onEnded: (claims: readonly Claim[]) => void
 }
 
+/** So many relays that died one after another within so many milliseconds are no accident any more. */
+const deathsToTell = 3
+const deathsWithinMs = 600_000
+
 const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => claim.bucket)
 
 /** Keeps this relay's fair share of the buckets: claims, renews, gives back. */
@@ -106,7 +110,11 @@ export class Leases {
     const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, pulse.relays)
     // One tick after the first heartbeat, so that relays that start together know of each other.
     if (step.take > 0 && this.#greeted && clock.now() >= this.#abstainUntil) {
-      await this.#claim(session, () => session.take(step.take))
+      const taken = await this.#claim(session, () => session.take(step.take))
+      await this.#warnOfDeaths(
+        session,
+        taken.filter((lease) => lease.abandoned),
+      )
     }
     this.#greeted = true
     if (step.leave > 0) {
@@ -115,11 +123,11 @@ export class Leases {
     }
   }
 
-  async #claim(session: StoreSession, statement: () => Promise<Lease[]>): Promise<void> {
+  async #claim<L extends Lease>(session: StoreSession, statement: () => Promise<L[]>): Promise<L[]> {
     const { clock, claims, telemetry, leaseMs, onTaken } = this.#deps
     const before = clock.now()
     const granted = await statement()
-    if (granted.length === 0) return
+    if (granted.length === 0) return granted
     if (claims.size === 0) this.#takenAt = clock.now()
     const holds = await session.holds(numbersOf(granted))
     for (const lease of granted) {
@@ -129,6 +137,16 @@ export class Leases {
     if (this.#closing) this.#leave(claims.all)
     telemetry.emit('leases_taken', { buckets: numbersOf(granted), owned: claims.size })
     onTaken()
+    return granted
+  }
+
+  /** One relay may die of anything. Where its successors die too, a message that none of them survives is the likeliest cause. */
+  async #warnOfDeaths(session: StoreSession, abandoned: readonly Lease[]): Promise<void> {
+    if (abandoned.length === 0) return
+    const deaths = await session.deaths(deathsWithinMs)
+    if (deaths < deathsToTell) return
+    const { telemetry, claims } = this.#deps
+    telemetry.emit('relays_dying', { deaths, withinMs: deathsWithinMs, buckets: numbersOf(abandoned), owned: claims.size })
   }
 
   async #renew(session: StoreSession): Promise<void> {

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { OutboxError } from '../message/errors.ts'
+import type { OnDeadByTopic } from './on-dead.ts'
 
 /** Settings of a relay. Every one has a default that suits most. Durations are milliseconds, sizes bytes. */
 export interface RelayOptions {
@@ -52,6 +53,12 @@ export interface RelayOptions {
    */
   keyless?: 'topic' | 'spread' | undefined
   /**
+   * What becomes of the later messages of a key when one is refused for good: with `hold` they wait behind it, with `skip` the relay goes
+   * on without it. For all topics, or by topic: `{ '*': 'hold', audit_log: 'skip' }`; `*` stands for all that are not named.
+   * @default 'hold'
+   */
+  onDead?: OnDeadByTopic | undefined
+  /**
    * Time that `stop()` may take to settle what is in flight.
    * @default 8000
    */
@@ -68,6 +75,7 @@ export const relayDefaults = {
   batchBytes: 900_000,
   maxRowBytes: 10_485_760,
   keyless: 'topic',
+  onDead: 'hold',
   stopTimeoutMs: 8_000,
 } as const satisfies RelayOptions
 
@@ -75,6 +83,8 @@ export const relayDefaults = {
 export type RelaySettings = { [K in keyof RelayOptions]-?: NonNullable<RelayOptions[K]> }
 
 const integer = (least: number, most: number) => z.number().int().min(least).max(most)
+
+const onDead = z.enum(['hold', 'skip'])
 
 const schema = z.strictObject({
   name: z.string().min(1).max(200),
@@ -87,6 +97,10 @@ const schema = z.strictObject({
   batchBytes: integer(1_000, 100_000_000),
   maxRowBytes: integer(1_000, 1_000_000_000),
   keyless: z.enum(['topic', 'spread']),
+  onDead: z.union(
+    [onDead, z.record(z.string().regex(/^(\*|[\w.-]{1,249})$/), onDead)],
+    'must be hold or skip, or one of these for each topic',
+  ),
   stopTimeoutMs: integer(0, 600_000),
 })
 

@@ -1,17 +1,22 @@
-import type { Moved, StoreSession, Wish } from '../store/store.ts'
-import type { CarriedRow, Claim, Claims } from './claim.ts'
+import type { FreedKey, Moved, Parking, StoreSession } from '../store/store.ts'
+import { type CarriedRow, type Claim, type Claims, holdName } from './claim.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
+import type { OnDead } from './on-dead.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** A row on its way to outbox_dead: refused itself, or behind such a one. */
 interface Move {
   row: CarriedRow
-  why: { reason: string; error: string } | undefined
+  why: Parking | undefined
 }
 
 /** Rows moved behind a dead one in one statement. */
 const moveRows = 500
+
+/** Wishes that are granted in one statement, at most; and by what factor fewer, where they ask for too many rows. */
+const askedWishes = 1_000
+const fewer = 8
 
 /** Milliseconds between two looks for wishes; a notification of the command line comes before. */
 const wishMs = 1_000
@@ -21,6 +26,8 @@ export interface ParkerDeps {
   telemetry: Telemetry
   hand: Hand
   claims: Claims
+  /** Whether later messages of a key wait behind a refused one. */
+  onDead: (topic: string) => OnDead
   /** Lets go of queued rows of all lanes. */
   letGo: (which: (row: CarriedRow) => boolean) => void
   /** Reads the bucket from its beginning again. */
@@ -28,9 +35,6 @@ export interface ParkerDeps {
   /** The lease turned out to be another relay's. */
   lost: (claim: Claim) => void
 }
-
-/** SQL state or name of an error, for a log line without data. */
-const nameOf = (error: unknown): string => String((error as { code?: unknown }).code ?? (error as Error).name)
 
 /**
  * Moves rows between outbox and outbox_dead, one statement at a time, under the relay's own leases, and carries out the operator's wishes.
@@ -46,10 +50,12 @@ export class Parker {
     this.#deps = deps
   }
 
-  /** Takes a row that was refused for good; later rows of its key wait from now on. */
+  /** Takes a row that was refused for good; later rows of its key wait from now on, unless its topic goes on. */
   park(row: CarriedRow, reason: string, error: string): void {
-    row.claim.hold(row.topic, row.key, row.id)
-    this.#moves.push({ row, why: { reason, error } })
+    // A key too large to be loaded has no other rows than such as are parked themselves.
+    const holds = row.key !== null && this.#deps.onDead(row.topic) === 'hold'
+    if (holds) row.claim.hold(row.topic, row.key, row.id)
+    this.#moves.push({ row, why: { reason, error, holds } })
     this.latch.raise()
   }
 
@@ -89,8 +95,14 @@ export class Parker {
       together.push(move)
     }
     const rows = together.map((move) => move.row)
-    const found = await session.moveBehind(claim, rows)
-    if (this.#finish(together, claim, found)) this.#movedBehind(rows, found)
+    const named = rows.map(({ bucket, id, messageId, ...row }) => ({
+      bucket,
+      id,
+      messageId,
+      head: claim.headOf({ id, ...row }) ?? 0,
+    }))
+    const found = await session.moveBehind(claim, named)
+    if (this.#finish(together, claim, found)) await this.#movedBehind(session, claim, rows, found)
   }
 
   /** Takes moves off the list. False when they were of no effect because the lease is another's, or were forgotten meanwhile. */
@@ -103,60 +115,86 @@ export class Parker {
   }
 
   #parked({ row, why }: Move, found: Moved): void {
-    // Neither in the outbox nor in outbox_dead: somebody deleted it by hand, and nothing is held by it.
-    if (!found.ids.includes(row.id)) this.#free(row.claim, row.topic, row.key)
-    else this.#deps.telemetry.emit('parked', { topic: row.topic, messageId: row.messageId, ...why! })
+    const { reason, error, holds } = why!
+    const { topic, messageId } = row
+    if (found.ids.includes(row.id)) {
+      this.#deps.telemetry.emit('parked', {
+        topic,
+        messageId,
+        reason,
+        error,
+        onDead: holds || row.key === null ? 'hold' : 'skip',
+      })
+      // Neither in the outbox nor in outbox_dead: somebody deleted it by hand, and nothing is held by it.
+    } else if (holds) this.#free(row.claim, [{ topic, key: row.key!, next: null }])
   }
 
-  #movedBehind(rows: CarriedRow[], found: Moved): void {
+  async #movedBehind(session: StoreSession, claim: Claim, rows: CarriedRow[], found: Moved): Promise<void> {
     const moved = new Set(found.ids)
     const counts = new Map<string, number>()
-    for (const row of rows) {
-      if (moved.has(row.id)) counts.set(row.topic, (counts.get(row.topic) ?? 0) + 1)
-      else if (row.claim.isHeld(row)) this.#free(row.claim, row.topic, row.key)
-    }
+    for (const row of rows) if (moved.has(row.id)) counts.set(row.topic, (counts.get(row.topic) ?? 0) + 1)
     for (const [topic, count] of counts) this.#deps.telemetry.emit('held', { topic, rows: count })
+    const left = rows.filter((row) => !moved.has(row.id) && claim.isHeld(row))
+    if (left.length === 0) return
+    // Their head is gone: somebody deleted it by hand. Those behind it, if any, have another.
+    const holds = await session.holds([claim.bucket])
+    const next = new Map(holds.map((hold) => [holdName(hold.topic, hold.key), hold.id]))
+    const keys = new Map(left.map((row) => [holdName(row.topic, row.key!), row]))
+    this.#free(
+      claim,
+      [...keys].map(([name, row]) => ({ topic: row.topic, key: row.key!, next: next.get(name) ?? null })),
+    )
   }
 
   async #grant(session: StoreSession): Promise<void> {
-    const { claims, telemetry } = this.#deps
-    const owned = claims.all.filter((claim) => !claim.leaving)
-    for (const wish of await session.wishes(owned.map((claim) => claim.bucket))) {
-      const claim = claims.get(wish.bucket)
+    const owned = this.#deps.claims.all.filter((claim) => !claim.leaving)
+    for (const { bucket, wish } of await session.wished(owned.map((claim) => claim.bucket))) {
+      const claim = this.#deps.claims.get(bucket)
       if (!claim || claim.leaving) continue
-      try {
-        const found = await session[wish.wish](claim, wish)
-        if (found.fenced) this.#deps.lost(claim)
-        else if (found.ids.length > 0) await this.#granted(session, claim, wish, found.ids.length)
-      } catch (error) {
-        // A clash of ids after a failover must not keep the other wishes waiting; a lost connection ends the session anyway.
-        telemetry.emit('wish_failed', { topic: wish.topic, wish: wish.wish, code: nameOf(error) })
-        if ((error as { code?: string }).code !== '23505') throw error
-      }
+      await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
     }
   }
 
-  async #granted(session: StoreSession, claim: Claim, wish: Wish, rows: number): Promise<void> {
-    const { telemetry } = this.#deps
-    if (wish.wish === 'discard') telemetry.emit('discarded', { topic: wish.topic, messageId: wish.messageId, id: wish.id })
-    else telemetry.emit('redriven', { topic: wish.topic, rows })
-    if (wish.key === null) return this.#deps.rewind(claim)
-    const left = (await session.holds([claim.bucket])).find((hold) => hold.topic === wish.topic && equal(hold.key, wish.key!))
-    this.#free(claim, wish.topic, wish.key)
-    if (left) claim.hold(wish.topic, wish.key, left.id)
-    // A key that is moved back in portions goes on at once.
-    this.latch.raise()
+  async #discard(session: StoreSession, claim: Claim): Promise<void> {
+    const found = await session.discard(claim)
+    if (found.fenced) return this.#deps.lost(claim)
+    for (const row of found.rows) this.#deps.telemetry.emit('discarded', row)
+    this.#free(claim, found.keys)
+    // What is left of the wishes, and those behind the heads, go on at once.
+    if (found.rows.length > 0) this.latch.raise()
   }
 
-  /** The key waits no longer: queued moves of it are dropped, its rows let go of, and the bucket is read from its beginning. */
-  #free(claim: Claim, topic: string, key: Uint8Array | null): void {
-    claim.unhold(topic, key)
-    const same = (row: CarriedRow) => row.claim === claim && row.topic === topic && equal(row.key, key)
-    this.forget((row) => same(row))
+  async #redrive(session: StoreSession, claim: Claim): Promise<void> {
+    const { telemetry, rewind, lost } = this.#deps
+    for (let asked = askedWishes; ; ) {
+      const found = await session.redrive(claim, asked)
+      if (found.fenced) return lost(claim)
+      if (found.tooMany) {
+        asked = Math.ceil(asked / fewer)
+        continue
+      }
+      for (const topic of found.clashes) telemetry.emit('wish_failed', { topic, wish: 'redrive', code: 'ID_TAKEN' })
+      if (found.topics.length === 0) return
+      for (const one of found.topics) telemetry.emit('redriven', one)
+      this.#free(claim, found.keys)
+      rewind(claim)
+      // Refusals, and rows that wait, must not stand behind a million that are put back.
+      return this.latch.raise()
+    }
+  }
+
+  /**
+   * Rows of these keys were put back or dropped. Queued moves of them are dropped, their rows let go of, and the bucket is read from its
+   * beginning; a key of which some still wait is held from the next one on.
+   */
+  #free(claim: Claim, keys: readonly FreedKey[]): void {
+    if (keys.length === 0) return
+    const names = new Set(keys.map(({ topic, key }) => holdName(topic, key)))
+    const same = (row: CarriedRow) => row.claim === claim && row.key !== null && names.has(holdName(row.topic, row.key))
+    for (const { topic, key } of keys) claim.unhold(topic, key)
+    this.forget(same)
     this.#deps.letGo(same)
+    for (const { topic, key, next } of keys) if (next !== null) claim.hold(topic, key, next)
     this.#deps.rewind(claim)
   }
 }
-
-const equal = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
-  a === null || b === null ? a === b : Buffer.compare(a, b) === 0

@@ -10,6 +10,7 @@ import { type DrainReport, drain } from './drain.ts'
 import { Gate } from './gate.ts'
 import { Hand } from './hand.ts'
 import { Leases } from './leases.ts'
+import { onDeadOf } from './on-dead.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
 import { Parker } from './parker.ts'
 import { Reader, sweepMs } from './reader.ts'
@@ -88,6 +89,8 @@ export class Relay {
     const { transport } = ports
     const signal = this.#end.signal
     const base = { clock, telemetry, hand: this.#hand, claims: this.#claims }
+    const random = ports.random ?? Math.random
+    const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
     const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
     const park = (row: CarriedRow, reason: string, error: string) => this.#parker.park(row, reason, error)
     this.#wake = new Wake(this.id, clock)
@@ -95,8 +98,9 @@ export class Relay {
       ...base,
       transport,
       signal,
-      gate: new Gate({ transport, clock, telemetry, signal }),
-      random: ports.random ?? Math.random,
+      gate: new Gate({ transport, clock, telemetry, signal, random }),
+      random,
+      onDead,
       keyless: settings.keyless,
       limits: { ...settings, quotaRows: Math.max(1, Math.floor(settings.handRows / 4)) },
       settle: (rows) => this.#acknowledged(rows),
@@ -116,6 +120,7 @@ export class Relay {
     this.#settler = new Settler({ ...base, onSettled: () => this.#madeRoom() })
     this.#parker = new Parker({
       ...base,
+      onDead,
       letGo: (which) => this.#topics.letGo(which),
       rewind: (claim) => this.#reader.rewind(claim),
       lost: (claim) => this.#leases.lost(claim),

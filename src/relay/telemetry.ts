@@ -1,3 +1,5 @@
+import type { OnDead } from './on-dead.ts'
+
 /**
  * Everything the relay tells. Logs, metrics, traces and dashboard subscribe to this list; the relay itself only emits. No payload, key,
  * header value, secret or connection string is ever in it. Times are milliseconds, sizes bytes.
@@ -23,6 +25,11 @@ export interface RelayEvents {
   leases_lost: { buckets: number[]; owned: number }
   /** No acknowledgement for three lease times while a peer has some: all buckets are given up for a while. */
   gave_up: { buckets: number[]; owned: number }
+  /**
+   * Buckets were taken over from a relay that died, and it was not the first of late: perhaps one message kills whoever reads it. `deaths`
+   * counts relays that died within `withinMs`, those that died together as one.
+   */
+  relays_dying: { deaths: number; withinMs: number; buckets: number[]; owned: number }
   /** Rows were read. */
   fetched: { rows: number; ms: number }
   /** Kafka acknowledged a batch. `oldestMs` is the age of its oldest message, from creation to acknowledgement. */
@@ -31,14 +38,17 @@ export interface RelayEvents {
   publish_failed: { topic: string; partition: number; records: number; kind: 'not-written' | 'unknown'; code: string }
   /** Acknowledged rows were deleted. */
   settled: { rows: number; ms: number }
-  /** A message was refused for good, or is too large, and now stands in outbox_dead. */
-  parked: { topic: string; messageId: string; reason: string; error: string }
+  /** A message was refused for good, or is too large, and now stands in outbox_dead; `skip`: the relay goes on with its key. */
+  parked: { topic: string; messageId: string; reason: string; error: string; onDead: OnDead }
   /** Messages wait behind a dead one of their key. */
   held: { topic: string; rows: number }
-  /** Dead messages were put back by the operator's wish. */
-  redriven: { topic: string; rows: number }
-  /** A dead message was dropped by the operator's wish. */
-  discarded: { topic: string; messageId: string; id: number }
+  /**
+   * Dead messages were put back by the wish of an operator (`by`, as user@host; null: written by hand). `keys` counts a message that holds
+   * no key as one; `firstId` and `lastId` are ids of the table.
+   */
+  redriven: { topic: string; rows: number; keys: number; firstId: number; lastId: number; by: string | null }
+  /** A dead message was dropped by the wish of an operator. */
+  discarded: { topic: string; messageId: string; id: number; by: string | null }
   /** A wish could not be carried out; it stays and is tried again. */
   wish_failed: { topic: string; wish: 'redrive' | 'discard'; code: string }
   /** A topic cannot take messages; its messages wait, those of other topics go on. Told once, until it is over. */

@@ -4,6 +4,8 @@ import { backoff } from './backoff.ts'
 import type { CarriedRow } from './claim.ts'
 import { Debt } from './debt.ts'
 import { Lane, type LaneDeps, type LaneTopic } from './lane.ts'
+import type { OnDead } from './on-dead.ts'
+import { Probe } from './probe.ts'
 
 /** Where messages without a key go: `topic` keeps their order in one partition, `spread` uses all partitions in turn. */
 export type Keyless = 'topic' | 'spread'
@@ -11,14 +13,17 @@ export type Keyless = 'topic' | 'spread'
 /** What a topic needs from its surroundings. */
 export interface TopicDeps extends LaneDeps {
   keyless: Keyless
+  /** Whether later messages of a key wait behind a refused one. */
+  onDead: (topic: string) => OnDead
 }
 
-/** Back-off between two looks at a topic in trouble, in milliseconds. */
-const lookAgain = { firstMs: 500, maxMs: 30_000 }
+/** Back-off between two looks at a topic in trouble, in milliseconds: one that was created must not wait long for its messages. */
+const lookAgain = { firstMs: 500, maxMs: 5_000 }
 
 /**
  * One topic with its lanes. A topic takes rows only while it is open; until its partitions are known, and while it is in trouble, it lets
- * go of its rows and remembers what it owes, so that a dead topic costs the others neither room nor time.
+ * go of its rows and remembers what it owes, so that a dead topic costs the others neither room nor time. After trouble one record goes
+ * first, and the others wait for what becomes of it.
  */
 export class Topic implements LaneTopic {
   readonly name: string
@@ -34,10 +39,12 @@ export class Topic implements LaneTopic {
   #pausedSince: number | undefined
   #trouble: { code: string; error: string } | undefined
   #opening: Promise<void> | undefined
+  readonly #probe: Probe
 
   constructor(name: string, deps: TopicDeps) {
     this.name = name
     this.#deps = deps
+    this.#probe = new Probe(deps.signal)
     this.#reopen(0)
   }
 
@@ -76,10 +83,21 @@ export class Topic implements LaneTopic {
   refused(code: string, row: CarriedRow): void {
     if (code !== this.#refusedCode) this.#refused = new Set()
     this.#refusedCode = code
-    this.#refused.add(row.key === null ? row.messageId : Buffer.from(row.key).toString('latin1'))
+    // Where the relay goes on with a key, one key alone could empty a topic that takes nothing: there messages count.
+    const alone = row.key === null || this.#deps.onDead(this.name) === 'skip'
+    this.#refused.add(alone ? row.messageId : Buffer.from(row.key!).toString('latin1'))
+  }
+
+  turn(lane: Lane): Promise<'probe' | 'free'> {
+    return this.#probe.turn(lane)
+  }
+
+  pass(lane: Lane): void {
+    this.#probe.pass(lane)
   }
 
   accepted(): void {
+    this.#probe.end()
     this.#refused.clear()
     this.#attempt = 0
     this.#trouble = undefined
@@ -111,6 +129,7 @@ export class Topic implements LaneTopic {
 
   #close(): void {
     this.#open = false
+    this.#probe.end()
     for (const lane of this.#lanes) {
       for (const row of lane.letGo(() => true)) {
         this.owe(row)
@@ -169,7 +188,7 @@ export class Topic implements LaneTopic {
       this.#lanes = Array.from({ length: partitions }, (_, partition) => new Lane(this, partition, this.#deps))
       this.#partitions = partitions
     }
-    if (this.#pausedSince !== undefined) for (const lane of this.#lanes) lane.probe()
+    if (this.#pausedSince !== undefined) this.#probe.begin()
     this.#deps.gate.trust(this)
     this.#open = true
     this.#deps.resume(this.debt)

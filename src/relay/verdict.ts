@@ -16,12 +16,14 @@ export type Verdict =
   | { kind: 'again'; doubt: boolean }
   /** One of the records is at fault: send fewer at a time until it stands alone. */
   | { kind: 'split' }
+  /** Kafka named those at fault: decide each in its turn, without sending it again, and send the others. */
+  | { kind: 'single-out'; refused: readonly number[] }
   /** This one record is refused for good. */
   | { kind: 'park' }
   /** The topic cannot take messages: stop it, and let the others go on. */
   | { kind: 'pause-topic' }
 
-/** From so many keys of a topic refused in a row with one code on, the topic is at fault and not the messages. */
+/** After so many keys of a topic refused in a row with one code, the topic is at fault and not the messages. */
 export const refusedKeysLimit = 5
 
 /** Decides what becomes of a batch. Only a refusal that names a record fault, of a batch of one, ever counts against a message. */
@@ -30,7 +32,10 @@ export function verdict(outcome: Outcome, history: History): Verdict {
   if (outcome.kind === 'unknown') return { kind: 'again', doubt: true }
   switch (outcome.scope) {
     case 'record':
-      if (history.records > 1) return { kind: 'split' }
+      if (history.records > 1) {
+        const refused = outcome.refused?.filter((index) => index >= 0 && index < history.records) ?? []
+        return refused.length > 0 ? { kind: 'single-out', refused } : { kind: 'split' }
+      }
       return history.refusedKeys >= refusedKeysLimit ? { kind: 'pause-topic' } : { kind: 'park' }
     case 'topic':
       return { kind: 'pause-topic' }

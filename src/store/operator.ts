@@ -45,11 +45,13 @@ export interface OutboxStatus {
 
 /** A message as a list shows it: never its payload. */
 export interface ListedMessage extends RowName {
-  /** `waiting` for Kafka, `dead`, or `behind` a dead message of its key. */
-  state: 'waiting' | 'dead' | 'behind'
+  /** `waiting` for Kafka, `dead`, `skipped`: dead, but its key went on, or `behind` a dead message of its key. */
+  state: 'waiting' | 'dead' | 'skipped' | 'behind'
   topic: string
   type: string | null
+  /** Of a key over 64 KiB only the beginning. */
   key: Uint8Array | null
+  /** Size of key, value and headers. */
   bytes: number
   ageMs: number
   /** Relay that holds the lease of its bucket, if one does. */
@@ -60,13 +62,18 @@ export interface ListedMessage extends RowName {
   claimedUntil: string | null
   reason: string | null
   wish: 'redrive' | 'discard' | null
+  /** Who asked for it, as user@host. */
+  wishedBy: string | null
 }
 
 /** Everything about one message. */
 export interface ShownMessage extends ListedMessage {
+  /** Null also when it was not asked for, or for a message that is {@link tooLarge}. */
   headers: Record<string, string> | null
-  /** Null for a tombstone, and when it was not asked for. */
+  /** Null for a tombstone, and as the headers are. */
   value: Uint8Array | null
+  /** Headers and payload were left out because together with the key they are over 16 MiB. */
+  tooLarge: boolean
   error: string | null
   /** How many messages wait behind it. */
   behind: number
@@ -78,6 +85,25 @@ export interface Selection {
   topic?: string | undefined
   key?: Uint8Array | undefined
   reason?: string | undefined
+  /** Enqueued at least so many milliseconds ago. */
+  olderThanMs?: number | undefined
+  /** Enqueued at most so many milliseconds ago. */
+  newerThanMs?: number | undefined
+}
+
+/** A part of what fits, in the order of the ids. */
+export interface Portion {
+  /** At most so many. */
+  limit: number
+  /** Only higher ids. @default 0 */
+  after?: number
+}
+
+/** How much a wish would touch. */
+export interface Reach {
+  /** Keys that come back as a whole; a message that holds no key counts as one. */
+  keys: number
+  messages: number
 }
 
 /** What operators ask of the outbox, and the wishes that they leave for the relays. Needs no lease. */
@@ -87,10 +113,17 @@ export interface Operator {
   list(which: Selection & { dead: boolean; limit: number }): Promise<ListedMessage[]>
   /** One message, wherever it is; null when it is nowhere: published, discarded, or never there. */
   show(messageId: string, withPayload: boolean): Promise<ShownMessage | null>
-  /** Dead messages that fit: for a redrive the first of each key, because a key comes back as a whole. */
-  choose(which: Selection, wish: 'redrive' | 'discard'): Promise<ListedMessage[]>
-  /** Writes the wish on the rows and wakes the relays. */
-  wish(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<void>
+  /**
+   * Dead messages that a wish would be written on, the lowest ids first: for a redrive the first of each key of which one fits, because a
+   * key comes back as a whole; for a discard those that were refused, or exactly those that are named by their ids.
+   */
+  choose(which: Selection & Portion, wish: 'redrive' | 'discard'): Promise<ListedMessage[]>
+  /** As {@link choose}, but only the names. */
+  names(which: Selection & Portion, wish: 'redrive' | 'discard'): Promise<RowName[]>
+  /** What the wish would touch. */
+  reach(which: Selection & Portion, wish: 'redrive' | 'discard'): Promise<Reach>
+  /** Writes the wish on the rows, with who asked, and wakes the relays. */
+  wish(rows: readonly RowName[], wish: 'redrive' | 'discard', by: string): Promise<void>
   /** Of these rows, those on which the wish still stands: no relay has answered yet. */
   unanswered(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<RowName[]>
   close(): void

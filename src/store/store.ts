@@ -39,11 +39,16 @@ export interface Hold {
   readonly id: number
 }
 
-/** What an operator asked for on a dead row. */
-export interface Wish extends RowName {
-  readonly topic: string
-  readonly key: Uint8Array | null
+/** A bucket in which a wish of an operator waits for an answer. */
+export interface Wished {
+  readonly bucket: number
   readonly wish: 'redrive' | 'discard'
+}
+
+/** A lease that was just taken. */
+export interface TakenLease extends Lease {
+  /** Another relay had it and let it run out: it died, or stood still. */
+  readonly abandoned: boolean
 }
 
 /** What a heartbeat brings back. */
@@ -84,6 +89,46 @@ export interface Moved {
   ids: number[]
 }
 
+/** Why a row leaves the outbox. */
+export interface Parking {
+  /** Code of the refusal. */
+  reason: string
+  /** The refusal in words. */
+  error: string
+  /** Whether later rows of its topic and key wait behind it. */
+  holds: boolean
+}
+
+/** A key some of whose dead rows were put back or dropped. */
+export interface FreedKey {
+  topic: string
+  key: Uint8Array
+  /** Id of the first row of the key that still waits; null when none does. */
+  next: number | null
+}
+
+/** What a redrive moved. */
+export interface Redriven {
+  /** The lease is not ours any more: nothing was changed. */
+  fenced: boolean
+  /** What was put back, by topic: rows, keys (a row that holds nothing counts as one), lowest and highest id, and who asked for it. */
+  topics: { topic: string; rows: number; keys: number; firstId: number; lastId: number; by: string | null }[]
+  keys: FreedKey[]
+  /** What was asked for is more than one statement moves: nothing was changed; ask for fewer wishes at a time. */
+  tooMany: boolean
+  /** Topics of keys that stay because another message has one of their ids in the outbox. */
+  clashes: string[]
+}
+
+/** What a discard dropped. */
+export interface Discarded {
+  /** The lease is not ours any more: nothing was changed. */
+  fenced: boolean
+  /** The rows, and who asked for it. */
+  rows: { id: number; messageId: string; topic: string; by: string | null }[]
+  keys: FreedKey[]
+}
+
 /**
  * One working life of the database connections. Whatever goes wrong with one of them ends the whole session: `lost` resolves, every
  * call rejects, and the relay opens another one. No statement leaves state in a connection behind (PgBouncer in transaction mode), none
@@ -96,7 +141,12 @@ export interface StoreSession {
   /** Writes the heartbeat, adds lease rows that are missing, and counts relays. `alive: false` withdraws the relay from the count. */
   beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse>
   /** Claims up to `count` buckets that are free or whose lease is over; each gets a new epoch. */
-  take(count: number): Promise<Lease[]>
+  take(count: number): Promise<TakenLease[]>
+  /**
+   * How many relays died within that time, in milliseconds: their heartbeat stopped and they did not withdraw it. Those that died within
+   * one lease time count as one.
+   */
+  deaths(withinMs: number): Promise<number>
   /** Claims every bucket that this relay owns once more, under new epochs: statements of an older session can no longer write. */
   retake(): Promise<Lease[]>
   /** Prolongs the leases that still run; those that are returned. A row that somebody has locked is skipped, not waited for. */
@@ -106,7 +156,7 @@ export interface StoreSession {
   /** Gives leases back. */
   release(leases: readonly Lease[]): Promise<void>
 
-  /** The holds of the given buckets. */
+  /** The holds of the given buckets. A row that was parked without holding anything is none. */
   holds(buckets: readonly number[]): Promise<Hold[]>
   /** Reads rows; one call at a time. */
   fetch(what: Fetch): Promise<Fetched>
@@ -123,18 +173,19 @@ export interface StoreSession {
   /** Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged. */
   settle(rows: readonly RowName[]): Promise<void>
   /** Moves one row that Kafka refused for good to outbox_dead. */
-  park(lease: Lease, row: RowName, why: { reason: string; error: string }): Promise<Moved>
-  /** Moves rows behind a dead row of their topic and key; a row without such a one stays where it is. */
-  moveBehind(lease: Lease, rows: readonly RowName[]): Promise<Moved>
-  /** Wishes of the operator for buckets of these leases, lowest ids first. */
-  wishes(buckets: readonly number[]): Promise<Wish[]>
+  park(lease: Lease, row: RowName, why: Parking): Promise<Moved>
+  /** Moves rows behind the dead row of their topic and key with the id `head`; where that one is no more, a row stays where it is. */
+  moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved>
+  /** Which of these buckets have wishes of an operator. */
+  wished(buckets: readonly number[]): Promise<Wished[]>
   /**
-   * Moves the head of a key and those behind it, at most 1,000 rows in id order, back to the outbox under their old ids. If more are
-   * left, the next one carries the wish on.
+   * Moves dead rows back to the outbox under their old ids, at most 1,000: what the first `asked` wishes of the bucket ask for, 1 to 1,000.
+   * A wish on a row that holds its key brings back the whole key in id order. If that is more, nothing is moved, except for a single wish:
+   * there the next row carries it on.
    */
-  redrive(lease: Lease, wish: Wish): Promise<Moved>
-  /** Deletes the row. If it was the head of a key, those behind it are to be redriven: the next one gets that wish. */
-  discard(lease: Lease, wish: Wish): Promise<Moved>
+  redrive(lease: Lease, asked: number): Promise<Redriven>
+  /** Deletes rows of the bucket that are to be dropped, at most 1,000. Where the head of a key was one, the next one is to be redriven. */
+  discard(lease: Lease): Promise<Discarded>
 
   /** Wakes all relays, this one included, if notifications come through. */
   notify(payload: string): Promise<void>

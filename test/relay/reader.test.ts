@@ -49,9 +49,10 @@ function setUp(options: RelayOptions = {}) {
     ...base,
     transport,
     signal: end.signal,
-    gate: new Gate({ transport, clock: systemClock, telemetry, signal: end.signal }),
+    gate: new Gate({ transport, clock: systemClock, telemetry, signal: end.signal, random: () => 0 }),
     random: () => 0,
     keyless: 'topic',
+    onDead: () => 'hold',
     limits: { ...settings, quotaRows: 100 },
     settle: (rows) => {
       acked.push(...rows)

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Operator } from '../../src/store/operator.ts'
+import type { Operator, Selection } from '../../src/store/operator.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
@@ -150,8 +150,7 @@ describe('list and show', () => {
       { topic, key: "k'" },
       { topic: 'b', key: 'k' },
     ])
-    const listed = async (which: Parameters<Operator['choose']>[0]) =>
-      idsOf(await operator.list({ ...which, dead: false, limit: 9 }))
+    const listed = async (which: Selection) => idsOf(await operator.list({ ...which, dead: false, limit: 9 }))
     expect(await listed({ topic })).toEqual(ids.slice(0, 2))
     expect(await listed({ key: Buffer.from("k'") })).toEqual([ids[1]])
     expect(await listed({ topic: 'b', key: Buffer.from('k') })).toEqual([ids[2]])
@@ -196,7 +195,7 @@ describe('wishes', () => {
 
   test('a redrive chooses the first row of every key of which a row fits, and each row without a key', async () => {
     const dead = await insertDead(rows)
-    const chosen = async (which: Parameters<Operator['choose']>[0]) => idsOf(await operator.choose(which, 'redrive'))
+    const chosen = async (which: Selection) => idsOf(await operator.choose({ ...which, limit: 100 }, 'redrive'))
     const at = (...places: number[]) => places.map((place) => dead[place]!.id)
     expect(await chosen({})).toEqual(at(0, 1, 4, 5, 6))
     expect(await chosen({ messageIds: [dead[3]!.messageId] })).toEqual(at(1))
@@ -208,7 +207,7 @@ describe('wishes', () => {
 
   test('a discard chooses exactly the rows that are named, and by topic only those that were refused', async () => {
     const dead = await insertDead(rows)
-    const chosen = async (which: Parameters<Operator['choose']>[0]) => idsOf(await operator.choose(which, 'discard'))
+    const chosen = async (which: Selection) => idsOf(await operator.choose({ ...which, limit: 100 }, 'discard'))
     expect(await chosen({ messageIds: [dead[2]!.messageId] })).toEqual([dead[2]!.id])
     expect(await chosen({ topic: 't', key: Buffer.from('a') })).toEqual([dead[0]!.id])
     expect(await chosen({ topic: 't' })).toEqual([dead[0]!.id, dead[1]!.id, dead[5]!.id, dead[6]!.id])
@@ -219,7 +218,7 @@ describe('wishes', () => {
       "INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, relay) SELECT 7, n, gen_random_uuid(), 't', now(), 'ONE', 'r' FROM generate_series(1, 10000) AS n",
     )
     const since = performance.now()
-    expect(await operator.choose({}, 'redrive')).toHaveLength(10_000)
+    expect(await operator.choose({ limit: 10_000 }, 'redrive')).toHaveLength(10_000)
     expect(performance.now() - since).toBeLessThan(3_000)
   })
 
@@ -229,8 +228,8 @@ describe('wishes', () => {
     await listener.connect()
     await listener.query('LISTEN outbox_wake')
     const woken = new Promise((resolve) => listener.once('notification', (note) => resolve(note.payload)))
-    const chosen = await operator.choose({}, 'redrive')
-    await operator.wish(chosen, 'redrive')
+    const chosen = await operator.choose({ limit: 100 }, 'redrive')
+    await operator.wish(chosen, 'redrive', 'ada@laptop')
     expect(await woken).toBe('wish')
     await listener.end()
     expect(await database.query('SELECT id::int FROM outbox_dead WHERE wish IS NOT NULL ORDER BY id')).toEqual([
@@ -255,8 +254,8 @@ describe('a database that cannot serve', () => {
     }
     const able = await login('outbox_operator')
     await able.status()
-    const chosen = await able.choose({ messageIds: [dead!.messageId] }, 'redrive')
-    await able.wish(chosen, 'redrive')
+    const chosen = await able.choose({ messageIds: [dead!.messageId], limit: 10 }, 'redrive')
+    await able.wish(chosen, 'redrive', 'ada@laptop')
     expect(await able.unanswered(chosen, 'redrive')).toHaveLength(1)
     able.close()
     const unable = await login('outbox_app')
@@ -274,8 +273,8 @@ describe('a database that cannot serve', () => {
     await expect(postgresOperator({ databaseUrl: `${database.url}?sslrootcert=/not/there` })).rejects.toThrow('certificate')
     const readOnly = await postgresOperator({ databaseUrl: `${database.url}?options=-c%20default_transaction_read_only%3Don` })
     const [dead] = await insertDead([{ topic: 't', key: 'k', reason: 'ONE' }])
-    const chosen = await readOnly.choose({ messageIds: [dead!.messageId] }, 'discard')
-    await expect(readOnly.wish(chosen, 'discard')).rejects.toMatchObject({ code: 'OUTBOX_READ_ONLY_DATABASE' })
+    const chosen = await readOnly.choose({ messageIds: [dead!.messageId], limit: 10 }, 'discard')
+    await expect(readOnly.wish(chosen, 'discard', 'ada@laptop')).rejects.toMatchObject({ code: 'OUTBOX_READ_ONLY_DATABASE' })
     readOnly.close()
   })
 })

@@ -59,7 +59,7 @@ const needed: Record<keyof Tables, string> = {
   outbox: 'bucket,id,message_id,topic,type,key,value,headers,created_at',
   lease: 'bucket,owner,epoch,leased_until,lease_ms,format',
   relay: 'id,name,version,started_at,seen_at,acked_at',
-  dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,wish',
+  dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,holds,wish,wished_by',
 }
 
 /** Refuses a database without our tables; gives the object id of the outbox. Throws TABLES_MISSING. */

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { wakeChannel } from '../../message/wake.ts'
 import { connectionConfig } from './line.ts'
-import { identifier } from './statements.ts'
+import { identifier } from './sql.ts'
 
 /** Milliseconds between two tries to connect. */
 const retryMs = 5_000

@@ -1,7 +1,8 @@
 import { wakeChannel } from '../../message/wake.ts'
-import type { Selection } from '../operator.ts'
+import type { Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { literal, type Tables } from './statements.ts'
+import { bytes, integers, literal, milliseconds, uuids } from './sql.ts'
+import type { Tables } from './statements.ts'
 
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
 export const countedMessages = 10_000
@@ -9,34 +10,56 @@ export const countedMessages = 10_000
 /** Dead messages, and those behind them, that are counted. */
 export const countedDead = 100_000
 
-const bytesOf = (value: Uint8Array): string => `'\\x${Buffer.from(value).toString('hex')}'::bytea`
+/** Bytes of a key that a list shows, and of a message that is shown: one that no relay carries must not fill the memory of a terminal. */
+const keyBytes = 65_536
+const shownBytes = 16_777_216
+
 const age = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${column}) * 1000)::float8`
 
 /** Every statement of the operator's side, sent as the relay's are. */
 export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   const names = (rows: readonly RowName[]) =>
-    `unnest('{${rows.map((row) => row.bucket).join(',')}}'::smallint[], '{${rows.map((row) => row.id).join(',')}}'::bigint[],
-  '{${rows.map((row) => row.messageId).join(',')}}'::uuid[]) AS n(b, i, m)`
+    `unnest(${integers(
+      rows.map((row) => row.bucket),
+      'smallint',
+    )}, ${integers(
+      rows.map((row) => row.id),
+      'bigint',
+    )}, ${uuids(rows.map((row) => row.messageId))}) AS n(b, i, m)`
+  const ago = (ms: number) => `clock_timestamp() - ${milliseconds(ms)}`
   const fits = (which: Selection) =>
     [
       which.messageIds && `m."message_id" = ANY(ARRAY[${which.messageIds.map(literal).join(',')}]::uuid[])`,
       which.topic !== undefined && `m."topic" = ${literal(which.topic)}`,
-      which.key !== undefined && `m."key" = ${bytesOf(which.key)}`,
+      which.key !== undefined && `m."key" = ${bytes(which.key)}`,
       which.reason !== undefined && `m."reason" = ${literal(which.reason)}`,
+      which.olderThanMs !== undefined && `m."created_at" <= ${ago(which.olderThanMs)}`,
+      which.newerThanMs !== undefined && `m."created_at" >= ${ago(which.newerThanMs)}`,
     ]
       .filter(Boolean)
       .map((part) => ` AND ${part}`)
       .join('')
+  /** Rows that a discard may drop: without ids only refused ones, so that nobody drops those that merely wait. */
+  const droppable = (which: Selection) => `${fits(which)}${which.messageIds ? '' : ' AND m."reason" IS NOT NULL'}`
+  /** The lowest ids of a table that fit, found bucket by bucket in the order of the index: no sort of a million rows. */
+  const lowest = (table: string, fit: string, limit: number) => `(SELECT m."bucket", m."id", m."message_id"
+  FROM generate_series(0, 63) AS b CROSS JOIN LATERAL (
+    SELECT m."bucket", m."id", m."message_id" FROM ${table} AS m WHERE m."bucket" = b${fit} ORDER BY m."bucket", m."id" LIMIT ${limit}) AS m
+  ORDER BY m."id", m."message_id" LIMIT ${limit})`
+  const holding = `(m."holds" AND m."key" IS NOT NULL)`
   const claim = `LEFT JOIN ${lease} AS l ON l."bucket" = m."bucket" AND l."leased_until" > clock_timestamp()
   LEFT JOIN ${relay} AS r ON r."id" = l."owner"`
-  const listed = `m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", m."topic" AS topic, m."type" AS type, m."key" AS key,
-  (coalesce(octet_length(m."key"), 0) + coalesce(octet_length(m."value"), 0) + coalesce(octet_length(m."headers"::text), 0))::int AS bytes,
+  const listed = `m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", m."topic" AS topic, m."type" AS type,
+  substring(m."key" FROM 1 FOR ${keyBytes}) AS key, (coalesce(octet_length(m."key"), 0) + coalesce(octet_length(m."value"), 0) + coalesce(octet_length(m."headers"::text), 0))::int AS bytes,
   ${age('m."created_at"')} AS "ageMs", r."name" AS "claimedBy",
   CASE WHEN r."id" IS NOT NULL THEN -${age('l."leased_until"')} END AS "claimedForMs",
   CASE WHEN r."id" IS NOT NULL THEN to_char(l."leased_until" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "claimedUntil"`
-  const waiting = `'waiting' AS state, NULL AS reason, NULL AS wish`
-  const taken = `CASE WHEN m."reason" IS NULL THEN 'behind' ELSE 'dead' END AS state, m."reason" AS reason, m."wish" AS wish`
-  const shown = (withPayload: boolean) => `m."headers" AS headers, ${withPayload ? 'm."value"' : 'NULL::bytea'} AS value`
+  const waiting = `'waiting' AS state, NULL AS reason, NULL AS wish, NULL AS "wishedBy"`
+  const taken = `CASE WHEN m."reason" IS NULL THEN 'behind' WHEN m."key" IS NOT NULL AND NOT m."holds" THEN 'skipped' ELSE 'dead' END AS state,
+  m."reason" AS reason, m."wish" AS wish, m."wished_by" AS "wishedBy"`
+  const shown = (withPayload: boolean) => `CASE WHEN NOT (s.large) THEN m."headers" END AS headers,
+  ${withPayload ? 'CASE WHEN NOT (s.large) THEN m."value" END' : 'NULL::bytea'} AS value, s.large AS "tooLarge"`
+  const sized = `CROSS JOIN LATERAL (SELECT coalesce(octet_length(m."headers"::text) > ${shownBytes}, false) OR coalesce(octet_length(m."value") > ${shownBytes}, false) AS large) AS s`
 
   return {
     /** Backlog, counted to a limit; `estimate` goes by the size of the table. */
@@ -64,45 +87,56 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   GROUP BY 1 ORDER BY 2 DESC, 1`,
 
     /** Waiting messages, the lowest ids first. */
-    listWaiting: (
-      which: Selection,
-      limit: number,
-    ) => `SELECT ${listed}, ${waiting} FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
-  (SELECT * FROM ${outbox} AS m WHERE m."bucket" = b${fits({ ...which, reason: undefined })} ORDER BY m."bucket", m."id" LIMIT ${limit}) AS m
-  ${claim} ORDER BY m."id" LIMIT ${limit}`,
+    listWaiting: (which: Selection, limit: number) => `SELECT ${listed}, ${waiting}
+  FROM ${lowest(outbox, fits({ ...which, reason: undefined }), limit)} AS h JOIN ${outbox} AS m USING ("bucket", "id") ${claim} ORDER BY m."id"`,
 
-    /** Dead messages and those behind them. */
-    listDead: (which: Selection, limit: number) => `SELECT ${listed}, ${taken} FROM ${dead} AS m ${claim}
-  WHERE true${fits(which)} ORDER BY m."id" LIMIT ${limit}`,
+    /** Dead messages and those behind them, the lowest ids first. */
+    listDead: (which: Selection, limit: number) => `SELECT ${listed}, ${taken}
+  FROM ${lowest(dead, fits(which), limit)} AS h JOIN ${dead} AS m USING ("bucket", "id", "message_id") ${claim} ORDER BY m."id", m."message_id"`,
 
     /** One message, wherever it is. */
     show: (messageId: string, withPayload: boolean) => {
       const it = `m."message_id" = ${literal(messageId)}::uuid`
-      return `SELECT ${listed}, ${waiting}, ${shown(withPayload)}, NULL AS error, 0 AS behind FROM ${outbox} AS m ${claim} WHERE ${it}
-UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error",
-  (SELECT count(*) FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."id" > m."id")::int
-  FROM ${dead} AS m ${claim} WHERE ${it}`
+      return `SELECT ${listed}, ${waiting}, ${shown(withPayload)}, NULL AS error, 0 AS behind FROM ${outbox} AS m ${sized} ${claim} WHERE ${it}
+UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error", CASE WHEN ${holding} THEN
+  (SELECT count(*) FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."holds" AND d."id" > m."id") ELSE 0 END::int
+  FROM ${dead} AS m ${sized} ${claim} WHERE ${it}`
     },
 
-    /** Rows for a discard: exactly those that fit; without ids only refused ones, so that nobody drops those that merely wait. */
-    chooseDiscard: (which: Selection) => `SELECT ${listed}, ${taken} FROM ${dead} AS m ${claim}
-  WHERE true${fits(which)}
-  ${which.messageIds ? '' : 'AND m."reason" IS NOT NULL'} ORDER BY m."id"`,
+    /** Chooses rows for a discard: exactly those that fit. */
+    discard: (which: Selection, { limit, after }: Required<Portion>) =>
+      `WITH head AS MATERIALIZED (SELECT h.*, false AS held, NULL::text AS "topic", NULL::bytea AS "key"
+  FROM ${lowest(dead, `${droppable(which)} AND m."id" > ${after}`, limit)} AS h)`,
 
-    /** Rows for a redrive: the first of each key of which a row fits. */
-    chooseRedrive: (which: Selection) => `WITH hit AS MATERIALIZED (
-  SELECT m."bucket", m."topic", m."key", m."id", m."message_id" FROM ${dead} AS m WHERE true${fits(which)}),
-keys AS (SELECT DISTINCT "bucket", "topic", "key" FROM hit WHERE "key" IS NOT NULL),
-first AS (SELECT DISTINCT ON (d."bucket", d."topic", d."key") d."bucket", d."id", d."message_id"
-  FROM ${dead} AS d JOIN keys USING ("bucket", "topic", "key") ORDER BY d."bucket", d."topic", d."key", d."id", d."message_id"),
-head AS (SELECT * FROM first UNION ALL SELECT "bucket", "id", "message_id" FROM hit WHERE "key" IS NULL)
-SELECT ${listed}, ${taken} FROM ${dead} AS m JOIN head USING ("bucket", "id", "message_id") ${claim} ORDER BY m."id", m."message_id"`,
+    /** Chooses rows for a redrive: the first of each key of which a row fits, and rows that hold no key. */
+    redrive: (which: Selection, { limit, after }: Required<Portion>) => `WITH hit AS MATERIALIZED (
+  SELECT m."bucket", m."topic", m."key", m."id", m."message_id", ${holding} AS held FROM ${dead} AS m WHERE true${fits(which)}),
+keys AS MATERIALIZED (SELECT DISTINCT "bucket", "topic", "key" FROM hit WHERE held),
+first AS MATERIALIZED (SELECT d."bucket", d."topic", d."key", min(d."id") AS "id" FROM ${dead} AS d JOIN keys USING ("bucket", "topic", "key")
+  WHERE d."holds" GROUP BY 1, 2, 3 HAVING min(d."id") > ${after} ORDER BY 4 LIMIT ${limit}),
+head AS MATERIALIZED (SELECT m."bucket", m."id", min(m."message_id"::text)::uuid AS "message_id", true AS held, m."topic", m."key"
+    FROM first JOIN ${dead} AS m USING ("bucket", "id", "topic", "key") WHERE m."holds" GROUP BY m."bucket", m."id", m."topic", m."key"
+  UNION ALL SELECT "bucket", "id", "message_id", false, "topic", "key" FROM hit WHERE NOT held AND "id" > ${after} ORDER BY 2, 3 LIMIT ${limit})`,
+
+    /** The chosen rows. */
+    choose: (chosen: string) => `${chosen}
+SELECT ${listed}, ${taken} FROM ${dead} AS m JOIN head AS h USING ("bucket", "id", "message_id") ${claim} ORDER BY m."id", m."message_id"`,
+
+    /** The names of the chosen rows. */
+    chosenNames: (chosen: string) => `${chosen}
+SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM head ORDER BY "id", "message_id"`,
+
+    /** How many keys and rows a wish on the chosen ones touches. */
+    reach: (chosen: string) => `${chosen}
+SELECT count(*)::float8 AS keys, (count(*) FILTER (WHERE NOT held) + (SELECT count(*) FROM ${dead} AS d
+  JOIN (SELECT "bucket", "topic", "key" FROM head WHERE held) AS k USING ("bucket", "topic", "key") WHERE d."holds"))::float8 AS messages FROM head`,
 
     /** Leaves a wish for the relay that owns the bucket, and wakes it. */
     wish: (
       rows: readonly RowName[],
       wish: 'redrive' | 'discard',
-    ) => `UPDATE ${dead} AS d SET "wish" = ${literal(wish)} FROM ${names(rows)}
+      by: string,
+    ) => `UPDATE ${dead} AS d SET "wish" = ${literal(wish)}, "wished_by" = ${literal(by)} FROM ${names(rows)}
   WHERE d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m;
 SELECT pg_notify(${literal(wakeChannel)}, 'wish')::text`,
 

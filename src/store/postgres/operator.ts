@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { OutboxError } from '../../message/errors.ts'
-import type { ListedMessage, Operator, OutboxStatus, RelayState, Selection, ShownMessage } from '../operator.ts'
+import type { ListedMessage, Operator, OutboxStatus, Portion, Reach, RelayState, Selection, ShownMessage } from '../operator.ts'
 import type { RowName } from '../store.ts'
 import { refusal, refuseMissingTables } from './check.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
@@ -104,12 +104,21 @@ class PostgresOperator implements Operator {
     return row ?? null
   }
 
-  choose(which: Selection, wish: 'redrive' | 'discard'): Promise<ListedMessage[]> {
-    return this.#ask(wish === 'redrive' ? this.#sql.chooseRedrive(which) : this.#sql.chooseDiscard(which))
+  choose({ limit, after = 0, ...which }: Selection & Portion, wish: 'redrive' | 'discard'): Promise<ListedMessage[]> {
+    return this.#ask(this.#sql.choose(this.#sql[wish](which, { limit, after })))
   }
 
-  async wish(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<void> {
-    for (let at = 0; at < rows.length; at += wishRows) await this.#ask(this.#sql.wish(rows.slice(at, at + wishRows), wish))
+  names({ limit, after = 0, ...which }: Selection & Portion, wish: 'redrive' | 'discard'): Promise<RowName[]> {
+    return this.#ask(this.#sql.chosenNames(this.#sql[wish](which, { limit, after })))
+  }
+
+  async reach({ limit, after = 0, ...which }: Selection & Portion, wish: 'redrive' | 'discard'): Promise<Reach> {
+    const [row] = await this.#ask<Reach>(this.#sql.reach(this.#sql[wish](which, { limit, after })))
+    return row!
+  }
+
+  async wish(rows: readonly RowName[], wish: 'redrive' | 'discard', by: string): Promise<void> {
+    for (let at = 0; at < rows.length; at += wishRows) await this.#ask(this.#sql.wish(rows.slice(at, at + wishRows), wish, by))
   }
 
   unanswered(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<RowName[]> {

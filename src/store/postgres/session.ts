@@ -1,4 +1,20 @@
-import type { Fetch, Fetched, Hold, Lease, Moved, OutboxRow, Pulse, RowName, StoreSession, Wish } from '../store.ts'
+import type {
+  Discarded,
+  Fetch,
+  Fetched,
+  FreedKey,
+  Hold,
+  Lease,
+  Moved,
+  OutboxRow,
+  Parking,
+  Pulse,
+  Redriven,
+  RowName,
+  StoreSession,
+  TakenLease,
+  Wished,
+} from '../store.ts'
 import type { Line } from './line.ts'
 import type { SettledMark } from './mark.ts'
 import { decodeRow } from './row.ts'
@@ -38,8 +54,14 @@ export class PostgresSession implements StoreSession {
     return { relays: row!.peers + 1, peerAckedMsAgo: row!.acked }
   }
 
-  async take(count: number): Promise<Lease[]> {
-    return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.take(count))).map(toLease)
+  async take(count: number): Promise<TakenLease[]> {
+    const rows = await this.#lines.lease.rows<{ bucket: number; epoch: string; abandoned: boolean }>(this.#sql.take(count))
+    return rows.map((row) => ({ ...toLease(row), abandoned: row.abandoned }))
+  }
+
+  async deaths(withinMs: number): Promise<number> {
+    const [row] = await this.#lines.lease.rows<{ n: number }>(this.#sql.deaths(withinMs))
+    return row!.n
   }
 
   async retake(): Promise<Lease[]> {
@@ -98,26 +120,25 @@ export class PostgresSession implements StoreSession {
     await this.#lines.write.rows(this.#sql.settle(rows))
   }
 
-  park(lease: Lease, row: RowName, why: { reason: string; error: string }): Promise<Moved> {
+  park(lease: Lease, row: RowName, why: Parking): Promise<Moved> {
     return this.#move(this.#sql.park(lease, row, why))
   }
 
-  moveBehind(lease: Lease, rows: readonly RowName[]): Promise<Moved> {
+  moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved> {
     return this.#move(this.#sql.moveBehind(lease, rows))
   }
 
-  async wishes(buckets: readonly number[]): Promise<Wish[]> {
-    if (buckets.length === 0) return []
-    const rows = await this.#lines.lease.rows<Omit<Wish, 'id'> & { id: string }>(this.#sql.wishes(buckets))
-    return rows.map((row) => ({ ...row, id: Number(row.id) }))
+  async wished(buckets: readonly number[]): Promise<Wished[]> {
+    return buckets.length === 0 ? [] : this.#lines.lease.rows<Wished>(this.#sql.wished(buckets))
   }
 
-  redrive(lease: Lease, wish: Wish): Promise<Moved> {
-    return this.#move(this.#sql.redrive(lease, wish))
+  async redrive(lease: Lease, asked: number): Promise<Redriven> {
+    const found = await this.#granted<Redriven>(this.#sql.redrive(lease, asked))
+    return { ...found, tooMany: found.tooMany && !found.fenced }
   }
 
-  discard(lease: Lease, wish: Wish): Promise<Moved> {
-    return this.#move(this.#sql.discard(lease, wish))
+  discard(lease: Lease): Promise<Discarded> {
+    return this.#granted<Discarded>(this.#sql.discard(lease))
   }
 
   async notify(payload: string): Promise<void> {
@@ -135,5 +156,12 @@ export class PostgresSession implements StoreSession {
   async #move(sql: string): Promise<Moved> {
     const [row] = await this.#lines.write.rows<{ mine: number; ids: string[] }>(sql, this.#parkLimits)
     return { fenced: row!.mine === 0, ids: row!.ids.map(Number) }
+  }
+
+  async #granted<T>(sql: string): Promise<T> {
+    type Row = Omit<T, 'fenced' | 'keys'> & { mine: number; keys: (Omit<FreedKey, 'key'> & { key: string })[] }
+    const [row] = await this.#lines.write.rows<Row>(sql, this.#parkLimits)
+    const { mine, keys, ...rest } = row!
+    return { ...rest, fenced: mine === 0, keys: keys.map((one) => ({ ...one, key: Buffer.from(one.key, 'hex') })) } as T
   }
 }

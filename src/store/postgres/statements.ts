@@ -1,16 +1,7 @@
 import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
-
-/** Quotes an identifier. */
-export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
-
-/** Quotes a text. E'' and doubled backslashes hold whatever standard_conforming_strings says. */
-export const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
-
-const integers = (values: readonly number[], type: 'smallint' | 'bigint'): string => `'{${values.join(',')}}'::${type}[]`
-const uuids = (values: readonly string[]): string => `'{${values.join(',')}}'::uuid[]`
-const bytes = (value: Uint8Array): string => `'\\x${Buffer.from(value).toString('hex')}'::bytea`
-const milliseconds = (ms: number): string => `interval '${Math.round(ms)} milliseconds'`
+import { deadStatements } from './dead-statements.ts'
+import { identifier, integers, literal, milliseconds, uuids } from './sql.ts'
 
 /** Names of the tables in SQL, quoted and with their schema. */
 export interface Tables {
@@ -28,25 +19,15 @@ export const tablesOf = (schema: string): Tables => ({
   dead: `${identifier(schema)}."outbox_dead"`,
 })
 
-const columns = '"bucket", "id", "message_id", "topic", "type", "key", "value", "headers", "created_at"'
-const columnsOf = (alias: string): string => columns.replaceAll('"bucket"', `${alias}."bucket"`).replaceAll(', "', `, ${alias}."`)
-
-/** Rows of one redrive statement: small enough to end well within a lease. */
-const redriveChunk = 1000
-
 /**
  * Every statement of the relay. They are sent as simple queries without parameters, several in one message, because that is an implicit
  * transaction: settings last exactly as long as the statement, which no prepared statement and no session setting does behind a pooler
  * in transaction mode. All values are numbers, UUIDs and bytes written by this file, or texts through {@link literal}.
  */
 export function statements(tables: Tables, me: { id: string; name: string; version: string; leaseMs: number }) {
-  const { outbox, lease, relay, dead } = tables
+  const { outbox, lease, relay } = tables
   const owner = `'${me.id}'::uuid`
   const leaseTime = milliseconds(me.leaseMs)
-
-  /** The lease row, locked against a take-over until the statement ends. A mere EXISTS would let a slow statement finish after one. */
-  const mine = (bucket: number, epoch: number) => `mine AS MATERIALIZED (
-  SELECT "bucket" FROM ${lease} WHERE "bucket" = ${bucket} AND "owner" = ${owner} AND "epoch" = ${epoch} FOR SHARE)`
 
   /** Adds (bucket, epoch) pairs of leases as a table `l(b, e)`. */
   const pairs = (leases: readonly { bucket: number; epoch: number }[]) =>
@@ -68,6 +49,8 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
     )}, ${uuids(rows.map((row) => row.messageId))}) AS n(b, i, m)`
 
   return {
+    ...deadStatements(tables, me),
+
     /** Heartbeat; withdrawn relays remove it. The missing lease rows of `prisma db push` or a truncating test are put in. */
     beat: (alive: boolean, ackedMsAgo: number | null) => {
       const acked = ackedMsAgo === null ? 'NULL::timestamptz' : `clock_timestamp() - ${milliseconds(ackedMsAgo)}`
@@ -88,10 +71,19 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     /** Claims free buckets. SKIP LOCKED: one row that somebody locked must not stop all; ordered: no deadlock between two relays. */
     take: (count: number) => `UPDATE ${lease} AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,
   "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
-  FROM (SELECT "bucket" FROM ${lease} WHERE "owner" IS NULL OR "leased_until" < clock_timestamp()
-    OR "leased_until" > clock_timestamp() + "lease_ms" * interval '1 millisecond'
+  FROM (SELECT "bucket", "owner" IS NOT NULL AND "leased_until" < clock_timestamp() AS abandoned FROM ${lease}
+    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > clock_timestamp() + "lease_ms" * interval '1 millisecond'
     ORDER BY "bucket" LIMIT ${count} FOR UPDATE SKIP LOCKED) AS free
-  WHERE t."bucket" = free."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch`,
+  WHERE t."bucket" = free."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch, free.abandoned AS abandoned`,
+
+    /**
+     * Relays that died: their heartbeat stopped, and they did not withdraw it. Those that died within one lease time count as one, as when
+     * a machine goes down with all of them.
+     */
+    deaths: (
+      withinMs: number,
+    ) => `SELECT count(DISTINCT floor(extract(epoch FROM "seen_at") * 1000 / ${me.leaseMs}))::int AS n FROM ${relay}
+  WHERE "seen_at" BETWEEN clock_timestamp() - ${milliseconds(withinMs)} AND clock_timestamp() - ${leaseTime}`,
 
     /** Claims the relay's own buckets again under new epochs. */
     retake: () => `UPDATE ${lease} AS t SET "epoch" = t."epoch" + 1, "leased_until" = clock_timestamp() + ${leaseTime},
@@ -115,12 +107,6 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
   FROM (SELECT "bucket" FROM ${lease} JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
     WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')}) AS own
   WHERE t."bucket" = own."bucket"`,
-
-    /** First dead row of every key. */
-    holds: (
-      buckets: readonly number[],
-    ) => `SELECT "bucket" AS bucket, "topic" AS topic, "key" AS key, min("id") AS id FROM ${dead}
-  WHERE "bucket" = ANY(${integers(buckets, 'smallint')}) AND "key" IS NOT NULL GROUP BY 1, 2, 3`,
 
     /**
      * The next rows of some buckets. One index probe a bucket: as `bucket = ANY(…) ORDER BY id` it would read and sort the whole table.
@@ -174,79 +160,6 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     /** Deletes what Kafka has acknowledged, in one order for all relays: two deleters of the same rows must not deadlock. */
     settle: (rows: readonly { bucket: number; id: number; messageId: string }[]) =>
       `DELETE FROM ${outbox} AS m USING ${names(rows)} WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,
-
-    /** Parks one row. The answer counts a row that stands in outbox_dead already: an earlier park whose answer was lost. */
-    park: (
-      { bucket, epoch }: { bucket: number; epoch: number },
-      row: { id: number; messageId: string },
-      why: { reason: string; error: string },
-    ) => {
-      const it = `"bucket" = ${bucket} AND "id" = ${row.id} AND "message_id" = '${row.messageId}'::uuid`
-      return `WITH ${mine(bucket, epoch)},
-gone AS (DELETE FROM ${outbox} WHERE ${it} AND "bucket" IN (SELECT "bucket" FROM mine) RETURNING ${columns}),
-kept AS (INSERT INTO ${dead} (${columns}, "reason", "error", "relay")
-  SELECT ${columns}, ${literal(why.reason)}, ${literal(why.error)}, ${literal(me.name)} FROM gone ON CONFLICT DO NOTHING RETURNING "id")
-SELECT (SELECT count(*) FROM mine)::int AS mine,
-  ARRAY(SELECT "id" FROM kept UNION SELECT "id" FROM ${dead} WHERE ${it})::text[] AS ids`
-    },
-
-    /** Moves rows behind the dead row of their key, only while there is one. */
-    moveBehind: (
-      { bucket, epoch }: { bucket: number; epoch: number },
-      rows: readonly { bucket: number; id: number; messageId: string }[],
-    ) =>
-      `WITH ${mine(bucket, epoch)},
-gone AS (DELETE FROM ${outbox} AS m USING ${names(rows)} WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m
-  AND m."bucket" IN (SELECT "bucket" FROM mine)
-  AND EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."id" < m."id")
-  RETURNING ${columnsOf('m')}),
-kept AS (INSERT INTO ${dead} (${columns}, "relay") SELECT ${columns}, ${literal(me.name)} FROM gone ON CONFLICT DO NOTHING)
-SELECT (SELECT count(*) FROM mine)::int AS mine, ARRAY(SELECT "id" FROM gone)::text[] AS ids`,
-
-    /** Wishes that wait for an answer. */
-    wishes: (buckets: readonly number[]) => `SELECT "bucket" AS bucket, "id" AS id, "message_id" AS "messageId", "topic" AS topic,
-  "key" AS key, "wish" AS wish FROM ${dead}
-  WHERE "wish" IN ('redrive', 'discard') AND "bucket" = ANY(${integers(buckets, 'smallint')}) ORDER BY "id" LIMIT 100`,
-
-    /** Moves a key, or a row without a key, back to the outbox under its old ids. Only a key's first row may be asked for. */
-    redrive: (
-      { bucket, epoch }: { bucket: number; epoch: number },
-      wish: { id: number; messageId: string; topic: string; key: Uint8Array | null },
-    ) => {
-      const same =
-        wish.key === null
-          ? `"bucket" = ${bucket} AND "id" = ${wish.id} AND "message_id" = '${wish.messageId}'::uuid`
-          : `"bucket" = ${bucket} AND "topic" = ${literal(wish.topic)} AND "key" = ${bytes(wish.key)}`
-      return `WITH ${mine(bucket, epoch)},
-line AS (SELECT "id", "message_id", row_number() OVER (ORDER BY "id", "message_id") AS place FROM ${dead}
-  WHERE ${same} ORDER BY "id", "message_id" LIMIT ${redriveChunk + 1}),
-head AS (SELECT 1 FROM line JOIN ${dead} AS d USING ("id", "message_id") WHERE place = 1 AND d."bucket" = ${bucket} AND d."wish" = 'redrive'),
-gone AS (DELETE FROM ${dead} AS d USING line, mine, head WHERE d."bucket" = ${bucket} AND d."id" = line."id" AND d."message_id" = line."message_id"
-  AND place <= ${redriveChunk} RETURNING ${columnsOf('d')}),
-back AS (INSERT INTO ${outbox} (${columns}) SELECT ${columns} FROM gone),
-next AS (UPDATE ${dead} AS d SET "wish" = 'redrive' FROM line, mine, head WHERE d."bucket" = ${bucket} AND d."id" = line."id"
-  AND d."message_id" = line."message_id" AND place = ${redriveChunk + 1})
-SELECT (SELECT count(*) FROM mine)::int AS mine, ARRAY(SELECT "id" FROM gone ORDER BY "id")::text[] AS ids`
-    },
-
-    /** Drops one dead row; if it was the head of a key, the next one is to be redriven. */
-    discard: (
-      { bucket, epoch }: { bucket: number; epoch: number },
-      wish: { id: number; messageId: string; topic: string; key: Uint8Array | null },
-    ) => {
-      const it = `d."bucket" = ${bucket} AND d."id" = ${wish.id} AND d."message_id" = '${wish.messageId}'::uuid`
-      const others =
-        wish.key === null
-          ? 'false'
-          : `d."bucket" = ${bucket} AND d."topic" = ${literal(wish.topic)} AND d."key" = ${bytes(wish.key)} AND NOT (${it})`
-      return `WITH ${mine(bucket, epoch)},
-gone AS (DELETE FROM ${dead} AS d USING mine WHERE ${it} AND d."wish" = 'discard' RETURNING d."id"),
-behind AS (SELECT d."id", d."message_id" FROM ${dead} AS d WHERE ${others} ORDER BY d."id" LIMIT 1),
-next AS (UPDATE ${dead} AS d SET "wish" = 'redrive' FROM behind, gone
-  WHERE d."bucket" = ${bucket} AND d."id" = behind."id" AND d."message_id" = behind."message_id" AND behind."id" > gone."id"
-  AND d."wish" IS NULL)
-SELECT (SELECT count(*) FROM mine)::int AS mine, ARRAY(SELECT "id" FROM gone)::text[] AS ids`
-    },
 
     /** Wakes relays. */
     notify: (payload: string) => `SELECT pg_notify(${literal(wakeChannel)}, ${literal(payload)})::text`,

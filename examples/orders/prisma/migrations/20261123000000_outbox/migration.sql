@@ -107,8 +107,12 @@ CREATE TABLE "outbox_dead" (
     "died_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
     -- Name of the relay that did it.
     "relay" TEXT NOT NULL,
+    -- Whether later messages of its topic and key wait behind it. False: it was refused where the relay goes on with the key.
+    "holds" BOOLEAN NOT NULL DEFAULT true,
     -- What the operator asked for: redrive or discard. The relay that owns the bucket carries it out. NULL: nothing.
     "wish" TEXT,
+    -- Who asked for it, as user@host.
+    "wished_by" TEXT,
 
     CONSTRAINT "outbox_dead_pkey" PRIMARY KEY ("bucket","id","message_id")
 );

@@ -1,0 +1,20 @@
+/**
+ * What becomes of the later messages of a key when one is refused for good: `hold` lets them wait behind it, in order; `skip` goes on
+ * without it.
+ */
+export type OnDead = 'hold' | 'skip'
+
+/** One way for all topics, or ways by the names of topics; `*` stands for all others, and for `hold` where it is missing. */
+export type OnDeadByTopic = OnDead | Readonly<Record<string, OnDead>>
+
+/**
+ * The way of one topic.
+ *
+ * @example onDeadOf('skip', 'orders')                              // 'skip'
+ * @example onDeadOf({ '*': 'hold', audit_log: 'skip' }, 'orders')  // 'hold'
+ */
+export function onDeadOf(ways: OnDeadByTopic, topic: string): OnDead {
+  if (typeof ways === 'string') return ways
+  const own = Object.hasOwn(ways, topic) ? ways[topic] : ways['*']
+  return own ?? 'hold'
+}

@@ -1,0 +1,102 @@
+import type { Lease, Parking, RowName } from '../store.ts'
+import { columns, columnsOf, integers, literal, uuids } from './sql.ts'
+import type { Tables } from './statements.ts'
+
+/** Rows that one redrive or discard moves: few enough to end well within a lease. */
+export const grantRows = 1_000
+
+/**
+ * Statements that move rows between outbox and outbox_dead. Each locks the lease row against a take-over until it ends: a mere EXISTS
+ * would let a slow statement finish after one.
+ */
+export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string; name: string }) {
+  const mine = ({ bucket, epoch }: Lease) => `mine AS MATERIALIZED (
+  SELECT "bucket" FROM ${lease} WHERE "bucket" = ${bucket} AND "owner" = '${me.id}'::uuid AND "epoch" = ${epoch} FOR SHARE)`
+  const isMine = '(SELECT count(*) FROM mine)::int AS mine'
+  /** Rows behind which later ones of their key wait. */
+  const holding = (alias: string) => `(${alias}."holds" AND ${alias}."key" IS NOT NULL)`
+
+  return {
+    /** First dead row of every key that waits. */
+    holds: (
+      buckets: readonly number[],
+    ) => `SELECT d."bucket" AS bucket, d."topic" AS topic, d."key" AS key, min(d."id") AS id FROM ${dead} AS d
+  WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} GROUP BY 1, 2, 3`,
+
+    /** Parks one row. The answer counts a row that stands in outbox_dead already: an earlier park whose answer was lost. */
+    park: (of: Lease, row: { id: number; messageId: string }, why: Parking) => {
+      const it = `"bucket" = ${of.bucket} AND "id" = ${row.id} AND "message_id" = '${row.messageId}'::uuid`
+      return `WITH ${mine(of)},
+gone AS (DELETE FROM ${outbox} WHERE ${it} AND "bucket" IN (SELECT "bucket" FROM mine) RETURNING ${columns}),
+kept AS (INSERT INTO ${dead} (${columns}, "reason", "error", "relay", "holds")
+  SELECT ${columns}, ${literal(why.reason)}, ${literal(why.error)}, ${literal(me.name)}, ${why.holds} FROM gone ON CONFLICT DO NOTHING RETURNING "id")
+SELECT ${isMine}, ARRAY(SELECT "id" FROM kept UNION SELECT "id" FROM ${dead} WHERE ${it})::text[] AS ids`
+    },
+
+    /** Moves rows behind the dead row that heads their key, only while it is there. The head is named by its id: a search by key would read the bucket. */
+    moveBehind: (of: Lease, rows: readonly (RowName & { head: number })[]) => {
+      const ids = (values: readonly number[]) => integers(values, 'bigint')
+      return `WITH ${mine(of)},
+gone AS (DELETE FROM ${outbox} AS m USING unnest(${ids(rows.map((row) => row.id))}, ${uuids(rows.map((row) => row.messageId))},
+    ${ids(rows.map((row) => row.head))}) AS n(i, m, h)
+  WHERE m."bucket" = ${of.bucket} AND m."id" = n.i AND m."message_id" = n.m AND m."bucket" IN (SELECT "bucket" FROM mine)
+  AND EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."id" = n.h AND n.h < m."id" AND d."topic" = m."topic"
+    AND d."key" = m."key" AND ${holding('d')})
+  RETURNING ${columnsOf('m')}),
+kept AS (INSERT INTO ${dead} (${columns}, "relay") SELECT ${columns}, ${literal(me.name)} FROM gone ON CONFLICT DO NOTHING)
+SELECT ${isMine}, ARRAY(SELECT "id" FROM gone)::text[] AS ids`
+    },
+
+    /** Buckets with wishes: one probe of the index for each. */
+    wished: (buckets: readonly number[]) => `SELECT b AS bucket, w AS wish
+  FROM unnest(${integers(buckets, 'smallint')}) AS b CROSS JOIN (VALUES ('discard'), ('redrive')) AS v(w)
+  WHERE EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."wish" = w AND d."bucket" = b)`,
+
+    /**
+     * Moves what the first `asked` wishes of a bucket ask for back to the outbox under the old ids: whole keys in id order, and single rows
+     * that hold nothing. More than one portion is moved only if a single key is asked for; its next row carries the wish on. A key one of
+     * whose ids another message has in the outbox stays, as after a failover that lost commits. One pass over the bucket, whatever it
+     * asks for: CASE keeps the planner from a search for each key.
+     */
+    redrive: (of: Lease, asked: number) => `WITH ${mine(of)},
+asked AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", d."wished_by", ${holding('d')} AS held FROM ${dead} AS d
+  WHERE d."wish" = 'redrive' AND d."bucket" = ${of.bucket} ORDER BY d."id", d."message_id" LIMIT ${asked}),
+line AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", ${holding('d')} AS held,
+    EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = d."bucket" AND o."id" = d."id") AS clash
+  FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND CASE WHEN ${holding('d')}
+    THEN (d."topic", d."key") IN (SELECT "topic", "key" FROM asked WHERE held)
+    ELSE (d."id", d."message_id") IN (SELECT "id", "message_id" FROM asked WHERE NOT held) END
+  ORDER BY d."bucket", d."id", d."message_id" LIMIT ${grantRows + 1}),
+placed AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY "id", "message_id") AS place, count(*) OVER () > ${grantRows} AS cut FROM line),
+gone AS (DELETE FROM ${dead} AS d USING placed AS p, mine WHERE d."bucket" = ${of.bucket} AND d."id" = p."id" AND d."message_id" = p."message_id"
+  AND p.place <= ${grantRows} AND (${asked === 1} OR NOT p.cut)
+  AND CASE WHEN p.held THEN (p."topic", p."key") NOT IN (SELECT "topic", "key" FROM line WHERE held AND clash) ELSE NOT p.clash END
+  RETURNING ${columnsOf('d')}, p.held, d."wished_by"),
+back AS (INSERT INTO ${outbox} (${columns}) SELECT ${columns} FROM gone),
+next AS (UPDATE ${dead} AS d SET "wish" = 'redrive', "wished_by" = (SELECT max("wished_by") FROM asked) FROM placed AS p
+  WHERE d."bucket" = ${of.bucket} AND d."id" = p."id" AND d."message_id" = p."message_id" AND p.place = ${grantRows + 1}
+  AND EXISTS (SELECT 1 FROM gone) RETURNING d."id")
+SELECT ${isMine}, coalesce((SELECT bool_or(cut) FROM placed), false) AND ${asked > 1} AS "tooMany",
+  ARRAY(SELECT DISTINCT "topic" FROM line WHERE clash) AS clashes,
+  coalesce((SELECT json_agg(t) FROM (SELECT "topic" AS topic, count(*) AS rows, count(DISTINCT "key") FILTER (WHERE held) + count(*) FILTER (WHERE NOT held) AS keys,
+    min("id") AS "firstId", max("id") AS "lastId", string_agg(DISTINCT "wished_by", ', ') AS by FROM gone GROUP BY 1) AS t), '[]') AS topics,
+  coalesce((SELECT json_agg(k) FROM (SELECT "topic" AS topic, encode("key", 'hex') AS key, (SELECT "id" FROM next) AS next
+    FROM gone WHERE held GROUP BY 1, "key") AS k), '[]') AS keys`,
+
+    /** Drops rows; a key whose head is dropped is to be redriven from the next one on. */
+    discard: (of: Lease) => `WITH ${mine(of)},
+gone AS (DELETE FROM ${dead} AS d USING mine WHERE d."bucket" = ${of.bucket} AND (d."id", d."message_id") IN (
+    SELECT w."id", w."message_id" FROM ${dead} AS w WHERE w."wish" = 'discard' AND w."bucket" = ${of.bucket} ORDER BY w."id" LIMIT ${grantRows})
+  RETURNING d."id", d."message_id", d."topic", d."key", ${holding('d')} AS held, d."wished_by"),
+keys AS (SELECT "topic", "key", min("id") AS dropped, max("wished_by") AS by FROM gone WHERE held GROUP BY 1, 2),
+heads AS (SELECT d."topic", d."key", min(d."id") AS "id" FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND ${holding('d')}
+  AND CASE WHEN EXISTS (SELECT 1 FROM keys) THEN (d."topic", d."key") IN (SELECT "topic", "key" FROM keys)
+    AND (d."id", d."message_id") NOT IN (SELECT "id", "message_id" FROM gone) ELSE false END GROUP BY 1, 2),
+next AS (UPDATE ${dead} AS d SET "wish" = 'redrive', "wished_by" = k.by FROM heads AS h JOIN keys AS k USING ("topic", "key")
+  WHERE d."bucket" = ${of.bucket} AND d."id" = h."id" AND d."topic" = h."topic" AND d."key" = h."key" AND h."id" > k.dropped AND d."wish" IS NULL)
+SELECT ${isMine},
+  coalesce((SELECT json_agg(g ORDER BY g.id) FROM (SELECT "id" AS id, "message_id" AS "messageId", "topic" AS topic, "wished_by" AS by FROM gone) AS g), '[]') AS rows,
+  coalesce((SELECT json_agg(k) FROM (SELECT "topic" AS topic, encode("key", 'hex') AS key, heads."id" AS next
+    FROM keys LEFT JOIN heads USING ("topic", "key")) AS k), '[]') AS keys`,
+  }
+}
