@@ -1,17 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { inject } from 'vitest'
+import { migrationSql } from './migrations.ts'
 
-const migrations = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'prisma', 'migrations')
-
-/** The package's own migration, as `init` would write it. */
-export const migrationSql = readdirSync(migrations, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map((entry) => readFileSync(join(migrations, entry.name, 'migration.sql'), 'utf8'))
-  .join('\n')
+export { migrationSql }
 
 /** A database of a test file's own. */
 export interface TestDatabase extends AsyncDisposable {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,8 +9,11 @@ import { freePort } from './ports.ts'
 export interface PostgresServer {
   /** URL of the maintenance database, as a superuser. */
   url: string
-  /** Stops and starts the server on the same port and data; `crash` kills it without a checkpoint. */
-  restart(how?: 'clean' | 'crash'): Promise<void>
+  /**
+   * Stops and starts the server on the same port and data. `crash` kills a backend, and with it all of them; `immediate` is what
+   * `pg_ctl stop -m immediate` does: no checkpoint, recovery at the start.
+   */
+  restart(how?: 'clean' | 'crash' | 'immediate'): Promise<void>
   /** Stops the server and removes its data. */
   stop(): Promise<void>
 }
@@ -43,8 +47,11 @@ export async function startPostgres(settings: Record<string, string | number> = 
     url,
     async restart(how = 'clean') {
       if (how === 'crash') await crash(url)
-      else await server.stop()
-      if (how === 'clean') await server.start()
+      else {
+        if (how === 'immediate') process.kill(Number(readFileSync(join(dir, 'postmaster.pid'), 'utf8').split('\n')[0]), 'SIGQUIT')
+        await server.stop()
+        await server.start()
+      }
       await answers(url)
     },
     async stop() {

@@ -1,0 +1,35 @@
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** Every statement of the writers, for tables in a PostgreSQL schema. `proof_line` and `proof_ledger` are theirs alone. */
+export function proofStatements(schema: string) {
+  const line = `${quoted(schema)}."proof_line"`
+  const ledger = `${quoted(schema)}."proof_ledger"`
+  const outbox = `${quoted(schema)}."outbox"`
+  return {
+    /** The lines that serialise the writers of a key, and the ledger of what was committed. Keys are in hexadecimal: a text holds no NUL. */
+    create: `CREATE TABLE ${line} ("topic" text, "key" text, "n" integer NOT NULL DEFAULT 0, PRIMARY KEY ("topic", "key"));
+CREATE TABLE ${ledger} ("message_id" uuid PRIMARY KEY, "topic" text NOT NULL, "key" text, "n" integer, "value" text NOT NULL)`,
+
+    /** Removes both. */
+    drop: `DROP TABLE IF EXISTS ${line}, ${ledger}`,
+
+    /** Puts the lines of a topic in: the first message of a key must wait for others of its key as the tenth does. */
+    addLines: `INSERT INTO ${line} ("topic", "key") SELECT $1::text, unnest($2::text[]) ON CONFLICT DO NOTHING`,
+
+    /** Draws the next place in a line. The row stays locked until the commit, so that commits of a key come in the order of n. */
+    nextPlace: `UPDATE ${line} SET "n" = "n" + 1 WHERE "topic" = $1::text AND "key" = $2::text RETURNING "n"`,
+
+    /** Writes the message into the ledger. */
+    record: `INSERT INTO ${ledger} ("message_id", "topic", "key", "n", "value") VALUES ($1::uuid, $2::text, $3::text, $4::int, $5::text)`,
+
+    /** The whole ledger. */
+    ledger: `SELECT "message_id" AS id, "topic" AS topic, "key" AS key, "n" AS n, "value" AS value FROM ${ledger}`,
+
+    /** Writes what enqueue writes. */
+    enqueue: `INSERT INTO ${outbox} ("bucket", "message_id", "topic", "type", "key", "value", "headers")
+  VALUES ($1::smallint, $2::uuid, $3::text, $4::text, $5::bytea, $6::bytea, $7::jsonb)`,
+  }
+}
+
+/** The statements of the writers. */
+export type ProofStatements = ReturnType<typeof proofStatements>

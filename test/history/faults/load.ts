@@ -1,0 +1,38 @@
+import type pg from 'pg'
+import { uuidv7 } from '../../../src/message/id.ts'
+import { bucketOf } from '../../../src/message/key.ts'
+import type { Fault } from '../fault.ts'
+
+/** Faults that come with the load of the applications. */
+export const loadFaults: readonly Fault[] = [
+  {
+    name: 'load-late-rollback',
+    what: 'a transaction draws a hundred ids of the outbox and holds them, invisible, for up to 15 s; then it rolls back',
+    lastsMs: [2_000, 15_000],
+    async begin({ postgres, topics, note }) {
+      const client = await postgres.admin.connect().catch(() => undefined)
+      if (!client) {
+        note('load-late-rollback: the server was away')
+        return async () => {}
+      }
+      await drawIds(client, topics.steady[0]!).catch(() => {})
+      return async () => {
+        await client.query('ROLLBACK').catch(() => {})
+        client.release(true)
+      }
+    },
+  },
+]
+
+async function drawIds(client: pg.PoolClient, topic: string): Promise<void> {
+  await client.query('BEGIN')
+  for (let i = 0; i < 100; i++) {
+    const key = Buffer.from(`never-${i}`)
+    await client.query('INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, $2, $3, $4, $4)', [
+      bucketOf(topic, key),
+      uuidv7(),
+      topic,
+      key,
+    ])
+  }
+}

@@ -1,0 +1,68 @@
+import { monotonicMs } from '../../src/proof/clock.ts'
+import type { InjectedFault } from '../../src/proof/history.ts'
+import { randomFrom } from '../../src/proof/random.ts'
+import type { Fault, Ground, RelayFleet } from './fault.ts'
+import { allFaults } from './faults.ts'
+import type { TortureGround } from './ground.ts'
+import type { PlannedFault, Schedule } from './schedule.ts'
+
+/** Milliseconds that a fault may need to come into force, or to heal. */
+const patienceMs = 120_000
+
+/** Injects the faults of a schedule, each at its time, whatever others are in force; resolves when all are healed. */
+export async function injectFaults(
+  schedule: Schedule,
+  ground: TortureGround,
+  onHealed: (injected: readonly InjectedFault[], planned: number) => void,
+): Promise<InjectedFault[]> {
+  const injected: InjectedFault[] = []
+  const began = performance.now()
+  const one = async (planned: PlannedFault): Promise<void> => {
+    await sleep(began + planned.atMs - performance.now())
+    const fault = allFaults.find(({ name }) => name === planned.fault)
+    if (!fault) throw new Error(`The schedule names ${planned.fault}, which is no fault.`)
+    const from = monotonicMs()
+    const healedAt = await inject(fault, planned, groundOf(ground, planned.seed))
+    injected.push({ kind: fault.name, from, healedAt })
+    onHealed(injected, schedule.faults.length)
+  }
+  await Promise.all(schedule.faults.map(one))
+  return injected
+}
+
+/** The ground with draws of the fault's own: what it draws does not depend on which others are under way. */
+function groundOf(ground: TortureGround, seed: number): Ground {
+  const random = randomFrom(seed)
+  const fleet = ground.relays
+  const relays: RelayFleet = {
+    all: () => fleet.all(),
+    any: () => fleet.any(random),
+    scale: (count) => fleet.scale(count),
+    startWith: (env) => fleet.startWith(env),
+  }
+  return { ...ground, random, relays }
+}
+
+async function inject(fault: Fault, { lastsMs }: PlannedFault, ground: Ground): Promise<number> {
+  ground.note(`${fault.name} begins`)
+  const heal = await within(fault.begin(ground), `${fault.name} did not come into force`)
+  ground.note(`${fault.name} is in force for ${lastsMs} ms`)
+  await sleep(lastsMs)
+  await within(heal(), `${fault.name} did not heal`)
+  ground.note(`${fault.name} is healed`)
+  return monotonicMs()
+}
+
+async function within<T>(work: Promise<T>, words: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${words} within ${patienceMs} ms.`)), patienceMs)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)))
