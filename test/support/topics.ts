@@ -25,7 +25,7 @@ export const testKafka = (brokers: string = inject('brokers')): Kafka =>
 export async function createTopic(
   name: string,
   partitions = 3,
-  { brokers = inject('brokers'), config = {} as Record<string, string> } = {},
+  { brokers = inject('brokers'), config = {} as Record<string, string>, replication = 1 } = {},
 ): Promise<string> {
   const topic = `${name}-${randomBytes(4).toString('hex')}`
   const admin = testKafka(brokers).admin()
@@ -33,7 +33,7 @@ export async function createTopic(
   try {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
     await admin.createTopics({
-      topics: [{ topic, numPartitions: partitions, replicationFactor: 1, configEntries }],
+      topics: [{ topic, numPartitions: partitions, replicationFactor: replication, configEntries }],
       waitForLeaders: true,
     })
   } finally {
