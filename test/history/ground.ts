@@ -7,6 +7,7 @@ import { proofKafka } from '../../src/proof/dump.ts'
 import type { DeadMessage } from '../../src/proof/history.ts'
 import { type ProofStatements, proofStatements } from '../../src/proof/statements.ts'
 import { startKafka } from '../support/kafka.ts'
+import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { migrationSql } from '../support/migrations.ts'
 import { startPgbouncer } from '../support/pgbouncer.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -117,8 +118,12 @@ async function preparePostgres(
   return { postgres: { admin, url, database, proxy, restart }, proxiedUrl: at(url, { port: String(proxy.port) }), sql }
 }
 
-async function prepareKafka(options: TortureOptions, closing: Closing): Promise<KafkaCluster> {
-  if (options.brokers !== 1) throw new Error('A cluster of brokers is not there yet.')
+async function prepareKafka({ brokers }: TortureOptions, closing: Closing): Promise<KafkaCluster> {
+  if (brokers === 3) {
+    const cluster = await startKafkaCluster()
+    closing.add(() => cluster.remove())
+    return cluster
+  }
   const server = await startKafka()
   closing.add(() => server.remove())
   const proxy = await startTcpProxy({ port: Number(server.brokers.split(':')[1]) })
