@@ -121,8 +121,8 @@ export interface Ground {
     /** Written by poison only: `cleanup.policy=compact`, so that a record without key is refused. */
     compacted: string
   }
-  /** Says that these messages are expected in outbox_dead with that reason, and nowhere else. */
-  expectDead(messageIds: readonly string[], reason: string): void
+  /** Says that these messages are expected in outbox_dead with that reason (null: behind another one), and nowhere else. */
+  expectDead(messageIds: readonly string[], reason: string | null): void
   /** A line for the torture's record, with the time. */
   note(text: string): void
 }

@@ -62,6 +62,9 @@ const quickFailover: BrokerProperties = {
   'broker.heartbeat.interval.ms': 500,
   'broker.session.timeout.ms': 3_000,
   'replica.lag.time.max.ms': 3_000,
+  // Leaders go back to the first replica by themselves, so that changing places makes them move.
+  'leader.imbalance.check.interval.seconds': 3,
+  'leader.imbalance.per.broker.percentage': 0,
   'controller.quorum.election.timeout.ms': 1_000,
   'controller.quorum.fetch.timeout.ms': 2_000,
   'default.replication.factor': 3,

@@ -1,0 +1,111 @@
+import type { Broker, Fault, Ground, Heal } from '../fault.ts'
+
+/** Brokers that a fault has stopped or frozen: two faults that start the same broker would start it twice. */
+const taken = new WeakSet<Broker>()
+
+/** Takes one broker that no other fault has, breaks it, and mends it at the heal. */
+async function onOne(
+  ground: Ground,
+  name: string,
+  fails: (it: Broker) => unknown,
+  mends: (it: Broker) => unknown,
+): Promise<Heal> {
+  const free = ground.kafka.brokers.filter((broker) => !taken.has(broker))
+  const broker = free[Math.floor(ground.random() * free.length)]
+  if (!broker) {
+    ground.note(`${name}: other faults have all brokers`)
+    return async () => {}
+  }
+  taken.add(broker)
+  ground.note(`${name}: broker ${broker.id}`)
+  await fails(broker)
+  return async () => {
+    if (!taken.has(broker)) return
+    await mends(broker)
+    taken.delete(broker)
+  }
+}
+
+const downFor: Fault['lastsMs'] = [500, 8_000]
+
+/** Faults of broker processes and of their replicas. */
+export const brokerFaults: readonly Fault[] = [
+  {
+    name: 'broker-sigkill',
+    what: 'a broker is killed and started again; its partitions get other leaders',
+    lastsMs: downFor,
+    begin: (ground) =>
+      onOne(
+        ground,
+        'broker-sigkill',
+        (broker) => broker.stop('SIGKILL'),
+        (broker) => broker.start(),
+      ),
+  },
+  {
+    name: 'broker-sigterm',
+    what: 'a broker is stopped in order and started again; its partitions get other leaders',
+    lastsMs: downFor,
+    begin: (ground) =>
+      onOne(
+        ground,
+        'broker-sigterm',
+        (broker) => broker.stop('SIGTERM'),
+        (broker) => broker.start(),
+      ),
+  },
+  {
+    name: 'broker-sigstop',
+    what: 'a broker is frozen by SIGSTOP, and goes on as if nothing had been (SIGCONT)',
+    lastsMs: [1_000, 10_000],
+    begin: (ground) =>
+      onOne(
+        ground,
+        'broker-sigstop',
+        (broker) => broker.signal('SIGSTOP'),
+        (broker) => broker.signal('SIGCONT'),
+      ),
+  },
+  {
+    name: 'kafka-leaders-move',
+    what: 'the replicas of a topic change places; its partitions get other leaders while all brokers live',
+    lastsMs: [0, 0],
+    async begin({ admin, topics, random }) {
+      const topic = topics.steady[Math.floor(random() * topics.steady.length)]!
+      const { topics: found } = await admin.fetchTopicMetadata({ topics: [topic] })
+      const partitionAssignment = found[0]!.partitions.map(({ partitionId, replicas }) => ({
+        partition: partitionId,
+        replicas: [...replicas.slice(1), replicas[0]!],
+      }))
+      await admin.alterPartitionReassignments({ topics: [{ topic, partitionAssignment }], timeout: 30_000 })
+      return async () => {}
+    },
+  },
+  {
+    name: 'kafka-broken-isr',
+    what: 'min.insync.replicas of a topic is 3 while one of its three brokers is down: every send is refused with NOT_ENOUGH_REPLICAS',
+    lastsMs: [2_000, 8_000],
+    async begin(ground) {
+      const topic = ground.topics.steady[0]!
+      const mend = await onOne(
+        ground,
+        'kafka-broken-isr',
+        (broker) => broker.stop('SIGTERM'),
+        (broker) => broker.start(),
+      )
+      await setReplicas(ground, topic, '3').catch((error) => ground.note(`kafka-broken-isr: ${error}`))
+      return async () => {
+        await mend()
+        await setReplicas(ground, topic)
+      }
+    },
+  },
+]
+
+const topicResource = 2
+
+/** Sets `min.insync.replicas` of a topic, or gives it the broker's own again. */
+async function setReplicas({ admin }: Ground, topic: string, least?: string): Promise<void> {
+  const configEntries = least === undefined ? [] : [{ name: 'min.insync.replicas', value: least }]
+  await admin.alterConfigs({ validateOnly: false, resources: [{ type: topicResource, name: topic, configEntries }] })
+}
