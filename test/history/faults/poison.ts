@@ -77,7 +77,6 @@ async function write({ postgres, expectDead, note }: Ground, messages: readonly 
     await postgres.admin.query(sql, values)
   } catch (error) {
     note(`poison: ${error}`)
-    // Not a row of it is published: the first two would be, but for those behind them a look tells nothing any more.
     if (
       !(await isCommitted(
         postgres,

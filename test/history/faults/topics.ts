@@ -1,5 +1,8 @@
-import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, type Admin, ResourcePatternTypes } from 'kafkajs'
+import kafkajs, { type Admin } from 'kafkajs'
 import type { Fault } from '../fault.ts'
+
+// Not among the names that Node finds in this CommonJS module.
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
 
 /** A topic that grows stops at so many partitions. */
 const mostPartitions = 12
@@ -54,7 +57,7 @@ export const topicFaults: readonly Fault[] = [
         .catch((error) => note(`topic-acl: ${error}`))
       return async () => {
         const all = { operation: AclOperationTypes.ANY, permissionType: AclPermissionTypes.ANY }
-        await admin.deleteAcls({ filters: [{ ...about, ...all }] })
+        await admin.deleteAcls({ filters: [{ ...about, ...all }] }).catch((error) => note(`topic-acl: ${error}`))
       }
     },
   },
