@@ -1,6 +1,21 @@
-export type { OutboxMethods } from './enqueue/enqueue.ts'
+export type { Codec, EncodedEvent } from './enqueue/codec.ts'
+export type { EventMethods, MessageMethods, OutboxMethods } from './enqueue/enqueue.ts'
+export type { AnyEventMessage, EventMessage } from './enqueue/event-message.ts'
+export {
+  type AnyEvent,
+  type Catalogue,
+  defineEvents,
+  type EventDefinition,
+  type EventMap,
+  type EventType,
+  type Evolution,
+  event,
+  type PayloadOf,
+  type ReadPayloadOf,
+} from './enqueue/events.ts'
 export { enqueue, enqueueMany, outbox, withOutbox } from './enqueue/extension.ts'
 export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
+export type { InputOf, OutputOf, StandardSchema } from './enqueue/standard-schema.ts'
 export type { OutboxTransaction, TransactionClient, WithOutbox } from './enqueue/types.ts'
 export { isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
 export type { MessageKey } from './message/key.ts'

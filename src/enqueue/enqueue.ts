@@ -1,10 +1,16 @@
+import { types } from 'node:util'
 import { OutboxError } from '../message/errors.ts'
-import { encodeMessage, type Message } from '../message/message.ts'
+import { encodeMessage, type Message, type MessageRow } from '../message/message.ts'
+import { type AnyEventMessage, type EventMessage, encodeEvent } from './event-message.ts'
+import type { Catalogue } from './events.ts'
 import { insertRows, type OutboxTable, type SqlRunner } from './insert.ts'
 import { Scope } from './scope.ts'
 
-/** What the outbox model of an extended client can do beside Prisma's own methods. */
-export interface OutboxMethods {
+/** What the outbox model of an extended client can do beside Prisma's own methods; with a catalogue it takes the catalogue's events. */
+export type OutboxMethods<C extends Catalogue | undefined = undefined> = C extends Catalogue ? EventMethods<C> : MessageMethods
+
+/** Without a catalogue: any message. */
+export interface MessageMethods {
   /**
    * Writes a message in the caller's transaction and gives its id. Refusals are thrown at the call, not in the promise. Also without
    * `await` it is written before its transaction ends, or fails it.
@@ -14,11 +20,24 @@ export interface OutboxMethods {
   enqueueMany(messages: readonly Message[]): Promise<string[]>
 }
 
+/** With a catalogue: its events, and nothing else. */
+export interface EventMethods<C extends Catalogue> {
+  /**
+   * Validates an event and writes it in the caller's transaction; gives the id of the message. Refusals are thrown at the call, those of a
+   * schema that validates asynchronously come in the promise. Also without `await` it is written before its transaction ends, or fails it.
+   */
+  enqueue<const T extends keyof C['events']>(message: EventMessage<C['events'], T>): Promise<string>
+  /** As `enqueue`, for several events in one INSERT; ids and order are those of the array. */
+  enqueueMany(messages: readonly AnyEventMessage<C['events']>[]): Promise<string[]>
+}
+
 /** Where an enqueue goes. */
 export interface Destination {
   db: SqlRunner
   table: OutboxTable
   maxBytes: number
+  /** Whose events the messages must be; undefined: any message. */
+  events: Catalogue | undefined
   /** The transaction it belongs to; undefined if none is known. */
   scope: Scope | undefined
   /** Called when the rows are written; not for a transaction, where they are written only with its commit. */
@@ -28,28 +47,43 @@ export interface Destination {
 const scopes = new WeakMap<object, Scope>()
 
 /** Writes one message and gives its id. */
-export function enqueueOne(to: Destination, message: Message): Promise<string> {
+export function enqueueOne(to: Destination, message: unknown): Promise<string> {
   return write(
     to,
-    () => [encodeMessage(message, to)],
+    () => [encode(to, message)],
     (ids) => ids[0]!,
   )
 }
 
 /** Writes messages with one statement and gives their ids. */
-export function enqueueAll(to: Destination, messages: readonly Message[]): Promise<string[]> {
-  const encode = () =>
-    checkArray(messages).map((message, i) => encodeMessage(message, { maxBytes: to.maxBytes, path: `messages[${i}].` }))
-  return write(to, encode, (ids) => ids)
+export function enqueueAll(to: Destination, messages: unknown): Promise<string[]> {
+  const rows = () => checkArray(messages).map((message, i) => encode(to, message, `messages[${i}].`))
+  return write(to, rows, (ids) => ids)
 }
 
-function write<T>(to: Destination, encode: () => ReturnType<typeof encodeMessage>[], answer: (ids: string[]) => T): Promise<T> {
+function encode({ events, maxBytes }: Destination, message: unknown, path = ''): MessageRow | Promise<MessageRow> {
+  if (!events) return encodeMessage(message as Message, { maxBytes, path })
+  const row = encodeEvent(message as EventMessage<Catalogue['events']>, events, { maxBytes, path })
+  if (types.isPromise(row)) heardLater(row)
+  return row
+}
+
+/** A promise that may reject before its turn in the chain comes, where it is awaited: until then nobody else need handle it. */
+function heardLater<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}
+
+function write<T>(to: Destination, encode: () => (MessageRow | Promise<MessageRow>)[], answer: (ids: string[]) => T): Promise<T> {
   // Without a transaction that we know, the chain is the statement's own.
-  const scope = to.scope ?? new Scope({ table: to.table, maxBytes: to.maxBytes, owner: undefined })
+  const { table, maxBytes, events } = to
+  const scope = to.scope ?? new Scope({ table, maxBytes, events, owner: undefined })
   try {
     scope.check()
-    const rows = encode()
+    const encoded = encode()
+    const ready = encoded.some(types.isPromise) ? heardLater(Promise.all(encoded)) : (encoded as MessageRow[])
     const appended = scope.append(async () => {
+      const rows = await ready
       await insertRows(to.db, to.table, rows)
       to.written?.()
       return answer(rows.map((row) => row.messageId))
@@ -65,7 +99,7 @@ function write<T>(to: Destination, encode: () => ReturnType<typeof encodeMessage
   }
 }
 
-function checkArray(messages: unknown): Message[] {
+function checkArray(messages: unknown): unknown[] {
   if (Array.isArray(messages)) return Array.from(messages)
   const remedy = 'enqueueMany takes an array of messages; for a single one there is enqueue.'
   throw new OutboxError('INVALID_MESSAGE', 'messages is not an array.', { field: 'messages', remedy })

@@ -2,6 +2,8 @@ import { OutboxError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
 import { wakeChannel } from '../message/wake.ts'
 import { type Destination, enqueueAll, enqueueOne, refuseInArray } from './enqueue.ts'
+import type { AnyEventMessage, EventMessage } from './event-message.ts'
+import type { Catalogue } from './events.ts'
 import type { OutboxTable } from './insert.ts'
 import { type EnqueueOptions, type OutboxOptions, type ResolvedOptions, resolveOptions } from './options.ts'
 import { currentScope, type Home, Scope, scopeOf } from './scope.ts'
@@ -11,10 +13,12 @@ import { WakeUp } from './wake-up.ts'
 // The only file that knows Prisma's inside. Everything it reads there is named in this file, with what happens where it is missing.
 
 /**
- * The extension: `new PrismaClient({ adapter }).$extends(outbox())` gives `tx.outbox.enqueue()` in every transaction. Throws
- * INVALID_OPTION, and MODEL_MISSING if the Prisma schema has no outbox model.
+ * The extension: `new PrismaClient({ adapter }).$extends(outbox())` gives `tx.outbox.enqueue()` in every transaction; with `events` it
+ * takes the events of that catalogue only. Throws INVALID_OPTION, and MODEL_MISSING if the Prisma schema has no outbox model.
  */
-export function outbox<const M extends string = 'outbox'>(options: OutboxOptions<M> = {}): OutboxExtension<M> {
+export function outbox<const M extends string = 'outbox', C extends Catalogue | undefined = undefined>(
+  options: OutboxOptions<M, C> = {},
+): OutboxExtension<M, C> {
   const resolved = resolveOptions(options)
   return ((client: any) => extend(client, resolved)) as never
 }
@@ -23,24 +27,40 @@ export function outbox<const M extends string = 'outbox'>(options: OutboxOptions
  * The same at run time as `client.$extends(outbox(options))`, typed otherwise: functions that take a `Prisma.TransactionClient` keep
  * compiling, and `enqueue` is there on `tx` only. Apply it last: a later `$extends` knows nothing of it.
  */
-export function withOutbox<C extends object, const M extends string = 'outbox'>(
-  client: C,
-  options: OutboxOptions<M> = {},
-): WithOutbox<C, M> {
+export function withOutbox<Client extends object, const M extends string = 'outbox', C extends Catalogue | undefined = undefined>(
+  client: Client,
+  options: OutboxOptions<M, C> = {},
+): WithOutbox<Client, M, C> {
   return extend(client, resolveOptions(options)) as never
 }
 
 /**
  * Enqueues without an extension, in the transaction of `tx`; the compiler refuses the outer client. Await it: without the extension
  * nobody else does. With the extension it takes part in the order and the fate of the transaction's other enqueues, and `options`
- * default to the extension's own.
+ * default to the extension's own, its catalogue among them.
  */
-export function enqueue(tx: TransactionClient, message: Message, options?: EnqueueOptions): Promise<string> {
+export function enqueue<C extends Catalogue, const T extends keyof C['events']>(
+  tx: TransactionClient,
+  message: EventMessage<C['events'], T>,
+  options: EnqueueOptions<string, C> & { events: C },
+): Promise<string>
+export function enqueue(tx: TransactionClient, message: Message, options?: EnqueueOptions<string, undefined>): Promise<string>
+export function enqueue(tx: TransactionClient, message: unknown, options?: EnqueueOptions): Promise<string> {
   return enqueueOne(functionDestination(tx, options), message)
 }
 
 /** As {@link enqueue}, for several messages in one INSERT; ids and order are those of the array. */
-export function enqueueMany(tx: TransactionClient, messages: readonly Message[], options?: EnqueueOptions): Promise<string[]> {
+export function enqueueMany<C extends Catalogue>(
+  tx: TransactionClient,
+  messages: readonly AnyEventMessage<C['events']>[],
+  options: EnqueueOptions<string, C> & { events: C },
+): Promise<string[]>
+export function enqueueMany(
+  tx: TransactionClient,
+  messages: readonly Message[],
+  options?: EnqueueOptions<string, undefined>,
+): Promise<string[]>
+export function enqueueMany(tx: TransactionClient, messages: unknown, options?: EnqueueOptions): Promise<string[]> {
   return enqueueAll(functionDestination(tx, options), messages)
 }
 
@@ -48,11 +68,12 @@ function functionDestination(tx: any, options: EnqueueOptions | undefined): Dest
   const scope = enter(tx, true)
   if (scope && options === undefined) return { db: tx, scope, ...scope.home }
   const resolved = resolveOptions(options ?? {})
-  return { db: tx, scope, table: locate(tx, resolved), maxBytes: resolved.maxBytes }
+  return { db: tx, scope, table: locate(tx, resolved), maxBytes: resolved.maxBytes, events: resolved.events }
 }
 
 function extend(client: any, options: ResolvedOptions): any {
-  const home: Home = { table: locate(client, options), maxBytes: options.maxBytes, owner: ownerOf(client) }
+  const { maxBytes, events } = options
+  const home: Home = { table: locate(client, options), maxBytes, events, owner: ownerOf(client) }
   const wakeUp = new WakeUp(() => client.$executeRawUnsafe(`NOTIFY "${wakeChannel}"`))
   const wake = () => void (options.wake && wakeUp.request())
   // Captured, not looked up later: several extensions that override the same method stack this way in either order.
@@ -68,10 +89,10 @@ function extend(client: any, options: ResolvedOptions): any {
     name: 'prisma-extension-outbox',
     model: {
       [options.model]: {
-        enqueue(this: any, message: Message) {
+        enqueue(this: any, message: unknown) {
           return enqueueOne(destination(this), message)
         },
-        enqueueMany(this: any, messages: readonly Message[]) {
+        enqueueMany(this: any, messages: unknown) {
           return enqueueAll(destination(this), messages)
         },
       },

@@ -1,8 +1,11 @@
 import { OutboxError } from '../message/errors.ts'
 import { defaultMaxBytes } from '../message/message.ts'
+import type { Catalogue } from './events.ts'
 
 /** Where the messages go, and how large they may be. */
-export interface EnqueueOptions<M extends string = string> {
+export interface EnqueueOptions<M extends string = string, C extends Catalogue | undefined = Catalogue | undefined> {
+  /** The events that may be enqueued, and nothing else. @default none: any message with a topic */
+  events?: C
   /** Name of the outbox model as the client spells it: `outboxMessage` for a model `OutboxMessage`. @default 'outbox' */
   model?: M | undefined
   /**
@@ -15,7 +18,8 @@ export interface EnqueueOptions<M extends string = string> {
 }
 
 /** Options of `outbox()` and `withOutbox()`. */
-export interface OutboxOptions<M extends string = string> extends EnqueueOptions<M> {
+export interface OutboxOptions<M extends string = string, C extends Catalogue | undefined = Catalogue | undefined>
+  extends EnqueueOptions<M, C> {
   /** Wake the relays after a commit with a NOTIFY, outside of the transaction and at most 20 times a second. @default true */
   wake?: boolean | undefined
   /**
@@ -25,7 +29,7 @@ export interface OutboxOptions<M extends string = string> extends EnqueueOptions
   requireTransaction?: boolean | undefined
 }
 
-/** The defaults of {@link OutboxOptions}; `schema` is found out from the client. */
+/** The defaults of {@link OutboxOptions}; `schema` is found out from the client, and `events` has none. */
 export const outboxDefaults = Object.freeze({
   model: 'outbox',
   maxBytes: defaultMaxBytes,
@@ -34,11 +38,13 @@ export const outboxDefaults = Object.freeze({
 } satisfies OutboxOptions)
 
 /** Options with the defaults filled in. */
-export type ResolvedOptions = { [K in Exclude<keyof OutboxOptions, 'schema'>]-?: NonNullable<OutboxOptions[K]> } & {
+export type ResolvedOptions = { [K in Exclude<keyof OutboxOptions, 'schema' | 'events'>]-?: NonNullable<OutboxOptions[K]> } & {
   schema: string | undefined
+  events: Catalogue | undefined
 }
 
 const checks: Record<keyof OutboxOptions, [ok: (value: unknown) => boolean, range: string]> = {
+  events: [isCatalogue, 'a catalogue that defineEvents() made'],
   model: [isName, 'the name of a model, for example "outboxMessage"'],
   schema: [isName, 'the name of a PostgreSQL schema'],
   maxBytes: [(value) => Number.isSafeInteger(value) && (value as number) > 0, 'a whole number of bytes above 0'],
@@ -50,13 +56,18 @@ function isName(value: unknown): boolean {
   return typeof value === 'string' && value !== ''
 }
 
+/** By its shape: two copies of the package have two classes. */
+function isCatalogue(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as Partial<Catalogue>).find === 'function'
+}
+
 function isBoolean(value: unknown): boolean {
   return typeof value === 'boolean'
 }
 
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION, with name and range. */
 export function resolveOptions(options: OutboxOptions): ResolvedOptions {
-  const resolved = { ...outboxDefaults, schema: undefined, ...withoutUndefined(options) }
+  const resolved = { ...outboxDefaults, schema: undefined, events: undefined, ...withoutUndefined(options) }
   for (const [name, value] of Object.entries(resolved)) {
     const check = Object.hasOwn(checks, name) ? checks[name as keyof OutboxOptions] : undefined
     const refuse = (what: string, remedy: string) => new OutboxError('INVALID_OPTION', what, { field: name, remedy })

@@ -1,11 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { OutboxError } from '../message/errors.ts'
+import type { Catalogue } from './events.ts'
 import type { OutboxTable } from './insert.ts'
 
 /** What belongs to a client and is the same for all its transactions. */
 export interface Home {
   table: OutboxTable
   maxBytes: number
+  /** Whose events may be enqueued; undefined: any message. */
+  events: Catalogue | undefined
   /** Identity of the client, whatever it was extended with. */
   owner: unknown
 }

@@ -1,4 +1,5 @@
 import type { OutboxMethods } from './enqueue.ts'
+import type { Catalogue } from './events.ts'
 import type { SqlRunner } from './insert.ts'
 
 /** A client inside of a transaction, of any version and with any extensions. A client that can `$connect` is not in one. */
@@ -15,40 +16,48 @@ type RequiresModel<M extends string> = {
 type Nothing = Record<never, never>
 
 /** What `$extends` infers from. Methods stand behind a function: Prisma's own convention. An interface would lack its index signatures. */
-type ExtensionArgs<M extends string> = {
+type ExtensionArgs<M extends string, C extends Catalogue | undefined> = {
   result: Nothing
   query: Nothing
   client: Nothing
-  model: { [K in M]: { [P in keyof OutboxMethods]: () => OutboxMethods[P] } }
+  model: { [K in M]: { [P in keyof OutboxMethods<C>]: () => OutboxMethods<C>[P] } }
 }
 
 /** What `outbox()` returns, for `$extends`. NoInfer: else the client would widen M to all its models. */
-export type OutboxExtension<M extends string> = (client: RequiresModel<NoInfer<M>>) => {
-  $extends: { extArgs: ExtensionArgs<NoInfer<M>> }
+export type OutboxExtension<M extends string, C extends Catalogue | undefined = undefined> = (
+  client: RequiresModel<NoInfer<M>>,
+) => {
+  $extends: { extArgs: ExtensionArgs<NoInfer<M>, NoInfer<C>> }
 }
 
 /** The callback form of a client's `$transaction`, taken apart: the last of its overloads. */
-type CallbackForm<C> = C extends { $transaction: (callback: (tx: infer Tx) => infer _, options?: infer Options) => unknown }
+type CallbackForm<Client> = Client extends {
+  $transaction: (callback: (tx: infer Tx) => infer _, options?: infer Options) => unknown
+}
   ? { tx: Tx; options: Options }
   : never
 
-interface OutboxTransactionMethod<C, M extends string> {
+interface OutboxTransactionMethod<Client, M extends string, C extends Catalogue | undefined> {
   $transaction<R>(
-    callback: (tx: OutboxTransaction<CallbackForm<C>['tx'], M>) => Promise<R>,
-    options?: CallbackForm<C>['options'],
+    callback: (tx: OutboxTransaction<CallbackForm<Client>['tx'], M, C>) => Promise<R>,
+    options?: CallbackForm<Client>['options'],
   ): Promise<R>
 }
 
 /**
  * A transaction's client with the outbox: `OutboxTransaction<Prisma.TransactionClient>` for the helpers of an application that enqueue.
- * Its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same.
+ * Its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same. With a catalogue the third argument is its type.
  */
-export type OutboxTransaction<Tx, M extends string = 'outbox'> = (Tx extends { $transaction: unknown }
-  ? OutboxTransactionMethod<Tx, M>
-  : unknown) & { [K in M]: OutboxMethods } & Tx
+export type OutboxTransaction<Tx, M extends string = 'outbox', C extends Catalogue | undefined = undefined> = (Tx extends {
+  $transaction: unknown
+}
+  ? OutboxTransactionMethod<Tx, M, C>
+  : unknown) & { [K in M]: OutboxMethods<C> } & Tx
 
 /**
  * The client as it was, with the outbox on the client of each transaction. An intersection, our overload first: what takes the original
  * client takes this one.
  */
-export type WithOutbox<C, M extends string = 'outbox'> = M extends keyof C ? OutboxTransactionMethod<C, M> & C : never
+export type WithOutbox<Client, M extends string = 'outbox', C extends Catalogue | undefined = undefined> = M extends keyof Client
+  ? OutboxTransactionMethod<Client, M, C> & Client
+  : never

@@ -40,15 +40,25 @@ export interface MessageRow {
 
 const fields = new Set(['topic', 'key', 'payload', 'headers', 'type', 'id'])
 
+/** How and where a message is encoded. */
+export interface EncodeOptions {
+  /** Limit of key, value and headers together, in bytes. @default {@link defaultMaxBytes} */
+  maxBytes?: number | undefined
+  /** Where the message stands, for the error: `messages[3].` @default '' */
+  path?: string | undefined
+  /** Version of the event: the Kafka header `version`. @default no such header */
+  version?: number | undefined
+  /** What a payload of bytes is. @default {@link bytesContentType} */
+  contentType?: string | undefined
+}
+
 /**
  * Checks a message and makes its row; copies everything, so the caller may change the message at once. Throws an OutboxError that names
  * the field: INVALID_MESSAGE, INVALID_TOPIC, INVALID_KEY, INVALID_PAYLOAD, INVALID_HEADER, INVALID_ID or MESSAGE_TOO_LARGE.
- *
- * @param path where the message stands, for the error: `messages[3].`
- * @param maxBytes limit of key, value and headers together.
  */
-export function encodeMessage(message: Message, { maxBytes = defaultMaxBytes, path = '' } = {}): MessageRow {
-  checkShape(message, path)
+export function encodeMessage(message: Message, options: EncodeOptions = {}): MessageRow {
+  const { maxBytes = defaultMaxBytes, path = '', version, contentType = bytesContentType } = options
+  checkShape(message, path, fields)
   const { topic, payload } = message
   checkTopic(topic, `${path}topic`)
   const key = encodeKey(message.key, `${path}key`)
@@ -57,16 +67,18 @@ export function encodeMessage(message: Message, { maxBytes = defaultMaxBytes, pa
   const messageId = message.id === undefined ? uuidv7() : checkId(message.id, `${path}id`)
   const value = encodePayload(payload, key, `${path}payload`)
   checkSize(key, value, headers, maxBytes, path)
-  if (types.isUint8Array(payload)) headers['content-type'] = bytesContentType
+  if (types.isUint8Array(payload)) headers['content-type'] = contentType
+  if (version !== undefined) headers.version = String(version)
   const headerText = Object.keys(headers).length === 0 ? null : JSON.stringify(headers)
   return { bucket: bucketOf(topic, key), messageId, topic, type, key, value, headers: headerText }
 }
 
-function checkShape(message: unknown, path: string): void {
+/** Throws INVALID_MESSAGE if the message is no object, or has a field that is not among the known ones. */
+export function checkShape(message: unknown, path: string, fields: ReadonlySet<string>): void {
   const field = path === '' ? 'message' : path.slice(0, -1)
   const refuse = (what: string, remedy: string) => new OutboxError('INVALID_MESSAGE', `${field} ${what}.`, { field, remedy })
   if (typeof message !== 'object' || message === null || Array.isArray(message)) {
-    throw refuse('is not an object', 'A message is { topic, key, payload, headers, type, id }; topic and payload are needed.')
+    throw refuse('is not an object', `A message is { ${[...fields].join(', ')} }.`)
   }
   // A misspelt `headers`, or a `partition` that nothing would obey, must not vanish silently.
   const stranger = Object.keys(message).find((name) => !fields.has(name))

@@ -111,10 +111,15 @@ class JsonWriter {
   }
 
   #refuse(what: string, remedy: string, cause?: unknown): OutboxError {
-    const steps = this.#path.length > 12 ? [...this.#path.slice(0, 12), '…'] : this.#path
-    const field = steps.reduce<string>((path, step) => path + describe(step), this.#field)
+    const field = pathTo(this.#field, this.#path)
     return new OutboxError('INVALID_PAYLOAD', `${field} ${what}.`, { field, remedy, cause })
   }
+}
+
+/** A place inside of a payload, for errors: `payload.items[3].price`; a deep one is cut. */
+export function pathTo(field: string, path: readonly (string | number)[]): string {
+  const steps = path.length > 12 ? [...path.slice(0, 12), '…'] : path
+  return steps.reduce<string>((text, step) => text + describe(step), field)
 }
 
 function describe(step: string | number): string {

@@ -12,3 +12,4 @@ export {
   TransportError,
   type TransportRecord,
 } from '../transport/transport.ts'
+export { checkWire, type WireSamples } from './check-wire.ts'

@@ -47,7 +47,7 @@ const knows: Record<string, string[]> = {
   transport: ['message/'],
   relay: ['message/', 'store/store.ts', 'transport/transport.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/'],
-  testing: ['transport/'],
+  testing: ['message/', 'enqueue/', 'transport/'],
   proof: ['message/', 'store/', 'transport/'],
   cli: [''],
 }

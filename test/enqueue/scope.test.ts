@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { currentScope, Scope, scopeOf } from '../../src/enqueue/scope.ts'
 
-const home = { table: { schema: 'public', table: 'outbox' }, maxBytes: 1, owner: undefined }
+const home = { table: { schema: 'public', table: 'outbox' }, maxBytes: 1, events: undefined, owner: undefined }
 
 test('a Prisma that tells no id of its transactions still has a scope: the one in whose callback the code runs', async () => {
   const [one, two] = [new Scope(home), new Scope(home)]

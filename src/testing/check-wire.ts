@@ -1,0 +1,55 @@
+import { isDeepStrictEqual } from 'node:util'
+import { encodeEvent } from '../enqueue/event-message.ts'
+import type { AnyEvent, Catalogue, EventMap, PayloadOf } from '../enqueue/events.ts'
+import { upcast } from '../enqueue/upcast.ts'
+import { validate } from '../enqueue/validate.ts'
+import { OutboxError } from '../message/errors.ts'
+import { pathTo } from '../message/payload.ts'
+
+/** Payloads to try, by the names of their events. */
+export type WireSamples<E extends EventMap> = { [T in keyof E]?: readonly PayloadOf<E[T]>[] }
+
+/**
+ * Sends samples through what a message goes through: the schema, JSON (or the codec), and the schema again, as a consumer does it. Throws
+ * INVALID_PAYLOAD with the path where the consumer would get something else than the producer had. The compiler checks types only: a
+ * refinement that fails the second time, or a transform that changes its own output, is found here.
+ *
+ * @example await checkWire(events, { OrderPlaced: [{ orderId: '1', total: 1990 }] })
+ */
+export async function checkWire<C extends Catalogue>(catalogue: C, samples: WireSamples<C['events']>): Promise<void> {
+  for (const [type, payloads] of Object.entries(samples as Record<string, readonly unknown[] | undefined>)) {
+    for (const [i, payload] of (payloads ?? []).entries()) await checkSample(catalogue, type, payload, `samples.${type}[${i}]`)
+  }
+}
+
+async function checkSample(catalogue: Catalogue, type: string, payload: unknown, field: string): Promise<void> {
+  // First as a message: it refuses unknown types, and everything that cannot be enqueued.
+  const { value } = await encodeEvent({ type, payload: payload as never }, catalogue, { path: `${field}.` })
+  const event = catalogue.find(type)!
+  const version = event.versions.length
+  const written = await validate(event.versions.at(-1)!.schema, payload, { type, version, field })
+  const read = await upcast(event, { type, version, payload: await decode(catalogue, event, type, value) })
+  const path = difference(written, read, [])
+  if (path === undefined) return
+  const place = pathTo(field, path)
+  const remedy = 'Let the schema give the same when it takes the JSON of what it gave.'
+  throw new OutboxError('INVALID_PAYLOAD', `${place} reaches the consumer of ${type} changed.`, { field: place, remedy })
+}
+
+function decode({ codec }: Catalogue, { topic, versions }: AnyEvent, type: string, value: Uint8Array | null): unknown {
+  if (value === null) return null
+  if (codec) return codec.decode(value, { topic, type, version: versions.length })
+  return JSON.parse(Buffer.from(value).toString())
+}
+
+/** Way to the first place where two values differ; undefined if they are equal. */
+function difference(a: unknown, b: unknown, path: (string | number)[]): (string | number)[] | undefined {
+  if (isDeepStrictEqual(a, b)) return undefined
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return path
+  for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const [left, right] = [(a as Record<string, unknown>)[name], (b as Record<string, unknown>)[name]]
+    const found = difference(left, right, [...path, Array.isArray(a) ? Number(name) : name])
+    if (found) return found
+  }
+  return path
+}
