@@ -2,13 +2,13 @@
 export const exitCodes = {
   /** Done. */
   done: 0,
-  /** Not found, not answered, no database to ask, not foreseen, or a relay had to stop with messages in flight. */
+  /** Not found, not answered, not proved, no database or no Kafka to ask, not foreseen, or a relay had to stop with messages in flight. */
   failed: 1,
   /** Wrong flags, environment or database: nothing was done, and trying again will not help. */
   refused: 2,
   /** `relay --drain` had to leave messages behind. */
   left: 3,
-  /** A second SIGINT or SIGTERM broke the stopping off: 128 and the signal's number. */
+  /** A second SIGINT or SIGTERM broke the stopping off, or the first one a proof: 128 and the signal's number. */
   interrupted: 130,
   terminated: 143,
 } as const

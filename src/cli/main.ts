@@ -6,6 +6,7 @@ import { exitCodes } from './exit-codes.ts'
 import { programHelp } from './help.ts'
 import { initCommand } from './init.ts'
 import { listCommand } from './list.ts'
+import { proveCommand } from './prove.ts'
 import { relayCommand } from './relay.ts'
 import { showCommand } from './show.ts'
 import { statusCommand } from './status.ts'
@@ -24,6 +25,7 @@ export function program(): Command {
     showCommand(),
     redriveCommand(),
     discardCommand(),
+    proveCommand(),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...program.commands]) {
@@ -37,7 +39,12 @@ export function program(): Command {
 const masked = (text: string): string => text.replace(/\/\/[^\s']*@/g, '//…@').replace(/'(--[^=']+)=[^']*'/g, "'$1'")
 
 /** Errors that another try, or another moment, may not have. */
-const mayPass: ReadonlySet<OutboxErrorCode> = new Set(['OUTBOX_NOT_FOUND', 'OUTBOX_NO_ANSWER', 'OUTBOX_DATABASE_UNREACHABLE'])
+const mayPass: ReadonlySet<OutboxErrorCode> = new Set([
+  'OUTBOX_NOT_FOUND',
+  'OUTBOX_NO_ANSWER',
+  'OUTBOX_DATABASE_UNREACHABLE',
+  'OUTBOX_KAFKA_REFUSED',
+])
 
 /** Runs a command line and gives the exit code. */
 async function main(args: readonly string[]): Promise<number> {

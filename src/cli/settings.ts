@@ -121,6 +121,13 @@ export function addRelayFlags(command: Command): Command {
   return addFlags(addFlags(command, databaseSettings), relaySettings)
 }
 
+/** Adds the flags that say where database and Kafka are, and no others. */
+export function addProofFlags(command: Command): Command {
+  const { databaseUrl } = databaseSettings
+  const { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername } = relaySettings
+  return addFlags(command, { databaseUrl, kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername })
+}
+
 function addFlags(command: Command, settings: Record<string, Setting>): Command {
   const joined = (text: string, before?: string) => (before === undefined ? text : `${before},${text}`)
   for (const { flag, env, what, value, repeatable } of Object.values(settings)) {

@@ -49,6 +49,8 @@ export const errorCodes = {
   MISSING_RIGHTS: 'missing-rights',
   /** Something that was asked for does not exist. */
   NOT_FOUND: 'not-found',
+  /** A command cannot reach Kafka, or may not do there what it needs. (A relay waits for it.) */
+  KAFKA_REFUSED: 'kafka-refused',
   /** `init` found no Prisma project that it can add the outbox to. */
   PRISMA_PROJECT: 'prisma-project',
   /** No relay answered a wish in time. */

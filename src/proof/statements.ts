@@ -1,10 +1,10 @@
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+import { identifier } from '../store/postgres/sql.ts'
 
 /** Every statement of the writers, for tables in a PostgreSQL schema. `proof_line` and `proof_ledger` are theirs alone. */
 export function proofStatements(schema: string) {
-  const line = `${quoted(schema)}."proof_line"`
-  const ledger = `${quoted(schema)}."proof_ledger"`
-  const outbox = `${quoted(schema)}."outbox"`
+  const line = `${identifier(schema)}."proof_line"`
+  const ledger = `${identifier(schema)}."proof_ledger"`
+  const outbox = `${identifier(schema)}."outbox"`
   return {
     /** The lines that serialise the writers of a key, and the ledger of what was committed. Keys are in hexadecimal: a text holds no NUL. */
     create: `CREATE TABLE ${line} ("topic" text, "key" text, "n" integer NOT NULL DEFAULT 0, PRIMARY KEY ("topic", "key"));
@@ -24,6 +24,12 @@ CREATE TABLE ${ledger} ("message_id" uuid PRIMARY KEY, "topic" text NOT NULL, "k
 
     /** The whole ledger. */
     ledger: `SELECT "message_id" AS id, "topic" AS topic, "key" AS key, "n" AS n, "value" AS value FROM ${ledger}`,
+
+    /** Rows that wait for Kafka. */
+    waiting: `SELECT count(*)::int AS n FROM ${outbox}`,
+
+    /** Messages taken out of the way. */
+    dead: `SELECT "message_id" AS id, "reason" AS reason FROM ${identifier(schema)}."outbox_dead"`,
 
     /** Writes what enqueue writes. */
     enqueue: `INSERT INTO ${outbox} ("bucket", "message_id", "topic", "type", "key", "value", "headers")

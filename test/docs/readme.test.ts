@@ -5,6 +5,7 @@ import { usage } from '../../examples/orders/demo/options.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { initCommand } from '../../src/cli/init.ts'
 import { listCommand } from '../../src/cli/list.ts'
+import { proveCommand } from '../../src/cli/prove.ts'
 import { relayCommand } from '../../src/cli/relay.ts'
 import { showCommand } from '../../src/cli/show.ts'
 import { statusCommand } from '../../src/cli/status.ts'
@@ -92,7 +93,16 @@ describe('the command line', () => {
     string[][],
     string[][],
   ]
-  const all = [initCommand(), relayCommand(), statusCommand(), listCommand(), showCommand(), redriveCommand(), discardCommand()]
+  const all = [
+    initCommand(),
+    relayCommand(),
+    statusCommand(),
+    listCommand(),
+    showCommand(),
+    redriveCommand(),
+    discardCommand(),
+    proveCommand(),
+  ]
   /** Flags as the help shows them, with the variable that stands behind each. */
   const flags = (name: string) => {
     const options = all.find((command) => command.name() === name)!.options
@@ -128,6 +138,15 @@ describe('the command line', () => {
   test.each(['status', 'list', 'show', 'redrive', 'discard'])('%s has exactly the flags that are listed', (name) => {
     const own = operator.flatMap(([flag, of]) => (of!.includes(`\`${name}\``) ? [code(flag!)] : []))
     expect(sorted([...own, ...rowFlags(database)])).toEqual(flags(name))
+  })
+
+  test('prove has exactly the flags that are listed', () => {
+    const text = section('## Prove it on your own servers')
+    const shared = [...text.slice(text.lastIndexOf('|')).matchAll(/`(--[\w-]+)`/g)].map(([, flag]) => flag!)
+    const own = tables(text)[0]!.map(([flag]) => code(flag!))
+    expect(sorted([...own.map((flag) => flag.split(' ')[0]!), ...shared])).toEqual(
+      flags('prove').map((flag) => flag.split(' ')[0]),
+    )
   })
 
   test('every exit code is listed', () => {

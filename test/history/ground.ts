@@ -15,7 +15,8 @@ import { startTcpProxy } from '../support/tcp-proxy.ts'
 import type { Closing } from './closing.ts'
 import type { Ground, KafkaCluster } from './fault.ts'
 import { Fleet } from './fleet.ts'
-import { loadMutant, mutatedSources } from './mutant.ts'
+import { mutatedSources } from './mutant.ts'
+import { mutantNamed } from './mutants.ts'
 import type { TortureOptions } from './options.ts'
 
 /** The ground of a torture: what faults may touch, and what the torture itself needs. */
@@ -46,6 +47,8 @@ export async function prepareGround(
   closing: Closing,
 ): Promise<TortureGround> {
   const [postgres, kafka] = await Promise.all([preparePostgres(options, closing), prepareKafka(options, closing)])
+  const mutant = options.mutant === undefined ? undefined : mutantNamed(options.mutant)
+  if (mutant?.sql) await postgres.postgres.admin.query(mutant.sql)
   const admin = proofKafka({ brokers: kafka.direct.split(',') }).admin()
   await admin.connect()
   closing.add(() => admin.disconnect())
@@ -83,7 +86,7 @@ export async function prepareGround(
 }
 
 async function sourcesOf(name: string): Promise<{ name: string; sources: string }> {
-  return { name, sources: await mutatedSources(name, await loadMutant(name)) }
+  return { name, sources: await mutatedSources(name, mutantNamed(name)) }
 }
 
 const database = 'torture'

@@ -1,30 +1,26 @@
-import { existsSync } from 'node:fs'
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Way } from '../../src/proof/writers.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
 
 /** A relay that is broken on purpose: the checker must find out. */
 export interface Mutant {
   /** One sentence: what is wrong with it. */
   readonly what: string
+  /** Names of the faults that bring it to light. */
+  readonly faults: readonly string[]
+  /** Changes to the tables. */
+  readonly sql?: string
   /** Texts of files below src/ that are replaced in a copy, from which the relay is then run. Each must be there exactly once. */
   readonly edits?: readonly { readonly file: string; readonly from: string; readonly to: string }[]
   /** Replaces ports, below the trace: the trace tells what the relay was told. */
   readonly ports?: (ports: RelayPorts) => RelayPorts
+  /** Replaces a way in which the application writes. */
+  readonly way?: (real: Way, databaseUrl: string) => Way
 }
 
-const here = fileURLToPath(new URL('.', import.meta.url))
-const root = join(here, '..', '..')
-
-/** The mutant of that name: `test/history/mutants/<name>.ts` exports it as `mutant`. */
-export async function loadMutant(name: string): Promise<Mutant> {
-  if (!/^[a-z0-9-]+$/.test(name) || !existsSync(join(here, 'mutants', `${name}.ts`))) {
-    throw new Error(`There is no mutant ${name} in test/history/mutants.`)
-  }
-  const { mutant } = (await import(new URL(`./mutants/${name}.ts`, import.meta.url).href)) as { mutant: Mutant }
-  return mutant
-}
+const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Copies src/ with the mutant's edits and gives the folder: a relay that is run from it never touches the real one. */
 export async function mutatedSources(name: string, { edits = [] }: Mutant): Promise<string> {
@@ -32,6 +28,8 @@ export async function mutatedSources(name: string, { edits = [] }: Mutant): Prom
   await rm(copy, { recursive: true, force: true })
   await mkdir(copy, { recursive: true })
   await cp(join(root, 'src'), copy, { recursive: true })
+  // The sources read their version from it.
+  await cp(join(root, 'package.json'), join(copy, '..', 'package.json'))
   for (const { file, from, to } of edits) {
     const path = join(copy, file)
     const text = await readFile(path, 'utf8')

@@ -20,7 +20,11 @@ export interface TortureOptions {
   relays: number
   /** Concurrent writers. */
   writers: number
+  /** Keys of each topic whose messages are serialised. */
+  keys: number
   leaseMs: number
+  /** Milliseconds that the outbox may take to empty after the last heal. */
+  emptyMs: number
   /** Range of the waits of late commits, in milliseconds. */
   lateMs: readonly [number, number]
 }
@@ -40,7 +44,9 @@ export const tortureDefaults: TortureOptions = {
   brokers: 3,
   relays: 3,
   writers: 24,
+  keys: 60,
   leaseMs: 3_000,
+  emptyMs: 180_000,
   lateMs: [1_000, 30_000],
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
-import { loadMutant } from './mutant.ts'
+import { mutantNamed } from './mutants.ts'
 import { TraceFile } from './trace-file.ts'
 import { Watcher } from './watched.ts'
 
@@ -63,7 +63,7 @@ async function ports(): Promise<RelayPorts> {
     clock: watcher.clock,
     version: 'torture',
   }
-  const mutant = env.MUTANT ? await loadMutant(env.MUTANT) : undefined
+  const mutant = env.MUTANT ? mutantNamed(env.MUTANT) : undefined
   const given = mutant?.ports?.(real) ?? real
   return { ...given, store: watcher.store(given.store), transport: watcher.transport(given.transport) }
 }

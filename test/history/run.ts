@@ -14,6 +14,7 @@ import { allFaults } from './faults.ts'
 import { prepareGround, type TortureGround, topicPlan } from './ground.ts'
 import { injectFaults } from './inject.ts'
 import { Measure } from './measure.ts'
+import { mutantNamed } from './mutants.ts'
 import type { TortureOptions } from './options.ts'
 import { PrismaWay } from './prisma-way.ts'
 import { drawSchedule, type Schedule } from './schedule.ts'
@@ -29,9 +30,6 @@ export interface TortureResult {
 
 /** Milliseconds without faults at the beginning: nothing may be sent twice, and what a message costs is measured. */
 const calmMs = 8_000
-
-/** Milliseconds that the outbox may take to empty after the last heal. */
-const emptyMs = 180_000
 
 /** Runs a torture from the first server to the judgement. `say` gets a line now and then. */
 export async function torture(options: TortureOptions, say: (line: string) => void): Promise<TortureResult> {
@@ -89,7 +87,7 @@ async function collect(
   await sleep(calmMs)
   const walBytesPerMessage = await measure.walBytesPerMessage()
   const faults = await injectFaults(schedule, ground, (injected, planned) => say(lineOf(injected, planned, writers)))
-  const rest = await settle(ground, writers, options.relays)
+  const rest = await settle(ground, writers, options)
   measure.stop()
   const killed = await fleet.stop(30_000)
   if (killed > 0) ground.note(`${killed} relays did not stop on SIGTERM`)
@@ -117,11 +115,11 @@ async function collect(
 }
 
 /** The steady topics get most of the messages; poison alone writes to `narrow` and `compacted`. */
-function planOf({ lateMs, writers }: TortureOptions, { topics }: TortureGround): WriterPlan {
+function planOf({ lateMs, writers, keys }: TortureOptions, { topics }: TortureGround): WriterPlan {
   const { steady, doomed, growing } = topics
   return {
     topics: [...steady, ...steady, ...steady, doomed, growing],
-    keys: 60,
+    keys,
     looseKeys: 4,
     writers,
     pauseMs: [20, 120],
@@ -132,10 +130,12 @@ function planOf({ lateMs, writers }: TortureOptions, { topics }: TortureGround):
 }
 
 /** A third of the writers uses the extension; half of them all is behind the proxy, where connections break. */
-function waysOf({ writers }: TortureOptions, { postgres, proxiedUrl, sql }: TortureGround): Way[] {
+function waysOf({ writers, mutant }: TortureOptions, { postgres, proxiedUrl, sql }: TortureGround): Way[] {
+  const spoilt = mutant === undefined ? undefined : mutantNamed(mutant).way
   return Array.from({ length: writers }, (_, i) => {
     const url = i % 2 === 0 ? proxiedUrl : postgres.url
-    return i % 3 === 0 ? new PrismaWay(url) : new SqlWay(url, sql)
+    const way = i % 3 === 0 ? new PrismaWay(url) : new SqlWay(url, sql)
+    return spoilt ? spoilt(way, url) : way
   })
 }
 
@@ -153,7 +153,7 @@ async function sharesTaken({ postgres }: TortureGround, relays: number): Promise
 }
 
 /** Waits, after the last heal, until the outbox is empty, and looks at the tables. */
-async function settle(ground: TortureGround, writers: Writers, relays: number): Promise<Rest> {
+async function settle(ground: TortureGround, writers: Writers, { relays, emptyMs }: TortureOptions): Promise<Rest> {
   const { postgres, relays: fleet, expectedDead } = ground
   await fleet.scale(relays)
   await writers.stop()

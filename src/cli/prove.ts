@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
+import { proofKafka } from '../proof/dump.ts'
+import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
+import { reportOf } from '../proof/report.ts'
+import { type Environment, type Flags, relayConfig } from './config.ts'
+import { exitCodes } from './exit-codes.ts'
+import { migration } from './fragment.ts'
+import { prismaHelp } from './help.ts'
+import { print } from './operator.ts'
+import { count } from './selection.ts'
+import { addProofFlags } from './settings.ts'
+
+/** How a relay process is started: the program and its arguments. */
+export type RelayProgram = readonly [program: string, ...args: string[]]
+
+/** This package's own relay. */
+const ownRelay: RelayProgram = [process.execPath, fileURLToPath(new URL('main.js', import.meta.url)), 'relay']
+
+/** Rows that a relay of a proof has in hand: few, so that the bound of the duplicates says something. */
+const handRows = 500
+
+/** Milliseconds after which a relay that does not obey SIGTERM is killed. */
+const stopMs = 12_000
+
+/** The command `prove`. `relay` is replaced by tests, which put a broken one in. */
+export function proveCommand(relay: RelayProgram = ownRelay): Command {
+  const command = new Command('prove')
+    .description('Prove on your own database and Kafka that nothing is lost, with scratch tables and a scratch topic')
+    .option('--seconds <n>', 'How long transactions are written (default: 20)', count)
+    .option('--kills <n>', 'How often a relay is killed meanwhile (default: 5)', count)
+    .option('--partitions <n>', 'Partitions of the scratch topic (default: 6)', count)
+    .option('--replication <n>', "Replicas of the scratch topic (default: the cluster's own)", count)
+    .option('--seed <n>', 'Repeats the moments of the kills and what is written', count)
+    .option('--json', 'The judgement as JSON')
+  addProofFlags(command).action(async (flags: Flags) => {
+    process.exitCode = await run(flags, process.env, relay)
+  })
+  return prismaHelp(command, [
+    ['With the database and the Kafka of the environment', ''],
+    ['On a topic with three replicas', '--replication 3'],
+  ])
+}
+
+async function run(flags: Flags, env: Environment, program: RelayProgram): Promise<number> {
+  const breakOff = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => breakOff.abort(signal))
+  const say = (line: string) => void process.stderr.write(`${line}\n`)
+  const began = performance.now()
+  try {
+    const proof = await prove(planOf(flags, env, program, breakOff.signal, say))
+    print(flags.json === true ? JSON.stringify(proof.judgement) : reportOf(proof.history, proof.judgement))
+    say(verdict(proof, performance.now() - began))
+    return proof.judgement.sound && proof.leftBehind.length === 0 ? exitCodes.done : exitCodes.failed
+  } catch (error) {
+    if (!breakOff.signal.aborted) throw error
+    say('Broken off: nothing is proved.')
+    return breakOff.signal.reason === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated
+  }
+}
+
+function verdict({ judgement }: Proof, ms: number): string {
+  const time = `${(ms / 1_000).toFixed(0)} s`
+  return judgement.sound
+    ? `Proved in ${time}: nothing lost, no phantom, every key in order.`
+    : `NOT proved (${time}): ${judgement.violations.length} violations.`
+}
+
+function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: AbortSignal, say: ProofPlan['say']): ProofPlan {
+  const { databaseUrl, kafka } = relayConfig(flags, env)
+  const { brokers, ssl, sasl } = kafka
+  const number = (name: string, otherwise: number) => (flags[name] as number | undefined) ?? otherwise
+  return {
+    databaseUrl,
+    kafka: proofKafka({ brokers, ...(ssl ? { ssl } : {}), ...(sasl ? { sasl } : {}), retry: { retries: 5 } }),
+    name: randomBytes(5).toString('hex'),
+    migration: (schema) => migration({ schema }),
+    partitions: number('partitions', 6),
+    replication: number('replication', -1),
+    seed: number('seed', 1 + (Date.now() % 1_000_000)),
+    forMs: number('seconds', 20) * 1_000,
+    kills: number('kills', 5),
+    emptyMs: 20_000,
+    handRows,
+    startRelay: (schema, name) => startRelay(program, relayEnvironment(flags, env, schema, name)),
+    signal,
+    say,
+  }
+}
+
+/** What was given by flags goes on in the environment: a process list shows arguments to everybody. */
+function relayEnvironment(flags: Flags, env: Environment, schema: string, name: string): Environment {
+  const { databaseUrl, kafka } = relayConfig(flags, env)
+  const sasl = kafka.sasl as { mechanism: string; username: string } | undefined
+  return {
+    ...env,
+    DATABASE_URL: databaseUrl,
+    KAFKA_BROKERS: kafka.brokers.join(),
+    ...(kafka.ssl ? { KAFKA_SSL: 'true' } : {}),
+    ...(sasl ? { KAFKA_SASL_MECHANISM: sasl.mechanism, KAFKA_SASL_USERNAME: sasl.username } : {}),
+    OUTBOX_SCHEMA: schema,
+    OUTBOX_NAME: name,
+    OUTBOX_LEASE_MS: '3000',
+    OUTBOX_HAND_ROWS: String(handRows),
+    LOG_LEVEL: 'silent',
+  }
+}
+
+function startRelay([program, ...args]: RelayProgram, env: Environment): ProvedRelay {
+  const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'inherit'] })
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve())
+    child.once('error', () => resolve())
+  })
+  return {
+    async kill() {
+      child.kill('SIGKILL')
+      await ended
+    },
+    async stop() {
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopMs)
+      await ended
+      clearTimeout(timer)
+    },
+  }
+}

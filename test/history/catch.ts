@@ -1,0 +1,33 @@
+import { randomFrom } from '../../src/proof/random.ts'
+import { generateClients } from '../support/generate.ts'
+import { mutants } from './mutants.ts'
+import { type TortureOptions, tortureDefaults } from './options.ts'
+import { torture } from './run.ts'
+
+/**
+ * `npm run mutants [-- NAME …]`: runs each mutant under a short torture, with the faults that bring it to light. Every one must be caught
+ * by the checker; one that is not shows a hole in it.
+ */
+const asked = process.argv.slice(2)
+const names = Object.keys(mutants).filter((name) => asked.length === 0 || asked.includes(name))
+if (names.length === 0) throw new Error(`Known: ${Object.keys(mutants).join(', ')}.`)
+await generateClients()
+const random = randomFrom(1 + (Date.now() % 1_000_000))
+let survivors = 0
+for (const name of names) {
+  const { what, faults } = mutants[name]!
+  const seed = 1 + Math.floor(random() * 1_000_000)
+  const { judgement } = await torture(shortTorture(seed, name, faults), () => {})
+  const caught = judgement.verdicts.filter(({ state }) => state === 'violated')
+  const by = caught.map(({ check, violations }) => `${check} (${violations})`).join(', ')
+  if (caught.length === 0) survivors++
+  console.log(`${caught.length > 0 ? 'caught' : 'SURVIVED'}  ${name}, which ${what}: ${by || `seed ${seed}`}`)
+}
+console.log(`${names.length - survivors} of ${names.length} mutants caught`)
+process.exit(survivors === 0 ? 0 : 1)
+
+function shortTorture(seed: number, mutant: string, faults: readonly string[]): TortureOptions {
+  // Few keys, so that transactions wait for one another and begin in another order than they commit.
+  const load = { brokers: 1, relays: 3, writers: 16, keys: 4, lateMs: [500, 4_000] } as const
+  return { ...tortureDefaults, ...load, seed, mutant, faults, forMs: 20_000, everyMs: 2_500, emptyMs: 15_000 }
+}
