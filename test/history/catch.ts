@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import { randomFrom } from '../../src/proof/random.ts'
 import { generateClients } from '../support/generate.ts'
 import { mutants } from './mutants.ts'
@@ -17,7 +18,8 @@ let survivors = 0
 for (const name of names) {
   const { what, faults } = mutants[name]!
   const seed = 1 + Math.floor(random() * 1_000_000)
-  const { judgement } = await torture(shortTorture(seed, name, faults), () => {})
+  const { judgement, folder } = await torture(shortTorture(seed, name, faults), () => {})
+  if (folder) await rm(folder, { recursive: true })
   const caught = judgement.verdicts.filter(({ state }) => state === 'violated')
   const by = caught.map(({ check, violations }) => `${check} (${violations})`).join(', ')
   if (caught.length === 0) survivors++

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Kafka, logLevel } from 'kafkajs'
+import { type Admin, Kafka, logLevel } from 'kafkajs'
 import { inject } from 'vitest'
 
 /** One record as it stands in the log. */
@@ -32,14 +32,24 @@ export async function createTopic(
   await admin.connect()
   try {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
-    await admin.createTopics({
-      topics: [{ topic, numPartitions: partitions, replicationFactor: replication, configEntries }],
-      waitForLeaders: true,
-    })
+    const plan = { topic, numPartitions: partitions, replicationFactor: replication, configEntries }
+    await admin.createTopics({ topics: [plan], waitForLeaders: false })
+    while (!(await hasLeaders(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 20))
   } finally {
     await admin.disconnect()
   }
   return topic
+}
+
+/** A broker may not have heard yet of a topic that the controller has created: kafkajs' own wait gives up then. */
+async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    return topics[0]!.partitions.every(({ leader }) => leader >= 0)
+  } catch (error) {
+    if ((error as { type?: string }).type !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+    return false
+  }
 }
 
 /** Reads a whole topic, every partition from its beginning to its present end; records are sorted by partition and offset. */

@@ -51,8 +51,8 @@ export const readingMutants: Record<string, Mutant> = {
     edits: [
       {
         file: 'store/postgres/statements.ts',
-        from: 'WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > clock_timestamp() + "lease_ms" * interval \'1 millisecond\'',
-        to: 'WHERE "bucket" < 32 AND ("owner" IS NULL OR "leased_until" < clock_timestamp())',
+        from: 'WHERE m."bucket" = o.b AND m."id" > o.lo',
+        to: 'WHERE m."bucket" = o.b AND o.b < 32 AND m."id" > o.lo',
       },
     ],
   },
