@@ -75,11 +75,12 @@ const notes = defineEvents(
 )
 
 let db: TestDatabase
-let base: InstanceType<typeof prisma7.PrismaClient>
+let base: ReturnType<typeof connect>
+const connect = () => new prisma7.PrismaClient({ adapter: new prisma7.PrismaPg({ connectionString: db.url }) })
 
 beforeAll(async () => {
   db = await createDatabase(shopSql)
-  base = new prisma7.PrismaClient({ adapter: new prisma7.PrismaPg({ connectionString: db.url }) })
+  base = connect()
 })
 afterAll(async () => {
   await base.$disconnect()
