@@ -97,8 +97,10 @@ export class Topic implements LaneTopic {
   }
 
   accepted(): void {
-    this.#probe.end()
     this.#refused.clear()
+    // An answer to what was sent before the pause: it ends no trouble, and would let every partition try at once afterwards.
+    if (!this.#open) return
+    this.#probe.end()
     this.#attempt = 0
     this.#trouble = undefined
     if (this.#pausedSince === undefined) return

@@ -60,7 +60,8 @@ class KafkajsTransport implements Transport {
   readonly #alive = new Set<KafkajsClient>()
   #producer: KafkajsClient<Producer> | undefined
   #admin: KafkajsClient<Admin> | undefined
-  #opened = 0
+  /** Index of the broker with which a client begins: one that answered, as far as is known. */
+  #first = 0
   #closed = false
 
   constructor(settings: Settings) {
@@ -68,15 +69,18 @@ class KafkajsTransport implements Transport {
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    // A connection of its own: a new one begins with a request that the broker answers, an old one proves nothing.
-    const probe = this.#open((kafka) => kafka.admin())
+    // Connections of their own: a new one begins with a request that the broker answers, an old one proves nothing. To all brokers at
+    // once: every partition waits for this answer, and one broker that accepts and is silent would make healthy ones wait for it.
+    const { brokers, connectionTimeoutMs } = this.#settings
+    const probes = brokers.map((broker) => this.#open((kafka) => kafka.admin(), [broker]))
     try {
-      await within(probe.ready, this.#settings.connectionTimeoutMs, signal)
+      const answers = probes.map(({ ready }, index) => ready.then(() => index))
+      this.#first = await within(Promise.any(answers), connectionTimeoutMs, signal)
     } catch (error) {
       signal.throwIfAborted()
-      throw transportError(error, 'producer')
+      throw transportError(error instanceof AggregateError ? error.errors[0] : error, 'producer')
     } finally {
-      probe.destroy()
+      for (const probe of probes) probe.destroy()
     }
   }
 
@@ -89,7 +93,10 @@ class KafkajsTransport implements Transport {
     } catch (error) {
       signal.throwIfAborted()
       if (blamesTopic(trouble(error))) throw transportError(error, 'topic')
-      if (this.#admin === admin) this.#admin = undefined
+      if (this.#admin === admin) {
+        this.#admin = undefined
+        this.#first++
+      }
       admin.destroy()
       throw transportError(error, 'producer')
     }
@@ -146,18 +153,26 @@ class KafkajsTransport implements Transport {
     return { ...outcome, scope: asked instanceof TransportError ? 'producer' : 'transient', error }
   }
 
+  /** All brokers, from the one that is first; after a client that failed, from another: kafkajs would begin with a silent one for ever. */
+  #inTurn(): string[] {
+    const { brokers } = this.#settings
+    const first = this.#first % brokers.length
+    return [...brokers.slice(first), ...brokers.slice(0, first)]
+  }
+
   #retire(producer: KafkajsClient<Producer>): void {
-    if (this.#producer === producer) this.#producer = undefined
+    if (this.#producer === producer) {
+      this.#producer = undefined
+      this.#first++
+    }
     producer.retire()
   }
 
-  #open<C extends Producer | Admin>(create: (kafka: Kafka) => C): KafkajsClient<C> {
+  #open<C extends Producer | Admin>(create: (kafka: Kafka) => C, brokers = this.#inTurn()): KafkajsClient<C> {
     if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    const { brokers, clientId, ssl, sasl, connectionTimeoutMs } = this.#settings
-    // Each client begins with another broker: kafkajs would try a broker that accepts and does not answer again and again.
-    const first = this.#opened++ % brokers.length
+    const { clientId, ssl, sasl, connectionTimeoutMs } = this.#settings
     const config: KafkaConfig = {
-      brokers: [...brokers.slice(first), ...brokers.slice(0, first)],
+      brokers,
       clientId,
       ...(ssl ? { ssl } : {}),
       ...(sasl ? { sasl } : {}),

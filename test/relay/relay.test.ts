@@ -260,6 +260,28 @@ describe('Kafka in trouble', () => {
     expect(numbers(transport.records('missing').map((record) => record.value))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
   })
 
+  test('an acknowledgement of what was sent before the pause of its topic ends no pause', async () => {
+    const transport = memoryTransport({ partitions: 2 })
+    await insertMany(database.pool, 'half', 200, 20)
+    const stopRefusing = transport.refuse((_, { partition }) => partition === 1, {
+      outcome: { kind: 'not-written', scope: 'topic', code: 'TOPIC_AUTHORIZATION_FAILED', error: 'forbidden' },
+    })
+    await using one = testRelay(database.url, {
+      ...shared(transport),
+      async publish(batch, timeoutMs) {
+        if (batch.partition === 0) await one.until('topic_paused')
+        return transport.publish(batch, timeoutMs)
+      },
+    })
+    await one.relay.start()
+    await one.until('settled')
+    expect(one.all('topic_resumed')).toEqual([])
+    stopRefusing()
+    await transport.written(200)
+    await one.until('topic_resumed')
+    expect(one.all('topic_paused')).toHaveLength(1)
+  })
+
   test('nobody answers: the messages wait, trouble is told once at its beginning and once at its end', async () => {
     const transport = memoryTransport()
     await using one = testRelay(database.url, transport)

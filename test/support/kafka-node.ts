@@ -41,15 +41,18 @@ export async function kafkaNode({ jars, dir, properties, port, format, heapMb }:
   await writeFile(file, lines.join('\n'))
   const args = ['format', ...format, '--ignore-formatted', '-t', clusterId, '-c', file]
   await run('java', ['-Xmx128m', '-XX:TieredStopAtLevel=1', '-cp', `${jars}/*`, 'kafka.tools.StorageTool', ...args])
+  // One that has not opened its port in time still runs: a second process would fight for its folder.
+  const runs = (it: ChildProcess | undefined): it is ChildProcess => it?.exitCode === null && it.signalCode === null
   let child: ChildProcess | undefined
   return {
     async start() {
+      if (runs(child)) return portOpen(port, 60_000)
       const flags = ['-Xms128m', `-Xmx${heapMb}m`, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Dkafka.logs.dir=${dir}`]
       child = spawn('java', [...flags, '-cp', `${jars}/*`, 'kafka.Kafka', file], { stdio: 'ignore' })
       await portOpen(port, 60_000)
     },
     async stop(signal = 'SIGTERM') {
-      if (!child || child.exitCode !== null || child.signalCode !== null) return
+      if (!runs(child)) return
       const gone = new Promise((resolve) => child!.once('exit', resolve))
       child.kill(signal)
       await gone

@@ -101,6 +101,31 @@ describe('the TCP proxy', () => {
     socket.destroy()
   })
 
+  test('black hole over throttle: what was taken before is swallowed too, and comes when both are over', async () => {
+    const socket = await open()
+    const unthrottle = proxy.impose({ kind: 'throttle', bytesPerSecond: 100_000 })
+    let received = 0
+    const all = new Promise<void>((resolve) =>
+      socket.on('data', (chunk: Buffer) => {
+        received += chunk.length
+        if (received === 50_000) resolve()
+      }),
+    )
+    socket.write(Buffer.alloc(50_000, 'x'))
+    await once(socket, 'data')
+    const lift = proxy.impose({ kind: 'black-hole' })
+    // The slice under way, in either direction, may still arrive.
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    const before = received
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(received).toBe(before)
+    expect(before).toBeLessThan(50_000)
+    lift()
+    unthrottle()
+    await all
+    socket.destroy()
+  })
+
   test('reset after a text: the target gets it, the client no answer', async () => {
     const got: Buffer[] = []
     const server = createServer((socket) => void socket.on('error', () => {}).on('data', (chunk) => got.push(chunk)))

@@ -165,7 +165,10 @@ class Pair {
 
   async #hand(chunk: Buffer, to: Socket, proxy: Forwarder): Promise<void> {
     const { signal } = this.#over
-    for (let at = 0; at < chunk.length && !signal.aborted; ) {
+    for (let at = 0; at < chunk.length; ) {
+      // Between two slices of one chunk as well: a throttled one takes seconds.
+      await proxy.passable(signal)
+      if (signal.aborted) return
       const slowest = Math.min(...proxy.all('throttle').map(({ bytesPerSecond }) => bytesPerSecond))
       const size = Number.isFinite(slowest) ? Math.max(1, Math.floor((slowest * sliceMs) / 1_000)) : chunk.length
       const room = to.write(chunk.subarray(at, at + size))

@@ -138,6 +138,21 @@ describe('connections', () => {
     expect(connections).toBe(2)
   })
 
+  it('one broker that accepts and is silent costs nobody time, wherever it stands in the list', async () => {
+    const silent = createServer((socket) => void sockets.add(socket.on('error', () => {})))
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    const topic = await createTopic('beside-silence', 1)
+    const both = [`127.0.0.1:${(silent.address() as { port: number }).port}`, inject('brokers').split(',')[0]!]
+    for (const brokers of [both, both.toReversed()]) {
+      // Longer than the test may take: waiting for the silent one would be told by its time-out.
+      const transport = open({ brokers, connectionTimeoutMs: 300_000 })
+      for (let turn = 0; turn < 3; turn++) await transport.connect(never)
+      expect((await transport.publish({ topic, partition: 0, records: [record('k', 'v')] }, timeoutMs)).kind).toBe('acked')
+      expect(await transport.partitions(topic, never)).toBe(1)
+    }
+    silent.close()
+  })
+
   it('a process that closes the transport ends, and kafkajs has printed nothing', async () => {
     const topic = await createTopic('exit', 1)
     const script = `

@@ -18,7 +18,12 @@ async function onOne(
   }
   taken.add(broker)
   ground.note(`${name}: broker ${broker.id}`)
-  await fails(broker)
+  try {
+    await fails(broker)
+  } catch (error) {
+    taken.delete(broker)
+    throw error
+  }
   return async () => {
     if (!taken.has(broker)) return
     await mends(broker)
