@@ -102,19 +102,29 @@ describe('the TCP proxy', () => {
   })
 
   test('black hole over throttle: what was taken before is swallowed too, and comes when both are over', async () => {
-    const socket = await open()
-    const unthrottle = proxy.impose({ kind: 'throttle', bytesPerSecond: 100_000 })
     let received = 0
-    const all = new Promise<void>((resolve) =>
-      socket.on('data', (chunk: Buffer) => {
-        received += chunk.length
-        if (received === 50_000) resolve()
-      }),
-    )
+    let arrived = () => {}
+    const sink = createServer((socket) => {
+      socket
+        .on('error', () => {})
+        .on('data', (chunk: Buffer) => {
+          received += chunk.length
+          arrived()
+        })
+    })
+    const until = (bytes: number) =>
+      new Promise<void>((resolve) => {
+        arrived = () => received >= bytes && resolve()
+        arrived()
+      })
+    await once(sink.listen(0, '127.0.0.1'), 'listening')
+    const own = await startTcpProxy({ port: (sink.address() as { port: number }).port })
+    const unthrottle = own.impose({ kind: 'throttle', bytesPerSecond: 100_000 })
+    const socket = connect(own.port, '127.0.0.1')
     socket.write(Buffer.alloc(50_000, 'x'))
-    await once(socket, 'data')
-    const lift = proxy.impose({ kind: 'black-hole' })
-    // The slice under way, in either direction, may still arrive.
+    await until(1)
+    const lift = own.impose({ kind: 'black-hole' })
+    // The slice under way may still arrive.
     await new Promise((resolve) => setTimeout(resolve, 150))
     const before = received
     await new Promise((resolve) => setTimeout(resolve, 300))
@@ -122,8 +132,10 @@ describe('the TCP proxy', () => {
     expect(before).toBeLessThan(50_000)
     lift()
     unthrottle()
-    await all
+    await until(50_000)
     socket.destroy()
+    await own.close()
+    sink.close()
   })
 
   test('reset after a text: the target gets it, the client no answer', async () => {
