@@ -1,8 +1,9 @@
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Way } from '../../src/proof/writers.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
+import { applyEdits, type Edit } from '../support/edits.ts'
 
 /** A relay that is broken on purpose: the checker must find out. */
 export interface Mutant {
@@ -12,8 +13,8 @@ export interface Mutant {
   readonly faults: readonly string[]
   /** Changes to the tables. */
   readonly sql?: string
-  /** Texts of files below src/ that are replaced in a copy, from which the relay is then run. Each must be there exactly once. */
-  readonly edits?: readonly { readonly file: string; readonly from: string; readonly to: string }[]
+  /** Made in a copy of src/, from which the relay is then run. */
+  readonly edits?: readonly Edit[]
   /** Replaces ports, below the trace: the trace tells what the relay was told. */
   readonly ports?: (ports: RelayPorts) => RelayPorts
   /** Replaces a way in which the application writes. */
@@ -30,15 +31,6 @@ export async function mutatedSources(name: string, { edits = [] }: Mutant): Prom
   await cp(join(root, 'src'), copy, { recursive: true })
   // The sources read their version from it.
   await cp(join(root, 'package.json'), join(copy, '..', 'package.json'))
-  for (const { file, from, to } of edits) {
-    const path = join(copy, file)
-    const text = await readFile(path, 'utf8')
-    const found = text.split(from).length - 1
-    if (found !== 1) throw new Error(`Mutant ${name}: src/${file} holds the text to replace ${found} times, not once.`)
-    await writeFile(
-      path,
-      text.replace(from, () => to),
-    )
-  }
+  await applyEdits(copy, edits, `mutant ${name}`)
   return copy
 }

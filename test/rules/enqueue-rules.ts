@@ -1,0 +1,64 @@
+import type { TakenOut } from './rules.ts'
+
+const behaviour = 'enqueue/prisma-7.test.ts'
+
+/** Rules 17 to 19: enqueueing, and waking the relay. */
+export const enqueueRules: readonly TakenOut[] = [
+  {
+    rule: 17,
+    without: 'enqueues of a transaction do not wait for one another',
+    edits: [
+      {
+        file: 'enqueue/scope.ts',
+        from: 'const link = this.#tail.then(() => {',
+        to: 'const link = Promise.resolve().then(() => {',
+      },
+    ],
+    file: 'enqueue/events.test.ts',
+    tests: 'ids follow the order of the calls',
+  },
+  {
+    rule: 17,
+    without: 'a scope ends before its own enqueues',
+    edits: [
+      {
+        file: 'enqueue/scope.ts',
+        from: '      await this.#settled()\n      if (this.#failure) throw doomed(this.#failure.cause)\n      this.#state',
+        to: '      if (this.#failure) throw doomed(this.#failure.cause)\n      this.#state',
+      },
+    ],
+    file: behaviour,
+    tests: 'enqueues that nobody awaits',
+  },
+  {
+    rule: 18,
+    without: 'a failed enqueue dooms nothing',
+    edits: [
+      {
+        file: 'enqueue/scope.ts',
+        from: "if (this.#state === 'open') this.#failure ??= { cause }",
+        to: "if (this.#state === 'open') void cause",
+      },
+    ],
+    file: behaviour,
+    tests: 'fails its transaction even if the error is caught',
+  },
+  {
+    rule: 19,
+    without: 'every commit wakes the relays',
+    edits: [
+      { file: 'enqueue/wake-up.ts', from: 'const wait = this.#last + wakeIntervalMs - performance.now()', to: 'const wait = 0' },
+    ],
+    file: behaviour,
+    tests: 'at most 20 times a second',
+  },
+  {
+    rule: 19,
+    without: 'the wake-up of the last commit of a burst is left out',
+    edits: [
+      { file: 'enqueue/wake-up.ts', from: '    else this.#timer = setTimeout(() => this.#fire(), wait).unref()\n', to: '' },
+    ],
+    file: behaviour,
+    tests: 'once after the last',
+  },
+]

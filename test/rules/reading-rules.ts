@@ -1,0 +1,123 @@
+import type { TakenOut } from './rules.ts'
+
+const rules = 'relay/rules.test.ts'
+const reader = 'relay/reader.test.ts'
+
+/** Rules 7 to 11 and 20: reading. */
+export const readingRules: readonly TakenOut[] = [
+  {
+    rule: 7,
+    without: 'a mark passes ids whose transactions are still open',
+    edits: [{ file: 'store/postgres/mark.ts', from: '      if (this.#holders.size > 0) return this.#settled\n', to: '' }],
+    file: 'store/postgres.test.ts',
+    tests: 'never passes a row whose transaction is still open',
+  },
+  {
+    rule: 7,
+    without: 'the position goes on above the mark',
+    edits: [
+      {
+        file: 'relay/reader.ts',
+        from: 'claim.position = Math.max(claim.position, Math.min(lastId, mark))',
+        to: 'claim.position = Math.max(claim.position, lastId)',
+      },
+    ],
+    file: reader,
+    tests: 'cut by its limit',
+  },
+  {
+    rule: 7,
+    without: 'a bucket is read before its holds are known',
+    edits: [
+      { file: 'relay/leases.ts', from: 'const holds = await session.holds(numbersOf(granted))', to: 'const holds: never[] = []' },
+    ],
+    file: rules,
+    tests: 'loads its holds first',
+  },
+  {
+    rule: 7,
+    without: 'a new connection writes under the epochs of the old one',
+    edits: [
+      {
+        file: 'store/postgres/statements.ts',
+        from: 'SET "epoch" = t."epoch" + 1, "leased_until"',
+        to: 'SET "epoch" = t."epoch", "leased_until"',
+      },
+    ],
+    file: 'store/postgres.test.ts',
+    tests: 'retaking raises the epoch',
+  },
+  {
+    rule: 8,
+    without: 'what a fetch leaves out of a paused topic is not owed',
+    edits: [
+      {
+        file: 'relay/reader.ts',
+        from: 'topic.debt.owe(scan.bucket, scan.after + 1)',
+        to: 'void topic',
+      },
+    ],
+    file: rules,
+    tests: 'while an open transaction holds the mark back',
+  },
+  {
+    rule: 8,
+    without: 'one lane may take everything that the relay has in hand',
+    edits: [{ file: 'relay/relay.ts', from: 'Math.floor(settings.handRows / 4)', to: 'settings.handRows' }],
+    file: rules,
+    tests: 'leaves three quarters of the hand',
+  },
+  {
+    rule: 9,
+    without: 'the answer to a fetch of older circumstances is used',
+    edits: [
+      {
+        file: 'relay/reader.ts',
+        from: 'if (generation !== this.#generation || signal.aborted) continue',
+        to: 'if (signal.aborted) continue',
+      },
+    ],
+    file: reader,
+    tests: 'thrown away whole (rule 9)',
+  },
+  {
+    rule: 9,
+    without: 'rows deleted while the fetch was under way are taken for new ones',
+    edits: [{ file: 'relay/hand.ts', from: "return this.#deleted.has(row.id) ? 'yes' : 'no'", to: "return 'no'" }],
+    file: reader,
+    tests: 'deleted while the fetch was under way',
+  },
+  {
+    rule: 10,
+    without: 'a row that was missed is sent without an alarm',
+    edits: [{ file: 'relay/reader.ts', from: '    claim.sweptTo = position\n', to: '' }],
+    file: reader,
+    tests: '(rule 10)',
+  },
+  {
+    rule: 11,
+    without: 'a row over the limit is loaded',
+    edits: [
+      {
+        file: 'store/postgres/statements.ts',
+        from: 'CASE WHEN x.size <= ${what.maxRowBytes} THEN x.${column} END',
+        to: 'x.${column}',
+      },
+    ],
+    file: 'store/postgres.test.ts',
+    tests: 'a row over the size limit comes without its value',
+  },
+  {
+    rule: 20,
+    without: 'a topic that has grown is used with its old number of partitions',
+    edits: [
+      {
+        file: 'relay/topic.ts',
+        from: 'if ((await this.#look()) !== this.#partitions && this.#open) this.#close()',
+        to: 'await this.#look()',
+      },
+    ],
+    file: rules,
+    tests: '(rule 20)',
+  },
+]

@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { edited } from '../support/edits.ts'
+import { takenOut } from './rules.ts'
+
+const source = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
+
+test('each of the twenty rules can be taken out', () => {
+  const rules = new Set(takenOut.map(({ rule }) => rule))
+  expect([...rules].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+})
+
+test.each(takenOut)(
+  'rule $rule: the code still has what is taken out, and the test that must notice is there ($without)',
+  (one) => {
+    const { rule, edits, file, tests } = one
+    const texts = new Map<string, string>()
+    for (const edit of edits)
+      texts.set(edit.file, edited(texts.get(edit.file) ?? source(`src/${edit.file}`), edit, `rule ${rule}`))
+    // The tests of the extension are called from the file that names the client.
+    const named = file.startsWith('enqueue/prisma') ? 'test/enqueue/behaviour.ts' : `test/${file}`
+    expect(source(named)).toContain(tests)
+  },
+)

@@ -1,0 +1,90 @@
+import type { TakenOut } from './rules.ts'
+
+const rules = 'relay/rules.test.ts'
+const store = 'store/postgres.test.ts'
+const statements = 'store/postgres/statements.ts'
+
+/** Rules 12 to 16: writing. */
+export const writingRules: readonly TakenOut[] = [
+  {
+    rule: 12,
+    without: 'rows are deleted by bucket and id alone',
+    edits: [
+      {
+        file: statements,
+        from: 'WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,',
+        to: 'WHERE m."bucket" = n.b AND m."id" = n.i`,',
+      },
+    ],
+    file: store,
+    tests: 'settling deletes by message id as well',
+  },
+  {
+    rule: 12,
+    without: 'an id that came a second time is taken for the row in hand',
+    edits: [{ file: 'relay/hand.ts', from: "return mine.messageId === row.messageId ? 'yes' : 'other'", to: "return 'yes'" }],
+    file: 'relay/reader.test.ts',
+    tests: '(rule 12)',
+  },
+  {
+    rule: 13,
+    without: 'a bucket can be taken over while a park of its old owner is under way',
+    edits: [{ file: 'store/postgres/dead-statements.ts', from: '"epoch" = ${epoch} FOR SHARE)`', to: '"epoch" = ${epoch})`' }],
+    file: store,
+    tests: '(rule 13)',
+  },
+  {
+    rule: 14,
+    without: 'rows of a redriven key stay in the lanes',
+    edits: [{ file: 'relay/parker.ts', from: '    this.#deps.letGo(same)\n', to: '' }],
+    file: rules,
+    tests: 'that were queued before it are let go of',
+  },
+  {
+    rule: 14,
+    without: 'queued moves of a redriven key are still made',
+    edits: [{ file: 'relay/parker.ts', from: '    this.forget(same)\n', to: '' }],
+    file: rules,
+    tests: 'a redriven key overtakes nothing',
+  },
+  {
+    rule: 15,
+    without: 'one locked lease row stops the renewal of all',
+    edits: [
+      {
+        file: statements,
+        from: "FOR UPDATE OF ${identifier('outbox_lease')} SKIP LOCKED) AS own",
+        to: "FOR UPDATE OF ${identifier('outbox_lease')}) AS own",
+      },
+    ],
+    file: store,
+    tests: 'does not stop the renewal of the others',
+  },
+  {
+    rule: 15,
+    without: 'a lease that ends too far in the future is waited for',
+    edits: [
+      {
+        file: statements,
+        from: ' OR "leased_until" > clock_timestamp() + "lease_ms" * interval \'1 millisecond\'',
+        to: '',
+      },
+    ],
+    file: store,
+    tests: 'the clock was set back',
+  },
+  {
+    rule: 16,
+    without: 'tables of an unknown format are used',
+    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseUnknownFormat(line, tables)\n', to: '' }],
+    file: store,
+    tests: 'with a newer table format',
+  },
+  {
+    rule: 16,
+    without: 'row-level security may hide rows from the relay',
+    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseRowSecurity(line, tables)\n', to: '' }],
+    file: store,
+    tests: 'with a newer table format',
+  },
+]
