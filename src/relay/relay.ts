@@ -152,7 +152,7 @@ export class Relay {
         version: this.#ports.version,
         settings: { ...this.settings },
       })
-      this.#ports.store.listen((payload) => this.#notified(payload), this.#end.signal)
+      this.#listen()
       // A relay that is stopped before it ever served has started all the same: nobody may wait for it for ever.
       this.#running = this.#live(resolve).then(resolve, (error) => {
         this.#end.abort()
@@ -289,8 +289,10 @@ export class Relay {
     this.#reader.reset()
   }
 
-  #notified(payload: string): void {
-    this.#wake.notified(payload, { rows: this.#reader.latch, wishes: this.#parker.latch })
+  #listen(): void {
+    const latches = { rows: this.#reader.latch, wishes: this.#parker.latch }
+    const onNotify = (payload: string) => this.#wake.notified(payload, latches)
+    this.#ports.store.listen(onNotify, () => this.#wake.lost(), this.#end.signal)
   }
 
   #troubled(error: unknown): void {

@@ -110,6 +110,8 @@ export class Topic implements LaneTopic {
 
   /** The topic cannot take messages: its rows wait in the table until it can. */
   pause(code: string, error: string): void {
+    // What was on its way at the first refusal is refused as well: one trouble, not one for each partition.
+    if (!this.#open) return
     this.#tellPaused(code, error)
     this.#close()
     this.#reopen(backoff(++this.#attempt, this.#deps.random(), lookAgain))

@@ -1,6 +1,6 @@
 import type { StoreSession } from '../store/store.ts'
 import type { Clock } from './clock.ts'
-import type { Latch } from './latch.ts'
+import { Latch } from './latch.ts'
 
 /** Milliseconds between two polls of an idle table: without notifications, and with notifications that are known to come through. */
 export const pollLimitsMs = { blind: 50, notified: 1_000 } as const
@@ -30,6 +30,7 @@ const backMs = 2_000
 export class Wake {
   readonly #own: string
   readonly #clock: Clock
+  readonly #latch = new Latch()
   #trusted = false
   #cameBack = false
 
@@ -50,6 +51,12 @@ export class Wake {
     else if (!payload.startsWith('relay:')) latches.rows.raise()
   }
 
+  /** Nothing comes through any more: a commit must not wait for the next check to be seen soon. */
+  lost(): void {
+    this.#trusted = false
+    this.#latch.raise()
+  }
+
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#cameBack = false
@@ -57,7 +64,7 @@ export class Wake {
       const until = this.#clock.now() + backMs
       while (!this.#cameBack && this.#clock.now() < until && !signal.aborted) await this.#clock.wait(50, signal)
       this.#trusted = this.#cameBack
-      await this.#clock.wait(this.#trusted ? checkMs : retryMs, signal)
+      await this.#latch.wait(signal, this.#trusted ? checkMs : retryMs)
     }
     this.#trusted = false
   }

@@ -215,8 +215,9 @@ export interface Store {
    */
   connect(me: Identity): Promise<StoreSession>
   /**
-   * Calls `onNotify` with the payload of every notification until `signal` aborts; keeps itself connected. Returns at once. Databases
-   * and poolers may not let notifications through: nothing may depend on them.
+   * Calls `onNotify` with the payload of every notification until `signal` aborts; keeps itself connected, and calls `onLost` when it is
+   * not any more: what is notified until it is again goes unheard. Returns at once. Databases and poolers may not let notifications
+   * through: nothing may depend on them.
    */
-  listen(onNotify: (payload: string) => void, signal: AbortSignal): void
+  listen(onNotify: (payload: string) => void, onLost: () => void, signal: AbortSignal): void
 }

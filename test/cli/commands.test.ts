@@ -124,7 +124,7 @@ describe('relay', () => {
     await insertRows(database.pool, [{ topic: 'nowhere', key: 'a' }])
     const { code, stderr } = await cli(['relay', '--drain'], env)
     expect(code).toBe(3)
-    expect(stderr).toContain('1 messages are left')
+    expect(stderr).toContain('1 message is left')
     expect(stderr).toContain('topic nowhere takes no messages: UNKNOWN_TOPIC_OR_PARTITION')
     await database.query('TRUNCATE outbox')
   })
@@ -165,7 +165,7 @@ describe('operating', () => {
     // Refused once more: the wish was answered, and the key is held again.
     expect(await cli(['redrive', '--topic', topic], env)).toMatchObject({
       code: 0,
-      stdout: expect.stringContaining('Put back: 1 key.'),
+      stdout: expect.stringContaining('Put back: 1 key, 2 messages.'),
     })
     await relay.until((line) => line.event === 'parked' && line !== relay.log.find((first) => first.event === 'parked'))
     while ((await database.query('SELECT 1 FROM outbox_dead')).length < 2) await new Promise((resolve) => setTimeout(resolve, 20))

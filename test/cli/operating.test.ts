@@ -64,7 +64,7 @@ describe('redrive', () => {
     await admin.disconnect()
     const { code, stdout } = await cli(['redrive', '--reason', 'MESSAGE_TOO_LARGE'], env)
     expect(code).toBe(0)
-    expect(stdout).toContain('Put back: 1 key.')
+    expect(stdout).toContain('Put back: 1 key, 21 messages.')
     expect(await relay.until((line) => line.event === 'redriven')).toMatchObject({ topic })
     let records = await readTopic(topic)
     while (records.length < 22) records = await readTopic(topic)
@@ -82,6 +82,72 @@ describe('redrive', () => {
     expect(discard.stdout).toContain(behind)
     expect(discard.stdout).not.toContain(head)
     expect(await wishes()).toEqual([])
+  })
+})
+
+describe('what is chosen', () => {
+  const chosen = async (...args: string[]) => {
+    const { code, stdout, stderr } = await cli([...args, '--json'], env)
+    return code === 0 ? JSON.parse(stdout) : { code, stderr }
+  }
+
+  test('topic, key, reason and age narrow list, redrive and discard, and all that is given must fit', async () => {
+    const [head] = await insertDead('t')
+    const [other] = await insertDead('u')
+    await database.query("UPDATE outbox_dead SET created_at = now() - interval '2 hours' WHERE topic = 't'")
+    const ids = (messages: { messageId: string }[]) => messages.map((message) => message.messageId)
+    expect(ids((await chosen('redrive', '--all', '--dry-run')).shown).sort()).toEqual([head, other].sort())
+    for (const command of ['redrive', 'discard']) {
+      const dry = async (...args: string[]) => ids((await chosen(command, ...args, '--dry-run')).shown ?? [])
+      expect(await dry('--older-than', '1h')).toEqual([head])
+      expect(await dry('--newer-than', '60m')).toEqual([other])
+      expect(await dry('--older-than', '1h', '--topic', 'u')).toEqual([])
+      expect(await dry('--older-than', '1h', '--topic', 't', '--key', 'k', '--reason', 'INVALID_RECORD')).toEqual([head])
+    }
+    expect(ids(await chosen('list', '--dead', '--older-than', '3s', '--limit', '1'))).toEqual([head])
+    expect(await chosen('redrive', '--older-than', '3d')).toMatchObject({ code: 1 })
+    expect(await chosen('redrive', '--older-than', '3 days')).toMatchObject({ code: 2 })
+    expect(await wishes()).toEqual([])
+  })
+
+  test('--limit takes the lowest ids, --json tells keys and messages, who asked, and whether it was done', async () => {
+    const [head] = await insertDead('t')
+    await insertDead('u')
+    const dry = await chosen('redrive', '--all', '--limit', '1', '--dry-run')
+    expect(dry).toMatchObject({
+      wish: 'redrive',
+      dryRun: true,
+      done: false,
+      keys: 1,
+      messages: 2,
+      by: expect.stringMatching(/.@./),
+    })
+    expect(dry.shown).toMatchObject([{ messageId: head, state: 'dead' }])
+    const relay = startRelayProcess(env)
+    await relay.until((line) => line.event === 'leases_taken')
+    const done = await chosen('discard', '--all', '--limit', '1', '--yes')
+    expect(done).toMatchObject({ wish: 'discard', done: true, messages: 1 })
+    expect(await relay.until((line) => line.event === 'discarded')).toMatchObject({ level: 'warn', messageId: head, by: done.by })
+    // The one behind it is put back, in the name of the same operator.
+    expect(await relay.until((line) => line.event === 'redriven')).toMatchObject({ topic: 't', rows: 1, keys: 1, by: done.by })
+    expect(await database.query('SELECT 1 FROM outbox_dead')).toHaveLength(2)
+  })
+
+  test('a redrive of more keys than are shown says how many, and asks for each once, also where all are refused again', async () => {
+    const topic = await createTopic('compact', 1, { config: { 'cleanup.policy': 'compact' } })
+    await insertRows(
+      database.pool,
+      Array.from({ length: 60 }, () => ({ topic })),
+    )
+    await database.query(
+      `WITH gone AS (DELETE FROM outbox RETURNING *) INSERT INTO outbox_dead (bucket, id, message_id, topic, value, created_at, reason, relay)
+       SELECT bucket, id, message_id, topic, value, created_at, 'INVALID_RECORD', 'r' FROM gone`,
+    )
+    startRelayProcess(env)
+    const { code, stdout } = await cli(['redrive', '--all'], env)
+    expect(code).toBe(0)
+    expect(stdout).toContain('… and 10 more')
+    expect(stdout).toContain('Put back: 60 keys, 60 messages.')
   })
 })
 
@@ -207,3 +273,30 @@ test('without a database every command says so in one sentence, without a stack'
     expect(stderr.trim().split('\n')).toEqual([expect.stringContaining('OUTBOX_DATABASE_UNREACHABLE')])
   }
 })
+
+test('what is too large for a relay is parked, listed and shown without ever coming into memory, and dropped by hand', async () => {
+  const size = 200_000_000
+  const huge = `convert_to(repeat('x', ${size}), 'UTF8')`
+  const headers = `jsonb_build_object('h', repeat('x', ${size}))`
+  const inserted = await database.query<{ id: string }>(
+    `INSERT INTO outbox (bucket, message_id, topic, key, value, headers) VALUES (1, gen_random_uuid(), 't', 'value', ${huge}, NULL),
+     (2, gen_random_uuid(), 't', ${huge}, '', NULL), (3, gen_random_uuid(), 't', 'headers', '', ${headers}) RETURNING message_id AS id`,
+  )
+  const relay = startRelayProcess(env)
+  await relay.until((line) => line.event === 'leases_taken')
+  while ((await database.query('SELECT 1 FROM outbox')).length > 0) await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(relay.log.filter((line) => line.event === 'parked')).toHaveLength(3)
+  // A take-over loads the holds: none of them with that key.
+  await relay.end('SIGTERM')
+  const next = startRelayProcess(env)
+  await next.until((line) => line.event === 'leases_taken')
+  const ids = inserted.map((row) => row.id)
+  for (const args of [['list', '--dead'], ...ids.map((id) => ['show', id, '--payload']), ['redrive', ...ids, '--dry-run']]) {
+    const { code, stdout } = await cli(args, env)
+    expect(code).toBe(0)
+    expect(stdout.length).toBeLessThan(100_000)
+  }
+  expect((await cli(['show', ids[0]!, '--payload'], env)).stdout).toContain('(too large to show)')
+  expect((await cli(['discard', ...ids, '--yes'], env)).stdout).toContain('Dropped: 3 messages.')
+  expect(next.highestRss()).toBeLessThan(size)
+}, 180_000)

@@ -118,7 +118,7 @@ describe('--drain ends with 3 and says why', () => {
     ])
     const { code, stderr } = await cli(['relay', '--drain'], env)
     expect(code).toBe(3)
-    expect(stderr).toContain('wait behind a dead message')
+    expect(stderr).toContain('waits behind a dead message')
     expect(await readTopic(topic)).toHaveLength(1)
   })
 

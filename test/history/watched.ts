@@ -75,7 +75,7 @@ export class Watcher {
   store(store: Store): Store {
     return {
       connect: async (me) => watched(await store.connect(me), this.#failpoint, this.#sessionWatches()),
-      listen: (onNotify, signal) => store.listen(onNotify, signal),
+      listen: (onNotify, onLost, signal) => store.listen(onNotify, onLost, signal),
     }
   }
 

@@ -13,13 +13,17 @@ export interface RelayProcess {
   until(fits: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>
   /** Sends a signal and resolves with the end of the process. */
   end(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  /** Resolves with the end of the process. */
+  ended(): Promise<{ code: number | null; signal: NodeJS.Signals | null }>
   /** Resident memory in bytes. */
   rss(): number
+  /** The most that it ever was. */
+  highestRss(): number
 }
 
-/** Starts `relay` with the given environment on top of the test run's own. */
-export function startRelayProcess(env: Record<string, string>): RelayProcess {
-  const child = spawn(process.execPath, [builtMain, 'relay'], {
+/** Starts `relay`, or another program, with the given environment on top of the test run's own. */
+export function startRelayProcess(env: Record<string, string>, args: readonly string[] = [builtMain, 'relay']): RelayProcess {
+  const child = spawn(process.execPath, args, {
     env: { ...process.env, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -28,6 +32,10 @@ export function startRelayProcess(env: Record<string, string>): RelayProcess {
   const exit = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))
   })
+  const memory = (what: string) => {
+    const kilobytes = new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]
+    return Number(kilobytes) * 1024
+  }
   const log: Record<string, unknown>[] = []
   const lookers = new Set<() => void>()
   createInterface({ input: child.stdout! }).on('line', (line) => {
@@ -57,9 +65,8 @@ export function startRelayProcess(env: Record<string, string>): RelayProcess {
       child.kill(signal)
       return exit
     },
-    rss() {
-      const kilobytes = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]
-      return Number(kilobytes) * 1024
-    },
+    ended: () => exit,
+    rss: () => memory('VmRSS'),
+    highestRss: () => memory('VmHWM'),
   }
 }

@@ -10,13 +10,18 @@ const retryMs = 5_000
  * Listens on the wake channel until `signal` aborts. Silent about faults: without notifications the relay polls, and its other
  * connections tell about a database that is down.
  */
-export function listenForWakes(url: string, onNotify: (payload: string) => void, signal: AbortSignal): void {
+export function listenForWakes(
+  url: string,
+  { onNotify, onLost }: { onNotify: (payload: string) => void; onLost: () => void },
+  signal: AbortSignal,
+): void {
   let client: pg.Client | undefined
   let timer: NodeJS.Timeout | undefined
 
   const again = () => {
     client?.removeAllListeners('end')
     client = undefined
+    if (!signal.aborted) onLost()
     if (!signal.aborted) timer = setTimeout(() => void connect(), retryMs)
   }
 

@@ -33,8 +33,8 @@ export function postgresStore(options: PostgresStoreOptions): Store {
   const schema = schemaOf(url, options.schema)
   return {
     connect: (me) => connect(options.databaseUrl, schema, me),
-    listen(onNotify, signal) {
-      if (listenUrl !== false) listenForWakes(listenUrl, onNotify, signal)
+    listen(onNotify, onLost, signal) {
+      if (listenUrl !== false) listenForWakes(listenUrl, { onNotify, onLost }, signal)
     },
   }
 }

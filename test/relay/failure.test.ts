@@ -1,0 +1,276 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { bucketOf } from '../../src/message/key.ts'
+import { memoryTransport } from '../../src/transport/memory.ts'
+import type { Transport, TransportRecord } from '../../src/transport/transport.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { shared, testRelay } from '../support/relay.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
+import { insertMany, insertRows } from '../support/rows.ts'
+import { createTopic } from '../support/topics.ts'
+
+let database: TestDatabase
+beforeEach(async () => {
+  database = await createDatabase()
+})
+afterEach(() => database.drop())
+
+const numberOf = (record: { value: Uint8Array | null }) => JSON.parse(Buffer.from(record.value!).toString()).n as number
+const rows = (topic: string, key: string | null, ...numbers: number[]) =>
+  numbers.map((n) => ({ topic, key, value: `{"n":${n}}` }))
+const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
+const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
+const deadRows = () =>
+  database.query<{ n: number; reason: string | null; holds: boolean }>(
+    `SELECT (convert_from(value, 'UTF8')::json->>'n')::int AS n, reason, holds FROM outbox_dead ORDER BY id`,
+  )
+
+/** A transport whose refusals name the records at fault, as brokers do to clients that ask in a newer protocol. */
+function naming(transport: Transport, atFault: (record: TransportRecord) => boolean): Transport {
+  return {
+    ...shared(transport),
+    async publish(batch, timeoutMs) {
+      const outcome = await transport.publish(batch, timeoutMs)
+      if (outcome.kind !== 'not-written' || outcome.scope !== 'record') return outcome
+      return { ...outcome, refused: batch.records.flatMap((record, index) => (atFault(record) ? [index] : [])) }
+    },
+  }
+}
+
+describe('records that Kafka names', () => {
+  test('are parked without being sent again, the others go on in order, and nothing of a refused key overtakes', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const bad = new Set([71, 72, 150])
+    transport.refuse((record) => bad.has(numberOf(record)), { outcome: poison })
+    await insertMany(database.pool, 't', 200, 10)
+    const one = testRelay(
+      database.url,
+      naming(transport, (record) => bad.has(numberOf(record))),
+    )
+    await one.relay.drain()
+    // Keys of 71 and 72 have the numbers 1, 11, 21, … and 2, 12, …; that of 150 has 10, 20, ….
+    const behind = upTo(200).filter((n) => (n > 71 && n % 10 === 1) || (n > 72 && n % 10 === 2) || (n > 150 && n % 10 === 0))
+    expect((await deadRows()).map((row) => row.n)).toEqual([...bad, ...behind].sort((a, b) => a - b))
+    expect(one.all('parked')).toHaveLength(3)
+    const sent = transport.records().map(numberOf)
+    for (let key = 0; key < 10; key++) {
+      const own = sent.filter((n) => n % 10 === key)
+      expect(own).toEqual(upTo(200).filter((n) => n % 10 === key && !bad.has(n) && !behind.includes(n)))
+    }
+    // Each was on its way once, or twice where a refusal before it put it back; a search by halves would take eight more for each.
+    expect(transport.batches.filter((batch) => batch.records.some((record) => bad.has(numberOf(record))))).toHaveLength(
+      one.all('publish_failed').length,
+    )
+    expect(one.all('publish_failed').length).toBeLessThanOrEqual(3)
+  })
+
+  test('more than five in a row with none accepted are a fault of the topic here too', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse(() => true, { outcome: poison })
+    await insertRows(
+      database.pool,
+      upTo(20).map((n) => ({ topic: 't', key: `k${n}`, value: `{"n":${n}}` })),
+    )
+    await using one = testRelay(
+      database.url,
+      naming(transport, () => true),
+    )
+    await one.relay.start()
+    await one.until('topic_paused')
+    accept()
+    await transport.written(15)
+    expect(await deadRows()).toHaveLength(5)
+    expect(one.all('topic_paused')).toHaveLength(1)
+    expect(one.all('topic_resumed')).toHaveLength(1)
+  })
+})
+
+describe('on-dead skip', () => {
+  test('the refused record is parked alone, its key goes on in order; a take-over makes no hold of it, a redrive brings back just it', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse((record) => numberOf(record) === 3, { outcome: poison })
+    await insertRows(database.pool, [...rows('log', 'k', 1, 2, 3, 4, 5), ...rows('orders', 'k', 3, 4)])
+    const options = { onDead: { log: 'skip' } } as const
+    const a = testRelay(database.url, shared(transport), options)
+    await a.relay.start()
+    await transport.written(4, 'log')
+    await a.until('held', (e) => e.topic === 'orders')
+    expect(await a.until('parked', (e) => e.topic === 'log')).toMatchObject({ onDead: 'skip' })
+    expect(await a.until('parked', (e) => e.topic === 'orders')).toMatchObject({ onDead: 'hold' })
+    expect(transport.records('log').map(numberOf)).toEqual([1, 2, 4, 5])
+    expect(transport.records('orders')).toEqual([])
+    await a.relay.stop()
+    await insertRows(database.pool, rows('log', 'k', 6))
+    await using b = testRelay(database.url, shared(transport), options)
+    await b.relay.start()
+    await transport.written(5, 'log')
+    accept()
+    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE topic = 'log'")
+    await transport.written(6, 'log')
+    expect(transport.records('log').map(numberOf)).toEqual([1, 2, 4, 5, 6, 3])
+    expect(await deadRows()).toEqual([
+      { n: 3, reason: 'INVALID_RECORD', holds: true },
+      { n: 4, reason: null, holds: true },
+    ])
+    expect(b.all('row_found_below_position')).toEqual([])
+  })
+
+  test('a topic that refuses all of one key is paused after five, and not emptied', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse(() => true, { outcome: poison })
+    await insertRows(database.pool, rows('log', 'k', ...upTo(30)))
+    await using one = testRelay(database.url, transport, { onDead: 'skip' })
+    await one.relay.start()
+    await one.until('topic_paused')
+    accept()
+    await transport.written(25)
+    expect((await deadRows()).map((row) => row.n)).toEqual([1, 2, 3, 4, 5])
+  })
+
+  test('a message too large to carry is skipped as well', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    await insertRows(database.pool, [{ topic: 'log', key: 'k', value: 'x'.repeat(5_000) }, ...rows('log', 'k', 2)])
+    await testRelay(database.url, transport, { onDead: 'skip', maxRowBytes: 1_000 }).relay.drain()
+    expect(transport.records().map(numberOf)).toEqual([2])
+  })
+})
+
+describe('a topic in trouble', () => {
+  test('one record finds out whether it takes messages again, the others wait, and the pauses grow', async () => {
+    const transport = memoryTransport({ partitions: 12 })
+    const fault = { kind: 'not-written', scope: 'topic', code: 'POLICY_VIOLATION', error: 'no' } as const
+    const accept = transport.refuse(() => true, { outcome: fault })
+    await insertMany(database.pool, 't', 600, 60)
+    await using one = testRelay(database.url, transport, {}, { random: () => 1 })
+    await one.relay.start()
+    await one.until('topic_paused')
+    // Before the first refusal every partition may have had one on its way.
+    const before = transport.batches.length
+    const at: number[] = []
+    for (let probe = 1; probe <= 3; probe++) {
+      await transport.called(before + probe)
+      at.push(performance.now())
+    }
+    expect(at[2]! - at[1]!).toBeGreaterThan(1.5 * (at[1]! - at[0]!))
+    expect(transport.batches.slice(before).map((batch) => batch.records.length)).toEqual([1, 1, 1])
+    accept()
+    await transport.written(600)
+    expect(one.all('topic_paused')).toHaveLength(1)
+    expect(one.all('topic_resumed')).toHaveLength(1)
+    expect(await deadRows()).toEqual([])
+  })
+
+  test('a probe that says nothing about the topic leaves the turn to another partition', async () => {
+    const transport = memoryTransport({ partitions: 2 })
+    const fault = { kind: 'not-written', scope: 'topic', code: 'POLICY_VIOLATION', error: 'no' } as const
+    const accept = transport.refuse(() => true, { outcome: fault, times: 2 })
+    const heal = transport.refuse((_, batch) => batch.partition === 0, {
+      outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'wait' },
+    })
+    await insertMany(database.pool, 't', 100, 40)
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await one.until('topic_resumed')
+    expect(new Set(transport.records().map((record) => record.partition))).toEqual(new Set([1]))
+    accept()
+    heal()
+    await transport.written(100)
+  })
+
+  test('one that does not exist is found within ten seconds of its creation, however long it was missing', async () => {
+    const transport = memoryTransport({ topics: { missing: 0 } })
+    let looks = 0
+    const counted: Transport = {
+      ...shared(transport),
+      partitions: (topic, signal) => {
+        if (topic === 'missing') looks++
+        return transport.partitions(topic, signal)
+      },
+    }
+    await insertMany(database.pool, 'missing', 100, 10)
+    await using one = testRelay(database.url, counted, {}, { random: () => 1 })
+    await one.relay.start()
+    await one.until('topic_paused')
+    // 0.5 + 1 + 2 + 4 s of growing pauses: the next ones are as long as any.
+    while (looks < 5) await new Promise((resolve) => setTimeout(resolve, 50))
+    const created = performance.now()
+    transport.setPartitions('missing', 3)
+    await transport.written(100, 'missing')
+    expect(performance.now() - created).toBeLessThan(10_000)
+    expect(await deadRows()).toEqual([])
+  })
+})
+
+test('brokers that answer and take nothing are asked more and more seldom, told once, and nothing is parked', async () => {
+  const transport = memoryTransport({ partitions: 1 })
+  const fault = { kind: 'not-written', scope: 'producer', code: 'CLUSTER_AUTHORIZATION_FAILED', error: 'no' } as const
+  const accept = transport.refuse(() => true, { outcome: fault })
+  await insertRows(database.pool, [...rows('a', 'k', 1), ...rows('b', 'k', 2)])
+  await using one = testRelay(database.url, transport, {}, { random: () => 1 })
+  await one.relay.start()
+  const at: number[] = []
+  for (let n = 1; n <= 7; n++) {
+    await transport.called(n)
+    at.push(performance.now())
+  }
+  expect(at[6]! - at[4]!).toBeGreaterThan(2 * (at[2]! - at[0]!))
+  accept()
+  await transport.written(2)
+  await one.until('kafka_recovered')
+  expect(one.all('kafka_trouble')).toHaveLength(1)
+  expect(one.all('kafka_recovered')).toHaveLength(1)
+  expect(await deadRows()).toEqual([])
+})
+
+test('thousands of messages without a key come back quickly, in order', async () => {
+  const transport = memoryTransport({ partitions: 1 })
+  await using one = testRelay(database.url, transport)
+  await one.relay.start()
+  await one.until('leases_taken', (e) => e.owned === 64)
+  await database.query(
+    `INSERT INTO outbox_dead (bucket, id, message_id, topic, value, created_at, reason, relay, wish)
+     SELECT $1, n, gen_random_uuid(), 't', convert_to('{"n":' || n || '}', 'UTF8'), now(), 'R', 'r', 'redrive' FROM generate_series(1, 5000) AS n`,
+    [bucketOf('t', null)],
+  )
+  const since = performance.now()
+  await transport.written(5_000)
+  // A hundred a second would take fifty.
+  expect(performance.now() - since).toBeLessThan(15_000)
+  expect(transport.records().map(numberOf)).toEqual(upTo(5_000))
+  expect(one.all('redriven').reduce((sum, e) => sum + e.rows, 0)).toBe(5_000)
+})
+
+test('relays that die one after another over one message are told by the next, with the buckets', async () => {
+  const topic = await createTopic('poison', 1)
+  await insertRows(database.pool, [{ topic, key: 'k', value: 'poison' }])
+  const env = { DATABASE_URL: database.url, OUTBOX_LEASE_MS: '3000' }
+  const program = new URL('../support/poisoned-relay.ts', import.meta.url).pathname
+  const warnings: (Record<string, unknown> | undefined)[] = []
+  for (let life = 0; life < 4; life++) {
+    const relay = startRelayProcess(env, ['--import', 'tsx', program])
+    expect(await relay.ended()).toEqual({ code: null, signal: 'SIGKILL' })
+    warnings.push(relay.log.find((line) => line.event === 'relays_dying'))
+  }
+  expect(warnings.slice(0, 3)).toEqual([undefined, undefined, undefined])
+  expect(warnings[3]).toMatchObject({ level: 'error', deaths: 3, withinMs: 600_000 })
+  expect(String(warnings[3]!.buckets).split(' ')).toContain(String(bucketOf(topic, Buffer.from('k'))))
+})
+
+test('a lost LISTEN connection is noticed at once: the relay polls quickly until notifications come through again', async () => {
+  await using one = testRelay(database.url, memoryTransport())
+  await one.relay.start()
+  /** Fetches from now on, within so many milliseconds. */
+  const fetches = async (ms: number) => {
+    const before = one.all('fetched').length
+    await new Promise((resolve) => setTimeout(resolve, ms))
+    return one.all('fetched').length - before
+  }
+  // Slow polling begins when the relay's own notification has come back.
+  while ((await fetches(900)) > 3);
+  await database.query(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+  )
+  await fetches(300)
+  expect(await fetches(900)).toBeGreaterThan(6)
+  while ((await fetches(900)) > 3);
+  expect(one.all('database_trouble')).toEqual([])
+})
