@@ -25,6 +25,7 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   publish_failed: 'debug',
   settled: 'trace',
   parked: 'error',
+  park_failed: 'error',
   held: 'warn',
   redriven: 'info',
   discarded: 'warn',

@@ -28,6 +28,10 @@ export class Claim implements Lease {
   sweptTo = 0
   /** A request of unknown outcome may still be appended until then: the bucket is not given back before. */
   busyUntil = 0
+  /** A park takes too long and will be tried again: until then rows that wait are left where they are. */
+  parkStuck = false
+  /** A redrive took too long, and is not tried again before, on the relay's clock. */
+  redriveNotBefore = 0
   readonly #holds = new Map<string, number>()
 
   constructor(lease: Lease, deadline: number, holds: readonly Hold[]) {

@@ -1,5 +1,6 @@
-import type { FreedKey, Moved, Parking, StoreSession } from '../store/store.ts'
+import { type FreedKey, isTooSlow, type Moved, type Parking, type Redriven, type StoreSession } from '../store/store.ts'
 import { type CarriedRow, type Claim, type Claims, holdName } from './claim.ts'
+import type { Clock } from './clock.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
 import type { OnDead } from './on-dead.ts'
@@ -9,20 +10,26 @@ import type { Telemetry } from './telemetry.ts'
 interface Move {
   row: CarriedRow
   why: Parking | undefined
+  /** Not to be tried before, on the relay's clock: it took too long. */
+  notBefore: number
 }
 
 /** Rows moved behind a dead one in one statement. */
 const moveRows = 500
 
-/** Wishes that are granted in one statement, at most; and by what factor fewer, where they ask for too many rows. */
-const askedWishes = 1_000
+/** Wishes that are granted, and rows that are put back in one statement, at most; and by what factor fewer, where that is too much. */
+const grantRows = 1_000
 const fewer = 8
+
+/** Milliseconds until a move that took too long is tried again: each try keeps the settler waiting. */
+const stuckMs = 60_000
 
 /** Milliseconds between two looks for wishes; a notification of the command line comes before. */
 const wishMs = 1_000
 
 /** What the parker needs from its surroundings. */
 export interface ParkerDeps {
+  clock: Clock
   telemetry: Telemetry
   hand: Hand
   claims: Claims
@@ -45,6 +52,9 @@ export class Parker {
   readonly latch = new Latch()
   readonly #deps: ParkerDeps
   #moves: Move[] = []
+  /** Sizes of statements: smaller after one that took too long, and larger again from success to success. */
+  #moveRows = moveRows
+  #grantRows = grantRows
 
   constructor(deps: ParkerDeps) {
     this.#deps = deps
@@ -55,13 +65,18 @@ export class Parker {
     // A key too large to be loaded has no other rows than such as are parked themselves.
     const holds = row.key !== null && this.#deps.onDead(row.topic) === 'hold'
     if (holds) row.claim.hold(row.topic, row.key, row.id)
-    this.#moves.push({ row, why: { reason, error, holds } })
+    this.#moves.push({ row, why: { reason, error, holds }, notBefore: 0 })
     this.latch.raise()
   }
 
   /** Takes a row that waits behind a dead one of its key. */
   moveBehind(row: CarriedRow): void {
-    this.#moves.push({ row, why: undefined })
+    // Its head is not in outbox_dead yet; the bucket is read again when it is.
+    if (row.claim.parkStuck) {
+      this.#deps.hand.drop(row)
+      return
+    }
+    this.#moves.push({ row, why: undefined, notBefore: 0 })
     this.latch.raise()
   }
 
@@ -73,27 +88,63 @@ export class Parker {
 
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      if (this.#moves.length > 0) await this.#move(session)
+      // A bucket that is to be given back must not wait for what may never come.
+      this.forget(({ claim }) => claim.leaving && claim.parkStuck)
+      const move = this.#next()
+      if (move) await this.#move(session, move)
       else {
         await this.latch.wait(signal, wishMs)
-        if (!signal.aborted && this.#moves.length === 0) await this.#grant(session)
+        if (!signal.aborted && !this.#next()) await this.#grant(session)
       }
     }
   }
 
-  async #move(session: StoreSession): Promise<void> {
-    const first = this.#moves[0]!
-    const { claim } = first.row
-    if (first.why) {
-      const found = await session.park(claim, first.row, first.why)
-      if (this.#finish([first], claim, found)) this.#parked(first, found)
-      return
+  #next(): Move | undefined {
+    const now = this.#deps.clock.now()
+    return this.#moves.find((move) => move.notBefore <= now)
+  }
+
+  async #move(session: StoreSession, first: Move): Promise<void> {
+    try {
+      await (first.why ? this.#park(session, first, first.why) : this.#moveTogether(session, first.row.claim))
+    } catch (error) {
+      if (!isTooSlow(error)) throw error
+      if (first.why) this.#stuck(first, error)
+      // One that is too large by itself stays in the outbox; its key is held here, and its next owner tries again.
+      else if (this.#moveRows === 1) this.forget((row) => row === first.row)
+      this.#moveRows = Math.ceil(this.#moveRows / fewer)
     }
-    const together: Move[] = []
-    for (const move of this.#moves) {
-      if (move.why || move.row.claim !== claim || together.length === moveRows) break
-      together.push(move)
-    }
+  }
+
+  async #park(session: StoreSession, move: Move, why: Parking): Promise<void> {
+    const { claim } = move.row
+    const found = await session.park(claim, move.row, why)
+    if (!this.#finish([move], claim, found)) return
+    this.#parked(move, found)
+    if (!claim.parkStuck) return
+    claim.parkStuck = this.#moves.some((other) => other.row.claim === claim && other.notBefore > 0)
+    this.#deps.rewind(claim)
+  }
+
+  /** A message of hundreds of megabytes, say: nothing else may have to wait for it. */
+  #stuck(move: Move, error: unknown): void {
+    const { telemetry, clock, hand } = this.#deps
+    const { row } = move
+    telemetry.emit('park_failed', {
+      topic: row.topic,
+      messageId: row.messageId,
+      bytes: row.bytes,
+      code: String((error as { code: unknown }).code),
+    })
+    move.notBefore = clock.now() + stuckMs
+    row.claim.parkStuck = true
+    const behind = (other: Move) => !other.why && other.row.claim === row.claim
+    for (const other of this.#moves) if (behind(other)) hand.drop(other.row)
+    this.#moves = this.#moves.filter((other) => !behind(other))
+  }
+
+  async #moveTogether(session: StoreSession, claim: Claim): Promise<void> {
+    const together = this.#moves.filter((move) => !move.why && move.row.claim === claim).slice(0, this.#moveRows)
     const rows = together.map((move) => move.row)
     const named = rows.map(({ bucket, id, messageId, ...row }) => ({
       bucket,
@@ -102,6 +153,7 @@ export class Parker {
       head: claim.headOf({ id, ...row }) ?? 0,
     }))
     const found = await session.moveBehind(claim, named)
+    this.#moveRows = Math.min(moveRows, this.#moveRows * 2)
     if (this.#finish(together, claim, found)) await this.#movedBehind(session, claim, rows, found)
   }
 
@@ -150,7 +202,7 @@ export class Parker {
     const owned = this.#deps.claims.all.filter((claim) => !claim.leaving)
     for (const { bucket, wish } of await session.wished(owned.map((claim) => claim.bucket))) {
       const claim = this.#deps.claims.get(bucket)
-      if (!claim || claim.leaving) continue
+      if (!claim || claim.leaving || (wish === 'redrive' && this.#deps.clock.now() < claim.redriveNotBefore)) continue
       await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
     }
   }
@@ -166,11 +218,12 @@ export class Parker {
 
   async #redrive(session: StoreSession, claim: Claim): Promise<void> {
     const { telemetry, rewind, lost } = this.#deps
-    for (let asked = askedWishes; ; ) {
-      const found = await session.redrive(claim, asked)
-      if (found.fenced) return lost(claim)
-      if (found.tooMany) {
-        asked = Math.ceil(asked / fewer)
+    for (let asked = this.#grantRows; ; ) {
+      const found = await this.#putBack(session, claim, asked)
+      if (found === 'stuck') return
+      if (found !== 'too slow' && found.fenced) return lost(claim)
+      if (found === 'too slow' || found.tooMany) {
+        asked = Math.min(this.#grantRows, Math.ceil(asked / fewer))
         continue
       }
       for (const topic of found.clashes) telemetry.emit('wish_failed', { topic, wish: 'redrive', code: 'ID_TAKEN' })
@@ -180,6 +233,23 @@ export class Parker {
       rewind(claim)
       // Refusals, and rows that wait, must not stand behind a million that are put back.
       return this.latch.raise()
+    }
+  }
+
+  /** `too slow`: large messages go in smaller portions; `stuck`: one alone is too large for now. */
+  async #putBack(session: StoreSession, claim: Claim, asked: number): Promise<Redriven | 'too slow' | 'stuck'> {
+    try {
+      const found = await session.redrive(claim, { asked, rows: this.#grantRows })
+      this.#grantRows = Math.min(grantRows, this.#grantRows * 2)
+      return found
+    } catch (error) {
+      if (!isTooSlow(error)) throw error
+      if (this.#grantRows > 1) {
+        this.#grantRows = Math.ceil(this.#grantRows / fewer)
+        return 'too slow'
+      }
+      claim.redriveNotBefore = this.#deps.clock.now() + stuckMs
+      return 'stuck'
     }
   }
 

@@ -40,6 +40,8 @@ export interface RelayEvents {
   settled: { rows: number; ms: number }
   /** A message was refused for good, or is too large, and now stands in outbox_dead; `skip`: the relay goes on with its key. */
   parked: { topic: string; messageId: string; reason: string; error: string; onDead: OnDead }
+  /** A refused message could not be moved to outbox_dead in time; it stays in the outbox, its key waits, and it is tried again. */
+  park_failed: { topic: string; messageId: string; bytes: number; code: string }
   /** Messages wait behind a dead one of their key. */
   held: { topic: string; rows: number }
   /**

@@ -81,6 +81,9 @@ export interface Fetched {
   truncated: boolean
 }
 
+/** Whether a move was broken off because it took too long: its rows are too large, or the disk is too slow. */
+export const isTooSlow = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '57014'
+
 /** What a move between outbox and outbox_dead found. */
 export interface Moved {
   /** The lease is not ours any more: nothing was changed. */
@@ -172,18 +175,21 @@ export interface StoreSession {
 
   /** Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged. */
   settle(rows: readonly RowName[]): Promise<void>
-  /** Moves one row that Kafka refused for good to outbox_dead. */
+  /**
+   * Moves one row that Kafka refused for good to outbox_dead. As the other moves it rejects with {@link isTooSlow} where it takes longer than
+   * a lease allows; nothing is changed then, and the session goes on.
+   */
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved>
   /** Moves rows behind the dead row of their topic and key with the id `head`; where that one is no more, a row stays where it is. */
   moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved>
   /** Which of these buckets have wishes of an operator. */
   wished(buckets: readonly number[]): Promise<Wished[]>
   /**
-   * Moves dead rows back to the outbox under their old ids, at most 1,000: what the first `asked` wishes of the bucket ask for, 1 to 1,000.
-   * A wish on a row that holds its key brings back the whole key in id order. If that is more, nothing is moved, except for a single wish:
+   * Moves dead rows back to the outbox under their old ids, at most `rows`: what the first `asked` wishes of the bucket ask for, at most as
+   * many. A wish on a row that holds its key brings back the whole key in id order. If that is more, nothing is moved, except for a single wish:
    * there the next row carries it on.
    */
-  redrive(lease: Lease, asked: number): Promise<Redriven>
+  redrive(lease: Lease, most: { asked: number; rows: number }): Promise<Redriven>
   /** Deletes rows of the bucket that are to be dropped, at most 1,000. Where the head of a key was one, the next one is to be redriven. */
   discard(lease: Lease): Promise<Discarded>
 

@@ -221,6 +221,61 @@ test('brokers that answer and take nothing are asked more and more seldom, told 
   expect(await deadRows()).toEqual([])
 })
 
+describe('moves that take longer than a lease allows', () => {
+  /** Rows of `table` take their time, as hundreds of megabytes do on a slow disk. */
+  const slow = (table: string, seconds: number, when: string) =>
+    database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(${seconds}); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUTE FUNCTION slow()`)
+
+  test('a message that cannot be parked in time stops its key alone, is told, and keeps neither others nor the end of the relay waiting', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    await slow('outbox_dead', 10, 'octet_length(NEW.value) > 1000')
+    await insertRows(database.pool, [
+      { topic: 't', key: 'k', value: 'x'.repeat(5_000) },
+      ...rows('t', 'k', 2),
+      ...rows('t', 'other', 3),
+    ])
+    const a = testRelay(database.url, shared(transport), { maxRowBytes: 1_000 })
+    await a.relay.start()
+    expect(await a.until('park_failed')).toMatchObject({ topic: 't', bytes: 5_001 })
+    await insertRows(database.pool, [...rows('t', 'k', 4), ...rows('t', 'another', 5)])
+    await transport.written(2)
+    await a.relay.stop()
+    expect(a.all('stopped')).toMatchObject([{ clean: true }])
+    expect(a.all('park_failed')).toHaveLength(1)
+    expect(a.all('database_trouble')).toEqual([])
+    expect(transport.records().map(numberOf)).toEqual([3, 5])
+    await database.query('DROP FUNCTION slow CASCADE')
+    await using b = testRelay(database.url, shared(transport), { maxRowBytes: 1_000 })
+    await b.relay.start()
+    while ((await database.query('SELECT 1 FROM outbox_dead')).length < 3) await b.until('held')
+    expect(await database.query('SELECT reason FROM outbox_dead ORDER BY id')).toEqual([
+      { reason: 'MESSAGE_TOO_LARGE' },
+      { reason: null },
+      { reason: null },
+    ])
+    expect(transport.records()).toHaveLength(2)
+  })
+
+  test('a redrive of large messages goes on in smaller portions', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await one.until('leases_taken', (e) => e.owned === 64)
+    await slow('outbox', 0.03, 'true')
+    await database.query(
+      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay, wish)
+       SELECT $1, n, gen_random_uuid(), 't', 'k', convert_to('{"n":' || n || '}', 'UTF8'), now(), CASE n WHEN 1 THEN 'R' END, 'r', CASE n WHEN 1 THEN 'redrive' END
+       FROM generate_series(1, 100) AS n`,
+      [bucketOf('t', Buffer.from('k'))],
+    )
+    await transport.written(100)
+    expect(transport.records().map(numberOf)).toEqual(upTo(100))
+    expect(one.all('redriven').length).toBeGreaterThan(1)
+    expect(one.all('database_trouble')).toEqual([])
+  })
+})
+
 test('thousands of messages without a key come back quickly, in order', async () => {
   const transport = memoryTransport({ partitions: 1 })
   await using one = testRelay(database.url, transport)

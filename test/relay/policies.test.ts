@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { backoff } from '../../src/relay/backoff.ts'
 import { Debt } from '../../src/relay/debt.ts'
 import { Latch } from '../../src/relay/latch.ts'
+import { type OnDead, type OnDeadByTopic, onDeadOf } from '../../src/relay/on-dead.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
 import { toRecord } from '../../src/relay/record.ts'
 import { shareStep } from '../../src/relay/share.ts'
@@ -10,11 +11,12 @@ import { verdict } from '../../src/relay/verdict.ts'
 import { nextPollMs } from '../../src/relay/wake.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
 
-const refused = (scope: 'record' | 'topic' | 'producer' | 'transient'): Outcome => ({
+const refused = (scope: 'record' | 'topic' | 'producer' | 'transient', named?: number[]): Outcome => ({
   kind: 'not-written',
   scope,
   code: 'C',
   error: 'e',
+  ...(named ? { refused: named } : {}),
 })
 
 describe('verdict', () => {
@@ -27,6 +29,14 @@ describe('verdict', () => {
       { kind: 'again', doubt: true },
     ],
     ['one of several records', refused('record'), { records: 5, refusedKeys: 9 }, { kind: 'split' }],
+    [
+      'records that are named',
+      refused('record', [1, 4]),
+      { records: 5, refusedKeys: 9 },
+      { kind: 'single-out', refused: [1, 4] },
+    ],
+    ['an index that is none of the batch', refused('record', [5, -1]), { records: 5, refusedKeys: 0 }, { kind: 'split' }],
+    ['one record alone, named or not', refused('record', [0]), { records: 1, refusedKeys: 0 }, { kind: 'park' }],
     ['one record alone', refused('record'), { records: 1, refusedKeys: 0 }, { kind: 'park' }],
     ['the fifth key in a row', refused('record'), { records: 1, refusedKeys: 4 }, { kind: 'park' }],
     ['the sixth key in a row', refused('record'), { records: 1, refusedKeys: 5 }, { kind: 'pause-topic' }],
@@ -35,6 +45,19 @@ describe('verdict', () => {
     ['something that passes', refused('transient'), { records: 1, refusedKeys: 0 }, { kind: 'again', doubt: false }],
   ])('%s', (_, outcome, history, expected) => {
     expect(verdict(outcome, history)).toEqual(expected)
+  })
+})
+
+describe('on-dead', () => {
+  test.each<[OnDeadByTopic, string, OnDead]>([
+    ['hold', 'orders', 'hold'],
+    ['skip', 'orders', 'skip'],
+    [{ audit_log: 'skip' }, 'audit_log', 'skip'],
+    [{ audit_log: 'skip' }, 'orders', 'hold'],
+    [{ '*': 'skip', orders: 'hold' }, 'orders', 'hold'],
+    [{ '*': 'skip', orders: 'hold' }, 'toString', 'skip'],
+  ])('%o: %s is to %s', (ways, topic, way) => {
+    expect(onDeadOf(ways, topic)).toBe(way)
   })
 })
 
@@ -94,6 +117,9 @@ describe('settings', () => {
     [{ batchRecords: 1_001 }, 'batchRecords'],
     [{ requestTimeoutMs: 5_001 }, 'requestTimeoutMs'],
     [{ keyless: 'sometimes' }, 'keyless'],
+    [{ onDead: 'drop' }, 'onDead'],
+    [{ onDead: { orders: 'drop' } }, 'onDead'],
+    [{ onDead: { 'no topic': 'skip' } }, 'onDead'],
     [{ bathRecords: 5 }, 'bathRecords'],
     [{ handRows: Number.NaN }, 'handRows'],
   ])('%o is refused, naming the option', (options, field) => {

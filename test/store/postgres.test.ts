@@ -283,7 +283,7 @@ describe('dead rows', () => {
     expect((await session.moveBehind(lease, [{ ...rows[1]!, head: ids[0]! }])).ids).toEqual([])
     await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
     await database.query("UPDATE outbox_dead SET wish = 'redrive', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
-    expect(await session.redrive(lease, 1_000)).toEqual({
+    expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toEqual({
       fenced: false,
       tooMany: false,
       clashes: [],
@@ -301,10 +301,10 @@ describe('dead rows', () => {
       rows.slice(1).map((row) => ({ ...row, head: ids[0]! })),
     )
     expect(await session.wished([lease.bucket])).toEqual([])
-    expect((await session.redrive(lease, 1_000)).topics).toEqual([])
+    expect((await session.redrive(lease, { asked: 1_000, rows: 1_000 })).topics).toEqual([])
     await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [ids[1]])
     expect(await session.wished([lease.bucket])).toEqual([{ bucket: lease.bucket, wish: 'redrive' }])
-    expect(await session.redrive(lease, 1_000)).toMatchObject({
+    expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toMatchObject({
       topics: [{ rows: 3, keys: 1, by: null }],
       keys: [{ topic: 't', key: Buffer.from('k'), next: null }],
     })
@@ -328,19 +328,22 @@ describe('dead rows', () => {
     const session = await connect()
     const [lease] = await session.take(1)
     await wishedKeys(lease!, 2, 700)
-    expect(await session.redrive(lease!, 1_000)).toMatchObject({ tooMany: true, topics: [], keys: [] })
-    expect(await session.redrive(lease!, 1)).toMatchObject({
+    expect(await session.redrive(lease!, { asked: 1_000, rows: 1_000 })).toMatchObject({ tooMany: true, topics: [], keys: [] })
+    expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
       tooMany: false,
       topics: [{ rows: 700, keys: 1 }],
       keys: [{ next: null }],
     })
     await database.query('TRUNCATE outbox_dead, outbox')
     await wishedKeys(lease!, 1, 1_500)
-    expect(await session.redrive(lease!, 1)).toMatchObject({
+    expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
       topics: [{ rows: 1_000, firstId: 1, lastId: 1_000 }],
       keys: [{ next: 1_001 }],
     })
-    expect(await session.redrive(lease!, 1)).toMatchObject({ topics: [{ rows: 500, firstId: 1_001 }], keys: [{ next: null }] })
+    expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
+      topics: [{ rows: 500, firstId: 1_001 }],
+      keys: [{ next: null }],
+    })
     expect(await dead()).toEqual([])
   })
 
@@ -352,7 +355,10 @@ describe('dead rows', () => {
       "INSERT INTO outbox (bucket, id, message_id, topic, key, value) VALUES ($1, 3, gen_random_uuid(), 't', 'x', '')",
       [lease!.bucket],
     )
-    expect(await session.redrive(lease!, 1_000)).toMatchObject({ clashes: ['t'], topics: [{ rows: 2, firstId: 2, lastId: 4 }] })
+    expect(await session.redrive(lease!, { asked: 1_000, rows: 1_000 })).toMatchObject({
+      clashes: ['t'],
+      topics: [{ rows: 2, firstId: 2, lastId: 4 }],
+    })
     expect((await dead()).map((row) => row.id)).toEqual(['1', '3'])
   })
 
@@ -392,7 +398,9 @@ describe('dead rows', () => {
     for (const wish of ['redrive', 'discard']) {
       await database.query('UPDATE outbox_dead SET wish = $1', [wish])
       const old = { ...lease, epoch: lease.epoch - 1 }
-      expect(await (wish === 'redrive' ? session.redrive(old, 1_000) : session.discard(old))).toMatchObject({
+      expect(
+        await (wish === 'redrive' ? session.redrive(old, { asked: 1_000, rows: 1_000 }) : session.discard(old)),
+      ).toMatchObject({
         fenced: true,
         keys: [],
       })

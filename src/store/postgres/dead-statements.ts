@@ -2,8 +2,8 @@ import type { Lease, Parking, RowName } from '../store.ts'
 import { columns, columnsOf, integers, literal, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
-/** Rows that one redrive or discard moves: few enough to end well within a lease. */
-export const grantRows = 1_000
+/** Rows that one discard drops: few enough to end well within a lease. */
+const discardRows = 1_000
 
 /**
  * Statements that move rows between outbox and outbox_dead. Each locks the lease row against a take-over until it ends: a mere EXISTS
@@ -58,7 +58,7 @@ SELECT ${isMine}, ARRAY(SELECT "id" FROM gone)::text[] AS ids`
      * whose ids another message has in the outbox stays, as after a failover that lost commits. One pass over the bucket, whatever it
      * asks for: CASE keeps the planner from a search for each key.
      */
-    redrive: (of: Lease, asked: number) => `WITH ${mine(of)},
+    redrive: (of: Lease, { asked, rows }: { asked: number; rows: number }) => `WITH ${mine(of)},
 asked AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", d."wished_by", ${holding('d')} AS held FROM ${dead} AS d
   WHERE d."wish" = 'redrive' AND d."bucket" = ${of.bucket} ORDER BY d."id", d."message_id" LIMIT ${asked}),
 line AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", ${holding('d')} AS held,
@@ -66,15 +66,15 @@ line AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", ${holdi
   FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND CASE WHEN ${holding('d')}
     THEN (d."topic", d."key") IN (SELECT "topic", "key" FROM asked WHERE held)
     ELSE (d."id", d."message_id") IN (SELECT "id", "message_id" FROM asked WHERE NOT held) END
-  ORDER BY d."bucket", d."id", d."message_id" LIMIT ${grantRows + 1}),
-placed AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY "id", "message_id") AS place, count(*) OVER () > ${grantRows} AS cut FROM line),
+  ORDER BY d."bucket", d."id", d."message_id" LIMIT ${rows + 1}),
+placed AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY "id", "message_id") AS place, count(*) OVER () > ${rows} AS cut FROM line),
 gone AS (DELETE FROM ${dead} AS d USING placed AS p, mine WHERE d."bucket" = ${of.bucket} AND d."id" = p."id" AND d."message_id" = p."message_id"
-  AND p.place <= ${grantRows} AND (${asked === 1} OR NOT p.cut)
+  AND p.place <= ${rows} AND (${asked === 1} OR NOT p.cut)
   AND CASE WHEN p.held THEN (p."topic", p."key") NOT IN (SELECT "topic", "key" FROM line WHERE held AND clash) ELSE NOT p.clash END
   RETURNING ${columnsOf('d')}, p.held, d."wished_by"),
 back AS (INSERT INTO ${outbox} (${columns}) SELECT ${columns} FROM gone),
 next AS (UPDATE ${dead} AS d SET "wish" = 'redrive', "wished_by" = (SELECT max("wished_by") FROM asked) FROM placed AS p
-  WHERE d."bucket" = ${of.bucket} AND d."id" = p."id" AND d."message_id" = p."message_id" AND p.place = ${grantRows + 1}
+  WHERE d."bucket" = ${of.bucket} AND d."id" = p."id" AND d."message_id" = p."message_id" AND p.place = ${rows + 1}
   AND EXISTS (SELECT 1 FROM gone) RETURNING d."id")
 SELECT ${isMine}, coalesce((SELECT bool_or(cut) FROM placed), false) AND ${asked > 1} AS "tooMany",
   ARRAY(SELECT DISTINCT "topic" FROM line WHERE clash) AS clashes,
@@ -86,7 +86,7 @@ SELECT ${isMine}, coalesce((SELECT bool_or(cut) FROM placed), false) AND ${asked
     /** Drops rows; a key whose head is dropped is to be redriven from the next one on. */
     discard: (of: Lease) => `WITH ${mine(of)},
 gone AS (DELETE FROM ${dead} AS d USING mine WHERE d."bucket" = ${of.bucket} AND (d."id", d."message_id") IN (
-    SELECT w."id", w."message_id" FROM ${dead} AS w WHERE w."wish" = 'discard' AND w."bucket" = ${of.bucket} ORDER BY w."id" LIMIT ${grantRows})
+    SELECT w."id", w."message_id" FROM ${dead} AS w WHERE w."wish" = 'discard' AND w."bucket" = ${of.bucket} ORDER BY w."id" LIMIT ${discardRows})
   RETURNING d."id", d."message_id", d."topic", d."key", ${holding('d')} AS held, d."wished_by"),
 keys AS (SELECT "topic", "key", min("id") AS dropped, max("wished_by") AS by FROM gone WHERE held GROUP BY 1, 2),
 heads AS (SELECT d."topic", d."key", min(d."id") AS "id" FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND ${holding('d')}

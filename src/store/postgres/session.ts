@@ -132,8 +132,8 @@ export class PostgresSession implements StoreSession {
     return buckets.length === 0 ? [] : this.#lines.lease.rows<Wished>(this.#sql.wished(buckets))
   }
 
-  async redrive(lease: Lease, asked: number): Promise<Redriven> {
-    const found = await this.#granted<Redriven>(this.#sql.redrive(lease, asked))
+  async redrive(lease: Lease, most: { asked: number; rows: number }): Promise<Redriven> {
+    const found = await this.#granted<Redriven>(this.#sql.redrive(lease, most))
     return { ...found, tooMany: found.tooMany && !found.fenced }
   }
 
