@@ -1,8 +1,10 @@
+import { OutboxError } from './message/errors.ts'
 import type { RelayOptions } from './relay/options.ts'
 import { Relay } from './relay/relay.ts'
 import { Telemetry } from './relay/telemetry.ts'
 import { postgresStore } from './store/postgres/store.ts'
 import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
+import { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
 import type { Transport } from './transport/transport.ts'
 import { version } from './version.ts'
 
@@ -14,9 +16,16 @@ export interface CreateRelayOptions extends RelayOptions {
   schema?: string | undefined
   /** Another URL for LISTEN, where a pooler would swallow notifications; false polls only. Default: `databaseUrl`. */
   listenUrl?: string | false | undefined
-  /** How to reach Kafka: options of the kafkajs transport, or a transport of your own. */
+  /** The Kafka client. `platformatic` needs the package @platformatic/kafka. @default 'kafkajs' */
+  transport?: TransportName | undefined
+  /** How to reach Kafka: options of the transport, or a transport of your own. */
   kafka: KafkajsTransportOptions | Transport
 }
+
+/** Names of the transports that {@link createRelay} makes by itself. */
+export const transportNames = ['kafkajs', 'platformatic'] as const
+/** One of {@link transportNames}. */
+export type TransportName = (typeof transportNames)[number]
 
 const isTransport = (kafka: KafkajsTransportOptions | Transport): kafka is Transport => 'publish' in kafka
 
@@ -24,13 +33,21 @@ const isTransport = (kafka: KafkajsTransportOptions | Transport): kafka is Trans
  * A relay to run inside your own process. Subscribe to `relay.telemetry`, then `await relay.start()`; `relay.stop()` at the end, or
  * `await using`.
  *
- * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL.
+ * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE where the package of the transport is missing.
  */
 export function createRelay(options: CreateRelayOptions): Relay {
-  const { databaseUrl, schema, listenUrl, kafka, ...settings } = options
+  const { databaseUrl, schema, listenUrl, transport: name = 'kafkajs', kafka, ...settings } = options
   const store = postgresStore({ databaseUrl, schema, listenUrl })
-  const transport = isTransport(kafka) ? kafka : kafkajsTransport(kafka)
+  const transport = isTransport(kafka) ? kafka : openTransport(name, kafka)
   return new Relay({ store, transport, version, telemetry: new Telemetry() }, settings)
+}
+
+function openTransport(name: TransportName, kafka: KafkajsTransportOptions): Transport {
+  if (name === 'kafkajs') return kafkajsTransport(kafka)
+  // It refuses the logins that only kafkajs knows.
+  if (name === 'platformatic') return platformaticTransport(kafka as PlatformaticTransportOptions)
+  const remedy = `Use one of ${transportNames.join(', ')}, or give a transport of your own as kafka.`
+  throw new OutboxError('INVALID_OPTION', 'There is no transport of that name.', { field: 'transport', remedy })
 }
 
 export type { DrainReport } from './relay/drain.ts'
@@ -39,4 +56,5 @@ export { type RelayOptions, relayDefaults } from './relay/options.ts'
 export { Relay } from './relay/relay.ts'
 export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
+export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
 export { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport/transport.ts'

@@ -1,4 +1,4 @@
-import type { CreateRelayOptions } from '../embed.ts'
+import { type CreateRelayOptions, type TransportName, transportNames } from '../embed.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
 import type { OnDead } from '../relay/on-dead.ts'
@@ -47,6 +47,7 @@ export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions 
     ...databaseConfig(flags, env),
     ...settings,
     listenUrl: listenUrl === 'off' || listenUrl === 'false' ? false : listenUrl,
+    transport: transportConfig(read('transport')),
     kafka: kafkaConfig(flags, env, read),
   }
 }
@@ -80,6 +81,11 @@ function onDeadConfig(text: string | undefined): RelayOptions['onDead'] {
     ways[topic] = way as OnDead
   }
   return ways
+}
+
+function transportConfig(name: string | undefined): TransportName | undefined {
+  if (name === undefined || (transportNames as readonly string[]).includes(name)) return name as TransportName | undefined
+  throw wrong(relaySettings.transport, `must be one of ${transportNames.join(', ')}`)
 }
 
 function kafkaConfig(

@@ -81,12 +81,13 @@ function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; en
 
 /** What the relay runs with, for the log: addresses without passwords, logins without secrets. */
 function masked(config: ReturnType<typeof relayConfig>): Record<string, unknown> {
-  const { databaseUrl, listenUrl, kafka, schema } = config
+  const { databaseUrl, listenUrl, transport = 'kafkajs', kafka, schema } = config
   const { sasl, ...rest } = kafka
   return {
     database: maskedUrl(databaseUrl),
     ...(typeof listenUrl === 'string' ? { listen: maskedUrl(listenUrl) } : listenUrl === false ? { listen: 'off' } : {}),
     ...(schema === undefined ? {} : { schema }),
+    transport,
     kafka: { ...rest, ...(sasl === undefined ? {} : { sasl: (sasl as { mechanism: string }).mechanism }) },
   }
 }

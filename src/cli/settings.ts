@@ -92,6 +92,12 @@ export const relaySettings = {
     value: 'ms',
     what: 'Time to settle what is in flight at the end (default: 8000)',
   },
+  transport: {
+    flag: '--transport',
+    env: 'OUTBOX_TRANSPORT',
+    value: 'name',
+    what: 'Kafka client: kafkajs, or platformatic, which needs @platformatic/kafka (default: kafkajs)',
+  },
   kafkaClientId: {
     flag: '--kafka-client-id',
     env: 'KAFKA_CLIENT_ID',

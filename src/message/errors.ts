@@ -51,6 +51,8 @@ export const errorCodes = {
   NOT_FOUND: 'not-found',
   /** A command cannot reach Kafka, or may not do there what it needs. (A relay waits for it.) */
   KAFKA_REFUSED: 'kafka-refused',
+  /** The package of the chosen transport is missing, or does not suit this version of Node. */
+  TRANSPORT_PACKAGE: 'transport-package',
   /** `init` found no Prisma project that it can add the outbox to. */
   PRISMA_PROJECT: 'prisma-project',
   /** No relay answered a wish in time. */

@@ -1,10 +1,12 @@
 import type { Admin, Kafka, KafkaConfig, Message, Producer, RecordMetadata } from 'kafkajs'
-import { OutboxError } from '../message/errors.ts'
+import { checkBrokers } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { KafkajsClient } from './kafkajs-client.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
-import { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport.ts'
+import { replicaTimeShare, toBuffer, unfit, unfitWords } from './records.ts'
+import { type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import { within } from './within.ts'
 
 /** Options of {@link kafkajsTransport}. */
 export interface KafkajsTransportOptions {
@@ -33,9 +35,6 @@ export const kafkajsTransportDefaults = Object.freeze({
   metadataMaxAgeMs: 60_000,
 } satisfies Partial<KafkajsTransportOptions>)
 
-/** Share of a publish's time that the broker may wait for its replicas, so that its own REQUEST_TIMED_OUT comes before our deadline. */
-const replicaTimeShare = 0.7
-
 /**
  * The way to Kafka through kafkajs 2.2.4, in the only shape in which it loses nothing: one `send` for each topic-partition, no retries,
  * no idempotence, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
@@ -43,11 +42,7 @@ const replicaTimeShare = 0.7
  * Throws OUTBOX_INVALID_OPTION. Opens no connection before it is used.
  */
 export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
-  const broken = options.brokers.find((broker) => !/^[^\s:]+:\d+$/.test(broker))
-  if (options.brokers.length === 0 || broken !== undefined) {
-    const what = broken === undefined ? 'No Kafka broker is given.' : `"${broken}" is not the address of a Kafka broker.`
-    throw new OutboxError('INVALID_OPTION', what, { field: 'brokers', remedy: 'Give at least one as "host:port".' })
-  }
+  checkBrokers(options.brokers)
   quietKafkajsTimers()
   return new KafkajsTransport({ ...kafkajsTransportDefaults, ...options })
 }
@@ -214,26 +209,6 @@ async function countPartitions({ ready, client }: KafkajsClient<Admin>, topic: s
   return found.partitions.length
 }
 
-const unfitWords = 'A key or value is not bytes, or a header is not a string.'
-
-/** Indexes of records that kafkajs could not encode, or would encode as something else. */
-function unfit(records: readonly TransportRecord[]): number[] {
-  const isBytes = (bytes: unknown) => bytes === null || bytes instanceof Uint8Array
-  const found: number[] = []
-  for (const [index, { key, value, headers }] of records.entries()) {
-    let fits = isBytes(key) && isBytes(value)
-    for (const name in headers) fits &&= typeof headers[name] === 'string'
-    if (!fits) found.push(index)
-  }
-  return found
-}
-
-/** The bytes as a Buffer, not copied: kafkajs would write any other Uint8Array as text. */
-const toBuffer = (bytes: Uint8Array | null): Buffer | null =>
-  bytes === null || Buffer.isBuffer(bytes)
-    ? (bytes as Buffer | null)
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-
 function toMessages({ partition, records }: TransportBatch, fuse: Fuse): Message[] {
   const messages: Message[] = []
   for (const { key, value, headers } of records) {
@@ -262,23 +237,4 @@ function transportError(error: unknown, scope: 'topic' | 'producer'): TransportE
   if (error instanceof TransportError) return error
   const { code, error: words } = trouble(error)
   return new TransportError(code, scope, words, error)
-}
-
-/** Waits for `work` no longer than `limitMs` or until `signal`, whichever is first; the work itself goes on. */
-async function within<T>(work: Promise<T>, limitMs: number, signal: AbortSignal): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  let abort: (() => void) | undefined
-  const end = new Promise<never>((_, reject) => {
-    const late = () => reject(new TransportError('TIMEOUT', 'producer', `No answer within ${limitMs} ms.`))
-    timer = setTimeout(late, limitMs)
-    abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort)
-    if (signal.aborted) abort()
-  })
-  try {
-    return await Promise.race([work, end])
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', abort!)
-  }
 }

@@ -227,3 +227,23 @@ test.each([
 test('an empty variable is one that is not set', async () => {
   expect(await cli(['relay', '--drain'], { ...env, LOG_LEVEL: '', KAFKA_SSL: '', OUTBOX_NAME: '' })).toMatchObject({ code: 0 })
 })
+
+describe('the Kafka client', () => {
+  test('that is named carries the messages, and the log tells its name', async () => {
+    const topic = await createTopic('cli-transport')
+    await insertRows(database.pool, [{ topic, key: 'k', value: '{"n":1}' }])
+    const relay = startRelayProcess({ ...env, OUTBOX_TRANSPORT: 'platformatic' })
+    expect(await relay.until((line) => line.event === 'configuration')).toMatchObject({ transport: 'platformatic' })
+    while ((await database.query('SELECT 1 FROM outbox')).length > 0) await pause(20)
+    expect((await readTopic(topic)).map(({ value }) => String(value))).toEqual(['{"n":1}'])
+    expect(await relay.end('SIGTERM')).toEqual({ code: 0, signal: null })
+  })
+
+  test('that there is not ends the relay with 2', async () => {
+    const { code, stderr } = await cli(['relay', '--transport', 'pigeon'], env)
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('--transport (OUTBOX_TRANSPORT) must be one of kafkajs, platformatic'),
+    ])
+  })
+})

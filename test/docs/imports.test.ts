@@ -17,22 +17,24 @@ interface Import {
   own: boolean
   /** Left out by the compiler. */
   typesOnly: boolean
+  /** Loaded by import(), when it is needed. */
+  late: boolean
 }
 
 /** What a file imports, exports from another, or loads by import(). */
 function importsOf(file: string): Import[] {
   const source = ts.createSourceFile(file, readFileSync(join(src, file), 'utf8'), ts.ScriptTarget.ES2023, true)
   const found: Import[] = []
-  const add = (specifier: ts.Node | undefined, typesOnly: boolean) => {
+  const add = (specifier: ts.Node | undefined, typesOnly: boolean, late = false) => {
     if (!specifier || !ts.isStringLiteralLike(specifier)) return
     const own = specifier.text.startsWith('.')
-    found.push({ to: own ? relative(src, join(src, dirname(file), specifier.text)) : specifier.text, own, typesOnly })
+    found.push({ to: own ? relative(src, join(src, dirname(file), specifier.text)) : specifier.text, own, typesOnly, late })
   }
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, node.importClause?.isTypeOnly ?? false)
     if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly)
     if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
-    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0], false)
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0], false, true)
     ts.forEachChild(node, visit)
   }
   visit(source)
@@ -95,17 +97,24 @@ describe('what an entry of the package loads', () => {
   test('the graph is followed to its end: the relay loads pg and kafkajs', () => {
     expect(packagesOf('embed.ts')).toEqual(['kafkajs', 'p-retry', 'pg', 'zod'])
   })
+
+  test('an optional package is loaded by import() alone, where it is used', () => {
+    const optional = files.flatMap((file) =>
+      importsOf(file).filter(({ to, typesOnly }) => to === '@platformatic/kafka' && !typesOnly),
+    )
+    expect(optional.map(({ late }) => late)).toEqual([true])
+  })
 })
 
-/** Packages that are loaded, directly or not, when a file is. */
+/** Packages that are loaded, directly or not, when a file is; not those that wait for an import(). */
 function packagesOf(entry: string): string[] {
   const seen = new Set<string>()
   const packages = new Set<string>()
   const follow = (file: string): void => {
     if (seen.has(file)) return
     seen.add(file)
-    for (const { to, own, typesOnly } of importsOf(file)) {
-      if (typesOnly) continue
+    for (const { to, own, typesOnly, late } of importsOf(file)) {
+      if (typesOnly || late) continue
       if (own) follow(to)
       else if (!isBuiltin(to)) packages.add(to)
     }

@@ -41,15 +41,38 @@ export async function createTopic(
   return topic
 }
 
-/** A broker may not have heard yet of a topic that the controller has created: kafkajs' own wait gives up then. */
+/** What a broker says that has not heard yet of a topic that the controller has created, or not that it leads it. */
+const early = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE', 'NOT_LEADER_FOR_PARTITION'])
+
+/** Whether every partition has a leader that knows it: metadata may name one that does not, which offsets are asked for. */
 async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
-    return topics[0]!.partitions.every(({ leader }) => leader >= 0)
+    if (topics[0]!.partitions.some(({ leader }) => leader < 0)) return false
+    await admin.fetchTopicOffsets(topic)
+    return true
   } catch (error) {
-    if ((error as { type?: string }).type !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+    if (!early.has((error as { type?: string }).type ?? '')) throw error
     return false
   }
+}
+
+/** Deletes a topic and waits until the broker no longer knows it. */
+export async function deleteTopic(topic: string): Promise<void> {
+  const admin = testKafka().admin()
+  await admin.connect()
+  await admin.deleteTopics({ topics: [topic] })
+  while ((await admin.listTopics()).includes(topic));
+  await admin.disconnect()
+}
+
+/** Gives a topic more partitions. */
+export async function growTopic(topic: string, partitions: number): Promise<void> {
+  const admin = testKafka().admin()
+  await admin.connect()
+  await admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] })
+  while (!(await hasLeaders(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 20))
+  await admin.disconnect()
 }
 
 /** Reads a whole topic, every partition from its beginning to its present end; records are sorted by partition and offset. */

@@ -3,12 +3,12 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type KafkajsTransportOptions, kafkajsTransport } from '../../src/transport/kafkajs.ts'
-import type { Outcome, Transport } from '../../src/transport/transport.ts'
-import { type KafkaServer, kafkaTool, startKafka } from '../support/kafka.ts'
-import { createTopic, readTopic, testKafka } from '../support/topics.ts'
-import { record, transportConformance, values } from './conformance.ts'
+import type { Transport } from '../../src/transport/transport.ts'
+import { kafkaTool } from '../support/kafka.ts'
+import { createTopic, deleteTopic, readTopic } from '../support/topics.ts'
+import { brokerConformance } from './broker-conformance.ts'
+import { record, values } from './conformance.ts'
 
-const never = new AbortController().signal
 const timeoutMs = 10_000
 const opened: Transport[] = []
 
@@ -22,71 +22,7 @@ afterEach(async () => {
   for (const transport of opened.splice(0)) await transport.close()
 })
 
-async function withAdmin(work: (admin: ReturnType<ReturnType<typeof testKafka>['admin']>) => Promise<unknown>): Promise<void> {
-  const admin = testKafka().admin()
-  await admin.connect()
-  await work(admin)
-  await admin.disconnect()
-}
-
-/** Deletes a topic and waits until the broker no longer knows it. */
-const deleteTopic = (topic: string) =>
-  withAdmin(async (admin) => {
-    await admin.deleteTopics({ topics: [topic] })
-    while ((await admin.listTopics()).includes(topic));
-  })
-
-transportConformance('kafkajs', {
-  open,
-  createTopic: (partitions) => createTopic('conformance', partitions),
-  deleteTopic,
-  growTopic: (topic, partitions) =>
-    withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] })),
-  read: (topic) => readTopic(topic),
-})
-
-describe('what kafkajs refuses', () => {
-  const large = 'x'.repeat(1_200_000)
-
-  it.each([
-    ['alone', [record('k', large)]],
-    ['among others', [record('a', '1'), record('k', large), record('b', '2')]],
-  ])('a record that is too large, %s: nothing of the batch is written', async (_, records) => {
-    const topic = await createTopic('large', 1)
-    const outcome = await open().publish({ topic, partition: 0, records }, timeoutMs)
-    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'record', code: 'MESSAGE_TOO_LARGE' })
-    expect(await readTopic(topic)).toEqual([])
-  })
-
-  it('a record without a key on a compacted topic, and the batch with it', async () => {
-    const topic = await createTopic('compacted', 1, { config: { 'cleanup.policy': 'compact' } })
-    const outcome = await open().publish({ topic, partition: 0, records: [record('k', '1'), record(null, '2')] }, timeoutMs)
-    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'record', code: 'INVALID_RECORD' })
-    expect(await readTopic(topic)).toEqual([])
-  })
-
-  it('a header that is not a string, before the client sees it, with its place and without its value', async () => {
-    const topic = await createTopic('headers', 1)
-    const odd = { ...record('k', 'v'), headers: { secret: 4711 } as unknown as Record<string, string> }
-    const outcome = await open().publish({ topic, partition: 0, records: [record('k', 'v'), odd] }, timeoutMs)
-    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'record', refused: [1] })
-    expect(JSON.stringify(outcome)).not.toContain('4711')
-  })
-
-  it('an illegal topic: the topic is blamed', async () => {
-    for (const topic of ['no spaces', 'x'.repeat(300), '']) {
-      await expect(open().partitions(topic, never)).rejects.toMatchObject({ scope: 'topic', code: 'INVALID_TOPIC_EXCEPTION' })
-    }
-    const outcome = await open().publish({ topic: 'no spaces', partition: 0, records: [record('k', 'v')] }, timeoutMs)
-    expect(outcome).toMatchObject({ kind: 'not-written', scope: 'topic', code: 'INVALID_TOPIC_EXCEPTION' })
-  })
-
-  it.each([[[]], [['localhost']], [['localhost:9092', 'kafka:port']]])('addresses that are none: %j', (brokers) => {
-    expect(() => kafkajsTransport({ brokers })).toThrow(
-      expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field: 'brokers' }),
-    )
-  })
-})
+brokerConformance('kafkajs', open)
 
 describe('a deleted topic', () => {
   it('costs a healthy topic of the same producer one attempt when the metadata is read again', async () => {
@@ -136,21 +72,6 @@ describe('connections', () => {
     expect(new Set(await all())).toEqual(new Set(['acked']))
     // Of the producer before, of the one after, and none for anybody else.
     expect(connections).toBe(2)
-  })
-
-  it('one broker that accepts and is silent costs nobody time, wherever it stands in the list', async () => {
-    const silent = createServer((socket) => void sockets.add(socket.on('error', () => {})))
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
-    const topic = await createTopic('beside-silence', 1)
-    const both = [`127.0.0.1:${(silent.address() as { port: number }).port}`, inject('brokers').split(',')[0]!]
-    for (const brokers of [both, both.toReversed()]) {
-      // Longer than the test may take: waiting for the silent one would be told by its time-out.
-      const transport = open({ brokers, connectionTimeoutMs: 300_000 })
-      for (let turn = 0; turn < 3; turn++) await transport.connect(never)
-      expect((await transport.publish({ topic, partition: 0, records: [record('k', 'v')] }, timeoutMs)).kind).toBe('acked')
-      expect(await transport.partitions(topic, never)).toBe(1)
-    }
-    silent.close()
   })
 
   it('a process that closes the transport ends, and kafkajs has printed nothing', async () => {
@@ -203,105 +124,5 @@ describe('a throttled client', () => {
     expect((await patient).kind).toBe('unknown')
     expect((await publish('in time', 0, 30_000)).kind).toBe('acked')
     expect(values(await readTopic(topic)).slice(1)).toEqual(['in time'])
-  })
-})
-
-describe('a broker that fails', () => {
-  let kafka: KafkaServer
-  beforeAll(async () => {
-    // A killed broker may come back only when the controller has forgotten it.
-    kafka = await startKafka({ 'broker.session.timeout.ms': 3_000, 'broker.heartbeat.interval.ms': 500 })
-  })
-  afterAll(() => kafka.remove())
-
-  const setUp = async (partitions = 1) => {
-    const transport = open({ brokers: [kafka.brokers], connectionTimeoutMs: 1_000 })
-    const topic = await createTopic('failing', partitions, { brokers: kafka.brokers })
-    const publish = (value: string, within = timeoutMs, partition = 0) =>
-      transport.publish({ topic, partition, records: [record('k', value)] }, within)
-    return { transport, topic, publish, log: async () => values(await readTopic(topic, kafka.brokers)) }
-  }
-
-  /** Stops the broker's process; returns when it really answers nothing any more. */
-  async function freeze(): Promise<void> {
-    kafka.signal('SIGSTOP')
-    const probe = open({ brokers: [kafka.brokers] })
-    const answers = () =>
-      probe.connect(AbortSignal.timeout(100)).then(
-        () => true,
-        () => false,
-      )
-    while (await answers());
-  }
-
-  it('killed with a request in flight: unknown; then nothing is sent; after the restart the same transport goes on', async () => {
-    const { transport, publish, log, topic } = await setUp()
-    expect((await publish('before')).kind).toBe('acked')
-    await freeze()
-    const inFlight = publish('in flight', 30_000)
-    // The request has left when the event loop has turned; the stopped broker cannot read it.
-    await new Promise((resolve) => setImmediate(resolve))
-    await kafka.stop('SIGKILL')
-    expect((await inFlight).kind).toBe('unknown')
-
-    expect(await publish('nobody there')).toMatchObject({ kind: 'not-written', scope: 'producer', code: 'ECONNREFUSED' })
-    await expect(transport.connect(never)).rejects.toMatchObject({ scope: 'producer', code: 'ECONNREFUSED' })
-    await expect(transport.partitions(topic, never)).rejects.toMatchObject({ scope: 'producer' })
-
-    await kafka.start()
-    await transport.connect(never)
-    expect(await transport.partitions(topic, never)).toBe(1)
-    expect((await publish('after')).kind).toBe('acked')
-    expect(await log()).toEqual(['before', 'after'])
-  })
-
-  it('frozen: every answer comes within its time, unknown for what was sent, and connect says so', async () => {
-    const { transport, publish } = await setUp(2)
-    expect((await publish('warm')).kind).toBe('acked')
-    await freeze()
-    try {
-      const began = performance.now()
-      const outcomes = await Promise.all([publish('a', 500, 0), publish('b', 500, 1)])
-      expect(performance.now() - began).toBeLessThan(2_000)
-      expect(outcomes).toEqual([expect.objectContaining({ kind: 'unknown' }), expect.objectContaining({ kind: 'unknown' })])
-      await expect(transport.connect(never)).rejects.toMatchObject({ scope: 'producer', code: 'TIMEOUT' })
-      await expect(transport.connect(AbortSignal.timeout(50))).rejects.toMatchObject({ name: 'TimeoutError' })
-    } finally {
-      kafka.signal('SIGCONT')
-    }
-    await transport.connect(never)
-    expect((await publish('again')).kind).toBe('acked')
-  })
-
-  it('frozen before the client knows the topic: when it goes on, a send whose time is over is not sent any more', async () => {
-    const { transport, publish, log, topic } = await setUp()
-    const other = await createTopic('other', 2, { brokers: kafka.brokers })
-    const warm = (within: number, partition: number): Promise<Outcome> =>
-      transport.publish({ topic: other, partition, records: [record('k', 'v')] }, within)
-    expect((await warm(timeoutMs, 0)).kind).toBe('acked')
-
-    await freeze()
-    // On the wire, and patient: it keeps the connection open for the send after it, which waits for metadata of its topic.
-    const patient = warm(30_000, 1)
-    const late = await publish('too late', 500)
-    kafka.signal('SIGCONT')
-
-    expect(late).toMatchObject({ kind: 'not-written', code: 'TIMEOUT' })
-    expect((await patient).kind).toBe('acked')
-    expect((await publish('in time')).kind).toBe('acked')
-    expect(await transport.partitions(topic, never)).toBe(1)
-    expect(await log()).toEqual(['in time'])
-  })
-
-  it('frozen, and the transport closed: who waits is told at once', async () => {
-    const { transport, publish } = await setUp()
-    expect((await publish('warm')).kind).toBe('acked')
-    await freeze()
-    const inFlight = publish('v', 30_000)
-    await new Promise((resolve) => setImmediate(resolve))
-    await transport.close()
-    const outcome = await inFlight
-    kafka.signal('SIGCONT')
-    expect(outcome).toMatchObject({ kind: 'unknown', code: 'CLOSED' })
   })
 })

@@ -1,6 +1,7 @@
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
+import { platformaticTransport } from '../../src/transport/platformatic.ts'
 import type { Transport } from '../../src/transport/transport.ts'
 import { type KafkaServer, startKafka } from '../support/kafka.ts'
 import { record } from './conformance.ts'
@@ -25,8 +26,11 @@ afterEach(async () => {
 })
 afterAll(() => kafka.remove())
 
-function open(username: string, password = username): Transport {
-  const transport = kafkajsTransport({ brokers: [kafka.brokers], sasl: { mechanism: 'plain', username, password } })
+const ways = { kafkajs: kafkajsTransport, platformatic: platformaticTransport }
+type Way = keyof typeof ways
+
+function open(way: Way, username: string, password = username): Transport {
+  const transport = ways[way]({ brokers: [kafka.brokers], sasl: { mechanism: 'plain', username, password } })
   opened.push(transport)
   return transport
 }
@@ -47,17 +51,17 @@ async function createTopic(topic: string, rights: AclOperationTypes[]): Promise<
 const publish = (transport: Transport, topic: string) =>
   transport.publish({ topic, partition: 0, records: [record('k', 'v')] }, 10_000)
 
-describe('a broker with login and rights', () => {
+describe.each(Object.keys(ways) as Way[])('a broker with login and rights, with %s', (way) => {
   it('lets in who may enter', async () => {
-    const transport = open('relay')
+    const transport = open(way, 'relay')
     await transport.connect(never)
-    const topic = await createTopic('allowed', [AclOperationTypes.WRITE])
+    const topic = await createTopic(`allowed-${way}`, [AclOperationTypes.WRITE])
     expect(await transport.partitions(topic, never)).toBe(1)
     expect(await publish(transport, topic)).toEqual({ kind: 'acked', baseOffset: 0n })
   })
 
   it('refuses a wrong password: nobody can send, and the password is not told', async () => {
-    const transport = open('relay', 'hunter2')
+    const transport = open(way, 'relay', 'hunter2')
     const refused = { scope: 'producer', code: 'SASL_AUTHENTICATION_FAILED' }
     await expect(transport.connect(never)).rejects.toMatchObject(refused)
     const outcome = await publish(transport, 'any')
@@ -69,10 +73,10 @@ describe('a broker with login and rights', () => {
     ['to see it', []],
     ['to write to it', [AclOperationTypes.DESCRIBE]],
   ])('blames the topic that we have no right %s, and no other', async (_, rights) => {
-    const transport = open('relay')
+    const transport = open(way, 'relay')
     const [forbidden, allowed] = [
-      await createTopic(`forbidden-${rights.length}`, rights),
-      await createTopic(`allowed-${rights.length}`, [AclOperationTypes.WRITE]),
+      await createTopic(`forbidden-${way}-${rights.length}`, rights),
+      await createTopic(`allowed-${way}-${rights.length}`, [AclOperationTypes.WRITE]),
     ]
     expect((await publish(transport, allowed)).kind).toBe('acked')
     expect(await publish(transport, forbidden)).toMatchObject({

@@ -1,0 +1,107 @@
+import { isIP } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
+import type { Producer, ProducerOptions } from '@platformatic/kafka'
+import type { Fuse } from './fuse.ts'
+import { loadPackage } from './platformatic-package.ts'
+import { TransportError } from './transport.ts'
+
+/** A producer of bytes. */
+export type BytesProducer = Producer<Buffer, Buffer, Buffer, Buffer>
+
+/** What a {@link PlatformaticClient} connects with. */
+export interface ClientSettings {
+  brokers: string[]
+  clientId: string
+  ssl: boolean | ConnectionOptions
+  sasl?: { mechanism: string; username: string; password: string }
+  connectionTimeoutMs: number
+  /** How long a leader may wait for its replicas, in ms. */
+  replicaTimeoutMs: number
+}
+
+/** Longer than any deadline of ours, which closes the sockets: a request that the client gives up stays in its way (ms). */
+const noTimeoutMs = 2_000_000_000
+
+/** The mode in which the client loses nothing: it sends once, asks for every replica, and holds nothing back in queues of its own. */
+const plain = {
+  acks: -1,
+  idempotent: false,
+  retries: 0,
+  repeatOnStaleMetadata: false,
+  autocreateTopics: false,
+  compression: 'none',
+  requestTimeout: noTimeoutMs,
+  // A request that waits in the client could be sent after its deadline.
+  maxInflights: Number.MAX_SAFE_INTEGER,
+  // Asked for by ourselves, before a send: one inside it would let the batch go out later.
+  metadataMaxAge: noTimeoutMs,
+} as const
+
+/** One producer of @platformatic/kafka, with the sends under way, and a way to end all of it. */
+export class PlatformaticClient {
+  /** Rejects when the client has been thrown away before the package was loaded. */
+  readonly producer: Promise<BytesProducer>
+  /** Sends under way. */
+  readonly sends = new Set<Fuse>()
+  /** Topics whose metadata must be read again. */
+  readonly stale = new Set<string>()
+  readonly #alive: Set<PlatformaticClient>
+  #opened: BytesProducer | undefined
+  #retired = false
+  #destroyed = false
+
+  /** `alive` holds the client until its sockets are closed. */
+  constructor(settings: ClientSettings, alive: Set<PlatformaticClient>) {
+    this.#alive = alive
+    alive.add(this)
+    this.producer = this.#open(settings)
+    this.producer.catch(() => {})
+  }
+
+  /** Ends a send; the last one of a retired client closes it. */
+  ended(send: Fuse): void {
+    this.sends.delete(send)
+    if (this.#retired) this.retire()
+  }
+
+  /** Lets the sends under way finish, then closes every socket. */
+  retire(): void {
+    this.#retired = true
+    if (this.sends.size === 0) this.destroy()
+  }
+
+  /** Closes every socket now, and for good. Nothing is sent after it. */
+  destroy(): void {
+    this.#destroyed = true
+    this.#alive.delete(this)
+    const producer = this.#opened
+    if (!producer) return
+    const connections = [...producer.connections].map(([, connection]) => connection)
+    // It would wait for what is still to be written; it also keeps the client from opening new connections.
+    producer.close().catch(() => {})
+    for (const { socket } of connections) socket?.destroy()
+  }
+
+  async #open(settings: ClientSettings): Promise<BytesProducer> {
+    const { Producer } = await loadPackage()
+    if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
+    this.#opened = new Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
+    return this.#opened
+  }
+}
+
+function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buffer, Buffer, Buffer> {
+  const { brokers, clientId, ssl, sasl, connectionTimeoutMs, replicaTimeoutMs } = settings
+  const tls = ssl === true ? {} : ssl
+  // Node refuses an IP address as the name that TLS asks for.
+  const named = !(tls || undefined)?.servername && brokers.every((broker) => isIP(broker.slice(0, broker.lastIndexOf(':'))) === 0)
+  return {
+    ...plain,
+    bootstrapBrokers: brokers,
+    clientId,
+    connectTimeout: connectionTimeoutMs,
+    timeout: replicaTimeoutMs,
+    ...(tls ? { tls, tlsServerName: named } : {}),
+    ...(sasl ? { sasl: { ...sasl, mechanism: sasl.mechanism.toUpperCase() as 'PLAIN' } } : {}),
+  }
+}

@@ -1,0 +1,233 @@
+import type { ConnectionOptions } from 'node:tls'
+import type { MessageToProduce } from '@platformatic/kafka'
+import { OutboxError } from '../message/errors.ts'
+import { checkBrokers } from './brokers.ts'
+import { Fuse } from './fuse.ts'
+import { type BytesProducer, PlatformaticClient } from './platformatic-client.ts'
+import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platformatic-errors.ts'
+import { checkPackage, loadPackage } from './platformatic-package.ts'
+import { replicaTimeShare, toBuffer, unfit, unfitWords } from './records.ts'
+import { type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import { within } from './within.ts'
+
+/** Options of {@link platformaticTransport}: the same as those of kafkajs, but for logins that only kafkajs knows. */
+export interface PlatformaticTransportOptions {
+  /** Brokers to begin with, each as `host:port`; at least one. */
+  brokers: string[]
+  /** Name that brokers see in logs and quotas, without spaces. @default 'prisma-extension-outbox' */
+  clientId?: string
+  /** TLS: `true`, or the options of `tls.connect`. @default false */
+  ssl?: boolean | ConnectionOptions
+  /** Login. @default no login */
+  sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string }
+  /** How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms. @default 5000 */
+  connectionTimeoutMs?: number
+  /** Age at which the list of partitions and leaders is read again, in ms. @default 60000 */
+  metadataMaxAgeMs?: number
+}
+
+/** Defaults of {@link PlatformaticTransportOptions}. */
+export const platformaticTransportDefaults = Object.freeze({
+  clientId: 'prisma-extension-outbox',
+  ssl: false,
+  connectionTimeoutMs: 5_000,
+  metadataMaxAgeMs: 60_000,
+} satisfies Partial<PlatformaticTransportOptions>)
+
+/** How often the leader of a partition is looked for before a publish gives up: once, after a change, and once more. */
+const metadataRounds = 3
+
+/** Time to load the package: on a busy machine it took longer than a broker may for its answer (ms). */
+const loadTimeoutMs = 60_000
+
+const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512']
+
+/**
+ * The way to Kafka through @platformatic/kafka: less CPU for each message than kafkajs. Used in its plain mode only, not
+ * idempotent and without transactions: in 1.35 those lose records.
+ *
+ * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE when the package is missing or does not suit this version of Node. Loads
+ * the package, and opens a connection, when it is used.
+ */
+export function platformaticTransport(options: PlatformaticTransportOptions): Transport {
+  checkBrokers(options.brokers)
+  if (options.sasl && !mechanisms.includes(options.sasl.mechanism)) {
+    const remedy = `Use one of ${mechanisms.join(', ')}, or the kafkajs transport.`
+    throw new OutboxError('INVALID_OPTION', 'The platformatic transport does not know this login.', { field: 'sasl', remedy })
+  }
+  checkPackage()
+  return new PlatformaticTransport({ ...platformaticTransportDefaults, ...options })
+}
+
+type Settings = PlatformaticTransportOptions &
+  Required<Pick<PlatformaticTransportOptions, keyof typeof platformaticTransportDefaults>>
+
+class PlatformaticTransport implements Transport {
+  readonly name = 'platformatic'
+  readonly #settings: Settings
+  readonly #alive = new Set<PlatformaticClient>()
+  #sender: PlatformaticClient | undefined
+  #asker: PlatformaticClient | undefined
+  /** Index of the broker with which a client begins: one that answered, as far as is known. */
+  #first = 0
+  #closed = false
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  async connect(signal: AbortSignal): Promise<void> {
+    await within(loadPackage(), loadTimeoutMs, signal)
+    // Connections of their own, since an old one proves nothing; to all brokers at once, so that a silent one delays nobody.
+    const { brokers, connectionTimeoutMs } = this.#settings
+    const probes = brokers.map((broker) => this.#open({ brokers: [broker] }))
+    try {
+      const answers = probes.map(async (probe, index) => {
+        await (await probe.producer).metadata({ topics: [] })
+        return index
+      })
+      this.#first = await within(Promise.any(answers), connectionTimeoutMs, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw transportError(error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error, 'producer')
+    } finally {
+      for (const probe of probes) probe.destroy()
+    }
+  }
+
+  async partitions(topic: string, signal: AbortSignal): Promise<number> {
+    if (topic === '') throw new TransportError('INVALID_TOPIC_EXCEPTION', 'topic', 'The topic has no name.')
+    await within(loadPackage(), loadTimeoutMs, signal)
+    this.#asker ??= this.#open()
+    const asker = this.#asker
+    try {
+      const asked = asker.producer.then((producer) => producer.metadata({ topics: [topic], forceUpdate: true }))
+      const { topics } = await within(asked, this.#settings.connectionTimeoutMs, signal)
+      return topics.get(topic)!.partitionsCount
+    } catch (error) {
+      signal.throwIfAborted()
+      if (blamesTopic(platformaticTrouble(error))) throw transportError(error, 'topic')
+      if (this.#asker === asker) {
+        this.#asker = undefined
+        this.#first++
+      }
+      asker.destroy()
+      throw transportError(error, 'producer')
+    }
+  }
+
+  async publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+    if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
+    const refused = unfit(batch.records)
+    if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
+
+    // Synchronous, so that all who publish after a disposal share one connect.
+    this.#sender ??= this.#open({ replicaTimeoutMs: Math.max(1, Math.floor(timeoutMs * replicaTimeShare)) })
+    const sender = this.#sender
+    const fuse = new Fuse(timeoutMs)
+    sender.sends.add(fuse)
+    const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
+    const { outcome, doubtful } = await Promise.race([
+      fuse.blown.then((outcome) => ({ outcome, doubtful: true })),
+      this.#send(sender, batch, fuse),
+    ])
+    clearTimeout(timer)
+    if (outcome.kind !== 'acked') sender.stale.add(batch.topic)
+    if (doubtful) this.#retire(sender)
+    sender.ended(fuse)
+    return outcome
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const client of this.#alive) {
+      for (const send of client.sends) send.blow('CLOSED', 'The transport was closed.')
+      client.destroy()
+    }
+  }
+
+  /** Never rejects. `doubtful`: the client itself may be at fault, and should be thrown away. */
+  async #send(sender: PlatformaticClient, batch: TransportBatch, fuse: Fuse): Promise<{ outcome: Outcome; doubtful: boolean }> {
+    try {
+      const producer = await sender.producer
+      if (!(await this.#leaderConnected(sender, producer, batch))) return { outcome: noPartition(batch), doubtful: false }
+      // From here to the socket everything is synchronous: what is not sent now is never sent.
+      const { offsets } = await producer.send({ messages: fuse.pass(toMessages(batch)), acks: -1 })
+      const outcome = acknowledged(batch, offsets ?? [])
+      return { outcome, doubtful: outcome.kind !== 'acked' }
+    } catch (error) {
+      const trouble = platformaticTrouble(error)
+      const outcome = platformaticOutcome(trouble, fuse.used)
+      return { outcome, doubtful: outcome.kind === 'unknown' && !trouble.answer }
+    }
+  }
+
+  /** Whether the partition exists. Resolves only when nothing more has to be waited for before a batch can be written to its leader. */
+  async #leaderConnected(sender: PlatformaticClient, producer: BytesProducer, batch: TransportBatch): Promise<boolean> {
+    const { topic, partition } = batch
+    let fresh = sender.stale.delete(topic)
+    for (let round = 1; round <= metadataRounds; round++) {
+      const age = fresh ? { forceUpdate: true } : { metadataMaxAge: this.#settings.metadataMaxAgeMs }
+      const { brokers, topics } = await producer.metadata({ topics: [topic], ...age })
+      const leader = topics.get(topic)!.partitions[partition]?.leader
+      // The client would write to another partition: it takes the number modulo the count.
+      if (leader === undefined && fresh) return false
+      const broker = leader === undefined ? undefined : brokers.get(leader)
+      const connection = broker && (await producer.connections.get(broker))
+      // Metadata of another topic may have changed it, or thrown it away, while the connection was made.
+      const known = producer.currentMetadata?.topics.get(topic)?.partitions[partition]?.leader
+      if (connection?.isConnected() && known === leader) return true
+      fresh = true
+    }
+    throw new TransportError('LEADER_NOT_FOUND', 'producer', 'No connection to the leader of the partition.')
+  }
+
+  #retire(client: PlatformaticClient): void {
+    if (this.#sender === client) {
+      this.#sender = undefined
+      this.#first++
+    }
+    client.retire()
+  }
+
+  #open({ brokers = this.#inTurn(), replicaTimeoutMs = this.#settings.connectionTimeoutMs } = {}): PlatformaticClient {
+    if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
+    return new PlatformaticClient({ ...this.#settings, brokers, replicaTimeoutMs }, this.#alive)
+  }
+
+  /** All brokers, from the one that is first; after a client that failed, from another: a silent one would be asked first for ever. */
+  #inTurn(): string[] {
+    const { brokers } = this.#settings
+    const first = this.#first % brokers.length
+    return [...brokers.slice(first), ...brokers.slice(0, first)]
+  }
+}
+
+function toMessages({ topic, partition, records }: TransportBatch): MessageToProduce<Buffer, Buffer, Buffer, Buffer>[] {
+  return records.map(({ key, value, headers }) => ({
+    topic,
+    partition,
+    // The client writes null as it is; its types know undefined only.
+    key: toBuffer(key) as Buffer,
+    value: toBuffer(value) as Buffer,
+    headers: new Map(Object.entries(headers).map(([name, text]) => [Buffer.from(name), Buffer.from(text)])),
+  }))
+}
+
+const noPartition = ({ partition }: TransportBatch): Outcome => {
+  const error = `The topic has no partition ${partition}.`
+  return { kind: 'not-written', scope: 'transient', code: 'PARTITION_NOT_FOUND', error }
+}
+
+function acknowledged(batch: TransportBatch, answers: { topic: string; partition: number; offset: bigint }[]): Outcome {
+  const [answer] = answers
+  const named = answers.length === 1 && answer?.topic === batch.topic && answer.partition === batch.partition
+  if (named && answer.offset >= 0n) return { kind: 'acked', baseOffset: answer.offset }
+  return { kind: 'unknown', code: 'WRONG_ACKNOWLEDGEMENT', error: 'The acknowledgement does not name this batch.' }
+}
+
+function transportError(error: unknown, scope: 'topic' | 'producer'): TransportError {
+  if (error instanceof TransportError) return error
+  const { code, error: words } = platformaticTrouble(error)
+  return new TransportError(code, scope, words, error)
+}
