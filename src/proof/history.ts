@@ -122,6 +122,7 @@ export interface InjectedFault {
 /** A message in outbox_dead, or expected there. */
 export interface DeadMessage {
   id: string
+  /** Null: it waits behind a dead message of its key, which is there. */
   reason: string | null
 }
 

@@ -32,7 +32,8 @@ function checkDead(dead: readonly DeadMessage[], expected: readonly DeadMessage[
   const wanted = new Set(expected.map((one) => one.id))
   for (const { id, reason } of expected) {
     const found = reasons.get(id)
-    tally.expect(found === reason, () => ({
+    // Refused anew after a redrive, or come while its key was held already: it may wait behind another one instead.
+    tally.expect(found === reason || found === null, () => ({
       of: id,
       expected: `in outbox_dead with ${reason ?? 'no reason of its own'}`,
       found: found === undefined ? 'not there' : `there with ${found}`,

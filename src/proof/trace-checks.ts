@@ -55,6 +55,8 @@ function checkOwners(traces: readonly Trace[], tally: Tally): void {
     terms.sort((a, b) => a.from - b.from)
     let last: Ownership | undefined
     for (const term of terms) {
+      // The answer came when the lease was over: it owned nothing.
+      if (term.until <= term.from) continue
       const name = `bucket ${bucket}, epoch ${term.epoch}`
       const owner = owners.get(name) ?? term.relay
       owners.set(name, owner)

@@ -12,8 +12,11 @@ import { statusCommand } from '../../src/cli/status.ts'
 import { discardCommand, redriveCommand } from '../../src/cli/wish.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
 import { errorCodes } from '../../src/message/errors.ts'
+import { checkNames } from '../../src/proof/checks.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
 import { kafkajsTransportDefaults } from '../../src/transport/kafkajs.ts'
+import { allFaults } from '../history/faults.ts'
+import { usage as tortureUsage } from '../history/options.ts'
 import { codeBlocks, readme, section, tables } from '../support/readme.ts'
 
 const root = new URL('../../', import.meta.url)
@@ -211,3 +214,18 @@ test('every file of the repository that the README names is there', () => {
 function inCode(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value)
 }
+
+describe('torture', () => {
+  const [options, checks, faults] = tables(section('### Torture'))
+
+  test('options: exactly those that the command takes', () => {
+    expect(sorted(options!.map(([option]) => /^`(--[a-z]+)/.exec(option!)![1]!))).toEqual(
+      sorted(new Set(tortureUsage.match(/--[a-z]+/g))),
+    )
+  })
+
+  test('checks and faults: exactly those that there are, the faults in their own words', () => {
+    expect(checks!.map(([name]) => name)).toEqual(checkNames)
+    expect(faults!.map(([name, what]) => [code(name!), what])).toEqual(allFaults.map(({ name, what }) => [name, what]))
+  })
+})

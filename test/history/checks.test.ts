@@ -291,6 +291,8 @@ describe('trace', () => {
     expect(violated(owner(1, 3_500))).toEqual(['trace'])
     expect(violated(owner(2, 2_999))).toEqual(['trace'])
     expect(violated(owner(2, 3_000))).toEqual([])
+    const tooLate = { at: 2_000, what: 'owns', how: 'retake', leases: [[bucket, 2]], until: 1_900 }
+    expect(violated((told) => told.traces.push({ relay: 'R2', lines: [tooLate as never] }))).toEqual([])
   })
 
   test('a lease that is given back is over, one that is renewed goes on', () => {
@@ -360,6 +362,8 @@ describe('liveness', () => {
   test('a poison in its place, with its reason, is as it should be; in the log as well it is not', () => {
     const dead = [{ id: 'p1', reason: 'MESSAGE_TOO_LARGE' }]
     expect(violated((told) => Object.assign(told.rest, { dead, expectedDead: dead }))).toEqual([])
+    const behind = [{ id: 'p1', reason: null }]
+    expect(violated((told) => Object.assign(told.rest, { dead: behind, expectedDead: dead }))).toEqual([])
     const both = [{ id: 'u2', reason: 'MESSAGE_TOO_LARGE' }]
     expect(violated((told) => Object.assign(told.rest, { dead: both, expectedDead: both }))).toEqual(['liveness'])
   })

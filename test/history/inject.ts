@@ -6,8 +6,11 @@ import { allFaults } from './faults.ts'
 import type { TortureGround } from './ground.ts'
 import type { PlannedFault, Schedule } from './schedule.ts'
 
-/** Milliseconds that a fault may need to come into force, or to heal. */
-const patienceMs = 120_000
+/** Milliseconds that a fault may need to come into force, or to heal: a broker starts slowly where others are down as well. */
+const patienceMs = 300_000
+
+/** Milliseconds until a fault that could not be injected is tried again. */
+const againMs = 300
 
 /** Injects the faults of a schedule, each at its time, whatever others are in force; resolves when all are healed. */
 export async function injectFaults(
@@ -45,23 +48,26 @@ function groundOf(ground: TortureGround, seed: number): Ground {
 
 async function inject(fault: Fault, { lastsMs }: PlannedFault, ground: Ground): Promise<number> {
   ground.note(`${fault.name} begins`)
-  const heal = await within(fault.begin(ground), `${fault.name} did not come into force`)
+  const heal = await patiently(() => fault.begin(ground), `${fault.name} did not come into force`)
   ground.note(`${fault.name} is in force for ${lastsMs} ms`)
   await sleep(lastsMs)
-  await within(heal(), `${fault.name} did not heal`)
+  await patiently(heal, `${fault.name} did not heal`)
   ground.note(`${fault.name} is healed`)
   return monotonicMs()
 }
 
-async function within<T>(work: Promise<T>, words: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${words} within ${patienceMs} ms.`)), patienceMs)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
+/** Tries again what other faults have in the way: a server that is down answers no fault either. */
+async function patiently<T>(work: () => Promise<T>, words: string): Promise<T> {
+  const late = AbortSignal.timeout(patienceMs)
+  const over = new Promise<never>((_, reject) => late.addEventListener('abort', () => reject(new Error(`${words}: no answer.`))))
+  over.catch(() => {})
+  for (;;) {
+    try {
+      return await Promise.race([work(), over])
+    } catch (error) {
+      if (late.aborted) throw new Error(words, { cause: error })
+      await sleep(againMs)
+    }
   }
 }
 

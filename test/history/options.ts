@@ -13,6 +13,8 @@ export interface TortureOptions {
   mutant: string | undefined
   /** File of a schedule to replay. */
   schedule: string | undefined
+  /** Folder of a kept history: it is judged again, nothing is run. */
+  judge: string | undefined
   isolation: 'read committed' | 'repeatable read' | 'serializable' | undefined
   timezone: string | undefined
   pgbouncer: boolean
@@ -38,6 +40,7 @@ export const tortureDefaults: TortureOptions = {
   keep: false,
   mutant: undefined,
   schedule: undefined,
+  judge: undefined,
   isolation: undefined,
   timezone: undefined,
   pgbouncer: false,
@@ -52,7 +55,8 @@ export const tortureDefaults: TortureOptions = {
 
 /** A line for each flag of `npm run torture`. */
 export const usage = `npm run torture -- [--seed S] [--minutes M] [--faults NAME,NAME] [--schedule FILE] [--keep] [--mutant NAME]
-  [--isolation serializable] [--timezone Asia/Kolkata] [--pgbouncer] [--brokers 1|3] [--relays N] [--every MS]`
+  [--isolation serializable] [--timezone Asia/Kolkata] [--pgbouncer] [--brokers 1|3] [--relays N] [--every MS]
+  or: npm run torture -- --judge FOLDER`
 
 /** Reads the arguments of the command. Throws with the usage for what it does not know. */
 export function tortureOptions(args: readonly string[], now: number): TortureOptions {
@@ -74,6 +78,7 @@ export function tortureOptions(args: readonly string[], now: number): TortureOpt
     '--every': () => ({ everyMs: number() }),
     '--faults': () => ({ faults: value().split(',') }),
     '--schedule': () => ({ schedule: value() }),
+    '--judge': () => ({ judge: value() }),
     '--keep': () => ({ keep: true }),
     '--mutant': () => ({ mutant: value() }),
     '--isolation': () => ({ isolation: value() as NonNullable<TortureOptions['isolation']> }),

@@ -1,11 +1,11 @@
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Judgement, judge } from '../../src/proof/checks.ts'
 import { usualShares, type WriterPlan } from '../../src/proof/draw.ts'
 import { dumpTopics, proofKafka } from '../../src/proof/dump.ts'
-import type { History, Rest, TopicState, Trace, TraceLine } from '../../src/proof/history.ts'
+import type { History, Rest, TopicState } from '../../src/proof/history.ts'
 import { randomFrom } from '../../src/proof/random.ts'
 import { SqlWay } from '../../src/proof/sql-way.ts'
 import { addLines, readLedger, startWriters, type Way, type Writers } from '../../src/proof/writers.ts'
@@ -13,6 +13,7 @@ import { Closing } from './closing.ts'
 import { allFaults } from './faults.ts'
 import { prepareGround, type TortureGround, topicPlan } from './ground.ts'
 import { injectFaults } from './inject.ts'
+import { kept } from './kept.ts'
 import { Measure } from './measure.ts'
 import { mutantNamed } from './mutants.ts'
 import type { TortureOptions } from './options.ts'
@@ -34,6 +35,7 @@ const calmMs = 8_000
 /** Runs a torture from the first server to the judgement. `say` gets a line now and then. */
 export async function torture(options: TortureOptions, say: (line: string) => void): Promise<TortureResult> {
   const folder = mkdtempSync(join(tmpdir(), 'outbox-torture-'))
+  say(`history in ${folder}`)
   const random = randomFrom(options.seed)
   const schedule = scheduleOf(options)
   writeFileSync(join(folder, 'schedule.json'), JSON.stringify(schedule, null, 1))
@@ -43,9 +45,9 @@ export async function torture(options: TortureOptions, say: (line: string) => vo
   })
   const judgement = judge(history)
   writeFileSync(join(folder, 'judgement.json'), JSON.stringify(judgement, null, 1))
-  const kept = options.keep || !judgement.sound
-  if (!kept) await rm(folder, { recursive: true, force: true })
-  return { history, judgement, folder: kept ? folder : undefined }
+  const keep = options.keep || !judgement.sound
+  if (!keep) await rm(folder, { recursive: true, force: true })
+  return { history, judgement, folder: keep ? folder : undefined }
 }
 
 async function inClosing<T>(work: (closing: Closing) => Promise<T>): Promise<T> {
@@ -78,10 +80,7 @@ async function collect(
   await sharesTaken(ground, options.relays)
   const ways = waysOf(options, ground)
   closing.add(() => Promise.all(ways.map((way) => way.close())))
-  const attemptsFile = join(folder, 'attempts.jsonl')
-  const writers = startWriters(plan, ways, sql, ground.random, (attempt) =>
-    appendFileSync(attemptsFile, `${JSON.stringify(attempt)}\n`),
-  )
+  const writers = startWriters(plan, ways, sql, ground.random, (attempt) => kept.attempt(folder, attempt))
   const measure = new Measure(ground)
   closing.add(() => measure.stop())
   await sleep(calmMs)
@@ -105,12 +104,11 @@ async function collect(
     ledger,
     dumps,
     faults,
-    traces: readTraces(folder),
+    traces: kept.traces(folder),
     rest: { ...rest, unexpectedEnds: [...rest.unexpectedEnds, ...fleet.unexpectedEnds] },
     resources: { samples: measure.samples, walBytesPerMessage, budget: measure.budget },
   }
-  const { attempts, traces, ...others } = history
-  writeFileSync(join(folder, 'history.json'), JSON.stringify(others))
+  kept.write(folder, history)
   return history
 }
 
@@ -166,7 +164,9 @@ async function settle(ground: TortureGround, writers: Writers, { relays, emptyMs
   }
   const emptiedMs = left === 0 ? performance.now() - since : null
   const { rows: dead } = await postgres.admin.query<{ id: string; reason: string | null }>(
-    'SELECT message_id AS id, reason FROM outbox_dead',
+    `SELECT message_id AS id, CASE WHEN reason IS NOT NULL THEN reason WHEN NOT EXISTS (SELECT 1 FROM outbox_dead AS head
+  WHERE head.topic = d.topic AND head.key = d.key AND head.id < d.id AND head.reason IS NOT NULL) THEN 'NO_HEAD' END AS reason
+  FROM outbox_dead AS d`,
   )
   return { emptiedMs, limitMs: emptyMs, left, dead, expectedDead, unexpectedEnds: [] }
 }
@@ -178,15 +178,6 @@ async function topicStates({ admin, topics }: TortureGround): Promise<TopicState
     const first = topicPlan.find(({ topic }) => topic === name)!.partitions
     const grown = Array.from({ length: Math.max(1, partitions.length - first + 1) }, (_, i) => first + i)
     return { name, partitions: grown, deleted: name === topics.doomed }
-  })
-}
-
-function readTraces(folder: string): Trace[] {
-  const files = readdirSync(folder).filter((name) => name.endsWith('.trace'))
-  return files.map((file) => {
-    // A SIGKILL may have cut the last line short.
-    const lines = readFileSync(join(folder, file), 'utf8').split('\n').slice(0, -1)
-    return { relay: file.replace('.trace', ''), lines: lines.map((line) => JSON.parse(line) as TraceLine) }
   })
 }
 

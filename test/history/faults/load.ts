@@ -9,17 +9,20 @@ export const loadFaults: readonly Fault[] = [
     name: 'load-late-rollback',
     what: 'a transaction draws a hundred ids of the outbox and holds them, invisible, for up to 15 s; then it rolls back',
     lastsMs: [2_000, 15_000],
-    async begin({ postgres, topics, note }) {
-      const client = await postgres.admin.connect().catch(() => undefined)
-      if (!client) {
-        note('load-late-rollback: the server was away')
-        return async () => {}
-      }
-      await drawIds(client, topics.steady[0]!).catch(() => {})
-      return async () => {
+    async begin({ postgres, topics }) {
+      const client = await postgres.admin.connect()
+      let over = false
+      const end = async () => {
+        if (over) return
+        over = true
         await client.query('ROLLBACK').catch(() => {})
         client.release(true)
       }
+      await drawIds(client, topics.steady[0]!).catch(async (error) => {
+        await end()
+        throw error
+      })
+      return end
     },
   },
 ]

@@ -7,8 +7,6 @@ const terminate = (ground: Ground, application: string, share: number) =>
     [ground.postgres.database, application, share],
   )
 
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-
 /** Faults of PostgreSQL. */
 export const postgresFaults: readonly Fault[] = [
   {
@@ -64,24 +62,20 @@ export const postgresFaults: readonly Fault[] = [
 
 /** Runs a statement in a transaction of an admin session that stays open until the heal. */
 async function inSession({ postgres }: Ground, sql: string): Promise<() => Promise<void>> {
-  for (;;) {
-    try {
-      const client = await postgres.admin.connect()
-      let over = false
-      client.once('error', () => {
-        over = true
-      })
-      await client.query(`BEGIN; ${sql}`)
-      let healed = false
-      return async () => {
-        if (healed) return
-        healed = true
-        if (!over) await client.query('ROLLBACK').catch(() => {})
-        client.release(true)
-      }
-    } catch {
-      // Another fault has the server down.
-      await sleep(200)
-    }
+  const client = await postgres.admin.connect()
+  let over = false
+  const end = async () => {
+    if (over) return
+    over = true
+    // The server may have been stopped meanwhile: its end is the end of the session too.
+    await client.query('ROLLBACK').catch(() => {})
+    client.release(true)
   }
+  try {
+    await client.query(`BEGIN; ${sql}`)
+  } catch (error) {
+    await end()
+    throw error
+  }
+  return end
 }
