@@ -8,6 +8,7 @@ import { initCommand } from './init.ts'
 import { listCommand } from './list.ts'
 import { proveCommand } from './prove.ts'
 import { relayCommand } from './relay.ts'
+import { schemaCommand } from './schema.ts'
 import { showCommand } from './show.ts'
 import { statusCommand } from './status.ts'
 import { discardCommand, redriveCommand } from './wish.ts'
@@ -26,6 +27,7 @@ export function program(): Command {
     redriveCommand(),
     discardCommand(),
     proveCommand(),
+    schemaCommand(),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...program.commands]) {

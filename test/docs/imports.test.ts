@@ -49,6 +49,7 @@ const knows: Record<string, string[]> = {
   transport: ['message/'],
   relay: ['message/', 'store/store.ts', 'transport/transport.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/'],
+  evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'transport/'],
   proof: ['message/', 'store/', 'transport/'],
   cli: [''],

@@ -7,6 +7,7 @@ import { initCommand } from '../../src/cli/init.ts'
 import { listCommand } from '../../src/cli/list.ts'
 import { proveCommand } from '../../src/cli/prove.ts'
 import { relayCommand } from '../../src/cli/relay.ts'
+import { schemaCommand } from '../../src/cli/schema.ts'
 import { showCommand } from '../../src/cli/show.ts'
 import { statusCommand } from '../../src/cli/status.ts'
 import { discardCommand, redriveCommand } from '../../src/cli/wish.ts'
@@ -88,7 +89,8 @@ describe('options', () => {
 })
 
 describe('the command line', () => {
-  const [commands, database, relay, init, operator, exits] = tables(section('## Command line')) as [
+  const [commands, database, relay, init, operator, schema, exits] = tables(section('## Command line')) as [
+    string[][],
     string[][],
     string[][],
     string[][],
@@ -105,6 +107,7 @@ describe('the command line', () => {
     redriveCommand(),
     discardCommand(),
     proveCommand(),
+    schemaCommand(),
   ]
   /** Flags as the help shows them, with the variable that stands behind each. */
   const flags = (name: string) => {
@@ -141,6 +144,10 @@ describe('the command line', () => {
   test.each(['status', 'list', 'show', 'redrive', 'discard'])('%s has exactly the flags that are listed', (name) => {
     const own = operator.flatMap(([flag, of]) => (of!.includes(`\`${name}\``) ? [code(flag!)] : []))
     expect(sorted([...own, ...rowFlags(database)])).toEqual(flags(name))
+  })
+
+  test('schema has exactly the flags that are listed', () => {
+    expect(sorted(schema.map(([flag]) => code(flag!)))).toEqual(flags('schema'))
   })
 
   test('prove has exactly the flags that are listed', () => {
@@ -208,7 +215,9 @@ test('every link within the README leads to a heading or an anchor', () => {
 test('every file of the repository that the README names is there', () => {
   const names = [...readme.matchAll(/`((?:src|test|ops|prisma|examples)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!)
   expect(names.length).toBeGreaterThan(5)
-  for (const name of new Set(names.filter((name) => !name.startsWith('prisma/schema')))) expect(() => file(name)).not.toThrow()
+  const ofExamples = new Set(codeBlocks(readme).map(({ path }) => path))
+  const own = names.filter((name) => !name.startsWith('prisma/schema') && !ofExamples.has(name))
+  for (const name of new Set(own)) expect(() => file(name)).not.toThrow()
 })
 
 function inCode(value: unknown): string {
