@@ -4,6 +4,8 @@ import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Operator, Selection } from '../../src/store/operator.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
+import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
+import { tablesOf } from '../../src/store/postgres/statements.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { insertRows, type NewRow } from '../support/rows.ts'
@@ -220,6 +222,61 @@ describe('wishes', () => {
     const since = performance.now()
     expect(await operator.choose({ limit: 10_000 }, 'redrive')).toHaveLength(10_000)
     expect(performance.now() - since).toBeLessThan(3_000)
+  })
+
+  test('a list of 50 among 200,000 dead rows reads no more than 50 of each bucket', async () => {
+    await database.query(
+      "INSERT INTO outbox_dead (bucket, id, message_id, topic, key, created_at, reason, relay) SELECT n % 64, n, gen_random_uuid(), 't', convert_to('k' || n / 10, 'UTF8'), now(), CASE n % 10 WHEN 0 THEN 'ONE' END, 'r' FROM generate_series(1, 200000) AS n",
+    )
+    await database.query('ANALYZE outbox_dead')
+    const client = await database.pool.connect()
+    // As every statement of the operator is sent.
+    await client.query('BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off')
+    const sql = operatorStatements(tablesOf('public')).listDead({}, 50)
+    const explained = await client.query(`EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) ${sql}`)
+    await client.query('ROLLBACK')
+    client.release()
+    interface Plan {
+      'Relation Name'?: string
+      'Actual Rows': number
+      'Actual Loops': number
+      'Rows Removed by Filter'?: number
+      Plans?: Plan[]
+    }
+    const read = (plan: Plan): number =>
+      (plan['Relation Name'] === 'outbox_dead'
+        ? (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0)) * plan['Actual Loops']
+        : 0) + (plan.Plans ?? []).reduce((sum, child) => sum + read(child), 0)
+    const rows = read(explained.rows[0]['QUERY PLAN'][0].Plan)
+    expect(rows).toBeGreaterThan(50)
+    expect(rows).toBeLessThanOrEqual(64 * 50 + 50)
+    expect(await operator.list({ dead: true, limit: 50 })).toHaveLength(50)
+    expect(await operator.reach({ limit: 1_000_000 }, 'redrive')).toEqual({ keys: expect.any(Number), messages: 200_000 })
+    await database.query('TRUNCATE outbox_dead')
+  })
+
+  test('portions follow one another in the order of the ids, and what a wish reaches is counted with those behind', async () => {
+    const dead = await insertDead(rows)
+    const at = (...places: number[]) => places.map((place) => dead[place]!.id)
+    const first = await operator.names({ limit: 2 }, 'redrive')
+    expect(idsOf(first)).toEqual(at(0, 1))
+    expect(idsOf(await operator.names({ limit: 9, after: first[1]!.id }, 'redrive'))).toEqual(at(4, 5, 6))
+    expect(await operator.reach({ limit: 9 }, 'redrive')).toEqual({ keys: 5, messages: 7 })
+    expect(await operator.reach({ limit: 1 }, 'redrive')).toEqual({ keys: 1, messages: 2 })
+    expect(await operator.reach({ limit: 9, reason: 'ONE', topic: 't' }, 'discard')).toEqual({ keys: 3, messages: 3 })
+    expect(idsOf(await operator.names({ limit: 9, after: at(0)[0]!, reason: 'ONE' }, 'discard'))).toEqual(at(4, 5, 6))
+  })
+
+  test('a row that holds nothing is listed as skipped, and chosen for itself', async () => {
+    const dead = await insertDead([
+      { topic: 't', key: 'a', reason: 'ONE' },
+      { topic: 't', key: 'a', reason: 'ONE' },
+    ])
+    await database.query('UPDATE outbox_dead SET holds = false WHERE id = $1', [dead[0]!.id])
+    expect((await operator.list({ dead: true, limit: 9 })).map((row) => row.state)).toEqual(['skipped', 'dead'])
+    expect(idsOf(await operator.choose({ limit: 9 }, 'redrive'))).toEqual(idsOf(dead))
+    expect(await operator.reach({ limit: 9 }, 'redrive')).toEqual({ keys: 2, messages: 2 })
+    expect(await operator.show(dead[0]!.messageId, false)).toMatchObject({ state: 'skipped', behind: 0 })
   })
 
   test('a wish stands on its rows until a relay answers, and wakes the relays', async () => {
