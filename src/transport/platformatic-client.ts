@@ -85,10 +85,17 @@ export class PlatformaticClient {
   async #open(settings: ClientSettings): Promise<BytesProducer> {
     const { Producer } = await loadPackage()
     if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    this.#opened = new Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
-    return this.#opened
+    const producer = new Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
+    this.#opened = Object.assign(producer, { initIdempotentProducer: refuseState })
+    return producer
   }
 }
+
+/** 2.12.1 answers two codes of a produce answer with a producer id and a second send, also where it is not idempotent. */
+const refuseState = (_: unknown, callback: (error: Error) => void): void =>
+  callback(
+    new TransportError('UNKNOWN_PRODUCER_ID', 'producer', 'The broker speaks of a state that this producer does not have.'),
+  )
 
 function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buffer, Buffer, Buffer> {
   const { brokers, clientId, ssl, sasl, connectionTimeoutMs, replicaTimeoutMs } = settings

@@ -133,6 +133,14 @@ export const scenarios = {
     await judge.insist('orders', 1, 'c')
   },
 
+  'a connection hangs for ever, and the next batch needs another one': async ({ judge }: Stage) => {
+    const [place] = judge.createTopic('orders', [1])
+    await judge.publish('orders', 0, 'warm')
+    place!.next({ reply: 'never' })
+    expect(await judge.publish('orders', 0, 'a', { within: 200 })).toMatchObject({ kind: 'unknown', code: 'TIMEOUT' })
+    expect((await judge.publish('orders', 0, 'b')).kind).toBe('acked')
+  },
+
   'a broker throttles': async ({ judge }: Stage) => {
     const [place] = judge.createTopic('orders', [1])
     place!.next({ throttleMs: 300 })
