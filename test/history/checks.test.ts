@@ -240,6 +240,18 @@ describe('regressions and duplicates', () => {
     expect(found).toEqual(['regressions', 'duplicates'])
   })
 
+  test('a copy of the client is found also where the number of copies is within the bound', () => {
+    const found = violated((told) => {
+      told.faults = [fault]
+      copy(told, 'a2', { relay: 'R2', at: 4_000, outcome: 'unknown' })
+      for (const list of records(told)) {
+        const last = list.findLastIndex(({ id }) => id === 'a2')
+        list[last] = recordOf(message(told, 'a3'), list[last]!.offset)
+      }
+    })
+    expect(found).toEqual(['regressions', 'duplicates'])
+  })
+
   test('a relay that publishes again what it has an acknowledgement for', () => {
     const found = violated((told) => {
       told.faults = [fault]

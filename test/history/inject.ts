@@ -26,6 +26,7 @@ export async function injectFaults(
     if (!fault) throw new Error(`The schedule names ${planned.fault}, which is no fault.`)
     const from = monotonicMs()
     const healedAt = await inject(fault, planned, groundOf(ground, planned.seed))
+    if (healedAt === undefined) return
     injected.push({ kind: fault.name, from, healedAt })
     onHealed(injected, schedule.faults.length)
   }
@@ -46,12 +47,14 @@ function groundOf(ground: TortureGround, seed: number): Ground {
   return { ...ground, random, relays }
 }
 
-async function inject(fault: Fault, { lastsMs }: PlannedFault, ground: Ground): Promise<number> {
+/** Gives when the fault was healed; undefined when others did not let it come into force. */
+async function inject(fault: Fault, { lastsMs }: PlannedFault, ground: Ground): Promise<number | undefined> {
   ground.note(`${fault.name} begins`)
-  const heal = await patiently(() => fault.begin(ground), `${fault.name} did not come into force`)
+  const began = await patiently(() => fault.begin(ground), `${fault.name} did not come into force`).catch((error: Error) => error)
+  if (began instanceof Error) return void ground.note(began.message)
   ground.note(`${fault.name} is in force for ${lastsMs} ms`)
   await sleep(lastsMs)
-  await patiently(heal, `${fault.name} did not heal`)
+  await patiently(began, `${fault.name} did not heal`)
   ground.note(`${fault.name} is healed`)
   return monotonicMs()
 }

@@ -1,14 +1,35 @@
+import { readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** The first port that the system gives to outgoing connections; Linux tells, elsewhere it is the one that IANA names. */
+function firstOutgoing(): number {
+  try {
+    return Number(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split(/\s+/)[0])
+  } catch {
+    return 49_152
+  }
+}
+
+const lowest = 15_000
+
+/**
+ * A TCP port of 127.0.0.1 that was free a moment ago, below those of outgoing connections: a server that is down for a while must find its
+ * port free again, and a client that tries to reach it there could even be given that port and connect to itself.
+ */
+export async function freePort(): Promise<number> {
+  const span = firstOutgoing() - lowest
+  for (let left = 100; left > 0 && span > 0; left--) {
+    const port = lowest + Math.floor(Math.random() * span)
+    if (await isFree(port)) return port
+  }
+  throw new Error('No port is free.')
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
 }
 

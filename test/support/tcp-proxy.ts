@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Latch } from '../../src/relay/latch.ts'
 import type { ProxyMode, TcpProxy } from '../history/fault.ts'
+import { freePort } from './ports.ts'
 
 /** Bytes of one direction that a proxy holds before it stops taking more. */
 const holdBytes = 1_048_576
@@ -13,6 +14,8 @@ const sliceMs = 50
 /** Starts a proxy on a free port of 127.0.0.1, in front of `target` on the same host. */
 export async function startTcpProxy(target: { port: number }): Promise<TcpProxy> {
   const proxy = new Forwarder(target.port)
+  // It refuses by closing its port, and must get the same one back.
+  proxy.port = await freePort()
   await proxy.listen()
   return proxy
 }
