@@ -26,8 +26,6 @@ export class Claim implements Lease {
   position = 0
   /** A row found up to here was missed before. */
   sweptTo = 0
-  /** A request of unknown outcome may still be appended until then: the bucket is not given back before. */
-  busyUntil = 0
   /** A park takes too long and will be tried again: until then rows that wait are left where they are. */
   parkStuck = false
   /** A redrive took too long, and is not tried again before, on the relay's clock. */
@@ -73,6 +71,7 @@ export class Claim implements Lease {
 /** The claims that the relay has at present, one at most for each bucket. */
 export class Claims {
   readonly #byBucket = new Map<number, Claim>()
+  readonly #busyUntil = new Map<number, number>()
 
   get(bucket: number): Claim | undefined {
     return this.#byBucket.get(bucket)
@@ -86,6 +85,18 @@ export class Claims {
   end(claim: Claim): void {
     claim.alive = false
     if (this.#byBucket.get(claim.bucket) === claim) this.#byBucket.delete(claim.bucket)
+  }
+
+  /**
+   * A request of unknown outcome with rows of the bucket may still be appended until then, on the relay's clock: the bucket is not given
+   * back before. It outlives the claim: the one that comes after a replaced connection must not forget it.
+   */
+  keepBusy(bucket: number, until: number): void {
+    this.#busyUntil.set(bucket, Math.max(until, this.busyUntil(bucket)))
+  }
+
+  busyUntil(bucket: number): number {
+    return this.#busyUntil.get(bucket) ?? Number.NEGATIVE_INFINITY
   }
 
   get all(): Claim[] {

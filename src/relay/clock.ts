@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds on a monotonic scale: a wall clock may be set, a lease must not be. */
   now(): number
+  /** Milliseconds since 1970, by the wall clock: for the ages of messages, and for nothing that decides anything. */
+  date(): number
   /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
   wait(ms: number, signal?: AbortSignal): Promise<void>
 }
@@ -9,6 +11,7 @@ export interface Clock {
 /** The real clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
+  date: () => Date.now(),
   wait: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve()

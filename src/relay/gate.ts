@@ -1,8 +1,10 @@
-import pRetry from 'p-retry'
 import type { Transport } from '../transport/transport.ts'
 import { backoff } from './backoff.ts'
 import type { Clock } from './clock.ts'
 import type { Telemetry } from './telemetry.ts'
+
+/** Back-off between two questions for a broker, in milliseconds. */
+const askAgain = { firstMs: 200, maxMs: 5_000 }
 
 /**
  * Stands before every publish. At a doubt about Kafka as a whole it closes, asks for a broker again and again with back-off and jitter, for
@@ -66,22 +68,14 @@ export class Gate {
 
   async #probe(): Promise<void> {
     if (++this.#doubts > 1) await this.#clock.wait(backoff(this.#doubts - 1, this.#random()), this.#signal)
-    const ask = async () => {
-      try {
-        await this.#transport.connect(this.#signal)
-      } catch (cause) {
-        // p-retry gives up on a bare TypeError; no answer of a broker is reason to give up.
-        throw new Error('No broker answers.', { cause })
-      }
+    for (let attempt = 1; !this.#signal.aborted; attempt++) {
+      // No answer is reason to give up: only the end of the relay is.
+      const answers = await this.#transport.connect(this.#signal).then(
+        () => true,
+        () => false,
+      )
+      if (answers) return
+      await this.#clock.wait(backoff(attempt, this.#random(), askAgain), this.#signal)
     }
-    await pRetry(ask, {
-      retries: Number.POSITIVE_INFINITY,
-      minTimeout: 100,
-      maxTimeout: 5_000,
-      randomize: true,
-      signal: this.#signal,
-    }).catch(() => {
-      // Only the end of the relay breaks this off.
-    })
   }
 }

@@ -10,7 +10,9 @@ export class Hand {
   readonly #rows = new Map<number, CarriedRow>()
   readonly #perBucket = new Int32Array(bucketCount)
   #bytes = 0
-  #deleted = new Set<number>()
+  #deleted = new Map<number, string>()
+  /** Rows whose ids may by now be those of other messages. */
+  readonly #doubtful = new Set<CarriedRow>()
 
   get size(): number {
     return this.#rows.size
@@ -35,6 +37,7 @@ export class Hand {
   drop(row: CarriedRow): void {
     if (this.#rows.get(row.id) !== row) return
     this.#rows.delete(row.id)
+    this.#doubtful.delete(row)
     this.#perBucket[row.bucket]!--
     if (!row.oversized) this.#bytes -= row.bytes
   }
@@ -42,12 +45,12 @@ export class Hand {
   /** The row was deleted from the outbox. */
   deleted(row: CarriedRow): void {
     this.drop(row)
-    this.#deleted.add(row.id)
+    this.#deleted.set(row.id, row.messageId)
   }
 
   /** A fetch is about to be sent: rows deleted from now on may still be in its answer. */
   fetchSent(): void {
-    this.#deleted = new Set()
+    this.#deleted = new Map()
   }
 
   /**
@@ -57,13 +60,21 @@ export class Hand {
   knows(row: OutboxRow): 'yes' | 'no' | 'other' {
     const mine = this.#rows.get(row.id)
     if (mine) return mine.messageId === row.messageId ? 'yes' : 'other'
-    return this.#deleted.has(row.id) ? 'yes' : 'no'
+    return this.#deleted.get(row.id) === row.messageId ? 'yes' : 'no'
   }
 
-  /** Ids in hand above the position of their claim: a fetch would read these again. */
+  /** The server or the connection was replaced: after a failover the ids of what is in hand may come a second time. */
+  doubtIds(): void {
+    for (const row of this.#rows.values()) this.#doubtful.add(row)
+  }
+
+  /**
+   * Ids in hand above the position of their claim: a fetch would read these again. Not those in doubt: left out by its id, another message
+   * would be overtaken by what comes after it.
+   */
   idsAbove(position: (bucket: number) => number): number[] {
     const ids: number[] = []
-    for (const row of this.#rows.values()) if (row.id > position(row.bucket)) ids.push(row.id)
+    for (const row of this.#rows.values()) if (row.id > position(row.bucket) && !this.#doubtful.has(row)) ids.push(row.id)
     return ids
   }
 }

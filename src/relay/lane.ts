@@ -225,10 +225,8 @@ export class Lane {
 
   /** Rows of unknown outcome may still be appended: the next owner of their buckets must not begin before. */
   #keepBusy(batch: CarriedRow[], sentAt: number): void {
-    for (const row of batch) {
-      const claim = this.#deps.claims.get(row.bucket)
-      if (claim) claim.busyUntil = Math.max(claim.busyUntil, sentAt + this.#deps.limits.requestTimeoutMs)
-    }
+    const { claims, limits } = this.#deps
+    for (const row of batch) claims.keepBusy(row.bucket, sentAt + limits.requestTimeoutMs)
   }
 
   #acknowledged(batch: CarriedRow[]): void {
@@ -294,6 +292,6 @@ export class Lane {
       bytes += row.bytes
       if (row.createdAt < oldest) oldest = row.createdAt
     }
-    telemetry.emit('published', { ...where, bytes, ms: clock.now() - sentAt, oldestMs: Date.now() - oldest })
+    telemetry.emit('published', { ...where, bytes, ms: clock.now() - sentAt, oldestMs: clock.date() - oldest })
   }
 }

@@ -1,7 +1,14 @@
+import type { Clock } from './clock.ts'
+
 /** Something that one loop waits for and others raise. A raise while nobody waits is kept: a wake-up between two looks is not lost. */
 export class Latch {
+  readonly #clock: Clock
   #raised = false
   #wake: (() => void) | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
 
   /** Wakes the waiting loop, or the next one to wait. */
   raise(): void {
@@ -12,18 +19,14 @@ export class Latch {
   /** Resolves when raised, when `signal` aborts, or after `ms` milliseconds; without `ms` there is no limit. */
   async wait(signal: AbortSignal, ms?: number): Promise<void> {
     if (!this.#raised && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        let timer: NodeJS.Timeout | undefined
-        const done = () => {
-          clearTimeout(timer)
-          signal.removeEventListener('abort', done)
-          this.#wake = undefined
-          resolve()
-        }
-        this.#wake = done
-        signal.addEventListener('abort', done)
-        if (ms !== undefined) timer = setTimeout(done, ms)
-      })
+      const over = new AbortController()
+      const wake = () => over.abort()
+      this.#wake = wake
+      signal.addEventListener('abort', wake)
+      if (ms === undefined) await new Promise((resolve) => over.signal.addEventListener('abort', resolve))
+      else await this.#clock.wait(ms, over.signal)
+      signal.removeEventListener('abort', wake)
+      this.#wake = undefined
     }
     this.#raised = false
   }

@@ -37,7 +37,7 @@ const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => 
 /** Keeps this relay's fair share of the buckets: claims, renews, gives back. */
 export class Leases {
   readonly #deps: LeasesDeps
-  readonly #latch = new Latch()
+  readonly #latch: Latch
   #renewedAt = Number.NEGATIVE_INFINITY
   #abstainUntil = Number.NEGATIVE_INFINITY
   /** Since when this relay has had buckets, on its clock. */
@@ -48,6 +48,7 @@ export class Leases {
 
   constructor(deps: LeasesDeps) {
     this.#deps = deps
+    this.#latch = new Latch(deps.clock)
   }
 
   /** Heartbeats written in this session. */
@@ -179,7 +180,7 @@ export class Leases {
   }
 
   #idle(claim: Claim): boolean {
-    return this.#deps.hand.inBucket(claim.bucket) === 0 && this.#deps.clock.now() >= claim.busyUntil
+    return this.#deps.hand.inBucket(claim.bucket) === 0 && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)
   }
 
   /** A relay that Kafka does not answer keeps its buckets from those that Kafka does answer. */

@@ -49,7 +49,7 @@ export interface ParkerDeps {
  */
 export class Parker {
   /** Raise it when there may be wishes. */
-  readonly latch = new Latch()
+  readonly latch: Latch
   readonly #deps: ParkerDeps
   #moves: Move[] = []
   /** Sizes of statements: smaller after one that took too long, and larger again from success to success. */
@@ -58,6 +58,7 @@ export class Parker {
 
   constructor(deps: ParkerDeps) {
     this.#deps = deps
+    this.latch = new Latch(deps.clock)
   }
 
   /** Takes a row that was refused for good; later rows of its key wait from now on, unless its topic goes on. */

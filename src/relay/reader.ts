@@ -60,7 +60,7 @@ interface Last {
  */
 export class Reader {
   /** Raise it when there may be something to do: a wake-up, room, a new claim, a resume. */
-  readonly latch = new Latch()
+  readonly latch: Latch
   readonly #deps: ReaderDeps
   #generation = 0
   #mark = 0
@@ -77,6 +77,7 @@ export class Reader {
 
   constructor(deps: ReaderDeps) {
     this.#deps = deps
+    this.latch = new Latch(deps.clock)
   }
 
   /** Whether the last fetch looked at all claimed buckets and found nothing new. */
@@ -114,6 +115,7 @@ export class Reader {
     this.#mark = 0
     this.#highest = 0
     this.#marking = false
+    this.#deps.hand.doubtIds()
     this.invalidate()
   }
 
@@ -139,12 +141,12 @@ export class Reader {
       this.#deps.hand.fetchSent()
       const answer = await session.fetch(what)
       if (generation !== this.#generation || signal.aborted) continue
-      this.#take(what, answer, mark)
+      const fresh = this.#take(what, answer, mark)
       this.#deps.telemetry.emit('fetched', { rows: answer.rows.length, ms: this.#deps.clock.now() - sentAt })
       void this.#advanceMark(session).catch(() => {
         // The session is ending, and tells so itself.
       })
-      poll = nextPollMs(poll, answer.rows.length, what.limit, this.#deps.maxPollMs())
+      poll = nextPollMs(poll, fresh, what.limit, this.#deps.maxPollMs())
       if (poll > 0) await this.latch.wait(signal, poll)
     }
   }
@@ -189,12 +191,14 @@ export class Reader {
     }
   }
 
-  #take(what: Fetch, answer: Fetched, mark: number): void {
+  /** Puts the rows where they belong and moves the positions on. Returns how many were not in hand already. */
+  #take(what: Fetch, answer: Fetched, mark: number): number {
     const now = this.#deps.clock.now()
     const cut = answer.truncated || answer.rows.length >= what.limit
     let at = 0
     let active = 0
     let bytes = 0
+    let known = 0
     for (const scan of what.scans) {
       const claim = this.#deps.claims.get(scan.bucket)
       const first = at
@@ -208,6 +212,7 @@ export class Reader {
         if (!claim || stuck) continue
         const place = this.#place(row, claim)
         if (place === 'stuck') stuck = row
+        else if (place === 'known') known++
         else if (place !== 'none' && place !== lane) {
           lane = place
           lanes++
@@ -229,13 +234,14 @@ export class Reader {
     this.#active = active
     if (answer.rows.length > 0) this.#rowBytes = Math.max(this.#rowBytes * 0.8, bytes / answer.rows.length)
     this.#empty = answer.rows.length === 0 && what.scans.length === this.#deps.claims.all.filter((claim) => !claim.leaving).length
+    return answer.rows.length - known
   }
 
   /** Puts a row where it belongs. Returns the lane it went to, or would have gone to. */
-  #place(row: OutboxRow, claim: Claim): Lane | 'none' | 'stuck' {
+  #place(row: OutboxRow, claim: Claim): Lane | 'none' | 'known' | 'stuck' {
     const { hand, topics, telemetry, limits } = this.#deps
     const known = hand.knows(row)
-    if (known === 'yes') return 'none'
+    if (known === 'yes') return 'known'
     if (known === 'other') return 'stuck'
     const topic = topics.get(row.topic)
     const carried = Object.assign(row, { claim })

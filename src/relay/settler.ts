@@ -11,11 +11,12 @@ const settleRows = 5_000
 /** Deletes what Kafka has acknowledged: one statement outstanding, which takes all that was acknowledged by then. */
 export class Settler {
   readonly #deps: { clock: Clock; telemetry: Telemetry; hand: Hand; onSettled: () => void }
-  readonly #latch = new Latch()
+  readonly #latch: Latch
   #acked: CarriedRow[] = []
 
   constructor(deps: { clock: Clock; telemetry: Telemetry; hand: Hand; onSettled: () => void }) {
     this.#deps = deps
+    this.#latch = new Latch(deps.clock)
   }
 
   /** Takes acknowledged rows. They are kept across sessions until they are deleted. */

@@ -30,13 +30,14 @@ const backMs = 2_000
 export class Wake {
   readonly #own: string
   readonly #clock: Clock
-  readonly #latch = new Latch()
+  readonly #latch: Latch
   #trusted = false
   #cameBack = false
 
   constructor(relayId: string, clock: Clock) {
     this.#own = `relay:${relayId}`
     this.#clock = clock
+    this.#latch = new Latch(clock)
   }
 
   /** Milliseconds between two polls of an idle table, at most. */

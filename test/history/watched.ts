@@ -69,6 +69,7 @@ export class Watcher {
       this.#looks = [this.#looks[1], now]
       return now
     },
+    date: systemClock.date,
     wait: systemClock.wait,
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { backoff } from '../../src/relay/backoff.ts'
+import { systemClock } from '../../src/relay/clock.ts'
 import { Debt } from '../../src/relay/debt.ts'
 import { Latch } from '../../src/relay/latch.ts'
 import { type OnDead, type OnDeadByTopic, onDeadOf } from '../../src/relay/on-dead.ts'
@@ -170,7 +171,7 @@ test('a debt remembers the lowest id of each bucket and is empty once it was han
 })
 
 test('a raise while nobody waits is kept for the next wait, once', async () => {
-  const latch = new Latch()
+  const latch = new Latch(systemClock)
   const { signal } = new AbortController()
   latch.raise()
   await latch.wait(signal)

@@ -196,6 +196,24 @@ describe('answers of the store', () => {
     expect(it.acked.map((one) => one.messageId)).toEqual(['message-1', 'another', 'message-2'])
     await it.stop()
   })
+
+  test('rows in hand from before a replaced connection are not left out by their ids: they may be another message’s (rule 12)', async () => {
+    const it = setUp()
+    await opened(it)
+    ;(await it.next()).answer({ rows: [row(1)] })
+    await it.acknowledged(1)
+    const before = await it.next()
+    it.reader.reset()
+    before.answer({})
+    const after = await it.next()
+    expect(after.what.withoutIds).toEqual([])
+    // Deleted while the fetch is under way: that says nothing about the other message.
+    it.hand.deleted(it.acked[0]!)
+    after.answer({ rows: [row(1, 'another'), row(2)] })
+    await it.acknowledged(3)
+    expect(it.acked.map((one) => one.messageId)).toEqual(['message-1', 'another', 'message-2'])
+    await it.stop()
+  })
 })
 
 describe('sweep', () => {

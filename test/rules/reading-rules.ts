@@ -83,7 +83,9 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 9,
     without: 'rows deleted while the fetch was under way are taken for new ones',
-    edits: [{ file: 'relay/hand.ts', from: "return this.#deleted.has(row.id) ? 'yes' : 'no'", to: "return 'no'" }],
+    edits: [
+      { file: 'relay/hand.ts', from: "return this.#deleted.get(row.id) === row.messageId ? 'yes' : 'no'", to: "return 'no'" },
+    ],
     file: reader,
     tests: 'deleted while the fetch was under way',
   },

@@ -43,7 +43,7 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/leases.ts',
-        from: ' && this.#deps.clock.now() >= claim.busyUntil',
+        from: ' && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)',
         to: '',
       },
     ],

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { cp, mkdir, readFile, rm, symlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { buildIfStale } from '../support/build.ts'
 import { applyEdits } from '../support/edits.ts'
 import { generateClients } from '../support/generate.ts'
@@ -11,11 +12,15 @@ import { type TakenOut, takenOut } from './rules.ts'
 
 /**
  * `npm run rules [-- N …]`: takes each part of the twenty rules (or of those named) out of a copy of the sources and runs the tests that
- * must notice. Ends with 1 where they do not.
+ * must notice. Ends with 1 where they do not. `--interleavings`: the random interleavings of the relay must notice, where they can.
  */
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const asked = process.argv.slice(2).map(Number)
-const chosen = takenOut.filter(({ rule }) => asked.length === 0 || asked.includes(rule))
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { interleavings: { type: 'boolean' } } })
+const asked = positionals.map(Number)
+const named = takenOut.filter(({ rule }) => asked.length === 0 || asked.includes(rule))
+const inTheCore = ({ edits }: TakenOut) => edits.every(({ file }) => file.startsWith('relay/'))
+const interleaved = { file: 'relay/interleavings.test.ts', tests: 'nothing overtakes its key' }
+const chosen = values.interleavings ? named.filter(inTheCore).map((one) => ({ ...one, ...interleaved })) : named
 await Promise.all([buildIfStale(), generateClients()])
 const servers = await startServers()
 let unseen = 0

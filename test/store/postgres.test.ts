@@ -437,6 +437,12 @@ describe('a database that can never serve is refused', () => {
     expect(String(error)).not.toContain(url.password)
   })
 
+  test('that is read-only, as a replica is', async () => {
+    await expect(refused(`${database.url}?options=-c%20default_transaction_read_only%3Don`)).rejects.toMatchObject({
+      code: 'OUTBOX_READ_ONLY_DATABASE',
+    })
+  })
+
   test('with a newer table format, a sequence that is behind, a cached sequence, or row-level security', async () => {
     const own = await createDatabase()
     await own.query('UPDATE outbox_lease SET format = 2')

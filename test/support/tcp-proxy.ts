@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import { systemClock } from '../../src/relay/clock.ts'
 import { Latch } from '../../src/relay/latch.ts'
 import type { ProxyMode, TcpProxy } from '../history/fault.ts'
 import { freePort } from './ports.ts'
@@ -135,7 +136,7 @@ class Pair {
   async #pump(from: Socket, to: Socket, proxy: Forwarder, watched: boolean): Promise<void> {
     const { signal } = this.#over
     const queue: { chunk: Buffer | undefined; at: number }[] = []
-    const arrived = new Latch()
+    const arrived = new Latch(systemClock)
     let held = 0
     const take = (chunk: Buffer | undefined) => {
       queue.push({ chunk, at: performance.now() })

@@ -1,0 +1,125 @@
+import { type Outcome, type Transport, type TransportBatch, TransportError } from '../../../src/transport/transport.ts'
+import type { Judge } from './judge.ts'
+import type { Process, World } from './world.ts'
+
+/** What becomes of a produce request. The last three are never answered as long as the connection lives. */
+export const fates = [
+  'acknowledged',
+  'acknowledgement lost',
+  'request lost',
+  'appended late',
+  'transient',
+  'topic',
+  'producer',
+  'silent',
+  'silent and appended',
+] as const
+
+type Fate = (typeof fates)[number]
+
+/** Kafka, as several processes reach it. */
+export class Broker {
+  /** Of the next requests; after them everything is acknowledged. */
+  readonly fates: Fate[] = []
+  /** Messages that are refused. */
+  readonly poison = new Set<string>()
+  /** Whether a refusal names its records. */
+  names = false
+  readonly missing = new Set<string>()
+  up = true
+  /** Late requests wait while true. */
+  holdsLate = true
+  readonly #world: World
+  readonly #judge: Judge
+
+  constructor(world: World, judge: Judge) {
+    this.#world = world
+    this.#judge = judge
+  }
+
+  /** The way of one process to it. */
+  transport(process: Process, relay: () => string): Transport {
+    const ask = async (what: string, signal: AbortSignal) => {
+      signal.throwIfAborted()
+      await this.#reached(process, what)
+      signal.throwIfAborted()
+      if (!this.up) throw new TransportError('ECONNREFUSED', 'producer', 'nobody is there')
+    }
+    return {
+      name: 'model',
+      connect: (signal) => ask('asks a broker', signal),
+      partitions: async (topic, signal) => {
+        await ask('asks for partitions', signal)
+        if (this.missing.has(topic)) throw new TransportError('UNKNOWN_TOPIC_OR_PARTITION', 'topic', 'there is none')
+        return 2
+      },
+      publish: (batch, timeoutMs) => this.#publish(process, relay(), batch, timeoutMs),
+      close: async () => {},
+    }
+  }
+
+  /** A question and its answer. */
+  async #reached(process: Process, what: string): Promise<void> {
+    await this.#world.moment(`${process.name} ${what}`)
+    await new Promise<void>((resolve) => process.deliver(resolve))
+  }
+
+  #publish(process: Process, relay: string, batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+    const request = this.#judge.publishing(process, relay, batch, timeoutMs)
+    const over = new AbortController()
+    return new Promise((resolve) => {
+      const answer = (outcome: Outcome) =>
+        process.deliver(() => {
+          if (request.answered) return
+          request.answered = true
+          over.abort()
+          if (outcome.kind !== 'unknown') request.open = false
+          if (outcome.kind === 'acked') this.#judge.acked(process, batch)
+          resolve(outcome)
+        })
+      void process.clock.wait(timeoutMs, over.signal).then(() => {
+        if (!request.answered) answer({ kind: 'unknown', code: 'TIMEOUT', error: 'no answer in time' })
+      })
+      void this.#take(process, batch, answer)
+    })
+  }
+
+  async #take(process: Process, batch: TransportBatch, answer: (outcome: Outcome) => void): Promise<void> {
+    await this.#world.moment(`${process.name} publishes`)
+    const refusal = this.#refusal(batch)
+    const fate = refusal ? 'refused' : (this.fates.shift() ?? 'acknowledged')
+    const late = fate === 'appended late'
+    if (fate === 'acknowledged' || fate === 'acknowledgement lost' || fate === 'silent and appended') {
+      this.#judge.appended(process, batch)
+    }
+    if (fate === 'silent' || fate === 'silent and appended') return
+    await this.#world.moment(`${process.name} published`)
+    if (refusal) {
+      this.#tell(batch, refusal)
+      answer(refusal)
+    } else if (fate === 'acknowledged') answer({ kind: 'acked', baseOffset: 0n })
+    else if (fate === 'acknowledgement lost' || fate === 'request lost' || late)
+      answer({ kind: 'unknown', code: 'ECONNRESET', error: 'gone' })
+    else answer({ kind: 'not-written', scope: fate as 'transient', code: 'NOT_NOW', error: 'not now' })
+    if (!late) return
+    while (this.holdsLate) await this.#world.moment(`${process.name} is late`)
+    this.#judge.appended(process, batch)
+  }
+
+  #refusal(batch: TransportBatch): (Outcome & { kind: 'not-written' }) | undefined {
+    if (!this.up) return { kind: 'not-written', scope: 'producer', code: 'ECONNREFUSED', error: 'nobody is there' }
+    if (this.missing.has(batch.topic))
+      return { kind: 'not-written', scope: 'topic', code: 'UNKNOWN_TOPIC', error: 'there is none' }
+    const refused = batch.records.flatMap((record, i) => (this.poison.has(record.headers.id!) ? [i] : []))
+    if (refused.length === 0) return undefined
+    const named = this.names ? { refused } : {}
+    return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused', ...named }
+  }
+
+  /** A record counts as refused when it stood alone, or was named. */
+  #tell(batch: TransportBatch, refusal: Outcome & { kind: 'not-written' }): void {
+    if (refusal.scope !== 'record') return
+    const alone = batch.records.length === 1 ? [0] : []
+    for (const i of refusal.refused ?? alone) this.#judge.refused(batch.records[i]!.headers.id!)
+  }
+}

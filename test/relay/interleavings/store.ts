@@ -1,0 +1,309 @@
+import type { Line } from '../../../src/store/postgres/line.ts'
+import { SettledMark } from '../../../src/store/postgres/mark.ts'
+import type { Statements } from '../../../src/store/postgres/statements.ts'
+import type { Fetch, Fetched, Hold, Identity, Lease, OutboxRow, RowName, Store, StoreSession } from '../../../src/store/store.ts'
+import { type Database, keyOf, nameOf } from './database.ts'
+import type { Judge } from './judge.ts'
+import { discard, moveBehind, park, redrive } from './moves.ts'
+import type { Process, World } from './world.ts'
+
+/** Milliseconds after which the server gives a statement up; those that move rows, a part of the lease. */
+const statementMs = 5_000
+
+/** Milliseconds beyond that after which the client gives the connection up. */
+const graceMs = 3_000
+
+/** The database as one process reaches it. */
+export class ModelStore implements Store {
+  readonly #world: World
+  readonly #db: Database
+  readonly #judge: Judge
+  readonly #process: Process
+  readonly sessions = new Set<ModelSession>()
+  readonly #ears = new Set<(payload: string) => void>()
+  /** While true, statements of this process do not reach their moment. */
+  slow = false
+
+  constructor(world: World, db: Database, judge: Judge, process: Process) {
+    this.#world = world
+    this.#db = db
+    this.#judge = judge
+    this.#process = process
+  }
+
+  async connect(me: Identity): Promise<StoreSession> {
+    await this.#world.moment(`${this.#process.name} connect`)
+    if (!this.#db.up) throw new Error('The database does not answer.')
+    const session = new ModelSession(this.#world, this.#db, this.#judge, this.#process, this, me)
+    this.sessions.add(session)
+    return session
+  }
+
+  listen(onNotify: (payload: string) => void): void {
+    this.#ears.add(onNotify)
+  }
+
+  async hear(payload: string): Promise<void> {
+    await this.#world.moment(`${this.#process.name} hears ${payload.slice(0, 5)}`)
+    for (const ear of this.#ears) this.#process.deliver(() => ear(payload))
+  }
+
+  /** All connections break. */
+  lose(): void {
+    for (const session of [...this.sessions]) session.lose(new Error('The connection is gone.'))
+  }
+}
+
+type Rest = Omit<StoreSession, 'lost' | 'close'>
+
+/** {@link StoreSession} on the tables of the model: three lines, on each one statement after another. */
+export class ModelSession implements StoreSession {
+  readonly lost: Promise<Error>
+  #lose!: (error: Error) => void
+  #over: Error | undefined
+  readonly #me: Identity
+  readonly #world: World
+  readonly #db: Database
+  readonly #judge: Judge
+  readonly #process: Process
+  readonly #store: ModelStore
+  readonly #turns = { read: Promise.resolve(), write: Promise.resolve(), lease: Promise.resolve() } as Record<
+    string,
+    Promise<unknown>
+  >
+  readonly #waiting = new Set<(error: Error) => void>()
+  readonly #mark: SettledMark
+
+  constructor(world: World, db: Database, judge: Judge, process: Process, store: ModelStore, me: Identity) {
+    this.#world = world
+    this.#db = db
+    this.#judge = judge
+    this.#process = process
+    this.#store = store
+    this.#me = me
+    this.lost = new Promise((resolve) => {
+      this.#lose = resolve
+    })
+    // The real mark, on a line of the model.
+    const line = {
+      rows: (sql: string) => this.#results(sql).then((all) => all.at(-1)),
+      results: (sql: string) => this.#results(sql),
+    }
+    const names = { lastId: () => 'lastId', writers: () => 'writers' }
+    this.#mark = new SettledMark(line as unknown as Line, names as unknown as Statements, 'sequence', 1)
+  }
+
+  /** The connections are gone: what was sent may still take effect. */
+  lose(error: Error): void {
+    if (this.#over) return
+    this.#end(error)
+    this.#process.deliver(() => this.#lose(error))
+  }
+
+  async close(): Promise<void> {
+    if (!this.#over) this.#end(new Error('The session was closed.'))
+  }
+
+  #end(error: Error): void {
+    this.#over = error
+    this.#store.sessions.delete(this)
+    for (const fail of [...this.#waiting]) this.#process.deliver(() => fail(error))
+  }
+
+  /** One statement: it takes effect at a moment of its own, and its answer arrives at another, or never. */
+  #do<T>(line: 'read' | 'write' | 'lease', label: string, effect: () => T, limitMs = statementMs): Promise<T> {
+    const sent = this.#turns[line]!.then(() => {
+      if (this.#over) throw this.#over
+      return this.#send(label, effect, limitMs)
+    })
+    this.#turns[line] = sent.catch(() => {})
+    return sent
+  }
+
+  #send<T>(label: string, effect: () => T, limitMs: number): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject)
+      const { name } = this.#process
+      const sentAt = this.#world.now
+      const act = async () => {
+        await this.#world.moment(`${name} ${label}`)
+        while (this.#store.slow) {
+          await this.#world.moment(`${name} ${label} waits`)
+          if (this.#world.now - sentAt > limitMs + graceMs) this.lose(new Error('The database did not answer.'))
+        }
+        let answer: () => void
+        if (this.#world.now - sentAt > limitMs)
+          answer = () => reject(Object.assign(new Error('canceling statement due to statement timeout'), { code: '57014' }))
+        else if (!this.#db.up) answer = () => reject(new Error('The database does not answer.'))
+        else {
+          const result = effect()
+          this.#judge.look()
+          answer = () => resolve(result)
+        }
+        await this.#world.moment(`${name} ${label} answered`)
+        this.#process.deliver(() => {
+          this.#waiting.delete(reject)
+          answer()
+        })
+      }
+      void act()
+    })
+  }
+
+  /** The two questions of the mark are two statements of one message: writers may come in between. */
+  #results(sql: string): Promise<unknown[][]> {
+    const started = () => [{ id: String(this.#db.sequence), started: String(this.#db.started) }]
+    if (sql === 'lastId') return this.#do('lease', sql, () => [started()])
+    const first = this.#do('lease', 'mark: last id', started)
+    const second = this.#do('lease', 'mark: writers', () => [...this.#db.writers].map(({ vxid }) => ({ vxid })))
+    second.catch(() => {})
+    return first.then(async (drawn) => [drawn, await second])
+  }
+
+  readonly #leases = (which: (lease: Database['leases'][number], bucket: number) => boolean): Lease[] =>
+    this.#db.leases.flatMap((lease, bucket) => (which(lease, bucket) ? [{ bucket, epoch: lease.epoch }] : []))
+
+  #grant(bucket: number, raise: number): Lease {
+    const lease = this.#db.leases[bucket]!
+    lease.epoch += raise
+    Object.assign(lease, { owner: this.#me.id, until: this.#db.now + this.#me.leaseMs, leaseMs: this.#me.leaseMs })
+    return { bucket, epoch: lease.epoch }
+  }
+
+  readonly beat: Rest['beat'] = ({ alive, ackedMsAgo }) =>
+    this.#do('lease', 'beat', () => {
+      const { relays, now } = this.#db
+      const acked = ackedMsAgo === null ? (relays.get(this.#me.id)?.acked ?? null) : now - ackedMsAgo
+      if (alive) relays.set(this.#me.id, { seen: now, acked, leaseMs: this.#me.leaseMs })
+      else relays.delete(this.#me.id)
+      const peers = [...relays]
+        .filter(([id, one]) => id !== this.#me.id && one.seen > now - this.#me.leaseMs)
+        .map(([, one]) => one)
+      const ages = peers.flatMap((one) => (one.acked === null ? [] : [now - one.acked]))
+      return { relays: peers.length + 1, peerAckedMsAgo: ages.length === 0 ? null : Math.min(...ages) }
+    })
+
+  readonly take: Rest['take'] = (count) =>
+    this.#do('lease', 'take', () => {
+      const { now, locked } = this.#db
+      const free = this.#leases(
+        (lease, bucket) =>
+          !locked.has(bucket) && (lease.owner === null || lease.until < now || lease.until > now + lease.leaseMs),
+      )
+      return free.slice(0, count).map(({ bucket }) => {
+        const abandoned = this.#db.leases[bucket]!.owner !== null
+        return { ...this.#grant(bucket, 1), abandoned }
+      })
+    })
+
+  readonly deaths: Rest['deaths'] = () => this.#do('lease', 'deaths', () => 0)
+
+  readonly retake: Rest['retake'] = () =>
+    this.#do('lease', 'retake', () => {
+      const own = this.#leases((lease, bucket) => lease.owner === this.#me.id && !this.#db.locked.has(bucket))
+      return own.map(({ bucket }) => this.#grant(bucket, 1))
+    })
+
+  readonly renew: Rest['renew'] = (leases) =>
+    this.#do('lease', 'renew', () => {
+      const mine = leases.filter(({ bucket, epoch }) => {
+        const running = this.#db.leases[bucket]!.until > this.#db.now
+        return running && this.#db.mine(bucket, this.#me.id, epoch) && !this.#db.locked.has(bucket)
+      })
+      return mine.map(({ bucket }) => this.#grant(bucket, 0))
+    })
+
+  readonly owned: Rest['owned'] = () =>
+    this.#do('lease', 'owned', () => this.#leases((lease) => lease.owner === this.#me.id && lease.until > this.#db.now))
+
+  readonly release: Rest['release'] = (leases) =>
+    this.#do('lease', 'release', () => {
+      for (const { bucket, epoch } of leases) {
+        if (!this.#db.mine(bucket, this.#me.id, epoch)) continue
+        this.#judge.released(this.#process, bucket)
+        this.#db.leases[bucket]!.owner = null
+      }
+    })
+
+  readonly holds: Rest['holds'] = (buckets) =>
+    this.#do('lease', 'holds', () => {
+      const holds = new Map<string, Hold>()
+      for (const { row } of this.#db.dead.filter(this.#db.isHead)) {
+        const known = holds.get(keyOf(row))
+        if (!buckets.includes(row.bucket) || (known && known.id < row.id)) continue
+        holds.set(keyOf(row), { bucket: row.bucket, topic: row.topic, key: row.key!, id: row.id })
+      }
+      return [...holds.values()]
+    })
+
+  readonly fetch: Rest['fetch'] = (what) => this.#do('read', 'fetch', () => fetched(this.#db, what))
+
+  mark = (): Promise<number> => this.#mark.read()
+  lastId = (): Promise<number> => this.#mark.lastId()
+
+  readonly remaining: Rest['remaining'] = (upTo) =>
+    this.#do('lease', 'remaining', () => [...this.#db.outbox.values()].filter((row) => row.id <= upTo).length)
+
+  readonly settle: Rest['settle'] = (rows: readonly RowName[]) =>
+    this.#do('write', 'settle', () => {
+      for (const row of rows) {
+        this.#judge.settled(this.#process, row)
+        if (this.#db.outbox.get(nameOf(row))?.messageId === row.messageId) this.#db.outbox.delete(nameOf(row))
+      }
+    })
+
+  readonly park: Rest['park'] = (lease, row, why) => {
+    this.#judge.parking(row)
+    return this.#do('write', 'park', () => park(this.#db, this.#me.id, lease, row, why), this.#me.leaseMs / 2)
+  }
+
+  readonly moveBehind: Rest['moveBehind'] = (lease, rows) =>
+    this.#do('write', 'moveBehind', () => moveBehind(this.#db, this.#me.id, lease, rows), this.#me.leaseMs / 2)
+
+  readonly wished: Rest['wished'] = (buckets) =>
+    this.#do('lease', 'wished', () =>
+      buckets.flatMap((bucket) =>
+        (['discard', 'redrive'] as const).flatMap((wish) =>
+          this.#db.dead.some((dead) => dead.row.bucket === bucket && dead.wish === wish) ? [{ bucket, wish }] : [],
+        ),
+      ),
+    )
+
+  readonly redrive: Rest['redrive'] = (lease, most) =>
+    this.#do('write', 'redrive', () => redrive(this.#db, this.#me.id, lease, most), this.#me.leaseMs / 2)
+
+  readonly discard: Rest['discard'] = (lease) =>
+    this.#do(
+      'write',
+      'discard',
+      () => {
+        const found = discard(this.#db, this.#me.id, lease)
+        for (const row of found.rows) this.#judge.discarded(row.messageId)
+        return found
+      },
+      this.#me.leaseMs / 2,
+    )
+
+  readonly notify: Rest['notify'] = (payload) => this.#do('lease', 'notify', () => void this.#judge.notified(payload))
+
+  readonly farewell: Rest['farewell'] = () => this.#do('lease', 'farewell', () => void this.#db.relays.delete(this.#me.id))
+}
+
+function fetched(db: Database, what: Fetch): Fetched {
+  const rows: OutboxRow[] = []
+  let bytes = 0
+  for (const scan of what.scans) {
+    const found = [...db.outbox.values()]
+      .filter((row) => row.bucket === scan.bucket && row.id > scan.after)
+      .filter((row) => !what.withoutTopics.includes(row.topic) && !what.withoutIds.includes(row.id))
+      .sort((a, b) => a.id - b.id)
+    for (const row of found.slice(0, scan.limit)) {
+      if (rows.length === what.limit) return { rows, truncated: false }
+      const oversized = row.bytes > what.maxRowBytes
+      if (!oversized) bytes += row.bytes
+      rows.push({ ...row, value: oversized ? null : row.value, oversized })
+      if (bytes >= what.maxBytes) return { rows, truncated: true }
+    }
+  }
+  return { rows, truncated: false }
+}
