@@ -168,6 +168,8 @@ describe('reading', () => {
     await using one = testRelay(database.url, transport)
     await one.relay.start()
     await one.until('leases_taken', (e) => e.owned === 64)
+    // The connection that is broken below is known by its last statement.
+    await one.until('fetched')
     const epochs = () => database.query<{ epoch: string }>('SELECT epoch FROM outbox_lease ORDER BY bucket')
     const before = await epochs()
     await database.query(
