@@ -24,9 +24,12 @@ async function onOne(
     taken.delete(broker)
     throw error
   }
+  // Its own flag: a heal that is tried again must not give away a broker that another fault has taken since.
+  let mended = false
   return async () => {
-    if (!taken.has(broker)) return
+    if (mended) return
     await mends(broker)
+    mended = true
     taken.delete(broker)
   }
 }
