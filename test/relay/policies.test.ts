@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { backoff } from '../../src/relay/backoff.ts'
 import { systemClock } from '../../src/relay/clock.ts'
 import { Debt } from '../../src/relay/debt.ts'
+import { Gate } from '../../src/relay/gate.ts'
 import { Latch } from '../../src/relay/latch.ts'
 import { type OnDead, type OnDeadByTopic, onDeadOf } from '../../src/relay/on-dead.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
@@ -10,6 +11,7 @@ import { shareStep } from '../../src/relay/share.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
 import { verdict } from '../../src/relay/verdict.ts'
 import { nextPollMs } from '../../src/relay/wake.ts'
+import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
 
 const refused = (scope: 'record' | 'topic' | 'producer' | 'transient', named?: number[]): Outcome => ({
@@ -154,6 +156,25 @@ describe('the Kafka record', () => {
   ])('%s', (_, given, headers) => {
     expect(toRecord(given)).toEqual({ key: given.key, value: given.value, headers })
   })
+})
+
+test('while brokers answer and take nothing, the gate stays closed longer each time, up to 5 s, until an acknowledgement', async () => {
+  const waits: number[] = []
+  const clock = { ...systemClock, wait: async (ms: number) => void waits.push(ms) }
+  const { signal } = new AbortController()
+  const gate = new Gate({ transport: memoryTransport(), clock, telemetry: new Telemetry(), signal, random: () => 1 })
+  const [one, other] = [{}, {}]
+  const doubt = async () => {
+    gate.doubt(one, 'CLUSTER_AUTHORIZATION_FAILED', 'no')
+    // Lanes that fail together are one doubt.
+    gate.doubt(other, 'CLUSTER_AUTHORIZATION_FAILED', 'no')
+    await gate.passable()
+  }
+  for (let n = 0; n < 9; n++) await doubt()
+  expect(waits).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000])
+  gate.acknowledged(one)
+  await doubt()
+  expect(waits).toHaveLength(8)
 })
 
 test('a debt remembers the lowest id of each bucket and is empty once it was handed over', () => {
