@@ -55,7 +55,12 @@ function checkCauses(id: string, sends: readonly Send[], { history }: Evidence, 
     const expected = 'a second publish only after an outcome that the sender does not know, or by another owner'
     const found = `${before.relay} had it acknowledged and published it again`
     tally.expect(before.relay !== send.relay || before.outcome !== 'acked', () => ({ of: id, expected, found }))
-    const calm = `no second publish before the first fault`
-    tally.expect(send.at >= firstFault, () => ({ of: id, expected: calm, found: `published again by ${send.relay}` }))
+    // A machine that is too busy to answer in time is a fault that nobody injected.
+    const calm = 'no second publish before the first fault, but after an unknown outcome'
+    tally.expect(send.at >= firstFault || before.outcome === 'unknown', () => ({
+      of: id,
+      expected: calm,
+      found: `published again by ${send.relay}`,
+    }))
   }
 }

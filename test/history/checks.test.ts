@@ -264,6 +264,21 @@ describe('regressions and duplicates', () => {
     expect(violated((told) => copy(told, 'a3', { relay: 'R2', at: 4_000, outcome: 'acked' }))).toEqual(['duplicates'])
   })
 
+  test('a copy without an injected fault, after an outcome that the relay does not know: the machine was the fault', () => {
+    const found = violated((told) => {
+      const first = lines(told).find((one) => one.what === 'published' && one.batch === 2)!
+      Object.assign(first, { outcome: 'unknown', offset: null })
+      copy(told, 'a3', { relay: 'R1', at: 4_000, outcome: 'acked' })
+      lines(told).push(
+        ...lines(told)
+          .filter((one) => one.what === 'settles' && one.ids.includes('a3'))
+          .map((one) => ({ ...one, at: 5_000 })),
+      )
+      told.traces[0]!.lines = lines(told).filter((one) => !(one.what === 'settles' && one.ids.includes('a3') && one.at < 5_000))
+    })
+    expect(found).toEqual([])
+  })
+
   test('without traces the bound is what is given; without that nothing is judged', () => {
     const told = (more: Partial<Story>) => {
       const { traces, mostDuplicates, ...rest } = story()
