@@ -13,7 +13,7 @@ export class Measure {
    * A relay has three connections and one for notifications; those of a session that was lost in a black hole linger until the server
    * finds out. Memory is with the compiler of the test run (tsx) in it, about 100 MB of it.
    */
-  readonly budget: Resources['budget'] = { rssBytes: 400e6, handles: 150, connections: 16, walBytesPerMessage: 2_000 }
+  readonly budget: Resources['budget'] = { rssBytes: 300e6, handles: 150, connections: 16, walBytesPerMessage: 1_000 }
   readonly #ground: TortureGround
   readonly #timer: NodeJS.Timeout
 
