@@ -1,6 +1,8 @@
 -- Rights for three group roles, as few as each needs. Run it once in the application's database, as the owner of the tables; put your
 -- own schema in the place of "public". Then make your login roles members:
 --   GRANT outbox_app TO my_app;  GRANT outbox_relay TO my_relay;  GRANT outbox_operator TO my_admin;
+-- For the metric outbox_oldest_transaction_seconds, as a superuser:
+--   GRANT pg_read_all_stats TO outbox_relay;
 
 DO $$
 DECLARE

@@ -42,7 +42,12 @@ export function createRelay(options: CreateRelayOptions): Relay {
   return new Relay({ store, transport, version, telemetry: new Telemetry() }, settings)
 }
 
-function openTransport(name: TransportName, kafka: KafkajsTransportOptions): Transport {
+/**
+ * The transport of that name, for a relay that shares it: with health checks, for example.
+ *
+ * @throws OutboxError INVALID_OPTION, TRANSPORT_PACKAGE where its package is missing.
+ */
+export function openTransport(name: TransportName, kafka: KafkajsTransportOptions): Transport {
   if (name === 'kafkajs') return kafkajsTransport(kafka)
   // It refuses the logins that only kafkajs knows.
   if (name === 'platformatic') return platformaticTransport(kafka as PlatformaticTransportOptions)

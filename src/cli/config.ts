@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { type CreateRelayOptions, type TransportName, transportNames } from '../embed.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
+import type { ServerOptions } from '../ops/server.ts'
 import type { OnDead } from '../relay/on-dead.ts'
 import { relaySettings as checked, type RelayOptions } from '../relay/options.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
@@ -57,6 +59,33 @@ export function logLevelConfig(flags: Flags, env: Environment): LogLevel {
   const level = (given('logLevel', relaySettings.logLevel, flags, env) ?? 'info') as LogLevel
   if (logLevels.includes(level)) return level
   throw wrong(relaySettings.logLevel, `must be one of ${logLevels.join(', ')}`)
+}
+
+/** Where the relay serves its pages, and whom; undefined: nowhere. Throws INVALID_OPTION. */
+export function listenConfig(flags: Flags, env: Environment): Pick<ServerOptions, 'host' | 'port' | 'login'> | undefined {
+  const address = given('listen', relaySettings.listen, flags, env)
+  if (address === undefined) return undefined
+  const [, host = '127.0.0.1', port] = /^(?:\[?([^\s/@]+?)\]?:)?(\d{1,5})$/.exec(address) ?? []
+  if (port === undefined || Number(port) > 65_535) throw wrong(relaySettings.listen, 'must be host:port, or a port')
+  return { host, port: Number(port), login: loginConfig(flags, env) }
+}
+
+function loginConfig(flags: Flags, env: Environment): ServerOptions['login'] {
+  const file = given('httpLoginFile', relaySettings.httpLoginFile, flags, env)
+  const setting = file === undefined ? relaySettings.httpLogin : relaySettings.httpLoginFile
+  const text = file === undefined ? given('httpLogin', relaySettings.httpLogin, {}, env) : readLogin(file)
+  if (text === undefined) return undefined
+  const [, user, password] = /^([^:\r\n]+):([^\r\n]+)\r?\n?$/.exec(text) ?? []
+  if (user === undefined || password === undefined) throw wrong(setting, 'must hold user:password, on one line')
+  return { user, password }
+}
+
+function readLogin(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw wrong(relaySettings.httpLoginFile, `cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
 }
 
 /** Checks the ranges here too: the relay's own error knows neither flag nor variable. */

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { isOutboxError, type OutboxErrorCode } from '../message/errors.ts'
 import { version } from '../version.ts'
 import { exitCodes } from './exit-codes.ts'
+import { healthcheckCommand } from './healthcheck.ts'
 import { programHelp } from './help.ts'
 import { initCommand } from './init.ts'
 import { listCommand } from './list.ts'
@@ -28,6 +29,7 @@ export function program(): Command {
     discardCommand(),
     proveCommand(),
     schemaCommand(),
+    healthcheckCommand(),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...program.commands]) {

@@ -1,12 +1,13 @@
 import { Command } from 'commander'
 import type { Logger } from 'pino'
-import { createRelay, type DrainReport, type Relay } from '../embed.ts'
+import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
 import { createLogger, logEvents } from '../ops/log.ts'
-import { type Environment, type Flags, logLevelConfig, relayConfig } from './config.ts'
+import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { addRelayFlags } from './settings.ts'
+import { watched } from './watched.ts'
 
 /** A second signal within so many milliseconds is an echo of the first: npm passes on what the terminal has sent to both. */
 const echoMs = 500
@@ -29,11 +30,17 @@ export function relayCommand(): Command {
 /** Runs a relay until a signal or the end of the drain; gives the exit code. */
 async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const config = relayConfig(flags, env)
+  const listen = listenConfig(flags, env)
   const logger = createLogger(logLevelConfig(flags, env), Boolean(process.stdout.isTTY))
-  const relay = createRelay(config)
+  const transport = openTransport(config.transport ?? 'kafkajs', config.kafka)
+  const relay = createRelay({ ...config, kafka: transport })
   endOnErrors(logger)
   relay.telemetry.subscribe(logEvents(logger))
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
+  if (listen) {
+    const url = await watched(relay, transport, config, listen)
+    logger.info({ event: 'listening', url, login: listen.login !== undefined }, 'listening')
+  }
   const { asked, ended } = stopOnSignals(relay, logger)
   if (flags.drain === true) {
     const report = await Promise.race([asked, relay.drain()])

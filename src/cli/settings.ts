@@ -114,6 +114,20 @@ export const relaySettings = {
   kafkaSaslUsername: { flag: '--kafka-sasl-username', env: 'KAFKA_SASL_USERNAME', value: 'name', what: 'User name for SASL' },
   // No flag: a password on a command line is in everybody's process list.
   kafkaSaslPassword: { flag: '', env: 'KAFKA_SASL_PASSWORD', value: 'password', what: '' },
+  listen: {
+    flag: '--listen',
+    env: 'OUTBOX_LISTEN',
+    value: 'address',
+    what: 'Serve /livez, /readyz and /metrics on host:port, or on a port of loopback (default: serve nothing)',
+  },
+  httpLoginFile: {
+    flag: '--http-login-file',
+    env: 'OUTBOX_HTTP_LOGIN_FILE',
+    value: 'path',
+    what: 'File with user:password that /metrics asks for (default: no login)',
+  },
+  // No flag, as with the other password.
+  httpLogin: { flag: '', env: 'OUTBOX_HTTP_LOGIN', value: 'user:password', what: '' },
   logLevel: { flag: '--log-level', env: 'LOG_LEVEL', value: 'level', what: `${logLevels.join(', ')} (default: info)` },
 } as const satisfies Record<string, Setting>
 
@@ -134,7 +148,8 @@ export function addProofFlags(command: Command): Command {
   return addFlags(command, { databaseUrl, kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername })
 }
 
-function addFlags(command: Command, settings: Record<string, Setting>): Command {
+/** Adds the flags of settings. */
+export function addFlags(command: Command, settings: Record<string, Setting>): Command {
   const joined = (text: string, before?: string) => (before === undefined ? text : `${before},${text}`)
   for (const { flag, env, what, value, repeatable } of Object.values(settings)) {
     if (flag === '') continue

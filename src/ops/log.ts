@@ -11,6 +11,7 @@ export type LogLevel = (typeof logLevels)[number]
 const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'> = {
   started: 'info',
   stopped: 'info',
+  heartbeat: 'trace',
   database_trouble: 'error',
   database_recovered: 'info',
   kafka_trouble: 'error',
@@ -35,10 +36,12 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   partitions_changed: 'warn',
   row_found_below_position: 'error',
   wrong_bucket: 'warn',
+  sampled: 'trace',
+  sample_failed: 'warn',
 }
 
 /** Events that may come with every row: one line a minute, with the number of those left out. */
-const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed'])
+const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed', 'sample_failed'])
 const throttleMs = 60_000
 
 /** A log: JSON lines, or, for a person at a terminal, one short line for each event. */
@@ -78,9 +81,10 @@ function leftOut(event: RelayEvent, quiet: Map<RelayEvent, { since: number; left
   return before?.left ?? 0
 }
 
-/** Lists of buckets are shown by their number: 64 numbers tell nobody anything. */
+/** Lists are shown by what matters of them, buckets by their number, ages by the highest: 64 or 250 numbers tell nobody anything. */
 function fieldsOf<E extends RelayEvent>(event: E, fields: RelayEvents[E]): Record<string, unknown> {
-  const { buckets, ...rest } = fields as RelayEvents[E] & { buckets?: number[] }
+  const { buckets, agesMs, ...rest } = fields as RelayEvents[E] & { buckets?: number[]; agesMs?: number[] }
+  if (agesMs !== undefined) return { ...rest, oldestMs: Math.max(...agesMs) }
   return buckets === undefined
     ? rest
     : { buckets: event === 'leases_lost' || event === 'relays_dying' ? buckets.join(' ') : buckets.length, ...rest }

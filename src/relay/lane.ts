@@ -287,11 +287,12 @@ export class Lane {
       return
     }
     let bytes = 0
-    let oldest = Number.POSITIVE_INFINITY
+    const agesMs: number[] = []
+    const now = clock.date()
     for (const row of batch) {
       bytes += row.bytes
-      if (row.createdAt < oldest) oldest = row.createdAt
+      agesMs.push(now - row.createdAt)
     }
-    telemetry.emit('published', { ...where, bytes, ms: clock.now() - sentAt, oldestMs: clock.date() - oldest })
+    telemetry.emit('published', { ...where, bytes, ms: clock.now() - sentAt, agesMs })
   }
 }

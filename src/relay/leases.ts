@@ -106,6 +106,8 @@ export class Leases {
     await this.#renew(session)
     this.#expire()
     await this.#release(session)
+    const { hand, telemetry } = this.#deps
+    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, handRows: hand.size, handBytes: hand.bytes })
     if (!alive) return
     this.#giveUpIfCutOff(pulse.peerAckedMsAgo)
     const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, pulse.relays)

@@ -1,15 +1,22 @@
+import type { OutboxSample } from '../store/operator.ts'
 import type { OnDead } from './on-dead.ts'
 
 /**
- * Everything the relay tells. Logs, metrics, traces and dashboard subscribe to this list; the relay itself only emits. No payload, key,
- * header value, secret or connection string is ever in it. Times are milliseconds, sizes bytes.
+ * Everything that is told about a relay. Logs, metrics, health and dashboard subscribe to this list; the relay itself only emits. No
+ * payload, key, header value, secret or connection string is ever in it. Fields that end in `ms` are milliseconds, `bytes` are bytes, `code`
+ * is a name of Kafka, of the client or of PostgreSQL, and `error` says it in words. `owned` is how many buckets the relay has afterwards.
  */
 export interface RelayEvents {
-  /** The relay runs; with what, secrets masked. */
+  /** The relay runs; with what, secrets masked. Once. */
   started: { relay: string; name: string; version: string; settings: Record<string, unknown> }
-  /** The relay has ended; `clean` when everything in flight was settled and all leases were given back. */
+  /** The relay has ended; `clean` when everything in flight was settled and all leases were given back. Once. */
   stopped: { relay: string; clean: boolean }
-  /** The database cannot be reached or refuses work; told once, until it is over. */
+  /**
+   * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
+   * included; `handRows` and `handBytes` are read and not yet deleted.
+   */
+  heartbeat: { relays: number; owned: number; handRows: number; handBytes: number }
+  /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }
@@ -30,26 +37,32 @@ export interface RelayEvents {
    * counts relays that died within `withinMs`, those that died together as one.
    */
   relays_dying: { deaths: number; withinMs: number; buckets: number[]; owned: number }
-  /** Rows were read. */
+  /** `rows` were read in `ms`; also where there were none. */
   fetched: { rows: number; ms: number }
-  /** Kafka acknowledged a batch. `oldestMs` is the age of its oldest message, from creation to acknowledgement. */
-  published: { topic: string; partition: number; records: number; bytes: number; ms: number; oldestMs: number }
-  /** A batch was not acknowledged. */
+  /**
+   * Kafka acknowledged a batch `ms` after it was sent; `bytes` are those of keys, values and headers. `agesMs` has the age of each message
+   * in the order of the batch, from its creation by the database's clock to the acknowledgement by the relay's: clocks that differ show.
+   */
+  published: { topic: string; partition: number; records: number; bytes: number; ms: number; agesMs: number[] }
+  /** A batch was not acknowledged. `not-written`: it is in the log by no means. `unknown`: it may be; it is sent again. */
   publish_failed: { topic: string; partition: number; records: number; kind: 'not-written' | 'unknown'; code: string }
-  /** Acknowledged rows were deleted. */
+  /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
-  /** A message was refused for good, or is too large, and now stands in outbox_dead; `skip`: the relay goes on with its key. */
+  /**
+   * A message was refused for good, or is too large, and now stands in outbox_dead. `reason` is a code; `skip`: the relay goes on with its
+   * key.
+   */
   parked: { topic: string; messageId: string; reason: string; error: string; onDead: OnDead }
   /** A refused message could not be moved to outbox_dead in time; it stays in the outbox, its key waits, and it is tried again. */
   park_failed: { topic: string; messageId: string; bytes: number; code: string }
-  /** Messages wait behind a dead one of their key. */
+  /** Messages wait behind a dead one of their key: `rows` were moved. */
   held: { topic: string; rows: number }
   /**
    * Dead messages were put back by the wish of an operator (`by`, as user@host; null: written by hand). `keys` counts a message that holds
    * no key as one; `firstId` and `lastId` are ids of the table.
    */
   redriven: { topic: string; rows: number; keys: number; firstId: number; lastId: number; by: string | null }
-  /** A dead message was dropped by the wish of an operator. */
+  /** A dead message was dropped by the wish of an operator. `id` is its place in the outbox. */
   discarded: { topic: string; messageId: string; id: number; by: string | null }
   /** A wish could not be carried out; it stays and is tried again. */
   wish_failed: { topic: string; wish: 'redrive' | 'discard'; code: string }
@@ -63,6 +76,10 @@ export interface RelayEvents {
   row_found_below_position: { bucket: number; id: number; topic: string }
   /** A row stands in a bucket that does not fit its key: whoever wrote it hashes differently, and its key has no order. */
   wrong_bucket: { bucket: number; id: number; topic: string }
+  /** The sampler, where one runs, looked at the tables: every five seconds, more seldom where a look is expensive. `ms` is what it took. */
+  sampled: OutboxSample & { ms: number }
+  /** The sampler could not look; it tries again. */
+  sample_failed: { code: string }
 }
 
 /** Name of an event. */
@@ -71,7 +88,17 @@ export type RelayEvent = keyof RelayEvents
 /** Gets every event. */
 export type Subscriber = <E extends RelayEvent>(event: E, fields: RelayEvents[E]) => void
 
-/** Hands events to subscribers. One that throws is told so by nobody and harms nothing. */
+/** What to do with some of the events. */
+export type Handlers = { [E in RelayEvent]?: (fields: RelayEvents[E]) => void }
+
+/** A subscriber that hands each event to those that have a use for it. */
+export const handling =
+  (...all: Handlers[]): Subscriber =>
+  (event, fields) => {
+    for (const handlers of all) handlers[event]?.(fields)
+  }
+
+/** Hands events to subscribers. One that throws, or whose promise rejects, is told so by nobody and harms nothing. */
 export class Telemetry {
   readonly #subscribers = new Set<Subscriber>()
 
@@ -84,7 +111,9 @@ export class Telemetry {
   emit<E extends RelayEvent>(event: E, fields: RelayEvents[E]): void {
     for (const subscriber of this.#subscribers) {
       try {
-        subscriber(event, fields)
+        // An async function is a Subscriber to the compiler; its rejection would end the process.
+        const told: unknown = subscriber(event, fields)
+        if (told instanceof Promise) told.catch(() => {})
       } catch {
         // A full disk under the log must not stop the messages.
       }

@@ -43,6 +43,30 @@ export interface OutboxStatus {
   }
 }
 
+/** How the outbox stood at one moment, for metrics: cheap however much waits. Times in milliseconds, by the database's clock. */
+export interface OutboxSample {
+  /** As in {@link OutboxStatus}. */
+  backlog: OutboxStatus['backlog']
+  /** Topics among the first 160 messages of each bucket: how old the oldest message of each is. */
+  topics: {
+    topic: string
+    oldestMs: number
+    /** The same among the buckets that the relay that asks holds; null when none waits there. */
+    ownOldestMs: number | null
+  }[]
+  leases: OutboxStatus['leases']
+  /** As in {@link OutboxStatus}, but counted to 10,000. */
+  dead: OutboxStatus['dead']
+  /** Keys that wait behind a dead message, among those counted. */
+  heldKeys: number
+  /** Age of the oldest transaction that keeps VACUUM from this database's dead rows; null when the role may not see it. */
+  oldestTransactionMs: number | null
+  /** Share of dead rows in the table `outbox`, 0 to 1, as the statistics have it. */
+  deadRowShare: number
+  /** The highest table format in `outbox_lease`. */
+  format: number
+}
+
 /** A message as a list shows it: never its payload. */
 export interface ListedMessage extends RowName {
   /** `waiting` for Kafka, `dead`, `skipped`: dead, but its key went on, or `behind` a dead message of its key. */
@@ -109,6 +133,8 @@ export interface Reach {
 /** What operators ask of the outbox, and the wishes that they leave for the relays. Needs no lease. */
 export interface Operator {
   status(): Promise<OutboxStatus>
+  /** A sample for metrics; `relayId` says whose buckets are "own". */
+  sample(relayId: string): Promise<OutboxSample>
   /** Waiting messages, oldest first; or, with `dead`, those taken out of the way. */
   list(which: Selection & { dead: boolean; limit: number }): Promise<ListedMessage[]>
   /** One message, wherever it is; null when it is nowhere: published, discarded, or never there. */

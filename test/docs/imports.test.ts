@@ -47,7 +47,7 @@ const knows: Record<string, string[]> = {
   enqueue: ['message/'],
   store: ['message/'],
   transport: ['message/'],
-  relay: ['message/', 'store/store.ts', 'transport/transport.ts'],
+  relay: ['message/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'transport/'],
@@ -93,6 +93,10 @@ describe('what an entry of the package loads', () => {
 
   test('the one for tests loads neither', () => {
     expect(packagesOf('testing/index.ts')).toEqual([])
+  })
+
+  test("the one for watching loads pg and prom-client, and no Kafka client: a program's own relay brings that", () => {
+    expect(packagesOf('ops/index.ts')).toEqual(['pg', 'prom-client'])
   })
 
   test('the graph is followed to its end: the relay loads pg and kafkajs', () => {

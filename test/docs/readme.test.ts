@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { usage } from '../../examples/orders/demo/options.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
+import { healthcheckCommand } from '../../src/cli/healthcheck.ts'
 import { initCommand } from '../../src/cli/init.ts'
 import { listCommand } from '../../src/cli/list.ts'
 import { proveCommand } from '../../src/cli/prove.ts'
@@ -108,6 +109,7 @@ describe('the command line', () => {
     discardCommand(),
     proveCommand(),
     schemaCommand(),
+    healthcheckCommand(),
   ]
   /** Flags as the help shows them, with the variable that stands behind each. */
   const flags = (name: string) => {
@@ -132,9 +134,18 @@ describe('the command line', () => {
     expect(sorted(listed)).toEqual(flags('relay'))
   })
 
-  test('the password has a variable and no flag', () => {
-    expect(rowFlags(relay).filter((row) => !row.startsWith('--'))).toEqual(['KAFKA_SASL_PASSWORD'])
-    expect(file('src/cli/settings.ts')).toContain("env: 'KAFKA_SASL_PASSWORD'")
+  test('passwords have a variable and no flag', () => {
+    const passwords = rowFlags(relay).filter((row) => !row.startsWith('--'))
+    expect(passwords).toEqual(['KAFKA_SASL_PASSWORD', 'OUTBOX_HTTP_LOGIN'])
+    for (const name of passwords) expect(file('src/cli/settings.ts')).toContain(`{ flag: '', env: '${name}'`)
+  })
+
+  test('healthcheck has exactly the flags that are named', () => {
+    const words = section('## Command line')
+      .split('\n')
+      .find((line) => line.startsWith('`healthcheck` takes'))
+    expect(flags('healthcheck')).toEqual(['--listen <address> OUTBOX_LISTEN', '--ready'])
+    for (const flag of flags('healthcheck')) expect(words).toContain(`\`${flag.replace(/ OUTBOX.*/, '')}\``)
   })
 
   test('init has exactly the flags that are listed', () => {
@@ -213,7 +224,7 @@ test('every link within the README leads to a heading or an anchor', () => {
 })
 
 test('every file of the repository that the README names is there', () => {
-  const names = [...readme.matchAll(/`((?:src|test|ops|prisma|examples)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!)
+  const names = [...readme.matchAll(/`((?:src|test|ops|docs|prisma|examples)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!)
   expect(names.length).toBeGreaterThan(5)
   const ofExamples = new Set(codeBlocks(readme).map(({ path }) => path))
   const own = names.filter((name) => !name.startsWith('prisma/schema') && !ofExamples.has(name))

@@ -45,7 +45,7 @@ test('what comes with every batch is told at debug and trace only', () => {
   const told = (level: LogLevel) => {
     const log = keep({ level })
     log.tell('fetched', { rows: 1, ms: 1 })
-    log.tell('published', { topic: 't', partition: 0, records: 1, bytes: 1, ms: 1, oldestMs: 1 })
+    log.tell('published', { topic: 't', partition: 0, records: 1, bytes: 1, ms: 1, agesMs: [1] })
     log.tell('settled', { rows: 1, ms: 1 })
     return log.lines().map((line) => line.event)
   }
@@ -73,6 +73,13 @@ test('buckets are shown by their number, lost ones by name', () => {
   log.tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })
   log.tell('leases_lost', { buckets: [1, 2], owned: 1 })
   expect(log.lines()).toMatchObject([{ buckets: 3 }, { level: 'warn', buckets: '1 2' }])
+})
+
+test('of the ages of a batch the highest is shown', () => {
+  const log = keep({ level: 'debug' })
+  log.tell('published', { topic: 't', partition: 0, records: 3, bytes: 1, ms: 1, agesMs: [5, 70, 6] })
+  expect(log.lines()[0]).toMatchObject({ oldestMs: 70 })
+  expect(log.lines()[0].agesMs).toBeUndefined()
 })
 
 test('at a terminal an event is one short readable line', () => {

@@ -46,7 +46,16 @@ test('the tarball holds what is needed to run, and neither sources nor tests', a
   const { stdout } = await run('tar', ['-tzf', tarball])
   const names = stdout.trim().split('\n').sort()
   const places = new Set(names.map((name) => name.replace(/^package\//, '').replace(/\/.*/, '/')))
-  expect([...places].sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'dist/', 'ops/', 'package.json', 'prisma/'])
+  expect([...places].sort()).toEqual([
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'dist/',
+    'docs/',
+    'ops/',
+    'package.json',
+    'prisma/',
+  ])
   expect(names.filter((name) => /\.ts$/.test(name) && !name.endsWith('.d.ts'))).toEqual([])
   for (const name of ['prisma/outbox.prisma', 'ops/grants.sql', 'dist/cli/main.js', 'dist/embed.d.ts', 'dist/testing/index.js']) {
     expect(names).toContain(`package/${name}`)
@@ -95,7 +104,7 @@ test('every TypeScript example of the README compiles against the tarball', asyn
 /** Builds the sources as they are now, and packs them. */
 async function pack(): Promise<string> {
   const stage = join(home, 'stage')
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'prisma', 'ops']) {
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs', 'prisma', 'ops']) {
     cpSync(join(root, name), join(stage, name), { recursive: true })
   }
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')

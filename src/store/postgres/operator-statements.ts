@@ -7,8 +7,12 @@ import type { Tables } from './statements.ts'
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
 export const countedMessages = 10_000
 
-/** Dead messages, and those behind them, that are counted. */
+/** Dead messages, and those behind them, that are counted; by a sample, which comes every few seconds, fewer. */
 export const countedDead = 100_000
+export const sampledDead = 10_000
+
+/** Messages of a bucket that a sample looks at: with 64 buckets as many as are counted. */
+const sampledHeads = 160
 
 /** Bytes of a key that a list shows, and of a message that is shown: one that no relay carries must not fill the memory of a terminal. */
 const keyBytes = 65_536
@@ -94,6 +98,31 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
     /** Dead messages by reason; NULL counts those behind them. Counted to a limit: a hot key can have millions behind it. */
     dead: () => `SELECT "reason" AS reason, count(*)::float8 AS n FROM (SELECT "reason" FROM ${dead} LIMIT ${countedDead}) AS m
   GROUP BY 1 ORDER BY 2 DESC, 1`,
+
+    /** The first messages of each bucket by topic. `own`: of the buckets that this relay holds. */
+    heads: (relayId: string) => `SELECT x."topic" AS topic, max(${age('x."created_at"')}) AS "oldestMs",
+  max(${age('x."created_at"')}) FILTER (WHERE l."owner" = ${literal(relayId)}::uuid) AS "ownOldestMs"
+  FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
+    (SELECT m."topic", m."created_at" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT ${sampledHeads}) AS x
+  LEFT JOIN ${lease} AS l ON l."bucket" = b AND l."leased_until" > clock_timestamp() GROUP BY 1`,
+
+    /** Dead messages by reason, and keys among them. */
+    sampleDead: () => `SELECT "reason" AS reason, count(*)::float8 AS n,
+  (count(DISTINCT ("topic", "key")) FILTER (WHERE "key" IS NOT NULL AND "holds"))::int AS keys
+  FROM (SELECT "reason", "topic", "key", "holds" FROM ${dead} LIMIT ${sampledDead}) AS m GROUP BY 1`,
+
+    /**
+     * What keeps dead rows from being removed. VACUUM itself does not; transactions of other databases do not either. Without
+     * pg_read_all_stats other roles' transactions have no start that could be seen.
+     */
+    horizon:
+      () => `SELECT CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE') THEN (SELECT coalesce(max(${age('start')}), 0) FROM (
+    SELECT xact_start AS start FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND backend_type <> 'autovacuum worker'
+    UNION ALL SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()) AS x) END AS "oldestTransactionMs",
+  (SELECT coalesce(n_dead_tup / nullif(n_dead_tup + n_live_tup, 0)::float8, 0) FROM pg_stat_all_tables
+    WHERE relid = ${literal(outbox)}::regclass) AS "deadRowShare",
+  (SELECT coalesce(max("format"), 1) FROM ${lease})::int AS format`,
 
     /** Waiting messages, the lowest ids first. */
     listWaiting: (which: Selection, limit: number) => `SELECT ${listed}, ${waiting}

@@ -1,25 +1,41 @@
 import pg from 'pg'
 import { OutboxError } from '../../message/errors.ts'
-import type { ListedMessage, Operator, OutboxStatus, Portion, Reach, RelayState, Selection, ShownMessage } from '../operator.ts'
+import type {
+  ListedMessage,
+  Operator,
+  OutboxSample,
+  OutboxStatus,
+  Portion,
+  Reach,
+  RelayState,
+  Selection,
+  ShownMessage,
+} from '../operator.ts'
 import type { RowName } from '../store.ts'
 import { refusal, refuseMissingTables } from './check.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
-import { countedDead, countedMessages, operatorStatements } from './operator-statements.ts'
+import { countedDead, countedMessages, operatorStatements, sampledDead } from './operator-statements.ts'
 import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
-/** A message may be looked for in a table of millions. */
-const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
+/** Milliseconds that a statement may take: a message may be looked for in a table of millions. */
+const defaultTimeoutMs = 30_000
 
 /** Wishes are few; a redrive of more keys than this is done in portions. */
 const wishRows = 1_000
 
 /**
- * The operator's view of an outbox in PostgreSQL.
+ * The operator's view of an outbox in PostgreSQL. `timeoutMs` is what a statement may take, 30,000 by default.
  *
  * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, TABLES_MISSING, MISSING_RIGHTS, READ_ONLY_DATABASE; so do its methods.
  */
-export async function postgresOperator(options: { databaseUrl: string; schema?: string | undefined }): Promise<Operator> {
+export async function postgresOperator(options: {
+  databaseUrl: string
+  schema?: string | undefined
+  timeoutMs?: number
+}): Promise<Operator> {
+  const statementTimeoutMs = options.timeoutMs ?? defaultTimeoutMs
+  const limits = { statementTimeoutMs, lockTimeoutMs: Math.min(5_000, statementTimeoutMs) }
   const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
   const tables = tablesOf(schema)
   let line: Line | undefined
@@ -67,6 +83,24 @@ function unreachable(error: unknown, code: string | undefined): OutboxError {
   })
 }
 
+interface Backlog {
+  counted: number
+  estimate: number
+  oldestMs: number | null
+}
+
+const toBacklog = ({ counted, estimate, oldestMs }: Backlog): OutboxStatus['backlog'] => {
+  const exact = counted <= countedMessages
+  return { messages: exact ? counted : Math.max(counted, Math.round(estimate)), exact, oldestMs }
+}
+
+/** `limit`: so many rows were counted at most. */
+const toDead = (rows: readonly { reason: string | null; n: number }[], limit: number): OutboxStatus['dead'] => ({
+  byReason: Object.fromEntries(rows.flatMap(({ reason, n }) => (reason === null ? [] : [[reason, n]]))),
+  behind: rows.find((one) => one.reason === null)?.n ?? 0,
+  exact: rows.reduce((sum, one) => sum + one.n, 0) < limit,
+})
+
 class PostgresOperator implements Operator {
   readonly #line: Line
   readonly #sql: ReturnType<typeof operatorStatements>
@@ -77,21 +111,26 @@ class PostgresOperator implements Operator {
   }
 
   async status(): Promise<OutboxStatus> {
-    const [backlog] = await this.#ask<{ counted: number; estimate: number; oldestMs: number | null }>(this.#sql.backlog())
+    const [backlog] = await this.#ask<Backlog>(this.#sql.backlog())
     const [leases] = await this.#ask<OutboxStatus['leases']>(this.#sql.leases())
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number }>(this.#sql.dead())
-    const { counted, estimate, oldestMs } = backlog!
-    const exact = counted <= countedMessages
+    return { backlog: toBacklog(backlog!), leases: leases!, relays, dead: toDead(dead, countedDead) }
+  }
+
+  async sample(relayId: string): Promise<OutboxSample> {
+    const [backlog] = await this.#ask<Backlog>(this.#sql.backlog())
+    const topics = await this.#ask<OutboxSample['topics'][number]>(this.#sql.heads(relayId))
+    const [leases] = await this.#ask<OutboxStatus['leases']>(this.#sql.leases())
+    const dead = await this.#ask<{ reason: string | null; n: number; keys: number }>(this.#sql.sampleDead())
+    const [horizon] = await this.#ask<Pick<OutboxSample, 'oldestTransactionMs' | 'deadRowShare' | 'format'>>(this.#sql.horizon())
     return {
-      backlog: { messages: exact ? counted : Math.max(counted, Math.round(estimate)), exact, oldestMs },
+      backlog: toBacklog(backlog!),
+      topics,
       leases: leases!,
-      relays,
-      dead: {
-        byReason: Object.fromEntries(dead.flatMap(({ reason, n }) => (reason === null ? [] : [[reason, n]]))),
-        behind: dead.find((one) => one.reason === null)?.n ?? 0,
-        exact: dead.reduce((sum, one) => sum + one.n, 0) < countedDead,
-      },
+      dead: toDead(dead, sampledDead),
+      heldKeys: dead.reduce((sum, one) => sum + (one.reason === null ? 0 : one.keys), 0),
+      ...horizon!,
     }
   }
 

@@ -1,0 +1,49 @@
+import { Command } from 'commander'
+import { OutboxError } from '../message/errors.ts'
+import { type Flags, listenConfig } from './config.ts'
+import { exitCodes } from './exit-codes.ts'
+import { prismaHelp } from './help.ts'
+import { print } from './operator.ts'
+import { addFlags, relaySettings } from './settings.ts'
+
+/** Milliseconds for the answer; the server itself gives up after five seconds. */
+const answerMs = 6_000
+
+/** Addresses that mean "every one of this machine" when listened on, and nothing when asked. */
+const anyHost: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }
+
+/** The command `healthcheck`: a probe for images that have no other HTTP client. */
+export function healthcheckCommand(): Command {
+  const command = new Command('healthcheck')
+    .description('Ask a running relay whether it lives, or whether it is ready: exit code 0, or 1 where not')
+    .option('--ready', 'Ask /readyz, not /livez')
+  addFlags(command, { listen: { ...relaySettings.listen, what: 'Address of the relay, as it was given to it' } })
+  command.action(async (flags: Flags) => {
+    process.exitCode = await ask(flags)
+  })
+  return prismaHelp(command, [
+    ['In a Dockerfile, where OUTBOX_LISTEN is set', ''],
+    ['Whether database, tables and Kafka are there', '--ready --listen 9464'],
+  ])
+}
+
+async function ask(flags: Flags): Promise<number> {
+  const listen = listenConfig(flags, process.env)
+  if (!listen) {
+    throw new OutboxError('INVALID_OPTION', '--listen (OUTBOX_LISTEN) is missing.', {
+      field: 'OUTBOX_LISTEN',
+      remedy: 'Give the address that the relay listens on.',
+    })
+  }
+  const host = anyHost[listen.host] ?? (listen.host.includes(':') ? `[${listen.host}]` : listen.host)
+  try {
+    const page = flags.ready === true ? 'readyz' : 'livez'
+    const response = await fetch(`http://${host}:${listen.port}/${page}`, { signal: AbortSignal.timeout(answerMs) })
+    print((await response.text()).trim())
+    return response.ok ? exitCodes.done : exitCodes.failed
+  } catch (error) {
+    const { cause, name } = error as { cause?: { code?: string }; name: string }
+    print(`No answer of a relay (${cause?.code ?? name}).`)
+    return exitCodes.failed
+  }
+}

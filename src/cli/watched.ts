@@ -1,0 +1,45 @@
+import { collectDefaultMetrics } from 'prom-client'
+import type { CreateRelayOptions, Relay, Transport } from '../embed.ts'
+import { healthPages } from '../ops/health.ts'
+import { relayMetrics } from '../ops/metrics.ts'
+import { startSampler } from '../ops/sampler.ts'
+import { type ServerOptions, serve } from '../ops/server.ts'
+import { Vitals } from '../ops/vitals.ts'
+import { handling } from '../relay/telemetry.ts'
+import { tableFormat } from '../store/postgres/check.ts'
+
+/**
+ * Serves health and metrics of a relay that is not started yet, until it has stopped. Gives the server's address.
+ *
+ * @throws OutboxError INVALID_OPTION when the address cannot be listened on.
+ */
+export async function watched(
+  relay: Relay,
+  transport: Transport,
+  config: CreateRelayOptions,
+  listen: Pick<ServerOptions, 'host' | 'port' | 'login'>,
+): Promise<string> {
+  const { name, leaseMs } = relay.settings
+  const vitals = new Vitals(relay.telemetry, leaseMs)
+  const registry = relayMetrics(relay.telemetry)
+  // The process is the relay's alone: memory, event loop and collections are worth a look.
+  collectDefaultMetrics({ register: registry })
+  const askKafka = (signal: AbortSignal) => transport.connect(signal)
+  const serving = await serve({
+    ...listen,
+    pages: {
+      ...healthPages({ vitals, name, leaseMs, formats: [tableFormat], askKafka }),
+      '/metrics': {
+        open: false,
+        answer: async () => ({ status: 200, type: registry.contentType, body: await registry.metrics() }),
+      },
+    },
+  })
+  const stopSampler = startSampler(relay, config)
+  const close = () => {
+    stopSampler()
+    serving.close()
+  }
+  relay.telemetry.subscribe(handling({ stopped: close }))
+  return serving.url
+}

@@ -1,0 +1,94 @@
+import type { Page } from './server.ts'
+import type { Vitals } from './vitals.ts'
+
+/** What {@link healthPages} need. */
+export interface HealthDeps {
+  vitals: Vitals
+  /** Name of the relay. */
+  name: string
+  /** Length of its leases in milliseconds: without a heartbeat for so long the database does not serve it. */
+  leaseMs: number
+  /** Table formats that this version knows. */
+  formats: readonly number[]
+  /** Asks Kafka for a sign of life; rejects, with a code, when there is none. */
+  askKafka: (signal: AbortSignal) => Promise<void>
+}
+
+/** One condition of readiness; `why` is a code or a few words, without data. */
+export interface Check {
+  ok: boolean
+  why: string
+}
+
+/** Milliseconds that an answer of Kafka counts for: probes come every few seconds, and each would open a connection. */
+const freshMs = 10_000
+
+/** Milliseconds that Kafka may take. */
+const kafkaMs = 3_000
+
+/** `/livez` and `/readyz`, as JSON that explains. */
+export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page> {
+  const kafka = kafkaCheck(deps)
+  const json = (ok: boolean, what: object) => ({
+    status: ok ? 200 : 503,
+    type: 'application/json',
+    body: `${JSON.stringify({ ...what, relay: deps.name })}\n`,
+  })
+  return {
+    '/livez': {
+      open: true,
+      answer: () => {
+        const { alive, why } = deps.vitals.live
+        return json(alive, { alive, why })
+      },
+    },
+    '/readyz': {
+      open: true,
+      answer: async () => {
+        const checks = { database: databaseCheck(deps), tables: tablesCheck(deps), kafka: await kafka() }
+        const ready = Object.values(checks).every((check) => check.ok)
+        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused })
+      },
+    },
+  }
+}
+
+function databaseCheck({ vitals, leaseMs }: HealthDeps): Check {
+  const trouble = vitals.signs.databaseTrouble
+  if (trouble !== undefined) return { ok: false, why: trouble }
+  if (!vitals.served) return { ok: false, why: 'not reached yet' }
+  return vitals.beatMsAgo < leaseMs ? { ok: true, why: 'serves' } : { ok: false, why: 'no heartbeat' }
+}
+
+function tablesCheck({ vitals, formats }: HealthDeps): Check {
+  // Whoever serves has checked the format at its start.
+  if (vitals.format === undefined) return vitals.served ? { ok: true, why: 'known format' } : { ok: false, why: 'not read yet' }
+  const ok = formats.includes(vitals.format)
+  return { ok, why: `format ${vitals.format}, ${ok ? 'known' : `this version knows ${formats.join(', ')}`}` }
+}
+
+/** Asks a broker, unless an acknowledgement or an earlier answer is fresh. Probes that come together share one question. */
+function kafkaCheck({ vitals, askKafka }: HealthDeps): () => Promise<Check> {
+  let answeredAt = Number.NEGATIVE_INFINITY
+  let asking: Promise<Check> | undefined
+  const ask = async (): Promise<Check> => {
+    try {
+      await askKafka(AbortSignal.timeout(kafkaMs))
+      answeredAt = performance.now()
+      return { ok: true, why: 'answers' }
+    } catch (error) {
+      const { code } = error as { code?: unknown }
+      return { ok: false, why: typeof code === 'string' ? code : 'no answer' }
+    }
+  }
+  return async () => {
+    const trouble = vitals.signs.kafkaTrouble
+    if (trouble !== undefined) return { ok: false, why: trouble }
+    if (vitals.ackedMsAgo < freshMs) return { ok: true, why: 'acknowledges' }
+    if (performance.now() - answeredAt < freshMs) return { ok: true, why: 'answers' }
+    asking ??= ask().finally(() => {
+      asking = undefined
+    })
+    return asking
+  }
+}

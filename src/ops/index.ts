@@ -1,0 +1,2 @@
+export { relayMetrics } from './metrics.ts'
+export { type SamplerOptions, startSampler } from './sampler.ts'

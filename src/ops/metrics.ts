@@ -1,0 +1,159 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
+import { BoundedLabels } from './labels.ts'
+import { sampledMetrics } from './sampled-metrics.ts'
+
+/** Upper bounds in seconds of what a publish may take: half a lease ends it, 5 s by default. */
+const publishSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/** Upper bounds in seconds of the time from creation to acknowledgement: milliseconds on a good day, hours after an outage. */
+const deliverySeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200]
+
+/** Upper bounds of the records of a request; 1,000 is the most that the relay can be told to send. */
+const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
+
+/**
+ * Keeps metrics of a relay in a registry of their own, which a program that has one already can merge with it. Gauges of the tables come
+ * from the sampler, where one runs. Subscribe before the relay starts.
+ */
+export function relayMetrics(telemetry: Telemetry): Registry {
+  const registry = new Registry()
+  const topics = new BoundedLabels()
+  telemetry.subscribe(
+    handling(
+      messageMetrics(registry, topics),
+      publishMetrics(registry, topics),
+      leaseMetrics(registry),
+      troubleMetrics(registry, topics),
+      sampledMetrics(registry, topics),
+    ),
+  )
+  return registry
+}
+
+/** What became of messages. */
+function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Counter<L>({ name, help, labelNames, registers: [registry] })
+  const published = counter('outbox_messages_published_total', 'Messages that Kafka acknowledged.', ['topic'])
+  const bytes = counter('outbox_published_bytes_total', 'Bytes of keys, values and headers that Kafka acknowledged.', ['topic'])
+  const dead = counter('outbox_messages_dead_total', 'Messages refused for good.', ['topic', 'reason'])
+  const held = counter('outbox_messages_held_total', 'Messages moved behind a dead one of their key.', ['topic'])
+  const redriven = counter('outbox_messages_redriven_total', 'Messages put back by redrive, those behind them included.', [
+    'topic',
+  ])
+  const discarded = counter('outbox_messages_discarded_total', 'Dead messages dropped by discard.', ['topic'])
+  const wishes = counter('outbox_wish_failures_total', 'Redrives and discards that could not be carried out yet.', ['wish'])
+  const late = counter('outbox_rows_found_late_total', 'Rows that only a sweep found: a bug of the relay, nothing is lost.', [])
+  const wrong = counter('outbox_wrong_bucket_rows_total', 'Rows in a bucket that does not fit their key: no order.', [])
+  const reasons = new BoundedLabels()
+  return {
+    published: (it) => {
+      const topic = topics.of(it.topic)
+      published.inc({ topic }, it.records)
+      bytes.inc({ topic }, it.bytes)
+    },
+    parked: (it) => dead.inc({ topic: topics.of(it.topic), reason: reasons.of(it.reason) }),
+    held: (it) => held.inc({ topic: topics.of(it.topic) }, it.rows),
+    redriven: (it) => redriven.inc({ topic: topics.of(it.topic) }, it.rows),
+    discarded: (it) => discarded.inc({ topic: topics.of(it.topic) }),
+    wish_failed: (it) => wishes.inc({ wish: it.wish }),
+    row_found_below_position: () => late.inc(),
+    wrong_bucket: () => wrong.inc(),
+  }
+}
+
+/** How publishing, reading and deleting go. */
+function publishMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+  const histogram = <L extends string>(name: string, help: string, buckets: number[], labelNames: L[]) =>
+    new Histogram<L>({ name, help, buckets, labelNames, registers: [registry] })
+  const failures = new Counter({
+    name: 'outbox_publish_failures_total',
+    help: 'Requests that were not acknowledged; kind is not-written or unknown.',
+    labelNames: ['topic', 'kind'],
+    registers: [registry],
+  })
+  const latency = 'Time from the creation of a message to its acknowledgement.'
+  const duration = histogram('outbox_publish_duration_seconds', 'Time to an acknowledgement of Kafka.', publishSeconds, [])
+  const delivery = histogram('outbox_delivery_latency_seconds', latency, deliverySeconds, ['topic'])
+  const batch = histogram('outbox_batch_messages', 'Messages of one acknowledged request.', batchRecords, [])
+  const fetch = histogram('outbox_fetch_duration_seconds', 'Time of a read of rows.', publishSeconds, [])
+  const settle = histogram('outbox_settle_duration_seconds', 'Time of a delete of acknowledged rows.', publishSeconds, [])
+  return {
+    published: (it) => {
+      duration.observe(it.ms / 1000)
+      batch.observe(it.records)
+      const ofTopic = delivery.labels(topics.of(it.topic))
+      // The clocks of database and relay differ: a message from the future is a new one.
+      for (const ageMs of it.agesMs) ofTopic.observe(Math.max(0, ageMs) / 1000)
+    },
+    publish_failed: (it) => failures.inc({ topic: topics.of(it.topic), kind: it.kind }),
+    fetched: (it) => fetch.observe(it.ms / 1000),
+    settled: (it) => settle.observe(it.ms / 1000),
+  }
+}
+
+/** Which relay this is and what it holds. */
+function leaseMetrics(registry: Registry): Handlers {
+  const counter = (name: string, help: string) => new Counter({ name, help, registers: [registry] })
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] })
+  const info = new Gauge({
+    name: 'outbox_relay_info',
+    help: 'Always 1: which relay this is.',
+    labelNames: ['name', 'version'],
+    registers: [registry],
+  })
+  const owned = gauge('outbox_leases_owned', 'Buckets whose lease this relay holds.')
+  const taken = counter('outbox_leases_taken_total', 'Leases claimed.')
+  const released = counter('outbox_leases_released_total', 'Leases given back.')
+  const lost = counter('outbox_leases_lost_total', 'Leases that ran out or were taken over.')
+  const messages = gauge('outbox_hand_messages', 'Messages read and not yet deleted.')
+  const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet deleted.')
+  const alive = gauge('outbox_relays_alive', 'Relays with a heartbeat within a lease time.')
+  const count = (by: Counter) => (it: { buckets: number[]; owned: number }) => {
+    by.inc(it.buckets.length)
+    owned.set(it.owned)
+  }
+  return {
+    started: (it) => info.set({ name: it.name, version: it.version }, 1),
+    leases_taken: count(taken),
+    leases_released: count(released),
+    leases_lost: count(lost),
+    // A new connection claims the buckets anew.
+    database_trouble: () => owned.set(0),
+    heartbeat: (it) => {
+      owned.set(it.owned)
+      messages.set(it.handRows)
+      bytes.set(it.handBytes)
+      alive.set(it.relays)
+    },
+  }
+}
+
+/** What is in trouble. */
+function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] })
+  const kafka = gauge('outbox_kafka_trouble', '1 while Kafka does not take messages, else 0.')
+  const database = gauge('outbox_database_trouble', '1 while the database does not serve the relay, else 0.')
+  const paused = new Gauge({
+    name: 'outbox_topic_paused',
+    help: '1 while this relay has paused the topic, else 0; of the topic "other": how many.',
+    labelNames: ['topic'],
+    registers: [registry],
+  })
+  const changes = new Counter({
+    name: 'outbox_partition_changes_total',
+    help: 'Changes of the number of partitions: order across them is not promised.',
+    labelNames: ['topic'],
+    registers: [registry],
+  })
+  return {
+    kafka_trouble: () => kafka.set(1),
+    kafka_recovered: () => kafka.set(0),
+    database_trouble: () => database.set(1),
+    database_recovered: () => database.set(0),
+    topic_paused: (it) => paused.inc({ topic: topics.of(it.topic) }),
+    topic_resumed: (it) => paused.dec({ topic: topics.of(it.topic) }),
+    partitions_changed: (it) => changes.inc({ topic: topics.of(it.topic) }),
+  }
+}

@@ -1,0 +1,111 @@
+import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Handlers } from '../relay/telemetry.ts'
+import { BoundedLabels } from './labels.ts'
+
+/** Gauges of the outbox's tables, from the sampler. While a look fails there are none: an old figure would look like a good one. */
+export function sampledMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+  const single = (name: string, help: string) => new SingleGauge(new Gauge({ name, help, registers: [registry] }))
+  const each = (name: string, help: string, label: string) =>
+    new EachGauge(new Gauge({ name, help, labelNames: [label], registers: [registry] }), label)
+  const backlog = single('outbox_backlog_messages', 'Messages that wait for Kafka.')
+  const estimated = single('outbox_backlog_estimated', '1 while the backlog is an estimate: more than 10,000 wait. Else 0.')
+  const lag = each('outbox_lag_seconds', 'Age of the oldest message, among the first 160 waiting in each bucket.', 'topic')
+  const leases = each('outbox_leases', 'Leases of all relays; state is held, expired or free.', 'state')
+  const dead = each('outbox_dead_messages', 'Messages refused for good, counted to 10,000.', 'reason')
+  const behind = single('outbox_behind_messages', 'Messages that wait behind a dead one, counted to 10,000.')
+  const held = single('outbox_held_keys', 'Keys with dead messages: what is enqueued for them waits.')
+  const transaction = single('outbox_oldest_transaction_seconds', 'Age of the oldest transaction that holds dead rows back.')
+  const deadRows = single('outbox_dead_row_ratio', 'Share of dead rows in the table outbox, 0 to 1.')
+  const duration = single('outbox_sample_duration_seconds', 'Time of the last look at the tables.')
+  const failures = new Counter({
+    name: 'outbox_sample_failures_total',
+    help: 'Looks at the tables that failed.',
+    registers: [registry],
+  })
+  const reasons = new BoundedLabels()
+  const clear = () => {
+    for (const gauge of [backlog, estimated, lag, leases, dead, behind, held, transaction, deadRows, duration]) gauge.clear()
+  }
+  return {
+    sampled: (it) => {
+      backlog.set(it.backlog.messages)
+      estimated.set(it.backlog.exact ? 0 : 1)
+      // Many topics may share the label `other`: the oldest counts.
+      lag.set(
+        it.topics,
+        (one) => topics.of(one.topic),
+        (one) => one.oldestMs / 1000,
+        Math.max,
+      )
+      leases.set(
+        Object.entries(it.leases),
+        ([state]) => state,
+        ([, n]) => n,
+      )
+      dead.set(
+        Object.entries(it.dead.byReason),
+        ([reason]) => reasons.of(reason),
+        ([, n]) => n,
+      )
+      behind.set(it.dead.behind)
+      held.set(it.heldKeys)
+      if (it.oldestTransactionMs === null) transaction.clear()
+      else transaction.set(it.oldestTransactionMs / 1000)
+      deadRows.set(it.deadRowShare)
+      duration.set(it.ms / 1000)
+    },
+    sample_failed: () => {
+      clear()
+      failures.inc()
+    },
+    stopped: clear,
+  }
+}
+
+/** A gauge without labels that has no value until it gets one: prom-client's begins with 0. */
+class SingleGauge {
+  readonly #gauge: Gauge
+
+  constructor(gauge: Gauge) {
+    this.#gauge = gauge
+    this.clear()
+  }
+
+  set(value: number): void {
+    this.#gauge.set(value)
+  }
+
+  clear(): void {
+    this.#gauge.remove()
+  }
+}
+
+/** A gauge with one label. A label that is found no more becomes 0, so that graphs and alerts see it end. */
+class EachGauge {
+  readonly #gauge: Gauge
+  readonly #label: string
+  readonly #known = new Set<string>()
+
+  constructor(gauge: Gauge, label: string) {
+    this.#gauge = gauge
+    this.#label = label
+  }
+
+  set<T>(
+    found: readonly T[],
+    label: (one: T) => string,
+    value: (one: T) => number,
+    merge: (a: number, b: number) => number = (a, b) => a + b,
+  ): void {
+    const values = new Map([...this.#known].map((name) => [name, 0]))
+    for (const one of found) values.set(label(one), merge(values.get(label(one)) ?? 0, value(one)))
+    for (const [name, merged] of values) {
+      this.#known.add(name)
+      this.#gauge.set({ [this.#label]: name }, merged)
+    }
+  }
+
+  clear(): void {
+    this.#gauge.reset()
+  }
+}

@@ -1,0 +1,79 @@
+import type { Relay } from '../relay/relay.ts'
+import type { Operator } from '../store/operator.ts'
+import { postgresOperator } from '../store/postgres/operator.ts'
+
+/** Settings of {@link startSampler}. */
+export interface SamplerOptions {
+  /** `postgresql://…`, as the relay's. */
+  databaseUrl: string
+  /** PostgreSQL schema of the outbox tables. Default: the URL's `schema` parameter, else `public`. */
+  schema?: string | undefined
+  /**
+   * Milliseconds between two looks, at least.
+   * @default 5000
+   */
+  intervalMs?: number | undefined
+}
+
+/** Milliseconds that one statement of a look may take. */
+const statementTimeoutMs = 2_000
+
+/** Share of the time that looks may take: more than this of one core they never cost the database, however much waits there. */
+export const samplerShare = 0.01
+
+/** Milliseconds from the end of a look to the next. */
+export const restMs = (tookMs: number, intervalMs: number): number => Math.max(intervalMs, tookMs / samplerShare - tookMs)
+
+/**
+ * Looks at the outbox's tables again and again, on a connection of its own, and emits `sampled` or `sample_failed` on the relay's
+ * telemetry. The relay does not wait for it, and does not notice when it fails. Returns what ends it.
+ */
+export function startSampler(relay: Relay, options: SamplerOptions): () => void {
+  const sampler = new Sampler(relay, options)
+  void sampler.run()
+  return () => sampler.stop()
+}
+
+class Sampler {
+  readonly #relay: Relay
+  readonly #options: SamplerOptions
+  #operator: Operator | undefined
+  #stopped = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(relay: Relay, options: SamplerOptions) {
+    this.#relay = relay
+    this.#options = options
+  }
+
+  async run(): Promise<void> {
+    const { telemetry, id } = this.#relay
+    let since = performance.now()
+    try {
+      const { databaseUrl, schema } = this.#options
+      this.#operator ??= await postgresOperator({ databaseUrl, schema, timeoutMs: statementTimeoutMs })
+      // Connecting is rare, and waiting for the network costs the database nothing.
+      since = performance.now()
+      const sample = await this.#operator.sample(id)
+      if (!this.#stopped) telemetry.emit('sampled', { ...sample, ms: performance.now() - since })
+    } catch (error) {
+      this.#close()
+      if (!this.#stopped) telemetry.emit('sample_failed', { code: (error as { code?: string }).code ?? 'UNKNOWN' })
+    }
+    if (this.#stopped) return this.#close()
+    const rest = restMs(performance.now() - since, this.#options.intervalMs ?? 5_000)
+    // Metrics alone are no reason for a process to live.
+    this.#timer = setTimeout(() => void this.run(), rest).unref()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    this.#close()
+  }
+
+  #close(): void {
+    this.#operator?.close()
+    this.#operator = undefined
+  }
+}

@@ -1,0 +1,155 @@
+import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
+
+/** What is known about the life of a relay; every time in milliseconds on one monotonic clock. */
+export interface Signs {
+  /** Last heartbeat; before the first one the start. */
+  beatAt: number
+  /** Last time that a message moved on, or that one could again. */
+  movedAt: number
+  /** Since when messages are in hand without a break; undefined while none are. */
+  busySince: number | undefined
+  /** Since when messages of own buckets are too old, though nothing keeps them back; undefined while none are. */
+  lateSince: number | undefined
+  /** Code of the database's trouble, while there is one. */
+  databaseTrouble: string | undefined
+  /** Code of Kafka's trouble, while there is one. */
+  kafkaTrouble: string | undefined
+}
+
+/** Whether the relay lives, and what it is about. */
+export interface Liveness {
+  alive: boolean
+  why: string
+}
+
+/** Milliseconds without a sign of life after which a relay counts as stuck: by then its leases have gone to others. */
+export const stallMs = (leaseMs: number): number => Math.max(30_000, 3 * leaseMs)
+
+/**
+ * Whether a restart could help. Waiting for PostgreSQL or Kafka is life: a restart would only lose the connections that still work. Stuck
+ * is a relay that has stopped looking after its leases, or whose messages do not move though nothing keeps them.
+ */
+export function liveness(signs: Signs, now: number, afterMs: number): Liveness {
+  const { beatAt, movedAt, busySince, lateSince, databaseTrouble, kafkaTrouble } = signs
+  const longSince = (since: number | undefined) => since !== undefined && now - Math.max(since, movedAt) > afterMs
+  const seconds = (since: number) => Math.round((now - since) / 1000)
+  if (databaseTrouble !== undefined) return { alive: true, why: `waits for the database (${databaseTrouble})` }
+  if (now - beatAt > afterMs) return { alive: false, why: `no heartbeat for ${seconds(beatAt)} s` }
+  if (kafkaTrouble !== undefined) return { alive: true, why: `waits for Kafka (${kafkaTrouble})` }
+  if (longSince(busySince)) return { alive: false, why: `messages in hand, and none moved for ${seconds(movedAt)} s` }
+  if (longSince(lateSince)) return { alive: false, why: `messages wait, and none moved for ${seconds(movedAt)} s` }
+  return { alive: true, why: busySince === undefined ? 'idle' : 'at work' }
+}
+
+/** Follows a relay's {@link Signs} by its telemetry. Subscribe before it starts. */
+export class Vitals {
+  readonly #now: () => number
+  readonly #afterMs: number
+  readonly #paused = new Set<string>()
+  readonly #signs: Signs
+  #format: number | undefined
+  #ackedAt = Number.NEGATIVE_INFINITY
+  #served = false
+
+  /** `now`: milliseconds on a monotonic clock. */
+  constructor(telemetry: Telemetry, leaseMs: number, now: () => number = () => performance.now()) {
+    this.#now = now
+    this.#afterMs = stallMs(leaseMs)
+    const none = { busySince: undefined, lateSince: undefined, databaseTrouble: undefined, kafkaTrouble: undefined }
+    this.#signs = { beatAt: now(), movedAt: now(), ...none }
+    telemetry.subscribe(handling(this.#life(), this.#progress(), this.#trouble()))
+  }
+
+  get signs(): Readonly<Signs> {
+    return this.#signs
+  }
+
+  get live(): Liveness {
+    return liveness(this.#signs, this.#now(), this.#afterMs)
+  }
+
+  /** Whether the relay has served the database yet. */
+  get served(): boolean {
+    return this.#served
+  }
+
+  /** Table format as the sampler found it; undefined before. */
+  get format(): number | undefined {
+    return this.#format
+  }
+
+  /** Milliseconds since Kafka acknowledged something. */
+  get ackedMsAgo(): number {
+    return this.#now() - this.#ackedAt
+  }
+
+  /** Milliseconds since the last heartbeat. */
+  get beatMsAgo(): number {
+    return this.#now() - this.#signs.beatAt
+  }
+
+  /** How many topics are paused. */
+  get paused(): number {
+    return this.#paused.size
+  }
+
+  #life(): Handlers {
+    return {
+      heartbeat: ({ handRows }) => {
+        this.#served = true
+        this.#signs.beatAt = this.#now()
+        this.#signs.busySince = handRows === 0 ? undefined : (this.#signs.busySince ?? this.#now())
+      },
+      sampled: ({ topics, format }) => {
+        this.#format = format
+        // A paused topic's messages have something to wait for.
+        const late = topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
+        this.#signs.lateSince = late ? (this.#signs.lateSince ?? this.#now()) : undefined
+      },
+      sample_failed: () => {
+        this.#signs.lateSince = undefined
+      },
+    }
+  }
+
+  #progress(): Handlers {
+    const moved = () => {
+      this.#signs.movedAt = this.#now()
+    }
+    return {
+      published: () => {
+        this.#ackedAt = this.#now()
+        moved()
+      },
+      settled: moved,
+      parked: moved,
+      held: moved,
+      redriven: moved,
+      discarded: moved,
+      leases_taken: moved,
+    }
+  }
+
+  #trouble(): Handlers {
+    const begins = (of: 'databaseTrouble' | 'kafkaTrouble') => (it: { code: string }) => {
+      this.#signs[of] = it.code
+    }
+    // What was waited for is there: from now on messages can move.
+    const ends = (of: 'databaseTrouble' | 'kafkaTrouble') => () => {
+      this.#signs[of] = undefined
+      this.#signs.movedAt = this.#now()
+      this.#signs.beatAt = this.#now()
+    }
+    return {
+      database_trouble: begins('databaseTrouble'),
+      database_recovered: ends('databaseTrouble'),
+      kafka_trouble: begins('kafkaTrouble'),
+      kafka_recovered: ends('kafkaTrouble'),
+      topic_paused: ({ topic }) => void this.#paused.add(topic),
+      topic_resumed: ({ topic }) => {
+        this.#paused.delete(topic)
+        this.#signs.movedAt = this.#now()
+      },
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { Vitals } from '../../src/ops/vitals.ts'
+import { memoryTransport } from '../../src/transport/memory.ts'
+import { cli } from '../support/cli.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { freePort } from '../support/ports.ts'
+import { testRelay } from '../support/relay.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
+import { insertRows } from '../support/rows.ts'
+import { createTopic } from '../support/topics.ts'
+
+let database: TestDatabase
+let env: Record<string, string>
+beforeAll(async () => {
+  database = await createDatabase()
+  env = {
+    DATABASE_URL: database.url,
+    KAFKA_BROKERS: inject('brokers'),
+    OUTBOX_LEASE_MS: '3000',
+    OUTBOX_LISTEN: '127.0.0.1:0',
+    OUTBOX_NAME: 'relay-1',
+  }
+})
+beforeEach(async () => {
+  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('UPDATE outbox_lease SET owner = NULL, format = 1')
+})
+afterAll(() => database.drop())
+
+/** A relay that listens; `ask` reads a page of it. */
+async function watchedRelay(more: Record<string, string> = {}) {
+  const relay = startRelayProcess({ ...env, ...more })
+  const { url } = await relay.until((line) => line.event === 'listening')
+  const ask = async (page: string, headers: Record<string, string> = {}) => {
+    const response = await fetch(`${url}/${page}`, { headers })
+    const body = await response.text()
+    return { status: response.status, body, json: body.startsWith('{') ? JSON.parse(body) : undefined }
+  }
+  /** Asks again and again until the answer fits. */
+  const until = async (page: string, fits: (answer: Awaited<ReturnType<typeof ask>>) => boolean) => {
+    for (;;) {
+      const answer = await ask(page)
+      if (fits(answer)) return answer
+      await pause(50)
+    }
+  }
+  return { relay, port: new URL(String(url)).port, ask, until }
+}
+
+test('a relay that works is alive and ready, and its metrics count what it publishes', async () => {
+  const topic = await createTopic('watched')
+  const { port, until, ask } = await watchedRelay()
+  expect((await until('readyz', ({ status }) => status === 200)).json).toMatchObject({
+    ready: true,
+    checks: { database: { ok: true }, tables: { ok: true }, kafka: { ok: true, why: 'answers' } },
+    relay: 'relay-1',
+  })
+  expect(await ask('livez')).toMatchObject({ status: 200, json: { alive: true } })
+  await insertRows(database.pool, [
+    { topic, key: 'a' },
+    { topic, key: 'b' },
+  ])
+  await until('metrics', ({ body }) => body.includes(`outbox_messages_published_total{topic="${topic}"} 2`))
+  const { body } = await until('metrics', (answer) => /^outbox_leases\{state="held"\} 64$/m.test(answer.body))
+  expect(body).toMatch(/^outbox_leases_owned 64$/m)
+  expect(body).toMatch(/^outbox_relay_info\{name="relay-1",version=".*"\} 1$/m)
+  expect(body).toMatch(/^process_resident_memory_bytes \d+$/m)
+  expect((await ask('readyz')).json.checks.kafka.why).toBe('acknowledges')
+  for (const more of [[], ['--ready']]) {
+    expect(await cli(['healthcheck', '--listen', port, ...more])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('true'),
+    })
+  }
+})
+
+describe('a relay that waits is alive, and not ready', () => {
+  test('without Kafka', async () => {
+    const nobody = await freePort()
+    const { port, until, ask } = await watchedRelay({ KAFKA_BROKERS: `127.0.0.1:${nobody}` })
+    const { json } = await until('readyz', (answer) => answer.json.checks.database.ok)
+    expect(json).toMatchObject({ ready: false, checks: { kafka: { ok: false } } })
+    expect(await ask('livez')).toMatchObject({ status: 200, json: { alive: true } })
+    await insertRows(database.pool, [{ topic: 't', key: 'a' }])
+    expect((await until('livez', (answer) => answer.json.why !== 'idle')).json).toMatchObject({
+      alive: true,
+      why: expect.stringContaining('waits for Kafka'),
+    })
+    await until('metrics', ({ body }) => /^outbox_kafka_trouble 1$/m.test(body))
+    const asked = await cli(['healthcheck', '--ready', '--listen', `localhost:${port}`])
+    expect(asked).toMatchObject({ code: 1, stdout: expect.stringContaining('"ready":false') })
+    expect((await cli(['healthcheck'], { OUTBOX_LISTEN: `0.0.0.0:${port}` })).code).toBe(0)
+  })
+
+  test('without its database, from its start on', async () => {
+    const { ask, until } = await watchedRelay({ DATABASE_URL: `postgresql://u:p@127.0.0.1:${await freePort()}/d` })
+    await until('livez', (answer) => answer.status === 200 && answer.json.why.includes('waits for the database (ECONNREFUSED)'))
+    expect(await ask('readyz')).toMatchObject({ status: 503, json: { checks: { database: { ok: false, why: 'ECONNREFUSED' } } } })
+    await until('metrics', ({ body }) => /^outbox_sample_failures_total [1-9]/m.test(body))
+  })
+
+  test('with tables of another format', async () => {
+    const { until } = await watchedRelay()
+    await until('readyz', ({ status }) => status === 200)
+    await database.query('UPDATE outbox_lease SET format = 7')
+    const { json } = await until('readyz', ({ status }) => status === 503)
+    expect(json.checks.tables).toEqual({ ok: false, why: 'format 7, this version knows 1' })
+  })
+})
+
+test('a relay whose lane never comes to an end, though Kafka and database are there, is not alive', async () => {
+  const transport = memoryTransport({ topics: { t: 1 } })
+  transport.publish = () => new Promise(() => {})
+  const { relay, until } = testRelay(database.url, transport, { stopTimeoutMs: 0 })
+  onTestFinished(() => relay.stop())
+  // Half a minute of its clock is a second and a half.
+  const vitals = new Vitals(relay.telemetry, relay.settings.leaseMs, () => performance.now() * 20)
+  await relay.start()
+  await until('leases_taken')
+  await insertRows(database.pool, [{ topic: 't', key: 'a' }])
+  await until('heartbeat', ({ handRows }) => handRows === 1)
+  expect(vitals.live.alive).toBe(true)
+  while (vitals.live.alive) await pause(20)
+  expect(vitals.live.why).toContain('none moved')
+})
+
+test('connections that stay open do not keep a relay from stopping', async () => {
+  const { relay, port, ask } = await watchedRelay()
+  await relay.until((line) => line.event === 'leases_taken')
+  const silent = connect(Number(port), '127.0.0.1')
+  silent.on('error', () => {})
+  await once(silent, 'connect')
+  await ask('livez')
+  const asked = performance.now()
+  expect(await relay.end('SIGTERM')).toEqual({ code: 0, signal: null })
+  expect(performance.now() - asked).toBeLessThan(3_000)
+})
+
+describe('the login of /metrics', () => {
+  const basic = { authorization: `Basic ${Buffer.from('scraper:pass:word').toString('base64')}` }
+
+  test.each(['environment', 'file'])('from the %s; health asks for none', async (from) => {
+    const dir = mkdtempSync(join(tmpdir(), 'outbox-login-'))
+    onTestFinished(() => rmSync(dir, { recursive: true }))
+    writeFileSync(join(dir, 'login'), 'scraper:pass:word\n')
+    const { ask } = await watchedRelay(
+      from === 'file' ? { OUTBOX_HTTP_LOGIN_FILE: join(dir, 'login') } : { OUTBOX_HTTP_LOGIN: 'scraper:pass:word' },
+    )
+    expect((await ask('metrics')).status).toBe(401)
+    expect((await ask('metrics', basic)).status).toBe(200)
+    expect((await ask('livez')).status).toBe(200)
+  })
+
+  test.each([
+    ['OUTBOX_HTTP_LOGIN', 'canary', 'OUTBOX_HTTP_LOGIN must hold user:password'],
+    ['OUTBOX_HTTP_LOGIN_FILE', '/not/there', '--http-login-file (OUTBOX_HTTP_LOGIN_FILE) cannot be read (ENOENT)'],
+    ['OUTBOX_LISTEN', 'http://u:canary@h', '--listen (OUTBOX_LISTEN) must be host:port'],
+    ['OUTBOX_LISTEN', '127.0.0.1:70000', '--listen (OUTBOX_LISTEN) must be host:port'],
+  ])('%s=%s is refused', async (name, value, words) => {
+    const { code, stderr } = await cli(['relay'], { ...env, [name]: value })
+    expect([code, stderr]).toEqual([2, expect.stringContaining(words)])
+    expect(stderr).not.toContain('canary')
+  })
+})
+
+test('an address that another one listens on ends the relay at its start with 2', async () => {
+  const { port } = await watchedRelay()
+  const { code, stderr } = await cli(['relay'], { ...env, OUTBOX_LISTEN: port })
+  expect([code, stderr]).toEqual([2, expect.stringContaining('EADDRINUSE')])
+})
+
+test('healthcheck without a relay, or without its address, says so', async () => {
+  const nobody = await cli(['healthcheck', '--listen', String(await freePort())])
+  expect(nobody).toMatchObject({ code: 1, stdout: 'No answer of a relay (ECONNREFUSED).\n' })
+  expect(await cli(['healthcheck'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--listen (OUTBOX_LISTEN) is missing'),
+  })
+})

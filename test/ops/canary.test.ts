@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { cli } from '../support/cli.ts'
+import { createDatabase } from '../support/database.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
+import { insertRows } from '../support/rows.ts'
+import { createTopic } from '../support/topics.ts'
+
+/** A value that must never be told, and what Base64, hexadecimal and a URL make of it. */
+function canary(what: string): { text: string; forms: string[] } {
+  const text = `canary-${what}-${randomBytes(6).toString('hex')}`
+  const bytes = Buffer.from(text)
+  return { text, forms: [text, bytes.toString('hex'), bytes.toString('base64').slice(0, -4), encodeURIComponent(text)] }
+}
+
+test('payloads, keys, header values, passwords and secrets are in no log, metric, health page or error', async () => {
+  const database = await createDatabase()
+  onTestFinished(() => database.drop())
+  const names = ['value', 'key', 'header', 'dead-key', 'dead-value', 'database', 'listen', 'sasl', 'http'] as const
+  const birds = Object.fromEntries(names.map((name) => [name, canary(name)])) as Record<
+    (typeof names)[number],
+    ReturnType<typeof canary>
+  >
+  const text = (name: (typeof names)[number]) => birds[name].text
+
+  /** The database's URL with a role and a password of its own. */
+  const url = async (name: 'database' | 'listen') => {
+    const own = new URL(database.url)
+    const role = `${name}_${own.pathname.slice(-12)}`
+    await database.query(`CREATE ROLE ${role} LOGIN SUPERUSER PASSWORD '${text(name)}'`)
+    onTestFinished(async () => {
+      await database.query(`DROP ROLE ${role}`)
+    })
+    ;[own.username, own.password] = [role, text(name)]
+    return own.href
+  }
+  const env = {
+    DATABASE_URL: await url('database'),
+    OUTBOX_LISTEN_URL: await url('listen'),
+    KAFKA_BROKERS: inject('brokers'),
+    LOG_LEVEL: 'trace',
+    OUTBOX_LEASE_MS: '3000',
+    OUTBOX_LISTEN: '127.0.0.1:0',
+    OUTBOX_HTTP_LOGIN: `scraper:${text('http')}`,
+  }
+  const authorization = `Basic ${Buffer.from(`scraper:${text('http')}`).toString('base64')}`
+  const outputs: Record<string, string> = {}
+  /** Everything that a relay tells until its end, with its pages once a line that fits was logged. */
+  const listen = async (name: string, more: Record<string, string>, until: (line: Record<string, unknown>) => boolean) => {
+    const relay = startRelayProcess({ ...env, ...more })
+    const { url } = await relay.until((line) => line.event === 'listening')
+    await relay.until(until)
+    for (const page of ['livez', 'readyz', 'metrics', 'nothing']) {
+      outputs[`${name} /${page}`] = await (await fetch(`${url}/${page}`, { headers: { authorization } })).text()
+    }
+    await relay.end('SIGTERM')
+    outputs[`${name} log`] = JSON.stringify(relay.log)
+  }
+
+  const topic = await createTopic('canary')
+  const small = await createTopic('small', 1, { config: { 'max.message.bytes': '2000' } })
+  await insertRows(database.pool, [
+    { topic, key: text('key'), value: text('value'), headers: { tenant: text('header') } },
+    { topic: small, key: 'ok' },
+    { topic: small, key: text('dead-key'), value: text('dead-value').repeat(100) },
+    { topic: small, key: text('dead-key'), value: text('dead-value') },
+  ])
+  await listen('plain', {}, (line) => line.event === 'sampled' && line.heldKeys === 1)
+  // A Kafka that wants no login: trouble in the words of client and broker.
+  await insertRows(database.pool, [{ topic, key: text('key'), value: text('value'), headers: { tenant: text('header') } }])
+  const sasl = { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: text('sasl') }
+  await listen('sasl', sasl, (line) => line.event === 'kafka_trouble')
+  for (const more of [{ DATABASE_URL: env.DATABASE_URL.replace(/@.*/, '@/') }, { OUTBOX_HTTP_LOGIN: text('http') }, sasl]) {
+    const { stdout, stderr } = await cli(['relay', '--drain', '--lease-ms', '1'], { ...env, ...more })
+    outputs[`refused ${Object.keys(more)[0]}`] = stdout + stderr
+  }
+
+  expect(outputs['plain /metrics']).toContain('outbox_dead_messages{reason="MESSAGE_TOO_LARGE"} 1')
+  expect(outputs['plain log']).toContain('"event":"published"')
+  expect(outputs['sasl log']).toContain('"event":"kafka_trouble"')
+  for (const [name, output] of Object.entries(outputs)) {
+    expect(output, name).not.toBe('')
+    for (const { forms } of Object.values(birds)) for (const form of forms) expect(output, name).not.toContain(form)
+  }
+})

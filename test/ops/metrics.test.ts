@@ -1,0 +1,164 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { ownLabels } from '../../src/ops/labels.ts'
+import { relayMetrics } from '../../src/ops/metrics.ts'
+import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
+import { tables } from '../support/readme.ts'
+
+/** Metrics of a relay that never was: what is told is given by the test. */
+function keep() {
+  const telemetry = new Telemetry()
+  const registry = relayMetrics(telemetry)
+  return {
+    registry,
+    tell: telemetry.emit.bind(telemetry) as Telemetry['emit'],
+    /** Values of a metric by its labels, written as Prometheus does. */
+    async of(name: string): Promise<Record<string, number>> {
+      const lines = (await registry.metrics())
+        .split('\n')
+        .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+      return Object.fromEntries(
+        lines.map((line) => [line.slice(name.length, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+      )
+    },
+  }
+}
+
+const sampled = (more: Partial<RelayEvents['sampled']> = {}): RelayEvents['sampled'] => ({
+  backlog: { messages: 0, exact: true, oldestMs: null },
+  topics: [],
+  leases: { held: 64, expired: 0, free: 0 },
+  dead: { byReason: {}, behind: 0, exact: true },
+  heldKeys: 0,
+  oldestTransactionMs: 0,
+  deadRowShare: 0,
+  format: 1,
+  ms: 5,
+  ...more,
+})
+
+const published = (topic: string, agesMs: number[]): RelayEvents['published'] => ({
+  topic,
+  partition: 0,
+  records: agesMs.length,
+  bytes: 10 * agesMs.length,
+  ms: 20,
+  agesMs,
+})
+
+describe('a batch that Kafka acknowledged', () => {
+  test('counts each of its messages, with its own time from creation to acknowledgement', async () => {
+    const { tell, of } = keep()
+    tell('published', published('orders', [4, 40, 4_000]))
+    expect(await of('outbox_messages_published_total')).toEqual({ '{topic="orders"}': 3 })
+    expect(await of('outbox_published_bytes_total')).toEqual({ '{topic="orders"}': 30 })
+    expect(await of('outbox_batch_messages_sum')).toEqual({ '': 3 })
+    expect(await of('outbox_publish_duration_seconds_sum')).toEqual({ '': 0.02 })
+    const buckets = await of('outbox_delivery_latency_seconds_bucket')
+    const upTo = (le: string) => buckets[`{le="${le}",topic="orders"}`]
+    expect(['0.005', '0.05', '2.5', '5', '+Inf'].map(upTo)).toEqual([1, 2, 2, 3, 3])
+  })
+
+  test('from the future, by a clock that goes wrong, counts as new', async () => {
+    const { tell, of } = keep()
+    tell('published', published('orders', [-5_000]))
+    expect(await of('outbox_delivery_latency_seconds_sum')).toEqual({ '{topic="orders"}': 0 })
+  })
+})
+
+test('the hundred-and-first topic and all after it share one label, in every metric', async () => {
+  const { tell, of } = keep()
+  for (let n = 0; n < ownLabels + 50; n++) tell('published', published(`topic-${n}`, [1]))
+  const series = await of('outbox_messages_published_total')
+  expect(Object.keys(series)).toHaveLength(ownLabels + 1)
+  expect(series['{topic="other"}']).toBe(50)
+  tell('topic_paused', { topic: 'topic-120', code: 'C', error: 'e' })
+  tell('topic_paused', { topic: 'topic-130', code: 'C', error: 'e' })
+  tell('topic_resumed', { topic: 'topic-120', ms: 1 })
+  expect(await of('outbox_topic_paused')).toEqual({ '{topic="other"}': 1 })
+  const topics = ['topic-1', 'topic-140', 'topic-141'].map((topic, n) => ({
+    topic,
+    oldestMs: 1_000 * (3 - n),
+    ownOldestMs: null,
+  }))
+  tell('sampled', sampled({ topics }))
+  expect(await of('outbox_lag_seconds')).toEqual({ '{topic="topic-1"}': 3, '{topic="other"}': 2 })
+})
+
+test('troubles are 1 while they last, and a relay without its database has no leases', async () => {
+  const { tell, of } = keep()
+  tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })
+  tell('kafka_trouble', { code: 'C', error: 'e' })
+  tell('database_trouble', { code: 'C', error: 'e' })
+  expect([await of('outbox_kafka_trouble'), await of('outbox_database_trouble')]).toEqual([{ '': 1 }, { '': 1 }])
+  expect(await of('outbox_leases_owned')).toEqual({ '': 0 })
+  tell('kafka_recovered', { ms: 1 })
+  tell('database_recovered', { ms: 1 })
+  expect([await of('outbox_kafka_trouble'), await of('outbox_database_trouble')]).toEqual([{ '': 0 }, { '': 0 }])
+})
+
+test('leases are counted by bucket', async () => {
+  const { tell, of } = keep()
+  tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })
+  tell('leases_lost', { buckets: [1], owned: 2 })
+  tell('leases_released', { buckets: [2, 3], owned: 0 })
+  const totals = ['taken', 'lost', 'released'].map((what) => of(`outbox_leases_${what}_total`))
+  expect(await Promise.all(totals)).toEqual([{ '': 3 }, { '': 1 }, { '': 2 }])
+  expect(await of('outbox_leases_owned')).toEqual({ '': 0 })
+})
+
+describe('gauges of the tables', () => {
+  const all = ['outbox_backlog_messages', 'outbox_lag_seconds', 'outbox_leases', 'outbox_dead_messages', 'outbox_held_keys']
+  const now = async (of: (name: string) => Promise<Record<string, number>>) =>
+    Object.assign({}, ...(await Promise.all(all.map(of))))
+
+  test('do not exist before the first look, nor after one that failed', async () => {
+    const { tell, of } = keep()
+    expect(await now(of)).toEqual({})
+    tell(
+      'sampled',
+      sampled({ dead: { byReason: { A: 1 }, behind: 1, exact: true }, topics: [{ topic: 't', oldestMs: 1, ownOldestMs: 1 }] }),
+    )
+    expect(Object.keys(await now(of)).length).toBeGreaterThan(5)
+    tell('sample_failed', { code: 'ECONNREFUSED' })
+    expect(await now(of)).toEqual({})
+    expect(await of('outbox_sample_failures_total')).toEqual({ '': 1 })
+  })
+
+  test('a topic that waits no more, and a reason that is dealt with, become 0', async () => {
+    const { tell, of } = keep()
+    tell(
+      'sampled',
+      sampled({
+        dead: { byReason: { A: 2, B: 1 }, behind: 0, exact: true },
+        topics: [{ topic: 't', oldestMs: 7_000, ownOldestMs: 1 }],
+      }),
+    )
+    expect(await of('outbox_lag_seconds')).toEqual({ '{topic="t"}': 7 })
+    tell('sampled', sampled({ dead: { byReason: { B: 1 }, behind: 0, exact: true } }))
+    expect(await of('outbox_lag_seconds')).toEqual({ '{topic="t"}': 0 })
+    expect(await of('outbox_dead_messages')).toEqual({ '{reason="A"}': 0, '{reason="B"}': 1 })
+  })
+
+  test('an estimate is marked, and what the role may not see is left out', async () => {
+    const { tell, of } = keep()
+    tell('sampled', sampled({ backlog: { messages: 9_000_000, exact: false, oldestMs: 1 }, oldestTransactionMs: null }))
+    expect(await of('outbox_backlog_estimated')).toEqual({ '': 1 })
+    expect(await of('outbox_oldest_transaction_seconds')).toEqual({})
+    tell('sampled', sampled({ oldestTransactionMs: 60_000 }))
+    expect(await of('outbox_backlog_estimated')).toEqual({ '': 0 })
+    expect(await of('outbox_oldest_transaction_seconds')).toEqual({ '': 60 })
+  })
+})
+
+test('docs/operating.md lists every metric with its kind and labels, and no other', () => {
+  const text = readFileSync(fileURLToPath(new URL('../../docs/operating.md', import.meta.url)), 'utf8')
+  const listed = tables(text)
+    .find((rows) => rows[0]![0]!.startsWith('`outbox_'))!
+    .map(([name, kind, labels]) => `${name} ${kind!.replace(', tables', '')} ${labels}`)
+  const metrics = keep().registry.getMetricsAsArray() as unknown as { name: string; type: string; labelNames: string[] }[]
+  expect(listed).toEqual(
+    metrics.map(({ name, type, labelNames }) => `\`${name}\` ${type} ${labelNames.map((label) => `\`${label}\``).join(', ')}`),
+  )
+})

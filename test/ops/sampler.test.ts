@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { restMs, startSampler } from '../../src/ops/sampler.ts'
+import type { Relay } from '../../src/relay/relay.ts'
+import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
+import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
+import { tablesOf } from '../../src/store/postgres/statements.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { insertMany, insertRows } from '../support/rows.ts'
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await createDatabase()
+})
+beforeEach(async () => {
+  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', format = 1")
+})
+afterAll(() => database.drop())
+
+/** A sampler; gives its next sample, or its next failure. */
+function sampling({ databaseUrl = database.url, intervalMs = 20 } = {}) {
+  const telemetry = new Telemetry()
+  const id = randomUUID()
+  const waiting: { event: string; resolve: (fields: never) => void }[] = []
+  telemetry.subscribe((event, fields) => {
+    for (const one of waiting.splice(0)) {
+      if (one.event === event) one.resolve(fields as never)
+      else waiting.push(one)
+    }
+  })
+  const next = <E extends 'sampled' | 'sample_failed'>(event: E) =>
+    new Promise<RelayEvents[E]>((resolve) => waiting.push({ event, resolve }))
+  const stop = startSampler({ telemetry, id } as Relay, { databaseUrl, intervalMs })
+  onTestFinished(stop)
+  return { id, next, stop }
+}
+
+describe('a sample', () => {
+  test('of an empty outbox', async () => {
+    expect(await sampling().next('sampled')).toEqual({
+      backlog: { messages: 0, exact: true, oldestMs: null },
+      topics: [],
+      leases: { held: 0, expired: 0, free: 64 },
+      dead: { byReason: {}, behind: 0, exact: true },
+      heldKeys: 0,
+      oldestTransactionMs: expect.any(Number),
+      deadRowShare: expect.any(Number),
+      format: 1,
+      ms: expect.any(Number),
+    })
+  })
+
+  test('has the oldest message of each topic, and whether it is in a bucket of the relay that asks', async () => {
+    const { id, next } = sampling()
+    await insertRows(database.pool, [
+      { topic: 'mine', key: 'a' },
+      { topic: 'mine', key: 'a' },
+      { topic: 'other', key: 'b' },
+    ])
+    await database.query(
+      "UPDATE outbox SET created_at = clock_timestamp() - interval '1 minute' WHERE id = (SELECT min(id) FROM outbox)",
+    )
+    await database.query(
+      "UPDATE outbox_lease SET owner = $1, leased_until = clock_timestamp() + interval '1 minute' WHERE bucket IN (SELECT bucket FROM outbox WHERE topic = 'mine')",
+      [id],
+    )
+    const { topics, backlog } = await next('sampled').then(() => next('sampled'))
+    expect(backlog).toMatchObject({ messages: 3, exact: true })
+    const of = (name: string) => topics.find(({ topic }) => topic === name)!
+    expect(of('mine').oldestMs).toBeGreaterThan(60_000)
+    expect(of('other').oldestMs).toBeLessThan(60_000)
+    expect(of('mine').ownOldestMs).toBeGreaterThan(60_000)
+    expect(of('other').ownOldestMs).toBeNull()
+  })
+
+  test('has the dead by reason, those behind them, and the keys that wait', async () => {
+    await insertRows(
+      database.pool,
+      ['a', 'a', 'b', null].map((key) => ({ topic: 't', key })),
+    )
+    await database.query(
+      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, created_at, relay, reason)
+       SELECT bucket, id, message_id, topic, key, created_at, 'r', CASE WHEN id = (SELECT min(id) + 1 FROM outbox) THEN NULL ELSE 'TOO_LARGE' END FROM outbox`,
+    )
+    const { dead, heldKeys } = await sampling().next('sampled')
+    expect(dead).toEqual({ byReason: { TOO_LARGE: 3 }, behind: 1, exact: true })
+    expect(heldKeys).toBe(2)
+  })
+
+  test('has the age of a transaction that has written and does not end; one that only idles holds nothing back', async () => {
+    const client = new pg.Client({ connectionString: database.url })
+    await client.connect()
+    onTestFinished(() => client.end())
+    const { next } = sampling()
+    const age = async () => (await next('sampled').then(() => next('sampled'))).oldestTransactionMs!
+    await client.query('BEGIN; SELECT 1')
+    await client.query('SELECT pg_sleep(0.3)')
+    expect(await age()).toBeLessThan(300)
+    await insertRows(client, [{ topic: 't' }])
+    expect(await age()).toBeGreaterThan(300)
+  })
+
+  test('leaves that age out where the role may not see transactions of others', async () => {
+    const url = new URL(database.url)
+    const role = `blind_${url.pathname.slice(-12)}`
+    await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`)
+    await database.query(`GRANT SELECT ON outbox, outbox_lease, outbox_relay, outbox_dead TO ${role}`)
+    onTestFinished(async () => {
+      await database.query(`DROP OWNED BY ${role}`)
+      await database.query(`DROP ROLE ${role}`)
+    })
+    ;[url.username, url.password] = [role, 'x']
+    expect((await sampling({ databaseUrl: url.href }).next('sampled')).oldestTransactionMs).toBeNull()
+  })
+})
+
+test('a large backlog is estimated, and no statement of a sample reads more than the first rows of it', async () => {
+  await insertMany(database.pool, 'large', 200_000, 200)
+  await database.query('VACUUM ANALYZE outbox')
+  const { backlog } = await sampling().next('sampled')
+  expect(backlog.exact).toBe(false)
+  expect(Math.abs(backlog.messages - 200_000)).toBeLessThan(20_000)
+  const sql = operatorStatements(tablesOf('public'))
+  for (const statement of [sql.backlog(), sql.heads(randomUUID()), sql.sampleDead(), sql.horizon()]) {
+    const plan = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; EXPLAIN (ANALYZE, FORMAT JSON) ${statement}`
+    const results = (await database.pool.query(plan)) as unknown as pg.QueryResult[]
+    expect(rowsOf(results.at(-1)!.rows[0]['QUERY PLAN'][0].Plan)).toBeLessThan(25_000)
+  }
+})
+
+/** The most rows that any step of a plan has read. */
+function rowsOf(plan: { 'Actual Rows': number; 'Actual Loops': number; Plans?: unknown[] }): number {
+  const below = (plan.Plans ?? []).map((one) => rowsOf(one as typeof plan))
+  return Math.max(plan['Actual Rows'] * plan['Actual Loops'], ...below)
+}
+
+test('a look that fails is told by its code, and the next one is tried on a new connection', async () => {
+  const { next } = sampling()
+  await next('sampled')
+  await database.query('ALTER TABLE outbox RENAME TO hidden')
+  expect(await next('sample_failed')).toEqual({ code: '42P01' })
+  await database.query('ALTER TABLE hidden RENAME TO outbox')
+  expect((await next('sampled')).format).toBe(1)
+})
+
+test('a look waits for no lock for longer than its time-out, and nobody waits for it', async () => {
+  const client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  onTestFinished(() => client.end())
+  const { next, stop } = sampling()
+  await next('sampled')
+  await client.query('BEGIN; LOCK TABLE outbox_dead')
+  expect(['55P03', '57014']).toContain((await next('sample_failed')).code)
+  stop()
+})
+
+test('looks take one hundredth of the time at most', () => {
+  expect([1, 50, 200, 2_000].map((tookMs) => restMs(tookMs, 5_000))).toEqual([5_000, 5_000, 19_800, 198_000])
+})
