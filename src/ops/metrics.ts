@@ -38,6 +38,7 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const published = counter('outbox_messages_published_total', 'Messages that Kafka acknowledged.', ['topic'])
   const bytes = counter('outbox_published_bytes_total', 'Bytes of keys, values and headers that Kafka acknowledged.', ['topic'])
   const dead = counter('outbox_messages_dead_total', 'Messages refused for good.', ['topic', 'reason'])
+  const stuck = counter('outbox_park_failures_total', 'Refused messages that could not be moved in time; tried again.', ['topic'])
   const held = counter('outbox_messages_held_total', 'Messages moved behind a dead one of their key.', ['topic'])
   const redriven = counter('outbox_messages_redriven_total', 'Messages put back by redrive, those behind them included.', [
     'topic',
@@ -54,6 +55,7 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
       bytes.inc({ topic }, it.bytes)
     },
     parked: (it) => dead.inc({ topic: topics.of(it.topic), reason: reasons.of(it.reason) }),
+    park_failed: (it) => stuck.inc({ topic: topics.of(it.topic) }),
     held: (it) => held.inc({ topic: topics.of(it.topic) }, it.rows),
     redriven: (it) => redriven.inc({ topic: topics.of(it.topic) }, it.rows),
     discarded: (it) => discarded.inc({ topic: topics.of(it.topic) }),

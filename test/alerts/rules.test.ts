@@ -42,10 +42,18 @@ test('the runbook has no section of an alert that is not there', () => {
   expect([...runbook.matchAll(/^## (\w+)$/gm)].map(([, name]) => name)).toEqual(alerts)
 })
 
+const known = relayMetrics(new Telemetry())
+  .getMetricsAsArray()
+  .map(({ name }) => name)
+
+test('the board shows every metric, and no other', () => {
+  const board = JSON.parse(readFileSync(path('ops/grafana.json'), 'utf8')) as { panels: { targets: { expr: string }[] }[] }
+  const expressions = board.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)).join('\n')
+  const shown = new Set(expressions.match(/\boutbox_\w+/g)!.map((name) => name.replace(/_bucket$/, '')))
+  expect([...shown].sort()).toEqual([...known].sort())
+})
+
 test.each(['ops/alerts.yml', 'docs/runbook.md', 'test/alerts/rules.yml'])('every metric that %s names exists', (file) => {
-  const known = relayMetrics(new Telemetry())
-    .getMetricsAsArray()
-    .map(({ name }) => name)
   const named = new Set(
     readFileSync(path(file), 'utf8').match(/\boutbox_\w+_(?:total|seconds|messages|keys|alive|trouble|paused|ratio)\b/g),
   )
