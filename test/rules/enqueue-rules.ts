@@ -61,4 +61,24 @@ export const enqueueRules: readonly TakenOut[] = [
     file: behaviour,
     tests: 'once after the last',
   },
+  {
+    rule: 17,
+    without: 'a savepoint rolls back before its enqueues have ended',
+    edits: [
+      {
+        file: 'enqueue/scope.ts',
+        from: "      this.#state = 'failed'\n      await this.#settled()\n",
+        to: "      this.#state = 'failed'\n",
+      },
+    ],
+    file: behaviour,
+    tests: 'what is enqueued in a savepoint that rolls back is gone',
+  },
+  {
+    rule: 19,
+    without: 'the relay polls slowly although its own notification has not come back',
+    edits: [{ file: 'relay/wake.ts', from: 'this.#trusted = this.#cameBack\n', to: 'this.#trusted = true\n' }],
+    file: 'relay/stories.test.ts',
+    tests: 'the relay polls',
+  },
 ]

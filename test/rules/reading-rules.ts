@@ -122,4 +122,24 @@ export const readingRules: readonly TakenOut[] = [
     file: rules,
     tests: '(rule 20)',
   },
+  {
+    rule: 8,
+    without: 'the rows of a paused topic fill every fetch',
+    edits: [
+      {
+        file: 'relay/reader.ts',
+        from: 'withoutTopics: topics.closed().map((topic) => topic.name),',
+        to: 'withoutTopics: [],',
+      },
+    ],
+    file: rules,
+    tests: 'while an open transaction holds the mark back',
+  },
+  {
+    rule: 11,
+    without: 'a row whose value was not loaded is sent without it',
+    edits: [{ file: 'relay/reader.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
+    file: 'relay/relay.test.ts',
+    tests: 'a row too large to carry is parked',
+  },
 ]

@@ -104,4 +104,50 @@ export const sendingRules: readonly TakenOut[] = [
     file: rules,
     tests: '(rule 6)',
   },
+  {
+    rule: 1,
+    without: 'a batch that is to be sent again goes behind what has queued up since',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: 'this.#queue = [...kept, ...this.#queue]',
+        to: 'this.#queue = [...this.#queue, ...kept]',
+      },
+    ],
+    file: rules,
+    tests: '(rule 1)',
+  },
+  {
+    rule: 3,
+    without: 'a request that becomes unknown between two connections is forgotten',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: 'for (const row of batch) claims.keepBusy(',
+        to: 'for (const row of batch) if (claims.get(row.bucket)) claims.keepBusy(',
+      },
+    ],
+    file: 'relay/stories.test.ts',
+    tests: '(rule 3)',
+  },
+  {
+    rule: 3,
+    without: 'a bucket is given back while rows of it are in hand',
+    edits: [{ file: 'relay/leases.ts', from: 'this.#deps.hand.inBucket(claim.bucket) === 0 && ', to: '' }],
+    file: rules,
+    tests: '(rules 3 and 15)',
+  },
+  {
+    rule: 4,
+    without: 'trouble of the brokers counts against a message',
+    edits: [
+      {
+        file: 'relay/verdict.ts',
+        from: "    case 'transient':\n      return { kind: 'again', doubt: false }",
+        to: "    case 'transient':\n      return history.records > 1 ? { kind: 'split' } : { kind: 'park' }",
+      },
+    ],
+    file: 'relay/policies.test.ts',
+    tests: 'something that passes',
+  },
 ]

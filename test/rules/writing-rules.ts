@@ -87,4 +87,67 @@ export const writingRules: readonly TakenOut[] = [
     file: store,
     tests: 'with a newer table format',
   },
+  {
+    rule: 12,
+    without: 'another message is left out of a fetch because its id is in hand',
+    edits: [{ file: 'relay/reader.ts', from: '    this.#deps.hand.doubtIds()\n', to: '' }],
+    file: 'relay/reader.test.ts',
+    tests: 'they may be another message’s (rule 12)',
+  },
+  {
+    rule: 13,
+    without: 'rows move behind a head that is not there',
+    edits: [
+      {
+        file: 'store/postgres/dead-statements.ts',
+        from: '  AND EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."id" = n.h AND n.h < m."id" AND d."topic" = m."topic"\n    AND d."key" = m."key" AND ${holding(\'d\')})\n',
+        to: '',
+      },
+    ],
+    file: store,
+    tests: 'rows move behind only while the dead row',
+  },
+  {
+    rule: 13,
+    without: 'a key goes on although its head was refused',
+    edits: [{ file: 'relay/parker.ts', from: '    if (holds) row.claim.hold(row.topic, row.key, row.id)\n', to: '' }],
+    file: 'relay/relay.test.ts',
+    tests: 'a poison record is found in its batch',
+  },
+  {
+    rule: 15,
+    without: 'a lease row that was skipped counts as lost',
+    edits: [
+      {
+        file: 'relay/leases.ts',
+        from: 'claim.alive && owned.get(claim.bucket) !== claim.epoch)',
+        to: 'claim.alive && owned.size >= 0)',
+      },
+    ],
+    file: 'relay/stories.test.ts',
+    tests: '(rule 15)',
+  },
+  {
+    rule: 16,
+    without: 'a relay starts on a replica',
+    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseReplica(line)\n', to: '' }],
+    file: store,
+    tests: 'that is read-only, as a replica is',
+  },
+  {
+    rule: 16,
+    without: 'a relay starts without its rights',
+    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseMissingRights(line, tables)\n', to: '' }],
+    file: store,
+    tests: 'with a newer table format',
+  },
+  {
+    rule: 16,
+    without: 'a sequence may be behind its table',
+    edits: [
+      { file: 'store/postgres/check.ts', from: '  if (state!.behind) {', to: "  if (state!.behind && state!.cache === '0') {" },
+    ],
+    file: store,
+    tests: 'with a newer table format',
+  },
 ]
