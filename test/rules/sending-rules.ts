@@ -47,8 +47,8 @@ export const sendingRules: readonly TakenOut[] = [
         to: '',
       },
     ],
-    file: rules,
-    tests: '(rules 3 and 15)',
+    file: 'relay/stories.test.ts',
+    tests: '(rule 3)',
   },
   {
     rule: 4,
