@@ -2,22 +2,30 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
 import { migrationSql } from './migrations.ts'
+import { askedSurrounding, databaseSettings, poolerOf } from './surroundings.ts'
 
 export { migrationSql }
 
 /** A database of a test file's own. */
 export interface TestDatabase extends AsyncDisposable {
+  /** For what is tested; leads through a pooler where `OUTBOX_TEST_DATABASE` is `pgbouncer`. */
   url: string
+  /** For the test itself; never leads through a pooler. */
   pool: pg.Pool
   query<T extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<T[]>
   drop(): Promise<void>
 }
 
-/** Creates a fresh database with the outbox tables and, after them, the statements of `sql`. */
+/**
+ * Creates a fresh database with the outbox tables and, after them, the statements of `sql`, in the surrounding that
+ * `OUTBOX_TEST_DATABASE` names.
+ */
 export async function createDatabase(sql = '', { migrate = true } = {}): Promise<TestDatabase> {
   const name = `outbox_${randomBytes(6).toString('hex')}`
   const server = inject('databaseUrl')
+  const surrounding = askedSurrounding()
   await once(server, `CREATE DATABASE "${name}"`)
+  for (const setting of databaseSettings(surrounding, name)) await once(server, setting)
   const url = new URL(server)
   url.pathname = `/${name}`
   const pool = new pg.Pool({ connectionString: url.href, max: 20 })
@@ -25,12 +33,14 @@ export async function createDatabase(sql = '', { migrate = true } = {}): Promise
   pool.on('error', () => {})
   if (migrate) await pool.query(migrationSql)
   if (sql) await pool.query(sql)
+  const pooler = await poolerOf(surrounding, url.href)
   const drop = async () => {
     await pool.end()
+    await pooler?.stop()
     await once(server, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)
   }
   return {
-    url: url.href,
+    url: pooler?.url ?? url.href,
     pool,
     query: async (text, values) => (await pool.query(text, values)).rows,
     drop,
