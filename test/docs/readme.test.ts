@@ -184,28 +184,42 @@ test('the options of the demo are those of its help', () => {
 
 describe('guarantees', () => {
   const rows = tables(section('## Guarantees'))[0]!
-  const named = rows.flatMap((row) =>
-    [...row[3]!.matchAll(/`(test\/[^`]+)` “([^”]+)”/g)].map(([, path, title]) => [path!, title!]),
-  )
+  const told = file('GUARANTEES.md')
+  /** A promise's own section. */
+  const of = (name: string) => told.slice(told.indexOf(`\n## ${name}\n`)).split('\n## ')[1]!
+  const lines = told.split('\n').filter((line) => line.startsWith('- [ci] '))
+  const named = lines.map((line) => /^- \[ci\] `(test\/[^`]+)` “([^”]+)”$/.exec(line)?.slice(1, 3) ?? [line, ''])
 
-  test('G1 to G8 are there, and each but the one that is not there yet names tests', () => {
-    expect(rows.map(([name]) => name)).toEqual(['G1', 'G2', 'G3', 'G4', 'G5', 'G6', 'G7', 'G8'])
-    for (const [name, , condition, tests] of rows) {
+  test('G1 to G8 are there, word for word in both places, and each but the one that is not there yet names tests', () => {
+    expect(rows.map(([name]) => name!.slice(1, 3))).toEqual(['G1', 'G2', 'G3', 'G4', 'G5', 'G6', 'G7', 'G8'])
+    for (const [link, promise, condition] of rows) {
+      const name = link!.slice(1, 3)
+      expect(link).toBe(`[${name}](GUARANTEES.md#${name.toLowerCase()})`)
+      expect(of(name)).toContain(`**${promise}**`)
+      if (condition !== '–') expect(of(name)).toContain(`Condition: ${condition}`)
       if (name === 'G5') expect(condition).toContain('Not there yet')
-      else expect(tests!.split('<br>').length).toBeGreaterThanOrEqual(2)
-      expect(tests === '–').toBe(name === 'G5')
+      else expect(of(name).match(/^- \[ci\]/gm)!.length).toBeGreaterThanOrEqual(2)
     }
   })
 
-  test('every row of tests is one that is understood', () => {
-    expect(named).toHaveLength(rows.flatMap((row) => (row[3] === '–' ? [] : row[3]!.split('<br>'))).length)
-  })
-
   test.each(named)('%s has the test "%s"', (path, title) => {
-    const calls = file(path)
+    const calls = file(path!)
       .split('\n')
       .filter((line) => /^\s*test\b/.test(line))
-    expect(calls.filter((line) => line.includes(title))).toHaveLength(1)
+    expect(calls.filter((line) => line.includes(title!))).toHaveLength(1)
+  })
+
+  test('every command is a script of the package, a file of tests, or the program', () => {
+    const scripts = JSON.parse(file('package.json')).scripts as Record<string, string>
+    const commands = [...told.matchAll(/^- \[command\] `([^`]+)`/gm)].map(([, command]) => command!)
+    expect(commands.length).toBeGreaterThan(5)
+    for (const command of commands) {
+      const script = /npm run (\w+)/.exec(command)?.[1]
+      const tests = /vitest run (\S+)/.exec(command)?.[1]
+      if (script) expect(scripts).toHaveProperty(script)
+      else if (tests) expect(file(tests)).not.toBe('')
+      else expect(command).toContain('npx prisma-extension-outbox')
+    }
   })
 })
 
