@@ -4,7 +4,7 @@ import { readingMutants } from './mutants/reading.ts'
 import { recordMutants } from './mutants/records.ts'
 import { sendingMutants } from './mutants/sending.ts'
 
-/** The twenty relays (and one application) that are broken on purpose, each in a way in which a published outbox was. */
+/** Nineteen relays and one application that are broken on purpose, each in a way in which a published outbox was. */
 export const mutants: Readonly<Record<string, Mutant>> = {
   ...sendingMutants,
   ...readingMutants,
