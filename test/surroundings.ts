@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startServers } from './support/servers.ts'
-import { isSurrounding, needDirectConnection, type Surrounding, surroundings } from './support/surroundings.ts'
+import { isSurrounding, type Surrounding, surroundings } from './support/surroundings.ts'
 
 /**
  * `npm run test:surroundings [-- NAME … FILE …]` [command]: runs the tests of faults, relay and store (or the files named) on databases
@@ -39,8 +39,6 @@ async function runIn(surrounding: Surrounding): Promise<boolean> {
   const wrong = [...failed, ...broken.map(({ name, message }) => `${name}: ${message}`)]
   console.log(`${surrounding}: ${passed} passed, ${wrong.length} failed, ${tests.length - passed - failed.length} skipped`)
   for (const name of wrong) console.log(`  failed: ${name}`)
-  if (surrounding === 'pgbouncer')
-    for (const name of needDirectConnection) console.log(`  left out, needs a direct connection: ${name}`)
   return wrong.length === 0 && passed > 0
 }
 
@@ -65,8 +63,6 @@ function vitest(surrounding: Surrounding, report: string): Promise<void> {
     '--reporter=json',
     `--outputFile=${report}`,
   ]
-  const leftOut = needDirectConnection.map((name) => name.replaceAll('.', '\\.')).join('|')
-  if (surrounding === 'pgbouncer') args.push('--testNamePattern', `^(?!.*(${leftOut}))`)
   const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'ignore', 'inherit'] })
   return new Promise((resolve, reject) => child.once('error', reject).once('exit', () => resolve()))
 }

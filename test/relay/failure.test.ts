@@ -313,7 +313,7 @@ test('relays that die one after another over one message are told by the next, w
 })
 
 test('a lost LISTEN connection is noticed at once: the relay polls quickly until notifications come through again', async () => {
-  await using one = testRelay(database.url, memoryTransport())
+  await using one = testRelay(database.directUrl, memoryTransport())
   await one.relay.start()
   /** Fetches from now on, within so many milliseconds. */
   const fetches = async (ms: number) => {

@@ -281,7 +281,7 @@ describe('wishes', () => {
 
   test('a wish stands on its rows until a relay answers, and wakes the relays', async () => {
     const dead = await insertDead(rows.slice(0, 3))
-    const listener = new pg.Client({ connectionString: database.url })
+    const listener = new pg.Client({ connectionString: database.directUrl })
     await listener.connect()
     await listener.query('LISTEN outbox_wake')
     const woken = new Promise((resolve) => listener.once('notification', (note) => resolve(note.payload)))
@@ -305,7 +305,7 @@ describe('a database that cannot serve', () => {
     const login = async (grants: string): Promise<Operator> => {
       const role = `role_${randomUUID().slice(0, 8)}`
       await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'; GRANT ${grants} TO ${role}`)
-      const url = new URL(database.url)
+      const url = new URL(database.directUrl)
       ;[url.username, url.password] = [role, 'pw']
       return postgresOperator({ databaseUrl: url.href })
     }
@@ -327,8 +327,10 @@ describe('a database that cannot serve', () => {
     await expect(postgresOperator({ databaseUrl: database.url, schema: 'elsewhere' })).rejects.toMatchObject({
       code: 'OUTBOX_TABLES_MISSING',
     })
-    await expect(postgresOperator({ databaseUrl: `${database.url}?sslrootcert=/not/there` })).rejects.toThrow('certificate')
-    const readOnly = await postgresOperator({ databaseUrl: `${database.url}?options=-c%20default_transaction_read_only%3Don` })
+    await expect(postgresOperator({ databaseUrl: `${database.directUrl}?sslrootcert=/not/there` })).rejects.toThrow('certificate')
+    const readOnly = await postgresOperator({
+      databaseUrl: `${database.directUrl}?options=-c%20default_transaction_read_only%3Don`,
+    })
     const [dead] = await insertDead([{ topic: 't', key: 'k', reason: 'ONE' }])
     const chosen = await readOnly.choose({ messageIds: [dead!.messageId], limit: 10 }, 'discard')
     await expect(readOnly.wish(chosen, 'discard', 'ada@laptop')).rejects.toMatchObject({ code: 'OUTBOX_READ_ONLY_DATABASE' })

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { expect, test } from 'vitest'
+import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase } from '../support/database.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
@@ -12,7 +13,7 @@ test.skipIf(!hasPgbouncer)(
   'two relays behind PgBouncer in transaction mode with two server connections: each message once, in order; notifications are swallowed',
   async () => {
     await using database = await createDatabase()
-    const pooler = await startPgbouncer(database.url, 2)
+    const pooler = await startPgbouncer(database.directUrl, 2)
     const transport = memoryTransport({ partitions: 3 })
     {
       await using a = testRelay(pooler.url, shared(transport))
@@ -38,5 +39,29 @@ test.skipIf(!hasPgbouncer)(
     for (const name of ['statement_timeout', 'lock_timeout', 'enable_seqscan', 'row_security']) expect(names).not.toContain(name)
     await stranger.end()
     await pooler.stop()
+  },
+)
+
+test.skipIf(!hasPgbouncer)(
+  'a database that is not there, and a login that the pooler itself is refused, end the relay behind PgBouncer too',
+  async () => {
+    await using database = await createDatabase()
+    const wrong = new URL(database.directUrl)
+    wrong.password = 'not-it'
+    for (const [behind, name, remedy] of [
+      [database.directUrl, '/nowhere', 'correct the name'],
+      [wrong.href, wrong.pathname, 'pg_hba.conf'],
+    ] as const) {
+      const refused = { code: 'OUTBOX_DATABASE_REFUSED', message: expect.stringContaining(remedy) }
+      const starts = (databaseUrl: string) => testRelay(databaseUrl, memoryTransport()).relay.start()
+      for (const connect of [starts, (databaseUrl: string) => postgresOperator({ databaseUrl })]) {
+        // PgBouncer keeps every client after the first waiting for 15 s (server_login_retry): each gets a pooler of its own.
+        const pooler = await startPgbouncer(behind, 2)
+        const url = new URL(pooler.url)
+        url.pathname = name
+        await expect(connect(url.href)).rejects.toMatchObject(refused)
+        await pooler.stop()
+      }
+    }
   },
 )

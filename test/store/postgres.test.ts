@@ -430,7 +430,7 @@ describe('a database that can never serve is refused', () => {
     expect(() => postgresStore({ databaseUrl: 'not a url with s3cret' })).toThrow(
       expect.objectContaining({ code: 'OUTBOX_DATABASE_REFUSED' }),
     )
-    const url = new URL(database.url)
+    const url = new URL(database.directUrl)
     url.pathname = '/nowhere'
     const error = await refused(url.href).catch((error: Error) => error)
     expect(error).toMatchObject({ code: 'OUTBOX_DATABASE_REFUSED' })
@@ -438,7 +438,7 @@ describe('a database that can never serve is refused', () => {
   })
 
   test('that is read-only, as a replica is', async () => {
-    await expect(refused(`${database.url}?options=-c%20default_transaction_read_only%3Don`)).rejects.toMatchObject({
+    await expect(refused(`${database.directUrl}?options=-c%20default_transaction_read_only%3Don`)).rejects.toMatchObject({
       code: 'OUTBOX_READ_ONLY_DATABASE',
     })
   })
@@ -457,7 +457,7 @@ describe('a database that can never serve is refused', () => {
     await own.query('ALTER SEQUENCE outbox_id_seq CACHE 1')
     const role = `relay_${randomUUID().replaceAll('-', '')}`
     await own.query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'`)
-    const url = new URL(own.url)
+    const url = new URL(own.directUrl)
     url.username = role
     url.password = 'pw'
     await expect(refused(url.href)).rejects.toMatchObject({ code: 'OUTBOX_MISSING_RIGHTS' })
@@ -473,8 +473,8 @@ describe('a database that can never serve is refused', () => {
 })
 
 test('a session ends as a whole when one of its backends is terminated', async () => {
-  const session = await connect()
-  const client = new pg.Client({ connectionString: database.url })
+  const session = await connect(10_000, database.directUrl)
+  const client = new pg.Client({ connectionString: database.directUrl })
   await client.connect()
   await client.query(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database() ORDER BY backend_start DESC LIMIT 1",

@@ -10,6 +10,11 @@ export { migrationSql }
 export interface TestDatabase extends AsyncDisposable {
   /** For what is tested; leads through a pooler where `OUTBOX_TEST_DATABASE` is `pgbouncer`. */
   url: string
+  /**
+   * Never leads through a pooler: for tests about the connection itself. A pooler logs in with its own role, refuses start-up parameters,
+   * swallows notifications, and puts a test's own statement on the very backend that it ends.
+   */
+  directUrl: string
   /** For the test itself; never leads through a pooler. */
   pool: pg.Pool
   query<T extends pg.QueryResultRow>(sql: string, values?: unknown[]): Promise<T[]>
@@ -41,6 +46,7 @@ export async function createDatabase(sql = '', { migrate = true } = {}): Promise
   }
   return {
     url: pooler?.url ?? url.href,
+    directUrl: url.href,
     pool,
     query: async (text, values) => (await pool.query(text, values)).rows,
     drop,

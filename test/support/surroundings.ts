@@ -32,18 +32,3 @@ export function databaseSettings(surrounding: Surrounding | undefined, name: str
 export async function poolerOf(surrounding: Surrounding | undefined, url: string): Promise<Pgbouncer | undefined> {
   return surrounding === 'pgbouncer' ? await startPgbouncer(url, 5) : undefined
 }
-
-/**
- * Tests about the connection itself, by what their names begin with or contain: the pooler logs in with its own role, refuses start-up
- * parameters, swallows notifications, and puts a test's own statement on the very backend that it ends.
- */
-export const needDirectConnection = [
-  'a lost LISTEN connection is noticed at once',
-  'a wish stands on its rows until a relay answers, and wakes the relays',
-  'the role of ops/grants.sql can do all that the commands do',
-  'no server, no tables, no writing, and a certificate that is not there are told apart',
-  'with a wrong URL, password or name, and the error shows no secret',
-  'that is read-only, as a replica is',
-  'with a newer table format, a sequence that is behind, a cached sequence, or row-level security',
-  'a session ends as a whole when one of its backends is terminated',
-] as const

@@ -15,7 +15,7 @@ export interface Catalog {
 
 /** Turns errors of a connection that can never work into an {@link OutboxError}; every other error is given back as it is. */
 export function refusal(error: unknown): unknown {
-  const code = codeOf(error)
+  const code = behindPooler(error) ?? codeOf(error)
   if (code === '28P01' || code === '28000' || isLoginFault(error)) {
     return new OutboxError('DATABASE_REFUSED', 'The database refused the login.', {
       remedy: 'Check user, password and pg_hba.conf for DATABASE_URL.',
@@ -29,6 +29,16 @@ export function refusal(error: unknown): unknown {
     })
   }
   return error
+}
+
+/**
+ * What PgBouncer (1.18) hands on from the server it pools, or says itself, comes with 08P01 whatever the cause; the text alone tells a
+ * wrong name, which no waiting mends, from a server that is restarting ("server login has been failing").
+ */
+function behindPooler(error: unknown): string | undefined {
+  if (codeOf(error) !== '08P01' || !(error instanceof Error)) return undefined
+  if (/^no such database|^database ".*" does not exist$/.test(error.message)) return '3D000'
+  return error.message.startsWith('password authentication failed') ? '28P01' : undefined
 }
 
 /** What `pg` itself finds wrong with a login, for example that the URL has no password: without a code. */
