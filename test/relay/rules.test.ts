@@ -226,6 +226,25 @@ describe('reading', () => {
     expect(transport.records()).toHaveLength(2_101)
   })
 
+  test('what a fetch left out of a paused topic is read at its resume, in buckets too where the topic owed nothing before (rule 8)', async () => {
+    const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await insertRows(database.pool, rows('dead', 'first', 0))
+    await one.until('topic_paused')
+    await insertMany(database.pool, 'dead', 200, 40)
+    // The positions of all buckets go past the rows that were left out: with rows above them, and then with nothing more to read.
+    await insertMany(database.pool, 'good', 200, 40)
+    await transport.written(200, 'good')
+    const before = one.all('fetched').length
+    const found = () => one.all('fetched').slice(before)
+    await one.until('fetched', () => found().filter(({ rows }) => rows === 0).length >= 5)
+    transport.setPartitions('dead', 3)
+    await transport.written(201, 'dead')
+    expect(transport.records('dead')).toHaveLength(201)
+    expect(one.all('row_found_below_position')).toEqual([])
+  })
+
   test('one lane that stands still leaves three quarters of the hand to the others (rule 8)', async () => {
     const transport = memoryTransport({ topics: { slow: 1, quick: 3 } })
     const accept = transport.refuse((_, batch) => batch.topic === 'slow', {

@@ -58,7 +58,7 @@ export const readingRules: readonly TakenOut[] = [
       },
     ],
     file: rules,
-    tests: 'while an open transaction holds the mark back',
+    tests: 'what a fetch left out of a paused topic',
   },
   {
     rule: 8,
