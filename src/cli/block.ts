@@ -11,7 +11,7 @@ export const hasBlock = (text: string): boolean => text.includes(openMark)
 /** The names that an earlier `init` was given: they stand in the mark, so that a later run without options keeps them. */
 export function namingInBlock(text: string): Naming {
   const mark = text.split(openMark)[1]?.split(/\r?\n/, 1)[0] ?? ''
-  return { model: /--model (\S+)/.exec(mark)?.[1], schema: /--schema (\S+)/.exec(mark)?.[1] }
+  return { model: /--model (\S+)/.exec(mark)?.[1], schema: /--schema (\S+)/.exec(mark)?.[1], inbox: mark.includes('--inbox') }
 }
 
 /** The text without the block. */
@@ -21,10 +21,11 @@ export function outsideBlock(text: string): string {
 }
 
 /** The file's text with the models: in place of its block if it has one, else at its end. Keeps the line ends of the file. */
-export function withBlock({ path, text }: SchemaFile, { model, schema }: Naming): string {
-  const options = `${model ? ` --model ${model}` : ''}${schema ? ` --schema ${schema}` : ''}`
+export function withBlock({ path, text }: SchemaFile, naming: Naming): string {
+  const { model, schema, inbox } = naming
+  const options = `${model ? ` --model ${model}` : ''}${schema ? ` --schema ${schema}` : ''}${inbox ? ' --inbox' : ''}`
   const note = '// Kept up to date by this command: changes between the two marks are lost.'
-  const block = `${openMark}${options}\n${note}\n\n${fragment({ model, schema })}${closeMark}`
+  const block = `${openMark}${options}\n${note}\n\n${fragment(naming)}${closeMark}`
   const unix = text.replaceAll('\r\n', '\n')
   const result = hasBlock(unix) ? replaced(unix, block, path) : `${unix && `${unix.trimEnd()}\n\n`}${block}\n`
   return text.includes('\r\n') ? result.replaceAll('\n', '\r\n') : result

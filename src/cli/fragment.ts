@@ -8,27 +8,37 @@ export interface Naming {
   model?: string | undefined
   /** PostgreSQL schema of the tables, written as `@@schema` and into the migration. Default: the connection's own. */
   schema?: string | undefined
+  /** The tables of consumers, too. */
+  inbox?: boolean | undefined
 }
 
-/** Names of the four tables; the models of the last three are always `OutboxLease`, `OutboxRelay` and `OutboxDead`. */
-export const tables = ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead'] as const
+/** What there is to write: the outbox, and the inbox of consumers. */
+export type Part = 'outbox' | 'inbox'
+
+/** Names of the tables; all models but the message model are always called as in the fragments: `OutboxLease`, `InboxParked`. */
+const tables: Record<Part, readonly string[]> = {
+  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead'],
+  inbox: ['inbox', 'inbox_parked', 'inbox_projection'],
+}
 
 /** The package's own folder `prisma`: the same way up from `src/cli` and from `dist/cli`. */
 const shipped = fileURLToPath(new URL('../../prisma/', import.meta.url))
 
 /** The models to put into a Prisma schema. */
-export function fragment({ model = 'Outbox', schema }: Naming = {}): string {
-  const text = readFileSync(`${shipped}outbox.prisma`, 'utf8').replace(/^model Outbox \{/m, `model ${model} {`)
+export function fragment({ model = 'Outbox', schema, inbox }: Naming = {}): string {
+  const read = (part: Part) => readFileSync(`${shipped}${part}.prisma`, 'utf8')
+  const outbox = read('outbox').replace(/^model Outbox \{/m, `model ${model} {`)
+  const text = inbox ? `${outbox}\n${read('inbox')}` : outbox
   return schema ? text.replace(/^ {2}@@map\(.*\)$/gm, (map) => `${map}\n  @@schema("${schema}")`) : text
 }
 
-/** The SQL that creates the tables. */
-export function migration({ schema }: Naming = {}): string {
-  const folders = readdirSync(`${shipped}migrations`, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  const files = folders.map(({ name }) => readFileSync(`${shipped}migrations/${name}/migration.sql`, 'utf8'))
+/** The SQL that creates the tables of a part. */
+export function migration({ schema }: Naming = {}, part: Part = 'outbox'): string {
+  const folders = readdirSync(`${shipped}migrations`).filter((name) => name.endsWith(`_${part}`))
+  const files = folders.map((name) => readFileSync(`${shipped}migrations/${name}/migration.sql`, 'utf8'))
   const sql = files.join('\n')
   if (!schema) return sql
-  const names = new RegExp(`"(?:${tables.join('|')})"`, 'g')
+  const names = new RegExp(`"(?:${tables[part].join('|')})"`, 'g')
   const qualified = sql.replace(names, (table) => `"${schema}".${table}`)
   return qualified.replace(/\n\n/, `\n\n-- Does nothing where the schema exists.\nCREATE SCHEMA IF NOT EXISTS "${schema}";\n\n`)
 }

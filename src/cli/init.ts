@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path'
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
 import { hasBlock, namingInBlock, outsideBlock, withBlock } from './block.ts'
-import { checkNaming, fragment, migration, type Naming } from './fragment.ts'
+import { checkNaming, fragment, migration, type Naming, type Part } from './fragment.ts'
 import { prismaHelp } from './help.ts'
 import { type PrismaProject, type ProjectOptions, readProject, type SchemaFile, withoutComments } from './prisma-project.ts'
 
@@ -23,7 +23,7 @@ export interface InitFile {
 
 /** What `init` has done. */
 export interface InitResult {
-  files: [schema: InitFile, migration: InitFile]
+  files: [schema: InitFile, ...migrations: [InitFile, ...InitFile[]]]
   /** The names in use: those asked for, else those of an earlier run. */
   naming: Naming
 }
@@ -37,18 +37,27 @@ export function init(options: InitOptions): InitResult {
   const project = readProject(options)
   const target = project.files.find((file) => hasBlock(file.text)) ?? newTarget(project)
   const before = namingInBlock(target.text)
-  const naming = { model: options.model ?? before.model, schema: options.schema ?? before.schema }
+  const naming = {
+    model: options.model ?? before.model,
+    schema: options.schema ?? before.schema,
+    // Only ever added: to leave the models out again would drop the tables with the next migration.
+    inbox: options.inbox || before.inbox,
+  }
   checkSchemas(project, naming)
   checkNames(project, naming)
   const text = withBlock(target, naming)
-  const sql = migrationFile(project, naming, options.now)
-  return { files: [place(options.cwd, target.path, text), place(options.cwd, sql.path, sql.text)], naming }
+  const outbox = migrationFile(project, naming, 'outbox', options.now)
+  const inbox = naming.inbox ? [migrationFile(project, naming, 'inbox', options.now)] : []
+  const put = (file: SchemaFile) => place(options.cwd, file.path, file.text)
+  return { files: [put({ path: target.path, text }), put(outbox), ...inbox.map(put)], naming }
 }
 
 /** What `init` would write, for projects that keep their schema or migrations in another way. */
 export function printed(naming: Naming, now: Date): string {
   checkNaming(naming)
-  return `// outbox.prisma\n${fragment(naming)}\n-- migrations/${stamp(now)}_outbox/migration.sql\n${migration(naming)}`
+  const parts: Part[] = naming.inbox ? ['outbox', 'inbox'] : ['outbox']
+  const files = parts.map((part) => `\n-- migrations/${stamp(now)}_${part}/migration.sql\n${migration(naming, part)}`)
+  return `// outbox.prisma\n${fragment(naming)}${files.join('')}`
 }
 
 /** The command `init`, for the program to add. */
@@ -62,6 +71,7 @@ export function initCommand(): Command {
     .option('--migrations-path <path>', 'Migrations folder (default: prisma.config.ts, else migrations beside the schema)')
     .option('--model <name>', 'Name of the message model, where Outbox is taken (default: Outbox)')
     .option('--schema <name>', 'PostgreSQL schema of the tables (default: that of the connection)')
+    .option('--inbox', 'Add the tables of consumers, too')
     .option('--print', 'Print models and migration, write nothing')
     .helpOption('-h, --help', 'Display this help message')
     .action((flags: Omit<InitOptions, 'cwd' | 'now'> & { print?: boolean }) => {
@@ -72,6 +82,7 @@ export function initCommand(): Command {
     ['Write both into the project of this folder', ''],
     ['The application has a model Outbox of its own', '--model OutboxMessage'],
     ['Keep the tables in the PostgreSQL schema "shop"', '--schema shop'],
+    ['This application consumes messages, too', '--inbox'],
     ['See the SQL and the models first', '--print'],
   ])
 }
@@ -147,14 +158,17 @@ function declarations(text: string): { name: string; table: string | undefined; 
 
 const lowerFirst = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
 
+/** A table that nobody else would call so: whoever creates it has our migration. */
+const ownTable: Record<Part, string> = { outbox: 'outbox_lease', inbox: 'inbox_parked' }
+
 /** The migration that creates our tables: the project's own if there is one, however it was written, else a new one. */
-function migrationFile({ migrationsPath }: PrismaProject, naming: Naming, now: Date): SchemaFile {
+function migrationFile({ migrationsPath }: PrismaProject, naming: Naming, part: Part, now: Date): SchemaFile {
   const names = existsSync(migrationsPath) ? readdirSync(migrationsPath).sort() : []
   for (const name of names) {
     const path = join(migrationsPath, name, 'migration.sql')
     if (!existsSync(path)) continue
     const text = readFileSync(path, 'utf8')
-    const created = /CREATE TABLE (?:IF NOT EXISTS )?(?:"([^"]*)"\.)?"outbox_lease"/.exec(text)
+    const created = new RegExp(`CREATE TABLE (?:IF NOT EXISTS )?(?:"([^"]*)"\\.)?"${ownTable[part]}"`).exec(text)
     if (!created) continue
     if (!naming.schema || naming.schema === (created[1] ?? 'public')) return { path, text }
     const remedy = `Leave --schema out, or move the tables with a migration of your own: ALTER TABLE ... SET SCHEMA.`
@@ -162,8 +176,8 @@ function migrationFile({ migrationsPath }: PrismaProject, naming: Naming, now: D
   }
   // Prisma takes a migration that sorts before applied ones for a diverged history, and wants to reset the database.
   const newest = names.findLast((name) => /^\d{14}_/.test(name))?.slice(0, 14) ?? ''
-  const name = `${stamp(now) > newest ? stamp(now) : Number(newest) + 1}_outbox`
-  return { path: join(migrationsPath, name, 'migration.sql'), text: migration(naming) }
+  const name = `${stamp(now) > newest ? stamp(now) : Number(newest) + 1}_${part}`
+  return { path: join(migrationsPath, name, 'migration.sql'), text: migration(naming, part) }
 }
 
 /** yyyymmddhhmmss in UTC, as Prisma names its migrations. */

@@ -184,6 +184,15 @@ function locate(client: any, { model: name, schema }: ResolvedOptions): OutboxTa
   return { schema: schema ?? model.schema ?? schemaOf(client) ?? 'public', table: model.dbName ?? modelName }
 }
 
+/** The PostgreSQL schema of a table: of the model that has it, else of the client, else public. */
+export function schemaOfTable(client: any, table: string): string {
+  const models: any[] = Object.values(client._runtimeDataModel?.models ?? {})
+  return models.find((model) => model.dbName === table)?.schema ?? schemaOf(client) ?? 'public'
+}
+
+/** Whether the client is that of a transaction. */
+export const inTransaction = (client: object): boolean => isTransaction(client)
+
 /** The PostgreSQL schema that the client works in, if its driver adapter or its URL names one. */
 function schemaOf(client: any): string | undefined {
   const { adapter, inlineDatasources, overrideDatasources, env } = client._engineConfig ?? {}

@@ -28,7 +28,7 @@ export async function insertRows(db: SqlRunner, table: OutboxTable, rows: readon
     if (rows.length === 1) await db.$executeRaw(one, ...parameters(rows[0]!))
     else if (rows.length > 1) await db.$executeRaw(many, ...columnArrays(rows))
   } catch (error) {
-    throw explain(error, table)
+    throw explain(error, { where: `${table.schema}.${table.table}`, migration: 'outbox', grant: grantInsert })
   }
 }
 
@@ -69,7 +69,8 @@ function statementsFor({ schema, table }: OutboxTable): Statements {
   return found
 }
 
-const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+/** A name as SQL has it. */
+export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /** A statement with a parameter before each of the casts, as a tagged template would give it: names cannot be parameters. */
 function template(before: string, casts: string[], after: string): TemplateStringsArray {
@@ -77,27 +78,29 @@ function template(before: string, casts: string[], after: string): TemplateStrin
   return Object.assign(strings, { raw: strings })
 }
 
+const grantInsert = 'Grant INSERT on the table and USAGE on its sequence, as ops/grants.sql does.'
+
 /** Two failures have a remedy that Prisma's message does not tell; every other stays as it is, for whoever retries on its code. */
-function explain(error: unknown, { schema, table }: OutboxTable): unknown {
-  const where = `${schema}.${table}`
+export function explain(
+  error: unknown,
+  { where, migration, grant }: { where: string; migration: string; grant: string },
+): unknown {
   switch (sqlState(error)) {
     case '42P01':
     case '42703':
     case '3F000': {
-      const remedy = 'Apply the outbox migration to this database, or set the option schema.'
+      const remedy = `Apply the ${migration} migration to this database, or set the option schema.`
       return new OutboxError('TABLES_MISSING', `The table ${where} is not there, or lacks a column.`, { remedy, cause: error })
     }
-    case '42501': {
-      const remedy = `Grant INSERT on the table and USAGE on its sequence, as ops/grants.sql does.`
-      return new OutboxError('MISSING_RIGHTS', `The database role may not write to ${where}.`, { remedy, cause: error })
-    }
+    case '42501':
+      return new OutboxError('MISSING_RIGHTS', `The database role may not write to ${where}.`, { remedy: grant, cause: error })
     default:
       return error
   }
 }
 
 /** SQLSTATE of a failed raw statement: Prisma 7 has it in the cause of its driver adapter error, Prisma 6 in `meta.code`. */
-function sqlState(error: unknown): unknown {
+export function sqlState(error: unknown): unknown {
   type Meta = { code?: unknown; driverAdapterError?: { cause?: { originalCode?: unknown; code?: unknown } } }
   const meta = (error as { meta?: Meta } | null)?.meta
   return meta?.driverAdapterError?.cause?.originalCode ?? meta?.code

@@ -217,6 +217,31 @@ describe('--model', () => {
   })
 })
 
+describe('--inbox', () => {
+  // A second later: it sorts after the other.
+  const inboxStamped = '20260304050608_inbox/migration.sql'
+
+  test('adds the models and the migration of consumers, and later runs keep them', () => {
+    const shop = project({ 'prisma/schema.prisma': datasource })
+    shop.init()
+    expect(shop.init({ inbox: true }).files).toEqual([
+      { path: 'prisma/schema.prisma', done: 'updated' },
+      { path: `prisma/migrations/${stamped}`, done: 'unchanged' },
+      { path: `prisma/migrations/${inboxStamped}`, done: 'created' },
+    ])
+    expect(shop.read('prisma/schema.prisma')).toContain(fragment({ inbox: true }))
+    expect(shop.read(`prisma/migrations/${inboxStamped}`)).toBe(migration({}, 'inbox'))
+    expect(shop.init().files.map((file) => file.done)).toEqual(['unchanged', 'unchanged', 'unchanged'])
+  })
+
+  test('is refused where a model has the name of one of them', () => {
+    const taken = `${datasource}model Inbox {\n  id Int @id\n}\n`
+    expect(refusal({ 'prisma/schema.prisma': taken }, { inbox: true }).message).toMatch(
+      /a model Inbox of its own\. .*rename yours/,
+    )
+  })
+})
+
 describe('--schema', () => {
   const listed = datasource.replace('\n}', '\n  schemas  = ["public", "shop"]\n}')
 
@@ -288,10 +313,11 @@ describe('the command', () => {
 
   test('prints both texts with --print and writes nothing, also outside a project', () => {
     const empty = project({})
-    const output = run(empty.path, '--print', '--model', 'OutboxMessage', '--schema', 'shop')
-    const naming = { model: 'OutboxMessage', schema: 'shop' }
+    const output = run(empty.path, '--print', '--model', 'OutboxMessage', '--schema', 'shop', '--inbox')
+    const naming = { model: 'OutboxMessage', schema: 'shop', inbox: true }
     expect(output).toContain(fragment(naming))
     expect(output).toContain(migration(naming))
+    expect(output).toContain(migration(naming, 'inbox'))
     expect(empty.files()).toEqual({})
   })
 

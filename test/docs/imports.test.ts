@@ -48,6 +48,7 @@ const knows: Record<string, string[]> = {
   store: ['message/'],
   transport: ['message/'],
   relay: ['message/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
+  inbox: ['message/', 'enqueue/'],
   ops: ['message/', 'store/', 'transport/', 'relay/'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'transport/'],
@@ -93,6 +94,10 @@ describe('what an entry of the package loads', () => {
 
   test('the one for tests loads neither', () => {
     expect(packagesOf('testing/index.ts')).toEqual([])
+  })
+
+  test("the consumers' one loads no package: client and consumer are those that it is given", () => {
+    expect(packagesOf('inbox/index.ts')).toEqual([])
   })
 
   test("the one for watching loads pg and prom-client, and no Kafka client: a program's own relay brings that", () => {

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fragment, migration } from '../../src/cli/fragment.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { inboxSql } from '../support/migrations.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { createProject } from '../support/prisma-cli.ts'
 
@@ -14,10 +15,10 @@ beforeAll(async () => {
   const project = createProject({
     'prisma.config.ts': `export default { schema: 'prisma', datasource: { url: process.env.DATABASE_URL } }`,
     'prisma/schema.prisma': 'datasource db {\n  provider = "postgresql"\n}\n',
-    'prisma/outbox.prisma': fragment(),
+    'prisma/outbox.prisma': fragment({ inbox: true }),
   })
   byPrisma = await createDatabase('', { migrate: false })
-  byMigration = await createDatabase()
+  byMigration = await createDatabase(inboxSql)
   const { output } = await project.prisma(['db', 'push'], byPrisma.url)
   expect(output).toContain('Your database is now in sync with your Prisma schema.')
   project.remove()
@@ -35,13 +36,19 @@ test("the migration creates the columns that Prisma's own DDL for the fragment c
     await both(`SELECT table_name, ordinal_position, column_name, udt_name, is_nullable, datetime_precision, column_default
     FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2`)
   expect(ours).toEqual(prisma)
-  expect(ours).toHaveLength(37)
+  expect(ours).toHaveLength(60)
 })
 
 test('the migration creates the primary keys and indexes of the fragment', async () => {
   const [prisma, ours] = await both(`SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`)
   expect(ours).toEqual(prisma)
   expect(ours.map((row) => row.indexname)).toEqual([
+    'inbox_consumer_processed_at_idx',
+    'inbox_parked_consumer_wish_idx',
+    'inbox_parked_key_idx',
+    'inbox_parked_pkey',
+    'inbox_pkey',
+    'inbox_projection_pkey',
     'outbox_dead_pkey',
     'outbox_dead_wish_bucket_idx',
     'outbox_lease_pkey',
@@ -60,16 +67,16 @@ test('the id comes from a sequence that belongs to its column and hands out one 
 
 test('each column has the same comment in the fragment and in the migration', () => {
   const inFragment: string[] = []
-  for (const [, body] of fragment().matchAll(/^model \w+ \{\n([\s\S]*?)^\}/gm)) {
+  for (const [, body] of fragment({ inbox: true }).matchAll(/^model \w+ \{\n([\s\S]*?)^\}/gm)) {
     for (const [, comment, field, rest] of body!.matchAll(/^ {2}\/\/\/ (.*)\n {2}(\w+)(.*)/gm)) {
       inFragment.push(`${/@map\("(\w+)"\)/.exec(rest!)?.[1] ?? field}: ${comment}`)
     }
   }
-  const inMigration = [...migration().matchAll(/^ {4}-- (.*)\n {4}"(\w+)"/gm)].map(
+  const inMigration = [...(migration() + inboxSql).matchAll(/^ {4}-- (.*)\n {4}"(\w+)"/gm)].map(
     ([, comment, column]) => `${column}: ${comment}`,
   )
   expect(inMigration).toEqual(inFragment)
-  expect(inMigration).toHaveLength(37)
+  expect(inMigration).toHaveLength(60)
 })
 
 test('there is one lease for each of the 64 buckets, free at once', async () => {
@@ -106,11 +113,14 @@ test('a lease that is claimed and renewed stays on its page and in its place in 
 })
 
 test('a semicolon stands only at the end of a statement, so tools that cut the script there cut it rightly', () => {
-  const sql = migration({ schema: 'shop' })
+  const naming = { schema: 'shop' }
+  const sql = migration(naming) + migration(naming, 'inbox')
   expect(sql.match(/;/g)).toHaveLength(sql.match(/;$/gm)!.length)
   expect(sql.match(/^--.*;|^ +--.*;/gm)).toBeNull()
 })
 
-test('the shipped file is the fragment, word for word', () => {
-  expect(readFileSync(new URL('../../prisma/outbox.prisma', import.meta.url), 'utf8')).toBe(fragment())
+test('the shipped files are the fragment, word for word', () => {
+  const shipped = (name: string) => readFileSync(new URL(`../../prisma/${name}.prisma`, import.meta.url), 'utf8')
+  expect(fragment()).toBe(shipped('outbox'))
+  expect(fragment({ inbox: true })).toBe(`${shipped('outbox')}\n${shipped('inbox')}`)
 })

@@ -32,10 +32,11 @@ const orders = 'CREATE TABLE "Order" ("id" SERIAL NOT NULL, "email" TEXT NOT NUL
 const files = {
   'prisma.config.ts': config(),
   'prisma/schema.prisma': shop,
-  'prisma/outbox.prisma': fragment(),
+  'prisma/outbox.prisma': fragment({ inbox: true }),
   'prisma/migrations/migration_lock.toml': 'provider = "postgresql"\n',
   'prisma/migrations/20250101000000_orders/migration.sql': orders,
   'prisma/migrations/20250102000000_outbox/migration.sql': migration(),
+  'prisma/migrations/20250103000000_inbox/migration.sql': migration({}, 'inbox'),
 }
 
 describe('after prisma migrate deploy', () => {
@@ -59,7 +60,7 @@ describe('after prisma migrate deploy', () => {
     const { code, output } = await prisma('migrate', 'dev')
     expect(output).toContain('Already in sync, no schema change or pending migration was found.')
     expect(code).toBe(0)
-    expect(Object.keys(project.files()).filter((name) => name.endsWith('.sql'))).toHaveLength(2)
+    expect(Object.keys(project.files()).filter((name) => name.endsWith('.sql'))).toHaveLength(3)
   })
 
   test.each([
@@ -119,12 +120,13 @@ describe('prisma migrate dev', () => {
   })
 
   test('is in sync with the tables in a PostgreSQL schema of their own', async () => {
-    const naming = { schema: 'shop' }
+    const naming = { schema: 'shop', inbox: true }
     const project = createProject({
       ...files,
       'prisma/schema.prisma': `${shop.replace('"postgresql"\n', '"postgresql"\n  schemas  = ["public", "shop"]\n').trimEnd().slice(0, -1)}\n  @@schema("public")\n}\n`,
       'prisma/outbox.prisma': fragment(naming),
       'prisma/migrations/20250102000000_outbox/migration.sql': migration(naming),
+      'prisma/migrations/20250103000000_inbox/migration.sql': migration(naming, 'inbox'),
     })
     const database = await createDatabase('', { migrate: false })
     opened.push(project.remove, database.drop)
@@ -133,7 +135,15 @@ describe('prisma migrate dev', () => {
     const dev = await project.prisma(['migrate', 'dev'], database.url)
     expect(dev.output).toContain('Already in sync, no schema change or pending migration was found.')
     const tables = await database.query(`SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' ORDER BY 1`)
-    expect(tables.map((row) => row.table_name)).toEqual(['outbox', 'outbox_dead', 'outbox_lease', 'outbox_relay'])
+    expect(tables.map((row) => row.table_name)).toEqual([
+      'inbox',
+      'inbox_parked',
+      'inbox_projection',
+      'outbox',
+      'outbox_dead',
+      'outbox_lease',
+      'outbox_relay',
+    ])
   })
 })
 

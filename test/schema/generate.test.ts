@@ -75,7 +75,7 @@ describe('prisma generate', () => {
 })
 
 test("prisma format leaves the fragment as it is, so that a user's editor does not make it look out of date", async () => {
-  const own = fragment({ model: 'OutboxMessage', schema: 'shop' })
+  const own = fragment({ model: 'OutboxMessage', schema: 'shop', inbox: true })
   const project = createProject({
     'prisma/schema.prisma': `${schema('provider = "prisma-client"', 'schemas = ["shop"]')}\n${own}`,
   })

@@ -24,12 +24,22 @@ interface GeneratedClient {
 
 const clients: GeneratedClient[] = [
   {
-    schema: ['test/enqueue/prisma/prisma-7.prisma', 'test/enqueue/prisma/shop.prisma', 'prisma/outbox.prisma'],
+    schema: [
+      'test/enqueue/prisma/prisma-7.prisma',
+      'test/enqueue/prisma/shop.prisma',
+      'prisma/outbox.prisma',
+      'prisma/inbox.prisma',
+    ],
     into: 'test/enqueue/generated',
     prisma: 7,
   },
   {
-    schema: ['test/enqueue/prisma/prisma-6.prisma', 'test/enqueue/prisma/shop.prisma', 'prisma/outbox.prisma'],
+    schema: [
+      'test/enqueue/prisma/prisma-6.prisma',
+      'test/enqueue/prisma/shop.prisma',
+      'prisma/outbox.prisma',
+      'prisma/inbox.prisma',
+    ],
     // Below the node_modules of Prisma 6, which it imports.
     into: 'test/support/prisma6/generated',
     prisma: 6,

@@ -1,11 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { migration } from '../../src/cli/fragment.ts'
 
-const migrations = fileURLToPath(new URL('../../prisma/migrations', import.meta.url))
+/** The package's own migration of the outbox, as `init` would write it. */
+export const migrationSql = migration()
 
-/** The package's own migration, as `init` would write it. */
-export const migrationSql = readdirSync(migrations, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map((entry) => readFileSync(join(migrations, entry.name, 'migration.sql'), 'utf8'))
-  .join('\n')
+/** That of the inbox. */
+export const inboxSql = migration({}, 'inbox')

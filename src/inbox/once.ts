@@ -1,0 +1,63 @@
+import { inTransaction, schemaOfTable } from '../enqueue/extension.ts'
+import { explain, type SqlRunner } from '../enqueue/insert.ts'
+import type { TransactionClient } from '../enqueue/types.ts'
+import { OutboxError } from '../message/errors.ts'
+import { checkId } from '../message/id.ts'
+import { inboxStatements } from './statements.ts'
+
+/** Which message, and for whom. */
+export interface OnceOptions {
+  /** Name of the consumer: each applies a message once. It stays the same over all deployments. */
+  consumer: string
+  /** Id of the message: its Kafka header `id`. */
+  id: string
+  /**
+   * PostgreSQL schema of the inbox table.
+   * @default the model's `@@schema`, else that of the connection, else 'public'
+   */
+  schema?: string | undefined
+}
+
+/** What became of a message: the first copy has the result of what was done, every other had no effect. */
+export type Once<R> = { first: true; result: R } | { first: false }
+
+/**
+ * Does `fn` for the first copy of a message and for no other: the row in the inbox commits or rolls back with what `fn` writes through
+ * `tx`. A copy that comes meanwhile waits until this transaction has ended. Let an error of `fn` end the transaction: one that is caught
+ * and committed counts as done.
+ *
+ * Throws OUTSIDE_TRANSACTION, INVALID_ID, INVALID_OPTION, TABLES_MISSING and MISSING_RIGHTS.
+ */
+export async function once<R>(tx: TransactionClient, options: OnceOptions, fn: () => R | Promise<R>): Promise<Once<R>> {
+  if (!inTransaction(tx)) {
+    const remedy = 'Use $transaction(async (tx) => { await inbox.once(tx, …) }).'
+    throw new OutboxError('OUTSIDE_TRANSACTION', 'inbox.once was called outside of a transaction.', { remedy })
+  }
+  checkConsumer(options.consumer)
+  const id = checkId(options.id, 'id')
+  if (!(await claim(tx, options.consumer, id, options.schema ?? schemaOfTable(tx, 'inbox')))) return { first: false }
+  return { first: true, result: await fn() }
+}
+
+async function claim(tx: SqlRunner, consumer: string, id: string, schema: string): Promise<boolean> {
+  try {
+    return (await tx.$executeRaw(inboxStatements(schema).claim, consumer, id)) === 1
+  } catch (error) {
+    throw explainInbox(error, schema)
+  }
+}
+
+/** Two failures of the inbox tables have a remedy that Prisma's message does not tell. */
+export const explainInbox = (error: unknown, schema: string): unknown =>
+  explain(error, {
+    where: `${schema}.inbox`,
+    migration: 'inbox',
+    grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables.',
+  })
+
+/** Throws INVALID_OPTION. */
+export function checkConsumer(consumer: unknown): asserts consumer is string {
+  if (typeof consumer === 'string' && consumer !== '') return
+  const remedy = 'Give each consumer a name of its own, for example "mail".'
+  throw new OutboxError('INVALID_OPTION', 'consumer is not a name.', { field: 'consumer', remedy })
+}
