@@ -10,9 +10,22 @@ export function toRecord(row: OutboxRow): TransportRecord {
   const headers: Record<string, string> = {
     ...row.headers,
     id: row.messageId,
-    'created-at': new Date(row.createdAt).toISOString(),
+    'created-at': rfc3339(row.createdAt),
   }
   if (row.type !== null) headers.type = row.type
   if (row.value !== null && headers['content-type'] === undefined) headers['content-type'] = jsonContentType
   return { key: row.key, value: row.value, headers }
+}
+
+let second = Number.NaN
+let upToSecond = ''
+
+/** The time as RFC 3339 in UTC. Rows come in the order of their times: within one second only the end of the text differs. */
+function rfc3339(ms: number): string {
+  const start = Math.floor(ms / 1_000) * 1_000
+  if (start !== second) {
+    second = start
+    upToSecond = new Date(second).toISOString().slice(0, -4)
+  }
+  return `${upToSecond}${String(ms - start).padStart(3, '0')}Z`
 }

@@ -1,10 +1,11 @@
-import type { Admin, Kafka, KafkaConfig, Message, Producer, RecordMetadata } from 'kafkajs'
+import type { Admin, Kafka, KafkaConfig, Producer, RecordMetadata } from 'kafkajs'
 import { checkBrokers } from './brokers.ts'
 import { Fuse } from './fuse.ts'
+import { KafkajsBatch } from './kafkajs-batch.ts'
 import { KafkajsClient } from './kafkajs-client.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
-import { replicaTimeShare, toBuffer, unfit, unfitWords } from './records.ts'
+import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
 import { within } from './within.ts'
 
@@ -128,7 +129,7 @@ class KafkajsTransport implements Transport {
     try {
       await producer.ready
       const timeout = Math.max(1, Math.floor(timeoutMs * replicaTimeShare))
-      const messages = toMessages(batch, fuse)
+      const { messages } = new KafkajsBatch(batch, fuse)
       return acknowledged(batch, await producer.client.send({ topic: batch.topic, acks: -1, timeout, messages }))
     } catch (error) {
       const outcome = outcomeOf(error, fuse.used)
@@ -193,11 +194,8 @@ function openProducer(kafka: Kafka, metadataMaxAge: number): Producer {
     idempotent: false,
     allowAutoTopicCreation: false,
     metadataMaxAge,
-    // kafkajs asks it also for records that name their partition.
-    createPartitioner:
-      () =>
-      ({ message }) =>
-        message.partition!,
+    // Never asked: a batch names its partition. kafkajs warns of its default.
+    createPartitioner: () => () => -1,
   })
 }
 
@@ -207,17 +205,6 @@ async function countPartitions({ ready, client }: KafkajsClient<Admin>, topic: s
   const found = topics.find(({ name }) => name === topic)
   if (!found) throw new Error('The broker did not answer about this topic.')
   return found.partitions.length
-}
-
-function toMessages({ partition, records }: TransportBatch, fuse: Fuse): Message[] {
-  const messages: Message[] = []
-  for (const { key, value, headers } of records) {
-    messages.push({ key: toBuffer(key), value: toBuffer(value), partition, headers })
-  }
-  // The encoder, and nothing before it, reads the key.
-  const key = messages[0]!.key!
-  Object.defineProperty(messages[0], 'key', { enumerable: true, get: () => fuse.pass(key) })
-  return messages
 }
 
 /** kafkajs resolves with nothing, having sent nothing, where it does not know the partition. */

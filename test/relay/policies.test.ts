@@ -156,6 +156,12 @@ describe('the Kafka record', () => {
   ])('%s', (_, given, headers) => {
     expect(toRecord(given)).toEqual({ key: given.key, value: given.value, headers })
   })
+
+  test('tells the time of each row, in whatever order they come', () => {
+    const times = [0, 7, 999, 1_000, 1_042, 999, -1, 1_767_312_000_000, 1_767_312_000_010]
+    const told = times.map((createdAt) => toRecord({ ...row, createdAt }).headers['created-at'])
+    expect(told).toEqual(times.map((createdAt) => new Date(createdAt).toISOString()))
+  })
 })
 
 test('while brokers answer and take nothing, the gate stays closed longer each time, up to 5 s, until an acknowledgement', async () => {
