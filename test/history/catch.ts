@@ -3,7 +3,6 @@ import { randomFrom } from '../../src/proof/random.ts'
 import { generateClients } from '../support/generate.ts'
 import { mutants } from './mutants.ts'
 import { type TortureOptions, tortureDefaults } from './options.ts'
-import { torture } from './run.ts'
 
 /**
  * `npm run mutants [-- NAME …]`: runs each mutant under a short torture, with the faults that bring it to light. Every one must be caught
@@ -13,6 +12,8 @@ const asked = process.argv.slice(2)
 const names = Object.keys(mutants).filter((name) => asked.length === 0 || asked.includes(name))
 if (names.length === 0) throw new Error(`Known: ${Object.keys(mutants).join(', ')}.`)
 await generateClients()
+// The generated clients must be there before what imports them.
+const { torture } = await import('./run.ts')
 const random = randomFrom(1 + (Date.now() % 1_000_000))
 let survivors = 0
 for (const name of names) {

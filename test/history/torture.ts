@@ -3,7 +3,6 @@ import { reportOf } from '../../src/proof/report.ts'
 import { generateClients } from '../support/generate.ts'
 import { kept } from './kept.ts'
 import { tortureOptions } from './options.ts'
-import { torture } from './run.ts'
 
 /** `npm run torture`: real servers, real relays, faults drawn from a seed, and a judgement of everything that came out. */
 const options = tortureOptions(process.argv.slice(2), Date.now())
@@ -16,6 +15,8 @@ if (options.judge !== undefined) {
 console.log(`seed ${options.seed}`)
 if (options.timezone) process.env.TZ = options.timezone
 await generateClients()
+// The generated clients must be there before what imports them.
+const { torture } = await import('./run.ts')
 const { history, judgement, folder } = await torture(options, console.log)
 console.log(`\nseed ${options.seed}\n${reportOf(history, judgement)}`)
 if (folder)

@@ -77,8 +77,10 @@ class Forwarder implements TcpProxy {
 
   async #listenAgain(): Promise<void> {
     while (!this.#server.listening && !this.#closed && !this.#in('refuse')) {
-      const taken = new Promise((resolve) => this.#server.once('error', resolve))
+      const attempt = new AbortController()
+      const taken = once(this.#server, 'error', attempt).catch(() => {})
       await Promise.race([taken, this.listen()])
+      attempt.abort()
       if (!this.#server.listening) await wait(20)
     }
   }
