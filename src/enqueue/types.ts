@@ -31,7 +31,7 @@ export type OutboxExtension<M extends string, C extends Catalogue | undefined = 
 }
 
 /** The callback form of a client's `$transaction`, taken apart: the last of its overloads. */
-type CallbackForm<Client> = Client extends {
+export type CallbackForm<Client> = Client extends {
   $transaction: (callback: (tx: infer Tx) => infer _, options?: infer Options) => unknown
 }
   ? { tx: Tx; options: Options }

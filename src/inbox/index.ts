@@ -4,5 +4,9 @@ import { prune } from './prune.ts'
 /** The inbox by hand, for consumers of any kind: `inbox.once(tx, { consumer, id }, fn)`. */
 export const inbox = Object.freeze({ once, prune })
 
+export type { Handlers, ReceivedEvent, TransactionOf } from './handlers.ts'
+export { createInbox, type Inbox, type RunOptions } from './inbox.ts'
 export type { Once, OnceOptions } from './once.ts'
+export { type InboxOptions, inboxDefaults, type ParkOptions } from './options.ts'
 export type { PruneOptions } from './prune.ts'
+export type { InboxEvent, InboxEvents, InboxSubscriber } from './telemetry.ts'

@@ -55,6 +55,8 @@ export const errorCodes = {
   TRANSPORT_PACKAGE: 'transport-package',
   /** `init` found no Prisma project that it can add the outbox to. */
   PRISMA_PROJECT: 'prisma-project',
+  /** kafkajs has given a consumer up. */
+  CONSUMER_ENDED: 'consumer-ended',
   /** No relay answered a wish in time. */
   NO_ANSWER: 'no-answer',
 } as const

@@ -85,8 +85,8 @@ export interface RelayEvents {
 /** Name of an event. */
 export type RelayEvent = keyof RelayEvents
 
-/** Gets every event. */
-export type Subscriber = <E extends RelayEvent>(event: E, fields: RelayEvents[E]) => void
+/** Gets every event; of a relay, or of another list of events. */
+export type Subscriber<Events = RelayEvents> = <E extends keyof Events>(event: E, fields: Events[E]) => void
 
 /** What to do with some of the events. */
 export type Handlers = { [E in RelayEvent]?: (fields: RelayEvents[E]) => void }
@@ -99,16 +99,16 @@ export const handling =
   }
 
 /** Hands events to subscribers. One that throws, or whose promise rejects, is told so by nobody and harms nothing. */
-export class Telemetry {
-  readonly #subscribers = new Set<Subscriber>()
+export class Telemetry<Events = RelayEvents> {
+  readonly #subscribers = new Set<Subscriber<Events>>()
 
   /** Adds a subscriber; the returned function removes it. */
-  subscribe(subscriber: Subscriber): () => void {
+  subscribe(subscriber: Subscriber<Events>): () => void {
     this.#subscribers.add(subscriber)
     return () => this.#subscribers.delete(subscriber)
   }
 
-  emit<E extends RelayEvent>(event: E, fields: RelayEvents[E]): void {
+  emit<E extends keyof Events>(event: E, fields: Events[E]): void {
     for (const subscriber of this.#subscribers) {
       try {
         // An async function is a Subscriber to the compiler; its rejection would end the process.

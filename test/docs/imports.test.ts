@@ -48,7 +48,7 @@ const knows: Record<string, string[]> = {
   store: ['message/'],
   transport: ['message/'],
   relay: ['message/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
-  inbox: ['message/', 'enqueue/'],
+  inbox: ['message/', 'enqueue/', 'relay/backoff.ts', 'relay/clock.ts', 'relay/telemetry.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'transport/'],

@@ -1,0 +1,48 @@
+import type { AnyEvent, Catalogue } from '../enqueue/events.ts'
+import { upcast } from '../enqueue/upcast.ts'
+import { isOutboxError } from '../message/errors.ts'
+import type { ReceivedEvent } from './handlers.ts'
+import type { InboxRecord } from './record.ts'
+
+/** Why a record cannot be read: nothing that waiting would heal. */
+export type UnreadableReason = 'INVALID_ID' | 'INVALID_JSON' | 'INVALID_PAYLOAD' | 'NEWER_VERSION' | 'UPCAST_FAILED'
+
+/** What a record turned out to be. */
+export type Decoded = { event: ReceivedEvent } | { reason: UnreadableReason; error: string }
+
+const unreadable = (reason: UnreadableReason, error: string): Decoded => ({ reason, error })
+
+/**
+ * The event that a record holds, brought to the newest version. Rejects where the catalogue's codec does: it may have asked a registry that
+ * does not answer, which another try may heal.
+ */
+export async function decode(record: InboxRecord, event: AnyEvent, { codec }: Catalogue): Promise<Decoded> {
+  const { id, topic, value, headers } = record
+  const type = record.type!
+  if (id === null) return unreadable('INVALID_ID', 'The header id is missing, or no UUID.')
+  const version = versionOf(headers.version)
+  let payload: unknown = null
+  if (value !== null && codec) payload = await codec.decode(value, { topic, type, version })
+  else if (value !== null) {
+    try {
+      payload = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(value))
+    } catch {
+      return unreadable('INVALID_JSON', 'The value is no JSON.')
+    }
+  }
+  try {
+    const newest = await upcast(event, { type, version, payload })
+    const { partition, offset, key } = record
+    const createdAt = headers['created-at'] === undefined ? undefined : new Date(headers['created-at'])
+    return { event: { id, type, payload: newest as never, version, topic, partition, offset, key, headers, createdAt } }
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error)
+    if (!isOutboxError(error)) return unreadable('UPCAST_FAILED', what)
+    return unreadable(version > event.versions.length ? 'NEWER_VERSION' : 'INVALID_PAYLOAD', what)
+  }
+}
+
+/** A message without the header was written before its event had a second version. */
+function versionOf(header: string | undefined): number {
+  return /^[1-9]\d{0,8}$/.test(header ?? '') ? Number(header) : 1
+}

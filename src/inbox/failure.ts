@@ -1,0 +1,49 @@
+import { sqlState } from '../enqueue/insert.ts'
+import { OutboxError } from '../message/errors.ts'
+
+/**
+ * What heals by itself and says nothing about a message. PostgreSQL: serialization_failure, deadlock_detected, lock_not_available, and the
+ * ends of a server or of a connection. Prisma: connection lost or refused, no connection free in time, conflict of two transactions.
+ */
+const passing = new Set(
+  '40001 40P01 55P03 57P01 57P02 57P03 08000 08001 08003 08006 53300 P1001 P1002 P1008 P1017 P2024 P2034'.split(' '),
+)
+
+/** A short name of what failed: a code of PostgreSQL, of Prisma or of the error, else its name. Never its message: it may hold values. */
+export function codeOf(error: unknown): string {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  for (const found of [sqlState(error), code, name]) if (typeof found === 'string' && found !== '') return found
+  return 'UNKNOWN'
+}
+
+/** Whether a failure speaks against the message; `begun`: its handler was called. Troubles of the database never do. */
+export const speaksAgainst = (error: unknown, begun: boolean): boolean => begun && !passing.has(codeOf(error))
+
+/** The promise, or a rejection after `ms`: a handler that hangs must not hold its partition for ever. */
+export async function withinLimit<T>(promise: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new HandlerTimeout(ms)), ms)
+  })
+  // It may still fail when nobody waits any more.
+  promise.catch(() => {})
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** A handler took longer than it may; its transaction is rolled back. */
+class HandlerTimeout extends Error {
+  override readonly name = 'HandlerTimeout'
+  readonly code = 'HANDLER_TIMEOUT'
+
+  constructor(ms: number) {
+    super(`The handler took longer than ${ms} ms.`)
+  }
+}
+
+/** The refusal of an option. */
+export const wrongOption = (field: string, range: string): OutboxError =>
+  new OutboxError('INVALID_OPTION', `The option ${field} is wrong.`, { field, remedy: `It must be ${range}.` })

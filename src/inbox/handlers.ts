@@ -1,0 +1,32 @@
+import type { EventMap, ReadPayloadOf } from '../enqueue/events.ts'
+import type { CallbackForm } from '../enqueue/types.ts'
+
+/** A message of the catalogue, as a handler gets it. */
+export interface ReceivedEvent<E extends EventMap = EventMap, T extends keyof E = keyof E> {
+  /** Id of the message, the same in every copy: the idempotency key for effects outside of the database. */
+  id: string
+  /** Name in the catalogue. */
+  type: T
+  /** As the newest schema gives it, whatever version it was written under. */
+  payload: ReadPayloadOf<E[T]>
+  /** Number of the version under which it was written. */
+  version: number
+  topic: string
+  partition: number
+  offset: string
+  /** Kafka key, byte for byte. */
+  key: Uint8Array | null
+  headers: Record<string, string>
+  /** When it was enqueued, by the clock of the producer's database; undefined without the header `created-at`. */
+  createdAt: Date | undefined
+}
+
+/** What is done with the events of a catalogue, by their names; those that are not named are skipped. With `Batch`, several at once. */
+export type Handlers<E extends EventMap, Tx, Batch> = {
+  [T in keyof E]?: [Batch] extends [number]
+    ? (events: readonly ReceivedEvent<E, T>[], tx: Tx) => unknown
+    : (event: ReceivedEvent<E, T>, tx: Tx) => unknown
+}
+
+/** The client of a transaction, as the callback of the client's `$transaction` gets it, with all its extensions. */
+export type TransactionOf<Client> = CallbackForm<Client>['tx']

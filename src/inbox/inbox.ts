@@ -1,0 +1,153 @@
+import type { Consumer, ConsumerConfig, EachBatchPayload } from 'kafkajs'
+import type { Catalogue } from '../enqueue/events.ts'
+import { schemaOfTable } from '../enqueue/extension.ts'
+import { isOutboxError, OutboxError } from '../message/errors.ts'
+import { systemClock } from '../relay/clock.ts'
+import { Telemetry } from '../relay/telemetry.ts'
+import { Applier } from './apply.ts'
+import { codeOf } from './failure.ts'
+import { explainInbox } from './once.ts'
+import { type InboxOptions, type ResolvedInbox, resolveInbox } from './options.ts'
+import { Reader } from './reader.ts'
+import { Redriver } from './redrive.ts'
+import { type InboxStatements, inboxStatements } from './statements.ts'
+import type { InboxEvents } from './telemetry.ts'
+import { keepUp } from './upkeep.ts'
+import { runWatched } from './watched-consumer.ts'
+
+/** How to run a consumer. */
+export interface RunOptions {
+  /** Where a group without offsets begins: with the oldest record, or with the next. @default true */
+  fromBeginning?: boolean | undefined
+  /** Partitions that are worked on at the same time; each takes a connection of Prisma's pool. @default 1 */
+  partitionsConsumedConcurrently?: number | undefined
+}
+
+/** A consumer that applies each message once. Made by {@link createInbox}. */
+export class Inbox {
+  /** Tells what happens; subscribe before `run`. */
+  readonly telemetry = new Telemetry<InboxEvents>()
+  /** Topics of the events that have a handler. */
+  readonly topics: readonly string[]
+  readonly #options: ResolvedInbox
+  readonly #schema: string
+  readonly #statements: InboxStatements
+  readonly #reader: Reader
+  readonly #redriver: Redriver
+  readonly #end = new AbortController()
+  #running: Promise<void> | undefined
+
+  /** @internal Use {@link createInbox}. */
+  constructor(options: ResolvedInbox) {
+    this.#options = options
+    const { handlers, events, prisma, schema } = options
+    this.topics = [...new Set(Object.keys(handlers).map((type) => events.find(type)!.topic))].sort()
+    this.#schema = schema ?? schemaOfTable(prisma, 'inbox')
+    const statements = inboxStatements(this.#schema)
+    const { telemetry } = this
+    const applier = new Applier(options, statements)
+    this.#statements = statements
+    this.#reader = new Reader({ options, applier, telemetry, clock: systemClock, random: Math.random })
+    this.#redriver = new Redriver({ options, statements, applier, telemetry })
+  }
+
+  /**
+   * Settings for `kafka.consumer()`: the group is called as the consumer unless it is named, the session fits the watchdog, and a fetch
+   * waits half a second at most, since a paused partition comes back only with the next one.
+   */
+  consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
+    const { consumer, sessionTimeoutMs: sessionTimeout } = this.#options
+    return { groupId: consumer, maxWaitTimeInMs: 500, sessionTimeout, ...config }
+  }
+
+  /** For a wiring of your own: give it to `consumer.run` with `eachBatchAutoResolve: false`. Nothing prunes or redrives then. */
+  get eachBatch(): (payload: EachBatchPayload) => Promise<void> {
+    return this.#reader.eachBatch
+  }
+
+  /**
+   * Consumes until `stop()`, and carries out redrives and prunings meanwhile. Database and Kafka are waited for. Rejects with
+   * CONSUMER_ENDED where kafkajs gives up, with TABLES_MISSING or MISSING_RIGHTS where the inbox cannot be used: let the process end then.
+   */
+  run(consumer: Consumer, options: RunOptions = {}): Promise<void> {
+    if (this.#running) {
+      const remedy = 'Make another one with createInbox() for another consumer of kafkajs.'
+      throw new OutboxError('INVALID_OPTION', 'This inbox runs already.', { field: 'run', remedy })
+    }
+    this.#running = this.#run(consumer, options)
+    return this.#running
+  }
+
+  /** Finishes the transaction under way, commits the offsets and leaves the group; then `run` resolves. Never rejects. */
+  async stop(): Promise<void> {
+    this.#end.abort()
+    this.#reader.stop()
+    await this.#running?.catch(() => {})
+  }
+
+  async #run(kafkaConsumer: Consumer, { fromBeginning = true, partitionsConsumedConcurrently = 1 }: RunOptions): Promise<void> {
+    const { consumer, sessionTimeoutMs } = this.#options
+    const { telemetry } = this
+    const topics = [...this.topics]
+    const upkeep = new AbortController()
+    const signal = AbortSignal.any([this.#end.signal, upkeep.signal])
+    let keeping: Promise<void> | undefined
+    let code: string | null = null
+    try {
+      await this.#look()
+      telemetry.emit('consumer_started', { consumer, topics })
+      keeping = keepUp(
+        { options: this.#options, schema: this.#schema, redriver: this.#redriver, telemetry, clock: systemClock },
+        signal,
+      )
+      await runWatched(
+        kafkaConsumer,
+        {
+          topics,
+          fromBeginning,
+          partitionsConsumedConcurrently,
+          autoCommit: true,
+          silenceMs: 2 * sessionTimeoutMs,
+          eachBatch: this.#reader.eachBatch,
+          assigned: (partitions) => telemetry.emit('partitions_assigned', { consumer, partitions }),
+          crashed: (code, restart) => telemetry.emit('consumer_crashed', { consumer, code, restart }),
+        },
+        systemClock,
+        this.#end.signal,
+      )
+    } catch (error) {
+      code = codeOf(error)
+      throw error
+    } finally {
+      upkeep.abort()
+      this.#reader.stop()
+      await keeping
+      telemetry.emit('consumer_stopped', { consumer, code })
+    }
+  }
+
+  /** Missing tables would be tried again for ever; a database that does not answer yet is waited for in the usual way. */
+  async #look(): Promise<void> {
+    try {
+      await this.#options.prisma.$queryRaw(this.#statements.look)
+    } catch (error) {
+      const explained = explainInbox(error, this.#schema)
+      if (isOutboxError(explained)) throw explained
+    }
+  }
+}
+
+/**
+ * A consumer of kafkajs that applies each message once: the events of a catalogue, brought to their newest version, one transaction for
+ * the handler and the row of the inbox. What fails is tried again in its place, while other partitions go on; with `park` it is put aside
+ * with those of its key behind it. Throws INVALID_OPTION.
+ *
+ * @example
+ * const mail = createInbox({ prisma, consumer: 'mail', events, handlers: { OrderPlaced: async (event, tx) => { … } } })
+ * await mail.run(kafka.consumer(mail.consumerConfig()))
+ */
+export function createInbox<Client extends object, C extends Catalogue, const B extends number | undefined = undefined>(
+  options: InboxOptions<Client, C, B>,
+): Inbox {
+  return new Inbox(resolveInbox(options as never))
+}

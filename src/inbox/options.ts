@@ -1,0 +1,94 @@
+import type { Catalogue } from '../enqueue/events.ts'
+import { wrongOption } from './failure.ts'
+import type { Handlers, TransactionOf } from './handlers.ts'
+import { checkConsumer } from './once.ts'
+import { checkRetention, defaultRetentionDays } from './prune.ts'
+import type { SqlClient } from './statements.ts'
+
+/** When a message is put aside instead of being tried for ever. */
+export interface ParkOptions {
+  /** Tries of the handler that failed, before the message is parked and its partition goes on. Troubles of the database do not count. */
+  after: number
+}
+
+/** Options of `createInbox()`. Durations are milliseconds. */
+export interface InboxOptions<Client, C extends Catalogue, Batch extends number | undefined> {
+  /** The Prisma client, with all its extensions: a handler's `tx` has them too. */
+  prisma: Client
+  /** Name of the consumer, one for each set of effects. It stays the same over all deployments. */
+  consumer: string
+  /** The catalogue of the events. */
+  events: C
+  /** What is done with each event, in a transaction that commits with the row of the inbox. Events that are not named are skipped. */
+  handlers: Handlers<C['events'], TransactionOf<NoInfer<Client>>, NoInfer<Batch>>
+  /** Put a message aside when its handler keeps failing. @default none: it is tried for ever, and its partition waits */
+  park?: ParkOptions | undefined
+  /** Messages of one transaction at most; handlers then take arrays. @default none: a transaction for each message */
+  batch?: Batch
+  /** Time for the transaction of a message or batch. @default 30_000 */
+  handlerTimeoutMs?: number | undefined
+  /** First and longest wait before a failed message is tried again; doubled each time. @default { firstMs: 500, maxMs: 60_000 } */
+  retry?: { firstMs: number; maxMs: number } | undefined
+  /** Days for which a copy is known again: not less than the topics keep a record. @default 14 */
+  retentionDays?: number | undefined
+  /** Time after which Kafka gives the partitions of a silent member to others. @default 30_000 */
+  sessionTimeoutMs?: number | undefined
+  /** PostgreSQL schema of the inbox tables. @default the model's `@@schema`, else that of the connection, else 'public' */
+  schema?: string | undefined
+}
+
+/** The defaults of {@link InboxOptions}. */
+export const inboxDefaults = Object.freeze({
+  handlerTimeoutMs: 30_000,
+  retry: Object.freeze({ firstMs: 500, maxMs: 60_000 }),
+  retentionDays: defaultRetentionDays,
+  sessionTimeoutMs: 30_000,
+})
+
+/** What the inbox needs of a Prisma client. */
+export interface PrismaLike extends SqlClient {
+  $transaction<R>(callback: (tx: SqlClient) => Promise<R>, options: { timeout: number; maxWait: number }): Promise<R>
+}
+
+/** The options without their types, with the defaults filled in. */
+export interface ResolvedInbox {
+  prisma: PrismaLike
+  consumer: string
+  events: Catalogue
+  handlers: Readonly<Record<string, (events: unknown, tx: SqlClient) => unknown>>
+  park: ParkOptions | undefined
+  batch: number | undefined
+  handlerTimeoutMs: number
+  retry: { firstMs: number; maxMs: number }
+  retentionDays: number
+  sessionTimeoutMs: number
+  schema: string | undefined
+}
+
+/** Checks the options and fills in the defaults. Throws INVALID_OPTION. */
+export function resolveInbox(options: InboxOptions<never, Catalogue, number | undefined>): ResolvedInbox {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const resolved = { ...inboxDefaults, ...given } as unknown as ResolvedInbox
+  const { prisma, consumer, events, handlers, park, batch, retry, retentionDays } = resolved
+  if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
+  checkConsumer(consumer)
+  if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalogue that defineEvents() made')
+  const names = Object.keys(handlers ?? {})
+  const wrong = names.find((name) => !events.find(name) || typeof handlers[name] !== 'function')
+  if (names.length === 0 || wrong !== undefined) {
+    throw wrongOption(wrong === undefined ? 'handlers' : `handlers.${wrong}`, 'a function for an event of the catalogue')
+  }
+  checkWhole('park.after', park?.after, 1_000_000)
+  checkWhole('batch', batch, 10_000)
+  checkWhole('retry.firstMs', retry.firstMs, 3_600_000)
+  checkWhole('retry.maxMs', retry.maxMs, 3_600_000)
+  checkWhole('handlerTimeoutMs', resolved.handlerTimeoutMs, 3_600_000)
+  checkWhole('sessionTimeoutMs', resolved.sessionTimeoutMs, 3_600_000)
+  checkRetention(retentionDays)
+  return resolved
+}
+
+function checkWhole(field: string, value: number | undefined, most: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= most)) return
+  throw wrongOption(field, `a whole number from 1 to ${most}`)
+}

@@ -1,0 +1,154 @@
+import type { Telemetry } from '../relay/telemetry.ts'
+import type { Applier } from './apply.ts'
+import { decode } from './decode.ts'
+import { codeOf, speaksAgainst } from './failure.ts'
+import type { ResolvedInbox } from './options.ts'
+import type { InboxRecord } from './record.ts'
+import type { InboxStatements, SqlClient } from './statements.ts'
+import type { InboxEvents } from './telemetry.ts'
+
+/** Wishes that are read at once. */
+const wishRows = 100
+
+/** A row of inbox_parked as the statements give it. */
+interface ParkedRow {
+  topic: string
+  partition: number
+  offset: string
+  message_id: string | null
+  type: string | null
+  key: Uint8Array | null
+  value: Uint8Array | null
+  headers: Record<string, string>
+}
+
+type WishRow = ParkedRow & { wish: 'redrive' | 'discard'; by: string | null }
+type HeadRow = ParkedRow & { reason: string | null }
+
+/** A parked message that cannot be applied, and why. */
+class Unfit extends Error {
+  override readonly name = 'Unfit'
+  readonly code: string
+
+  constructor(code: string, what: string) {
+    super(what)
+    this.code = code
+  }
+}
+
+/** Carries out what operators wish for parked messages. Every member of the group may: rows are locked while it happens. */
+export class Redriver {
+  readonly #options: ResolvedInbox
+  readonly #statements: InboxStatements
+  readonly #applier: Applier
+  readonly #telemetry: Telemetry<InboxEvents>
+
+  constructor(ports: {
+    options: ResolvedInbox
+    statements: InboxStatements
+    applier: Applier
+    telemetry: Telemetry<InboxEvents>
+  }) {
+    this.#options = ports.options
+    this.#statements = ports.statements
+    this.#applier = ports.applier
+    this.#telemetry = ports.telemetry
+  }
+
+  /** Looks for wishes and carries out those that it finds, whole keys in the order of their messages. */
+  async look(signal: AbortSignal): Promise<void> {
+    const { prisma, consumer } = this.#options
+    const rows = await prisma.$queryRaw<WishRow[]>(this.#statements.wishes, consumer, wishRows)
+    const done = new Set<string>()
+    for (const row of rows) {
+      if (signal.aborted) return
+      // The key's first wish answers all of its redrives.
+      const name =
+        row.key === null ? `${row.topic} ${row.partition} ${row.offset}` : `${row.topic} ${Buffer.from(row.key).toString('hex')}`
+      if (row.wish === 'discard') await this.#discard(row)
+      else if (!done.has(name)) await this.#redrive(row, row.by, signal)
+      if (row.wish === 'redrive') done.add(name)
+    }
+  }
+
+  /** Drops a message. What waited only for it is applied. */
+  async #discard(row: WishRow): Promise<void> {
+    const { prisma, consumer } = this.#options
+    const { topic, partition, offset, message_id: messageId, by } = row
+    const dropped = await prisma.$executeRaw(this.#statements.discard, consumer, topic, partition, offset)
+    if (dropped === 0) return
+    this.#telemetry.emit('parked_discarded', { consumer, topic, partition, offset, messageId, by })
+    if (row.key !== null) await this.#redrive(row, by, undefined, true)
+  }
+
+  /** Applies the messages of a key until none is left, or one fails. `onlyWaiting`: only while the first has no failure of its own. */
+  async #redrive(row: ParkedRow, by: string | null, signal?: AbortSignal, onlyWaiting = false): Promise<void> {
+    const { consumer } = this.#options
+    const { topic } = row
+    let messages = 0
+    for (let more = true; more && !signal?.aborted; ) {
+      const outcome = await this.#first(row, onlyWaiting)
+      if (outcome === 'applied') messages++
+      more = outcome === 'applied' && row.key !== null
+    }
+    if (messages > 0) this.#telemetry.emit('parked_redriven', { consumer, topic, messages, by })
+  }
+
+  /** Applies the first message of a key. */
+  async #first(row: ParkedRow, onlyWaiting: boolean): Promise<'applied' | 'none' | 'failed'> {
+    let head: HeadRow | undefined
+    let begun = false
+    try {
+      return await this.#applier.transaction(async (tx) => {
+        head = await this.#head(tx, row)
+        if (!head || (onlyWaiting && head.reason !== null)) return 'none'
+        begun = true
+        await this.#apply(tx, head)
+        return 'applied'
+      })
+    } catch (error) {
+      // Another member has it in hand, or the database is in trouble: the wish stays.
+      if (head === undefined || !speaksAgainst(error, begun)) {
+        if (codeOf(error) === '55P03') return 'none'
+        throw error
+      }
+      await this.#failed(head, error)
+      return 'failed'
+    }
+  }
+
+  async #head(tx: SqlClient, { topic, partition, offset, key }: ParkedRow): Promise<HeadRow | undefined> {
+    const { consumer } = this.#options
+    const { head, single } = this.#statements
+    const rows =
+      key === null
+        ? await tx.$queryRaw<HeadRow[]>(single, consumer, topic, partition, offset)
+        : await tx.$queryRaw<HeadRow[]>(head, consumer, topic, key)
+    return rows[0]
+  }
+
+  async #apply(tx: SqlClient, head: HeadRow): Promise<void> {
+    const { consumer, events, handlers } = this.#options
+    const record = recordOf(head)
+    const event = record.type !== null && Object.hasOwn(handlers, record.type) ? events.find(record.type) : undefined
+    if (!event) throw new Unfit('NO_HANDLER', 'No handler takes its type.')
+    const decoded = await decode(record, event, events)
+    if (!('event' in decoded)) throw new Unfit(decoded.reason, decoded.error)
+    await this.#applier.handle([decoded.event], tx)
+    const place = [consumer, head.topic, head.partition, head.offset]
+    // Also what fails if an earlier statement did and the handler caught its error.
+    if ((await tx.$executeRaw(this.#statements.unpark, ...place, consumer, record.id)) === 1) return
+    throw new Error('The parked message is gone.')
+  }
+
+  async #failed({ topic, partition, offset, message_id: messageId, key }: HeadRow, error: unknown): Promise<void> {
+    const { prisma, consumer } = this.#options
+    const code = error instanceof Unfit ? error.code : 'HANDLER_FAILED'
+    const what = error instanceof Error ? error.message : String(error)
+    await prisma.$executeRaw(this.#statements.failedAgain, code, what.slice(0, 2_000), consumer, topic, partition, offset)
+    if (key !== null) await prisma.$executeRaw(this.#statements.unwish, consumer, topic, key)
+    this.#telemetry.emit('redrive_failed', { consumer, topic, partition, offset, messageId, code: codeOf(error) })
+  }
+}
+
+const recordOf = ({ message_id: id, ...row }: ParkedRow): InboxRecord => ({ id, ...row })

@@ -1,0 +1,68 @@
+import type { Subscriber } from '../relay/telemetry.ts'
+
+/**
+ * Everything that is told about a consumer with the inbox. Logs and metrics subscribe to this list; the consumer itself only emits. No
+ * payload, key, header value or secret is ever in it. Fields that end in `ms` are milliseconds; `code` is a name of ours, of Prisma, of
+ * PostgreSQL or of the handler's error; `copies` are messages that had been taken care of before.
+ */
+export interface InboxEvents {
+  /** The consumer runs. Once. */
+  consumer_started: { consumer: string; topics: string[] }
+  /** The consumer has ended. Once; `code` is null where it was told to. */
+  consumer_stopped: { consumer: string; code: string | null }
+  /** The member has these partitions now. */
+  partitions_assigned: { consumer: string; partitions: Record<string, number[]> }
+  /** Messages were applied, in one transaction of `ms`. */
+  applied: { consumer: string; topic: string; partition: number; messages: number; copies: number; ms: number }
+  /**
+   * A message, or the first of a batch, could not be applied: its partition waits for `waitMs` and then tries it again. `attempt` counts
+   * what counts towards parking: 0 for troubles of the database.
+   */
+  apply_failed: {
+    consumer: string
+    topic: string
+    partition: number
+    offset: string
+    messageId: string | null
+    attempt: number
+    code: string
+    waitMs: number
+  }
+  /** A message was put aside into inbox_parked; later ones of its topic and key go behind it. */
+  message_parked: {
+    consumer: string
+    topic: string
+    partition: number
+    offset: string
+    messageId: string | null
+    reason: string
+    attempts: number
+  }
+  /** Messages were put behind a parked one of their key. */
+  messages_behind: { consumer: string; topic: string; partition: number; messages: number }
+  /** Parked messages of a key were applied by the wish of an operator (`by`, as user@host; null: written by hand). */
+  parked_redriven: { consumer: string; topic: string; messages: number; by: string | null }
+  /** A redriven message failed again: it and those behind it stay parked. */
+  redrive_failed: { consumer: string; topic: string; partition: number; offset: string; messageId: string | null; code: string }
+  /** A parked message was dropped by the wish of an operator. */
+  parked_discarded: {
+    consumer: string
+    topic: string
+    partition: number
+    offset: string
+    messageId: string | null
+    by: string | null
+  }
+  /** Old rows of the inbox were deleted in `ms`. */
+  inbox_pruned: { consumer: string; rows: number; ms: number }
+  /** Looking for wishes, or pruning, did not succeed; it is tried again. */
+  upkeep_failed: { consumer: string; what: 'redrive' | 'prune'; code: string }
+  /** kafkajs has taken the consumer away; `restart`: it comes back by itself. */
+  consumer_crashed: { consumer: string; code: string; restart: boolean }
+}
+
+/** Name of an event. */
+export type InboxEvent = keyof InboxEvents
+
+/** Gets every event of a consumer. */
+export type InboxSubscriber = Subscriber<InboxEvents>

@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto'
+import { CompressionTypes, type Consumer, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs'
+import { onTestFinished } from 'vitest'
+import { z } from 'zod'
+import type { Inbox } from '../../src/inbox/inbox.ts'
+import { createInbox, type InboxEvent, type InboxEvents } from '../../src/inbox/index.ts'
+import { defineEvents, event, outbox } from '../../src/index.ts'
+import { prisma7, shopSql } from '../enqueue/clients.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { inboxSql } from '../support/migrations.ts'
+import { createTopic, testKafka } from '../support/topics.ts'
+
+/** What handlers of the tests write: one row for each time that one ran and committed. */
+export const effectsSql = `
+CREATE TABLE effects (seq bigserial PRIMARY KEY, consumer text NOT NULL, message_id uuid NOT NULL, name text NOT NULL, n int NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp());`
+
+export const connect = (connectionString: string, max = 10) =>
+  new prisma7.PrismaClient({ adapter: new prisma7.PrismaPg({ connectionString, max }) }).$extends(outbox())
+export type Client = ReturnType<typeof connect>
+export type Tx = Parameters<Parameters<Client['$transaction']>[0]>[0]
+
+export const inboxDatabase = (): Promise<TestDatabase> => createDatabase(inboxSql + shopSql + effectsSql)
+
+/** Events of a topic: `Counted` has two versions, `Other` a type of its own. */
+export const eventsOf = (topic: string) =>
+  defineEvents({
+    Counted: event({ topic, key: ({ name }) => name, schema: z.object({ name: z.string(), count: z.string() }) }).evolve({
+      key: ({ name }) => name,
+      schema: z.object({ name: z.string(), n: z.number() }),
+      up: ({ name, count }) => ({ name, n: Number(count) }),
+    }),
+    Other: event({ topic, key: ({ name }) => name, schema: z.object({ name: z.string(), n: z.number() }) }),
+  })
+export type Events = ReturnType<typeof eventsOf>
+
+/** An effect of a message. */
+export const effect = (tx: Tx, consumer: string, { id, payload }: { id: string; payload: { name: string; n: number } }) =>
+  tx.$executeRaw`INSERT INTO effects (consumer, message_id, name, n) VALUES (${consumer}, ${id}::uuid, ${payload.name}, ${payload.n})`
+
+/** A record as the relay writes it. */
+export function record(
+  name: string,
+  n: number,
+  more: Partial<Message> & { id?: string; type?: string; version?: string } = {},
+): Message {
+  const { id = randomUUID(), type = 'Counted', version = '2', ...rest } = more
+  const headers = { id, type, version, 'content-type': 'application/json', 'created-at': '2026-11-25T20:00:00.000Z' }
+  return { key: name, value: JSON.stringify({ name, n }), headers, ...rest }
+}
+
+/** A topic, and a plain producer for it. */
+export interface Stage {
+  topic: string
+  kafka: Kafka
+  events: Events
+  producer: Producer
+  /** Sends in order; the partition is that of the key, unless it is given. */
+  send(messages: Message[]): Promise<void>
+  /** Effects of a consumer, in the order of their commits. */
+}
+
+export async function createStage(partitions = 3): Promise<Stage> {
+  const topic = await createTopic('inbox', partitions)
+  const kafka = testKafka()
+  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false })
+  await producer.connect()
+  onTestFinished(() => producer.disconnect())
+  return {
+    topic,
+    kafka,
+    events: eventsOf(topic),
+    producer,
+    async send(messages) {
+      await producer.send({ topic, messages, acks: -1, compression: CompressionTypes.None })
+    },
+  }
+}
+
+/** An inbox that runs until the test is over, and what it told. */
+export interface Running {
+  inbox: Inbox
+  consumer: Consumer
+  /** How `run` ended. */
+  done: Promise<unknown>
+  told: { event: InboxEvent; fields: InboxEvents[InboxEvent]; at: number }[]
+  /** Resolves with the first event, past or future, that fits. */
+  until<E extends InboxEvent>(event: E, fits?: (fields: InboxEvents[E]) => boolean): Promise<InboxEvents[E]>
+}
+
+type Options = Omit<Parameters<typeof createInbox<Client, Events, number | undefined>>[0], 'prisma' | 'consumer' | 'events'>
+
+/** Starts an inbox for a stage. */
+export function start(
+  stage: Stage,
+  prisma: Client,
+  consumer: string,
+  options: Options,
+  { kafka = stage.kafka, concurrently = 1 } = {},
+): Running {
+  const inbox = createInbox<Client, Events, number | undefined>({
+    prisma,
+    consumer,
+    events: stage.events,
+    retry: { firstMs: 50, maxMs: 100 },
+    ...options,
+  })
+  const told: Running['told'] = []
+  const lookers = new Set<() => void>()
+  inbox.telemetry.subscribe((event, fields) => {
+    told.push({ event, fields, at: performance.now() })
+    for (const look of lookers) look()
+  })
+  const kafkaConsumer = kafka.consumer(inbox.consumerConfig({ groupId: `${consumer}-${stage.topic}`, rebalanceTimeout: 10_000 }))
+  const done = inbox.run(kafkaConsumer, { partitionsConsumedConcurrently: concurrently })
+  done.catch(() => {})
+  onTestFinished(() => inbox.stop())
+  return {
+    inbox,
+    consumer: kafkaConsumer,
+    done,
+    told,
+    until: (event, fits = () => true) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const found = told.find((one) => one.event === event && fits(one.fields as never))
+          if (!found) return
+          lookers.delete(look)
+          resolve(found.fields as never)
+        }
+        lookers.add(look)
+        look()
+        done.catch(reject)
+      }),
+  }
+}
