@@ -61,13 +61,23 @@ export function logLevelConfig(flags: Flags, env: Environment): LogLevel {
   throw wrong(relaySettings.logLevel, `must be one of ${logLevels.join(', ')}`)
 }
 
-/** Where the relay serves its pages, and whom; undefined: nowhere. Throws INVALID_OPTION. */
-export function listenConfig(flags: Flags, env: Environment): Pick<ServerOptions, 'host' | 'port' | 'login'> | undefined {
+const dashboards = ['on', 'payload', 'off'] as const
+
+/** Where the relay serves its pages, whom, and which for people. */
+export interface ListenConfig extends Pick<ServerOptions, 'host' | 'port' | 'login'> {
+  dashboard: (typeof dashboards)[number]
+}
+
+/** Where the relay serves its pages; undefined: nowhere. Throws INVALID_OPTION. */
+export function listenConfig(flags: Flags, env: Environment): ListenConfig | undefined {
   const address = given('listen', relaySettings.listen, flags, env)
   if (address === undefined) return undefined
   const [, host = '127.0.0.1', port] = /^(?:\[?([^\s/@]+?)\]?:)?(\d{1,5})$/.exec(address) ?? []
   if (port === undefined || Number(port) > 65_535) throw wrong(relaySettings.listen, 'must be host:port, or a port')
-  return { host, port: Number(port), login: loginConfig(flags, env) }
+  const shown = given('dashboard', relaySettings.dashboard, flags, env) ?? 'on'
+  const dashboard = dashboards.find((one) => one === shown)
+  if (!dashboard) throw wrong(relaySettings.dashboard, `must be one of ${dashboards.join(', ')}`)
+  return { host, port: Number(port), login: loginConfig(flags, env), dashboard }
 }
 
 function loginConfig(flags: Flags, env: Environment): ServerOptions['login'] {

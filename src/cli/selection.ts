@@ -1,13 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { ageMs, isMessageId, keyBytes } from '../ops/words.ts'
 import type { ListedMessage, Selection } from '../store/operator.ts'
 import type { Flags } from './config.ts'
 import { keyText, span, table } from './format.ts'
 
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 /** Checks a message id on the command line. */
 export function messageId(text: string): string {
-  if (!uuid.test(text)) throw new InvalidArgumentError('It is not a UUID.')
+  if (!isMessageId(text)) throw new InvalidArgumentError('It is not a UUID.')
   return text.toLowerCase()
 }
 
@@ -17,13 +16,11 @@ export function count(text: string): number {
   return Number(text)
 }
 
-const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
 /** Checks an age on the command line; gives milliseconds. */
 export function age(text: string): number {
-  const [, n, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? []
-  if (n === undefined) throw new InvalidArgumentError('It is not an age such as 90s, 10m, 2h or 7d.')
-  return Number(n) * unitMs[unit as keyof typeof unitMs]
+  const ms = ageMs(text)
+  if (ms === undefined) throw new InvalidArgumentError('It is not an age such as 90s, 10m, 2h or 7d.')
+  return ms
 }
 
 /** Adds the flags that choose messages by topic, key and age. */
@@ -39,9 +36,14 @@ export function addFilterFlags(command: Command): Command {
 export function selectionOf(flags: Flags, ids: readonly string[] = []): Selection {
   const { topic, key, reason } = flags as { topic?: string; key?: string; reason?: string }
   const { olderThan: olderThanMs, newerThan: newerThanMs } = flags as { olderThan?: number; newerThan?: number }
-  const bytes =
-    key === undefined ? undefined : /^0x([0-9a-f]{2})*$/i.test(key) ? Buffer.from(key.slice(2), 'hex') : Buffer.from(key)
-  return { messageIds: ids.length > 0 ? ids : undefined, topic, key: bytes, reason, olderThanMs, newerThanMs }
+  return {
+    messageIds: ids.length > 0 ? ids : undefined,
+    topic,
+    key: key === undefined ? undefined : keyBytes(key),
+    reason,
+    olderThanMs,
+    newerThanMs,
+  }
 }
 
 function stateText({ state, reason, wish }: ListedMessage): string {

@@ -118,13 +118,19 @@ export const relaySettings = {
     flag: '--listen',
     env: 'OUTBOX_LISTEN',
     value: 'address',
-    what: 'Serve /livez, /readyz and /metrics on host:port, or on a port of loopback (default: serve nothing)',
+    what: 'Serve a dashboard, /livez, /readyz and /metrics on host:port, or on a port of loopback (default: serve nothing)',
+  },
+  dashboard: {
+    flag: '--dashboard',
+    env: 'OUTBOX_DASHBOARD',
+    value: 'what',
+    what: 'Pages for people: "on", "payload" also shows header values and payloads, "off" (default: on)',
   },
   httpLoginFile: {
     flag: '--http-login-file',
     env: 'OUTBOX_HTTP_LOGIN_FILE',
     value: 'path',
-    what: 'File with user:password that /metrics asks for (default: no login)',
+    what: 'File with user:password that dashboard and /metrics ask for (default: no login)',
   },
   // No flag, as with the other password.
   httpLogin: { flag: '', env: 'OUTBOX_HTTP_LOGIN', value: 'user:password', what: '' },

@@ -1,15 +1,17 @@
 import { collectDefaultMetrics } from 'prom-client'
 import type { CreateRelayOptions, Relay, Transport } from '../embed.ts'
+import { dashboardPages } from '../ops/dashboard/pages.ts'
 import { healthPages } from '../ops/health.ts'
 import { relayMetrics } from '../ops/metrics.ts'
 import { startSampler } from '../ops/sampler.ts'
-import { type ServerOptions, serve } from '../ops/server.ts'
+import { serve } from '../ops/server.ts'
 import { Vitals } from '../ops/vitals.ts'
 import { handling } from '../relay/telemetry.ts'
 import { tableFormat } from '../store/postgres/check.ts'
+import type { ListenConfig } from './config.ts'
 
 /**
- * Serves health and metrics of a relay that is not started yet, until it has stopped. Gives the server's address.
+ * Serves health, metrics and dashboard of a relay that is not started yet, until it has stopped. Gives the server's address.
  *
  * @throws OutboxError INVALID_OPTION when the address cannot be listened on.
  */
@@ -17,7 +19,7 @@ export async function watched(
   relay: Relay,
   transport: Transport,
   config: CreateRelayOptions,
-  listen: Pick<ServerOptions, 'host' | 'port' | 'login'>,
+  { dashboard: shown, ...listen }: ListenConfig,
 ): Promise<string> {
   const { name, leaseMs } = relay.settings
   const vitals = new Vitals(relay.telemetry, leaseMs)
@@ -25,9 +27,15 @@ export async function watched(
   // The process is the relay's alone: memory, event loop and collections are worth a look.
   collectDefaultMetrics({ register: registry })
   const askKafka = (signal: AbortSignal) => transport.connect(signal)
+  const { databaseUrl, schema } = config
+  const dashboard =
+    shown === 'off'
+      ? undefined
+      : dashboardPages({ name, telemetry: relay.telemetry, vitals, databaseUrl, schema, payload: shown === 'payload' })
   const serving = await serve({
     ...listen,
     pages: {
+      ...dashboard?.pages,
       ...healthPages({ vitals, name, leaseMs, formats: [tableFormat], askKafka }),
       '/metrics': {
         open: false,
@@ -38,6 +46,7 @@ export async function watched(
   const stopSampler = startSampler(relay, config)
   const close = () => {
     stopSampler()
+    dashboard?.close()
     serving.close()
   }
   relay.telemetry.subscribe(handling({ stopped: close }))

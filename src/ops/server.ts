@@ -15,6 +15,11 @@ export interface Answer {
 export interface Page {
   /** Whether it may be read without the login: probes have none. It must tell nothing but states and codes then. */
   open: boolean
+  /**
+   * It tells what messages are about. Where no login is set it is for people at this machine only: on loopback, and asked for by a name of
+   * loopback, because another site's name can be made to lead here. @default false
+   */
+  secluded?: boolean
   answer: (url: URL) => Answer | Promise<Answer>
 }
 
@@ -83,13 +88,22 @@ function listening(server: Server, { host, port }: ServerOptions): Promise<void>
   })
 }
 
-async function answer({ login, pages }: ServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** Nothing from elsewhere, nothing inline, and no frame around it: what a message made of itself runs nowhere. */
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+async function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { login, pages } = options
   const { status, type, body } = await answerOf()
   response.writeHead(status, {
     'content-type': type,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    'content-security-policy': policy,
+    'referrer-policy': 'no-referrer',
+    'cross-origin-resource-policy': 'same-origin',
+    'cross-origin-opener-policy': 'same-origin',
     ...(status === 401 ? { 'www-authenticate': 'Basic realm="outbox", charset="UTF-8"' } : {}),
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
   })
@@ -99,10 +113,22 @@ async function answer({ login, pages }: ServerOptions, request: IncomingMessage,
     const url = new URL(URL.canParse(request.url!, base) ? request.url! : '/', base)
     const page = Object.hasOwn(pages, url.pathname) ? pages[url.pathname] : undefined
     if (!(page?.open ?? false) && !isLogin(request.headers.authorization, login)) return plain(401, 'Login needed.')
+    if (page?.secluded && !isHere(options, request.headers.host)) return plain(403, notHere)
     if (!page) return plain(404, `Not found. There is: ${Object.keys(pages).join(' ')}`)
     if (request.method !== 'GET' && request.method !== 'HEAD') return plain(405, 'Only GET and HEAD.')
     return inTime(url, page)
   }
+}
+
+const notHere = 'Without a login this page is for this machine only: ask for it as localhost, or set OUTBOX_HTTP_LOGIN.'
+
+const loopback = /^(localhost|127(\.\d{1,3}){3}|::1)$/i
+
+/** Whether a secluded page may be answered: there is a login, or both the server's address and the one that was asked for are loopback. */
+function isHere({ login, host }: ServerOptions, asked: string | undefined): boolean {
+  if (login) return true
+  const name = asked?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1') ?? ''
+  return loopback.test(host) && loopback.test(name)
 }
 
 /** The page's answer, or 503 when it fails or takes too long. The reason may hold anything and is not told. */

@@ -14,6 +14,15 @@ export interface RelayState {
   alive: boolean
 }
 
+/** Who holds a bucket. */
+export interface Holder {
+  bucket: number
+  /** Name of the relay whose lease it was last, or its id where it has no heartbeat; null: it was given back, or never held. */
+  relay: string | null
+  /** The lease has run out without being given back. */
+  expired: boolean
+}
+
 /** How the outbox stands. */
 export interface OutboxStatus {
   backlog: {
@@ -55,6 +64,9 @@ export interface OutboxSample {
     ownOldestMs: number | null
   }[]
   leases: OutboxStatus['leases']
+  /** All buckets, in their order. */
+  holders: Holder[]
+  relays: RelayState[]
   /** As in {@link OutboxStatus}, but counted to 10,000. */
   dead: OutboxStatus['dead']
   /** Keys that wait behind a dead message, among those counted. */
@@ -96,11 +108,39 @@ export interface ShownMessage extends ListedMessage {
   headers: Record<string, string> | null
   /** Null for a tombstone, and as the headers are. */
   value: Uint8Array | null
-  /** Headers and payload were left out because together with the key they are over 16 MiB. */
+  /** Headers and payload were left out because together with the key they are too large. */
   tooLarge: boolean
   error: string | null
   /** How many messages wait behind it. */
   behind: number
+  /** When it was enqueued by the database's clock, as RFC 3339. */
+  createdAt: string
+  /** When it was taken out of the way, as RFC 3339; null while it waits for Kafka. */
+  diedAt: string | null
+  /** Name of the relay that took it out of the way. */
+  diedBy: string | null
+}
+
+/** How far a list looks, where a table may hold millions and somebody waits for the answer. */
+export interface Look {
+  /** Only so many rows of each bucket, or 64 times as many of the one bucket that a key belongs to. Default: all. */
+  depth?: number | undefined
+  /** From the highest ids down. @default false */
+  newest?: boolean | undefined
+}
+
+/** Dead messages of one reason and topic. */
+export interface DeadGroup {
+  /** Null: they wait behind dead ones. */
+  reason: string | null
+  topic: string
+  messages: number
+  /** Age of the oldest in milliseconds. */
+  oldestMs: number
+  /** What was said of one of them, its beginning. */
+  error: string | null
+  /** Not all rows were looked at: there may be more. */
+  cut: boolean
 }
 
 /** Which messages. All parts that are given must fit. */
@@ -136,9 +176,18 @@ export interface Operator {
   /** A sample for metrics; `relayId` says whose buckets are "own". */
   sample(relayId: string): Promise<OutboxSample>
   /** Waiting messages, oldest first; or, with `dead`, those taken out of the way. */
-  list(which: Selection & { dead: boolean; limit: number }): Promise<ListedMessage[]>
-  /** One message, wherever it is; null when it is nowhere: published, discarded, or never there. */
-  show(messageId: string, withPayload: boolean): Promise<ShownMessage | null>
+  list(which: Selection & Look & { dead: boolean; limit: number }): Promise<ListedMessage[]>
+  /** Dead messages by reason and topic, the largest groups first; of each bucket only the first `depth` rows are looked at. */
+  deadGroups(depth: number): Promise<DeadGroup[]>
+  /**
+   * One message, wherever it is; null when it is nowhere: published, discarded, or never there. There is no index on message ids: `place`
+   * finds it at once, where it is known. A message over `mostBytes` (16 MiB by default) comes without headers and payload.
+   */
+  show(
+    messageId: string,
+    withPayload: boolean,
+    look?: { place?: Pick<RowName, 'bucket' | 'id'> | undefined; mostBytes?: number },
+  ): Promise<ShownMessage | null>
   /**
    * Dead messages that a wish would be written on, the lowest ids first: for a redrive the first of each key of which one fits, because a
    * key comes back as a whole; for a discard those that were refused, or exactly those that are named by their ids.

@@ -29,6 +29,8 @@ const sampled = (more: Partial<RelayEvents['sampled']> = {}): RelayEvents['sampl
   backlog: { messages: 0, exact: true, oldestMs: null },
   topics: [],
   leases: { held: 64, expired: 0, free: 0 },
+  holders: [],
+  relays: [],
   dead: { byReason: {}, behind: 0, exact: true },
   heldKeys: 0,
   oldestTransactionMs: 0,

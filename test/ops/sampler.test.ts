@@ -43,6 +43,8 @@ describe('a sample', () => {
       backlog: { messages: 0, exact: true, oldestMs: null },
       topics: [],
       leases: { held: 0, expired: 0, free: 64 },
+      holders: Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: null, expired: false })),
+      relays: [],
       dead: { byReason: {}, behind: 0, exact: true },
       heldKeys: 0,
       oldestTransactionMs: expect.any(Number),

@@ -1,5 +1,6 @@
+import { bucketCount, bucketOf } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
-import type { Portion, Selection } from '../operator.ts'
+import type { Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
 import { bytes, integers, literal, milliseconds, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
@@ -16,9 +17,12 @@ const sampledHeads = 160
 
 /** Bytes of a key that a list shows, and of a message that is shown: one that no relay carries must not fill the memory of a terminal. */
 const keyBytes = 65_536
-const shownBytes = 16_777_216
+export const shownBytes = 16_777_216
 
 const age = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${column}) * 1000)::float8`
+
+/** A moment as RFC 3339. */
+const time = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
 /** Every statement of the operator's side, sent as the relay's are. */
 export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
@@ -59,6 +63,18 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   FROM generate_series(0, 63) AS b CROSS JOIN LATERAL (
     SELECT m."bucket", m."id", m."message_id" FROM ${table} AS m WHERE m."bucket" = b${fit} ORDER BY m."bucket", m."id" LIMIT ${limit}) AS m
   ORDER BY m."id", m."message_id" LIMIT ${limit})`
+  /** The same among the first rows of each bucket, or the last ones: bounded, however much waits and however little of it fits. */
+  const near = (table: string, which: Selection, limit: number, { depth, newest = false }: Look) => {
+    if (depth === undefined && !newest) return lowest(table, fits(which), limit)
+    const order = newest ? `m."bucket" DESC, m."id" DESC` : `m."bucket", m."id"`
+    const one = which.key && bucketOf('', which.key)
+    const [from, to] = one === undefined ? [0, bucketCount - 1] : [one, one]
+    const rows = depth === undefined ? '' : ` LIMIT ${one === undefined ? depth : depth * bucketCount}`
+    return `(SELECT m."bucket", m."id", m."message_id" FROM generate_series(${from}, ${to}) AS b CROSS JOIN LATERAL (
+    SELECT m."bucket", m."id", m."message_id" FROM (SELECT * FROM ${table} AS m WHERE m."bucket" = b ORDER BY ${order}${rows}) AS m
+    WHERE true${fits(which)} ORDER BY ${order} LIMIT ${limit}) AS m
+  ORDER BY m."id"${newest ? ' DESC' : ''}, m."message_id" LIMIT ${limit})`
+  }
   const holding = `(m."holds" AND m."key" IS NOT NULL)`
   const claim = `LEFT JOIN ${lease} AS l ON l."bucket" = m."bucket" AND l."leased_until" > clock_timestamp()
   LEFT JOIN ${relay} AS r ON r."id" = l."owner"`
@@ -66,13 +82,16 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   substring(m."key" FROM 1 FOR ${keyBytes}) AS key, (coalesce(octet_length(m."key"), 0) + coalesce(octet_length(m."value"), 0) + coalesce(octet_length(m."headers"::text), 0))::int AS bytes,
   ${age('m."created_at"')} AS "ageMs", r."name" AS "claimedBy",
   CASE WHEN r."id" IS NOT NULL THEN -${age('l."leased_until"')} END AS "claimedForMs",
-  CASE WHEN r."id" IS NOT NULL THEN to_char(l."leased_until" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "claimedUntil"`
+  CASE WHEN r."id" IS NOT NULL THEN ${time('l."leased_until"')} END AS "claimedUntil"`
   const waiting = `'waiting' AS state, NULL AS reason, NULL AS wish, NULL AS "wishedBy"`
   const taken = `CASE WHEN m."reason" IS NULL THEN 'behind' WHEN m."key" IS NOT NULL AND NOT m."holds" THEN 'skipped' ELSE 'dead' END AS state,
   m."reason" AS reason, m."wish" AS wish, m."wished_by" AS "wishedBy"`
-  const shown = (withPayload: boolean) => `CASE WHEN NOT (s.large) THEN m."headers" END AS headers,
+  const shown = (
+    withPayload: boolean,
+  ) => `${time('m."created_at"')} AS "createdAt", CASE WHEN NOT (s.large) THEN m."headers" END AS headers,
   ${withPayload ? 'CASE WHEN NOT (s.large) THEN m."value" END' : 'NULL::bytea'} AS value, s.large AS "tooLarge"`
-  const sized = `CROSS JOIN LATERAL (SELECT coalesce(octet_length(m."headers"::text) > ${shownBytes}, false) OR coalesce(octet_length(m."value") > ${shownBytes}, false) AS large) AS s`
+  const sized = (most: number) =>
+    `CROSS JOIN LATERAL (SELECT coalesce(octet_length(m."headers"::text) > ${most}, false) OR coalesce(octet_length(m."value") > ${most}, false) AS large) AS s`
 
   return {
     /** Backlog, counted to a limit; `estimate` goes by the size of the table. */
@@ -82,10 +101,10 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   (SELECT max(${age('t."created_at"')}) FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
     (SELECT "created_at" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT 1) AS t) AS "oldestMs"`,
 
-    /** Leases by their state. */
-    leases: () => `SELECT count(*) FILTER (WHERE "owner" IS NOT NULL AND "leased_until" > clock_timestamp())::int AS held,
-  count(*) FILTER (WHERE "owner" IS NOT NULL AND "leased_until" <= clock_timestamp())::int AS expired,
-  count(*) FILTER (WHERE "owner" IS NULL)::int AS free FROM ${lease}`,
+    /** Who holds each bucket. */
+    holders: () => `SELECT l."bucket" AS bucket, coalesce(r."name", l."owner"::text) AS relay,
+  l."owner" IS NOT NULL AND l."leased_until" <= clock_timestamp() AS expired
+  FROM ${lease} AS l LEFT JOIN ${relay} AS r ON r."id" = l."owner" ORDER BY l."bucket"`,
 
     /** Relays with what they hold. */
     relays:
@@ -125,20 +144,31 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   (SELECT coalesce(max("format"), 1) FROM ${lease})::int AS format`,
 
     /** Waiting messages, the lowest ids first. */
-    listWaiting: (which: Selection, limit: number) => `SELECT ${listed}, ${waiting}
-  FROM ${lowest(outbox, fits({ ...which, reason: undefined }), limit)} AS h JOIN ${outbox} AS m USING ("bucket", "id") ${claim} ORDER BY m."id"`,
+    listWaiting: (which: Selection, limit: number, look: Look = {}) => `SELECT ${listed}, ${waiting}
+  FROM ${near(outbox, { ...which, reason: undefined }, limit, look)} AS h JOIN ${outbox} AS m USING ("bucket", "id") ${claim}
+  ORDER BY m."id"${look.newest ? ' DESC' : ''}`,
 
     /** Dead messages and those behind them, the lowest ids first. */
-    listDead: (which: Selection, limit: number) => `SELECT ${listed}, ${taken}
-  FROM ${lowest(dead, fits(which), limit)} AS h JOIN ${dead} AS m USING ("bucket", "id", "message_id") ${claim} ORDER BY m."id", m."message_id"`,
+    listDead: (which: Selection, limit: number, look: Look = {}) => `SELECT ${listed}, ${taken}
+  FROM ${near(dead, which, limit, look)} AS h JOIN ${dead} AS m USING ("bucket", "id", "message_id") ${claim}
+  ORDER BY m."id"${look.newest ? ' DESC' : ''}, m."message_id"`,
+
+    /** Dead messages by reason and topic, among the first rows of each bucket: in one bucket a hot key can have millions behind it. */
+    deadGroups: (depth: number) => `SELECT x."reason" AS reason, x."topic" AS topic, count(*)::float8 AS messages,
+  max(${age('x."created_at"')}) AS "oldestMs", left(min(x."error"), 300) AS error, bool_or(x.at = ${depth}) AS cut
+  FROM generate_series(0, ${bucketCount - 1}) AS b CROSS JOIN LATERAL (SELECT m.*, row_number() OVER () AS at FROM (
+    SELECT m."reason", m."topic", m."error", m."created_at" FROM ${dead} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT ${depth}) AS m) AS x
+  GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 500`,
 
     /** One message, wherever it is. */
-    show: (messageId: string, withPayload: boolean) => {
-      const it = `m."message_id" = ${literal(messageId)}::uuid`
-      return `SELECT ${listed}, ${waiting}, ${shown(withPayload)}, NULL AS error, 0 AS behind FROM ${outbox} AS m ${sized} ${claim} WHERE ${it}
+    show: (messageId: string, withPayload: boolean, most: number, place?: Pick<RowName, 'bucket' | 'id'>) => {
+      const at = place ? ` AND m."bucket" = ${place.bucket} AND m."id" = ${place.id}` : ''
+      const it = `m."message_id" = ${literal(messageId)}::uuid${at}`
+      return `SELECT ${listed}, ${waiting}, ${shown(withPayload)}, NULL AS error, 0 AS behind, NULL AS "diedAt", NULL AS "diedBy"
+  FROM ${outbox} AS m ${sized(most)} ${claim} WHERE ${it}
 UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error", CASE WHEN ${holding} THEN
-  (SELECT count(*) FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."holds" AND d."id" > m."id") ELSE 0 END::int
-  FROM ${dead} AS m ${sized} ${claim} WHERE ${it}`
+  (SELECT count(*) FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."holds" AND d."id" > m."id") ELSE 0 END::int,
+  ${time('m."died_at"')}, m."relay" FROM ${dead} AS m ${sized(most)} ${claim} WHERE ${it}`
     },
 
     /** Chooses rows for a discard: exactly those that fit. */

@@ -1,7 +1,10 @@
 import pg from 'pg'
 import { OutboxError } from '../../message/errors.ts'
 import type {
+  DeadGroup,
+  Holder,
   ListedMessage,
+  Look,
   Operator,
   OutboxSample,
   OutboxStatus,
@@ -14,7 +17,7 @@ import type {
 import type { RowName } from '../store.ts'
 import { refusal, refuseMissingTables } from './check.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
-import { countedDead, countedMessages, operatorStatements, sampledDead } from './operator-statements.ts'
+import { countedDead, countedMessages, operatorStatements, sampledDead, shownBytes } from './operator-statements.ts'
 import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
@@ -94,6 +97,11 @@ const toBacklog = ({ counted, estimate, oldestMs }: Backlog): OutboxStatus['back
   return { messages: exact ? counted : Math.max(counted, Math.round(estimate)), exact, oldestMs }
 }
 
+const toLeases = (holders: readonly Holder[]): OutboxStatus['leases'] => {
+  const [free, expired] = [holders.filter((one) => one.relay === null).length, holders.filter((one) => one.expired).length]
+  return { held: holders.length - free - expired, expired, free }
+}
+
 /** `limit`: so many rows were counted at most. */
 const toDead = (rows: readonly { reason: string | null; n: number }[], limit: number): OutboxStatus['dead'] => ({
   byReason: Object.fromEntries(rows.flatMap(({ reason, n }) => (reason === null ? [] : [[reason, n]]))),
@@ -112,34 +120,46 @@ class PostgresOperator implements Operator {
 
   async status(): Promise<OutboxStatus> {
     const [backlog] = await this.#ask<Backlog>(this.#sql.backlog())
-    const [leases] = await this.#ask<OutboxStatus['leases']>(this.#sql.leases())
+    const holders = await this.#ask<Holder>(this.#sql.holders())
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number }>(this.#sql.dead())
-    return { backlog: toBacklog(backlog!), leases: leases!, relays, dead: toDead(dead, countedDead) }
+    return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, dead: toDead(dead, countedDead) }
   }
 
   async sample(relayId: string): Promise<OutboxSample> {
     const [backlog] = await this.#ask<Backlog>(this.#sql.backlog())
     const topics = await this.#ask<OutboxSample['topics'][number]>(this.#sql.heads(relayId))
-    const [leases] = await this.#ask<OutboxStatus['leases']>(this.#sql.leases())
+    const holders = await this.#ask<Holder>(this.#sql.holders())
+    const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number; keys: number }>(this.#sql.sampleDead())
     const [horizon] = await this.#ask<Pick<OutboxSample, 'oldestTransactionMs' | 'deadRowShare' | 'format'>>(this.#sql.horizon())
     return {
       backlog: toBacklog(backlog!),
       topics,
-      leases: leases!,
+      leases: toLeases(holders),
+      holders,
+      relays,
       dead: toDead(dead, sampledDead),
       heldKeys: dead.reduce((sum, one) => sum + (one.reason === null ? 0 : one.keys), 0),
       ...horizon!,
     }
   }
 
-  list(which: Selection & { dead: boolean; limit: number }): Promise<ListedMessage[]> {
-    return this.#ask(which.dead ? this.#sql.listDead(which, which.limit) : this.#sql.listWaiting(which, which.limit))
+  list(which: Selection & Look & { dead: boolean; limit: number }): Promise<ListedMessage[]> {
+    const { dead, limit } = which
+    return this.#ask(dead ? this.#sql.listDead(which, limit, which) : this.#sql.listWaiting(which, limit, which))
   }
 
-  async show(messageId: string, withPayload: boolean): Promise<ShownMessage | null> {
-    const [row] = await this.#ask<ShownMessage>(this.#sql.show(messageId, withPayload))
+  deadGroups(depth: number): Promise<DeadGroup[]> {
+    return this.#ask(this.#sql.deadGroups(depth))
+  }
+
+  async show(
+    messageId: string,
+    withPayload: boolean,
+    { place, mostBytes = shownBytes }: Parameters<Operator['show']>[2] = {},
+  ): Promise<ShownMessage | null> {
+    const [row] = await this.#ask<ShownMessage>(this.#sql.show(messageId, withPayload, mostBytes, place))
     return row ?? null
   }
 

@@ -1,0 +1,103 @@
+import { handling, type Telemetry } from '../../relay/telemetry.ts'
+
+/** Milliseconds of one point, and how many points are kept: a quarter of an hour. */
+export const pointMs = 5_000
+export const points = 180
+
+/** Each step of a latency is a tenth larger than the one before: so precise is a percentile, in a few hundred numbers at most. */
+const step = Math.log(1.1)
+
+/** Figures of five seconds. Null: not known. */
+export interface Point {
+  backlog: number | null
+  lagMs: number | null
+  /** Messages that this relay published, a second. */
+  rate: number | null
+  /** Time from creation to acknowledgement that half of them, and all but one of twenty, stayed below; null where there were none. */
+  p50: number | null
+  p95: number | null
+}
+
+interface Bin {
+  /** Null: the sampler failed. Undefined: no look fell into it, the one before still counts. */
+  sampled?: { backlog: number; lagMs: number } | null
+  published: number
+  latencies: Map<number, number>
+}
+
+/** The last quarter of an hour of a relay, by its telemetry. Bounded: what is older is forgotten. */
+export class History {
+  readonly #now: () => number
+  readonly #bins = new Map<number, Bin>()
+  readonly #first: number
+
+  /** `now`: milliseconds on a monotonic clock. */
+  constructor(telemetry: Telemetry, now: () => number = () => performance.now()) {
+    this.#now = now
+    this.#first = this.#index
+    telemetry.subscribe(
+      handling({
+        published: ({ records, agesMs }) => {
+          const bin = this.#bin()
+          bin.published += records
+          for (const age of agesMs) {
+            const at = Math.round(Math.log(Math.max(1, age)) / step)
+            bin.latencies.set(at, (bin.latencies.get(at) ?? 0) + 1)
+          }
+        },
+        sampled: ({ backlog }) => {
+          this.#bin().sampled = { backlog: backlog.messages, lagMs: backlog.oldestMs ?? 0 }
+        },
+        sample_failed: () => {
+          this.#bin().sampled = null
+        },
+      }),
+    )
+  }
+
+  /** The points until now, the oldest first. The one that is under way is left out: its rate is not whole. */
+  get points(): Point[] {
+    const end = this.#index
+    let sampled: Bin['sampled'] = null
+    return Array.from({ length: points }, (_, n) => {
+      const index = end - points + n
+      const bin = this.#bins.get(index)
+      if (bin?.sampled !== undefined) sampled = bin.sampled
+      return {
+        backlog: sampled?.backlog ?? null,
+        lagMs: sampled?.lagMs ?? null,
+        rate: index < this.#first ? null : ((bin?.published ?? 0) * 1000) / pointMs,
+        p50: percentile(bin, 0.5),
+        p95: percentile(bin, 0.95),
+      }
+    })
+  }
+
+  get #index(): number {
+    return Math.floor(this.#now() / pointMs)
+  }
+
+  #bin(): Bin {
+    const index = this.#index
+    let bin = this.#bins.get(index)
+    if (!bin) {
+      bin = { published: 0, latencies: new Map() }
+      this.#bins.set(index, bin)
+      for (const old of this.#bins.keys()) if (old < index - points) this.#bins.delete(old)
+    }
+    return bin
+  }
+}
+
+function percentile(bin: Bin | undefined, share: number): number | null {
+  if (!bin || bin.latencies.size === 0) return null
+  const sorted = [...bin.latencies].sort(([a], [b]) => a - b)
+  const rank = share * sorted.reduce((sum, [, n]) => sum + n, 0)
+  let [passed, at] = [0, 0]
+  for (const [bound, n] of sorted) {
+    if (passed >= rank) break
+    passed += n
+    at = bound
+  }
+  return Math.exp(at * step)
+}

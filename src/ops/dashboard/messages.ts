@@ -1,0 +1,73 @@
+import type { ListedMessage, Operator } from '../../store/operator.ts'
+import { keyText, numberText, span } from '../words.ts'
+import { copyable } from './command.ts'
+import { depth, type Filter, filterOf, listCommandLine, selectionOf, wrongFields } from './filter.ts'
+import type { Content } from './frame.ts'
+import { cut, type Html, html } from './html.ts'
+import { row, table } from './table.ts'
+
+/** Messages of one page. */
+const limit = 50
+
+/** The page Messages: what waits, or what is dead, by the filter in its address. */
+export async function messages(url: URL, ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>): Promise<Content> {
+  const filter = filterOf(url)
+  const wrong = wrongFields(filter)
+  const found = wrong.length > 0 ? [] : await ask((operator) => operator.list({ ...selectionOf(filter), limit: limit + 1 }))
+  const main = html`${form(filter, wrong)}${wrong.length === 0 && list(filter, found)}`
+  return { status: wrong.length > 0 ? 400 : 200, title: 'Messages', at: '/messages', main }
+}
+
+function form(filter: Filter, wrong: readonly string[]): Html {
+  const field = (name: 'topic' | 'key' | 'reason' | 'olderThan' | 'newerThan', label: string, hint = '') => {
+    const bad = wrong.includes(name)
+    return html`<label>${label}<input name="${name}" value="${filter[name]}" placeholder="${hint}" autocomplete="off" spellcheck="false"${
+      bad && html` aria-invalid="true" aria-describedby="wrong"`
+    }></label>`
+  }
+  const choice = (name: 'state' | 'order', label: string, options: readonly [string, string][]) =>
+    html`<label>${label}<select name="${name}">${options.map(
+      ([value, text]) => html`<option value="${value}"${filter[name] === value && html` selected`}>${text}</option>`,
+    )}</select></label>`
+  return html`<form method="get" action="/messages" role="search" aria-label="Messages">
+${choice('state', 'State', [
+  ['waiting', 'waiting for Kafka'],
+  ['dead', 'dead, or behind one'],
+])}
+${field('topic', 'Topic')}${field('key', 'Key, or 0x… for bytes')}${filter.state === 'dead' && field('reason', 'Reason')}
+${field('olderThan', 'Older than', '10m, 2h, 7d')}${field('newerThan', 'Newer than', '10m, 2h, 7d')}
+${choice('order', 'Order', [
+  ['oldest', 'oldest first'],
+  ['newest', 'newest first'],
+])}
+<button>Show</button></form>
+${wrong.length > 0 && html`<p class="bad" role="alert" id="wrong">An age is a number with a unit: 90s, 10m, 2h or 7d.</p>`}`
+}
+
+function list(filter: Filter, found: readonly ListedMessage[]): Html {
+  const more = found.length > limit
+  const end = filter.order === 'newest' ? 'last' : 'first'
+  const note = html`<p class="note">Looked at the ${end} ${numberText(depth)} rows of each bucket. The command looks at all:</p>
+${copyable(listCommandLine(filter))}`
+  if (found.length === 0) return html`<p role="status">No messages.</p>${note}`
+  return html`<p role="status">${more ? `The ${end} ${limit} messages; there are more.` : `${found.length === 1 ? '1 message' : `${found.length} messages`}.`}</p>
+${table('Messages', ['Message', 'State', 'Topic', 'Key', 'Age', 'Size', 'Claimed by'], found.slice(0, limit).map(messageRow))}
+${note}`
+}
+
+const messageRow = (message: ListedMessage): Html =>
+  row({
+    Message: html`<a href="/message?id=${message.messageId}&at=${message.bucket}.${message.id}"><code>${message.messageId}</code></a>`,
+    State: stateText(message),
+    Topic: cut(message.topic, 100),
+    Key: html`<span class="bytes">${keyText(message.key, 60)}</span>`,
+    Age: span(message.ageMs),
+    Size: `${numberText(message.bytes)} B`,
+    'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, 60),
+  })
+
+/** State, reason and wish of a message in a few words. */
+export function stateText({ state, reason, wish }: ListedMessage): string {
+  const words = reason === null ? state : `${state}: ${cut(reason, 60)}`
+  return wish === null ? words : `${words}, ${wish} asked for`
+}

@@ -1,0 +1,93 @@
+import type { RelayEvents } from '../../relay/telemetry.ts'
+import type { Vitals } from '../vitals.ts'
+import { numberText, span } from '../words.ts'
+import { chart } from './chart.ts'
+import { copyable } from './command.ts'
+import type { Content } from './frame.ts'
+import { type History, pointMs, points } from './history.ts'
+import { cut, type Html, html } from './html.ts'
+import { type Problem, problems } from './problems.ts'
+import type { Standing } from './standing.ts'
+import { strip } from './strip.ts'
+import { row, table } from './table.ts'
+
+/** Topics that are shown; the oldest messages first. */
+const mostTopics = 50
+
+/** What the overview is made of: everything is in memory, so that the page needs no database and looking at it costs it nothing. */
+export interface OverviewDeps {
+  vitals: Vitals
+  standing: Standing
+  history: History
+}
+
+/** How the outbox and this relay stand. */
+export function overview({ vitals, standing, history }: OverviewDeps): Content {
+  const { databaseTrouble, kafkaTrouble } = vitals.signs
+  const { sample, paused, sampleFailed, dying, disordered } = standing
+  const found = problems({ live: vitals.live, databaseTrouble, kafkaTrouble, paused, sample, sampleFailed, dying, disordered })
+  const main = html`<p class="state"><strong>${vitals.live.alive ? 'This relay is alive' : 'This relay is stuck'}</strong>: ${vitals.live.why}.
+${sample ? `The tables were looked at ${span(standing.sampledMsAgo)} ago.` : 'The tables were not looked at yet.'}</p>
+${problemList(found)}
+${sample && figures(sample)}
+${charts(history)}
+<section aria-labelledby="leases"><h2 id="leases">Leases</h2>
+${sample ? strip(sample.holders, sample.relays) : html`<p class="note">Not known yet.</p>`}</section>
+<section aria-labelledby="topics"><h2 id="topics">Topics</h2>
+${topicTable(standing)}</section>
+<p class="refresh"><button type="button" data-pause hidden>Stop updating</button> <span role="status" data-updated></span></p>`
+  return { title: 'Overview', at: '/', main, refreshMs: pointMs }
+}
+
+function problemList(found: readonly Problem[]): Html {
+  const one = ({ runbook, what, remedy, command }: Problem) =>
+    html`<li><strong>${cut(what, 300)}</strong> ${remedy}${command !== undefined && copyable(command)}
+<span class="note">docs/runbook.md, ${runbook}</span></li>`
+  return html`<section aria-labelledby="problems"><h2 id="problems">Problems</h2>
+${found.length === 0 ? html`<p class="well">None is known.</p>` : html`<ul class="problems">${found.map(one)}</ul>`}</section>`
+}
+
+function figures({ backlog, dead, leases, heldKeys }: RelayEvents['sampled']): Html {
+  const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
+  const shown: [string, string][] = [
+    ['Waiting', `${backlog.exact ? '' : 'about '}${numberText(backlog.messages)}`],
+    ['Oldest', backlog.oldestMs === null ? '–' : span(backlog.oldestMs)],
+    ['Dead', `${numberText(refused)}${dead.exact ? '' : ' or more'}`],
+    ['Keys that wait behind them', numberText(heldKeys)],
+    ['Leases held, run out, free', `${leases.held}, ${leases.expired}, ${leases.free}`],
+  ]
+  return html`<section aria-labelledby="figures"><h2 id="figures" class="unseen">Figures</h2>
+<dl class="figures">${shown.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>`
+}
+
+function charts(history: History): Html {
+  const all = history.points
+  const over = `last ${Math.round((points * pointMs) / 60_000)} minutes`
+  const line = (name: string, of: keyof (typeof all)[number]) => ({ name, values: all.map((point) => point[of]) })
+  return html`<section aria-labelledby="charts"><h2 id="charts">Last quarter of an hour</h2><div class="charts">
+${chart({ title: 'Backlog', lines: [line('messages', 'backlog')], unit: numberText, over })}
+${chart({ title: 'Lag: age of the oldest', lines: [line('age', 'lagMs')], unit: span, over })}
+${chart({ title: 'Published by this relay', lines: [line('rate', 'rate')], unit: (n) => `${numberText(n)}/s`, over })}
+${chart({ title: 'Latency: creation to acknowledgement', lines: [line('half', 'p50'), line('95 %', 'p95')], unit: span, over })}
+</div></section>`
+}
+
+function topicTable({ sample, paused, published }: Standing): Html {
+  const waiting = new Map(sample?.topics.map(({ topic, oldestMs }) => [topic, oldestMs]))
+  const names = [...new Set([...paused.keys(), ...waiting.keys(), ...published.keys()])]
+  if (names.length === 0) return html`<p class="note">None is known yet.</p>`
+  const rank = (topic: string) => (paused.has(topic) ? Number.POSITIVE_INFINITY : (waiting.get(topic) ?? 0))
+  names.sort((a, b) => rank(b) - rank(a) || (a < b ? -1 : 1))
+  const rows = names.slice(0, mostTopics).map((topic) => {
+    const oldest = waiting.get(topic)
+    return row({
+      Topic: html`<a href="/messages?topic=${encodeURIComponent(topic)}">${cut(topic, 100)}</a>`,
+      State: paused.has(topic) ? html`<strong class="bad">paused: ${paused.get(topic)}</strong>` : 'open',
+      'Oldest waiting': oldest === undefined ? 'none waits' : span(oldest),
+      'Published by this relay': numberText(published.get(topic) ?? 0),
+    })
+  })
+  const more = names.length - rows.length
+  return html`${table('Topics', ['Topic', 'State', 'Oldest waiting', 'Published by this relay'], rows)}
+${more > 0 && html`<p class="note">… and ${more} more.</p>`}`
+}

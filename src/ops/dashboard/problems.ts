@@ -1,0 +1,132 @@
+import type { RelayEvents } from '../../relay/telemetry.ts'
+import { counted, span } from '../words.ts'
+import { commandLine } from './command.ts'
+
+/** How a relay and its outbox stand, as far as problems go. */
+export interface Situation {
+  /** Whether the relay lives, and why it is thought so. */
+  live: { alive: boolean; why: string }
+  databaseTrouble: string | undefined
+  kafkaTrouble: string | undefined
+  /** Paused topics with their codes. */
+  paused: ReadonlyMap<string, string>
+  sample: RelayEvents['sampled'] | undefined
+  sampleFailed: string | undefined
+  dying: boolean
+  disordered: boolean
+}
+
+/** Something that wants a person. */
+export interface Problem {
+  /** Section of docs/runbook.md. */
+  runbook: string
+  what: string
+  remedy: string
+  /** Command that shows more, or mends it. */
+  command?: string | undefined
+}
+
+/** Milliseconds that a message may wait, and a transaction may stay open, as in ops/alerts.yml. */
+export const lagMs = 60_000
+export const transactionMs = 900_000
+
+/** Topics that are named one by one. */
+const named = 10
+
+/** What is wrong, the worst first, each with its remedy. */
+export function problems(situation: Situation): Problem[] {
+  return [...ofRelay(situation), ...ofTopics(situation), ...(situation.sample ? ofTables(situation.sample) : [])]
+}
+
+function ofRelay({ live, databaseTrouble, kafkaTrouble, sampleFailed, dying, disordered }: Situation): Problem[] {
+  const found: (Problem | false)[] = [
+    !live.alive && {
+      runbook: 'OutboxNoProgress',
+      what: `This relay is stuck: ${live.why}.`,
+      remedy: 'Restart it, and please report its log.',
+    },
+    databaseTrouble !== undefined && {
+      runbook: 'OutboxDatabaseTrouble',
+      what: `The database does not serve this relay (${databaseTrouble}).`,
+      remedy: 'Help the database. The relay connects again by itself.',
+    },
+    kafkaTrouble !== undefined && {
+      runbook: 'OutboxKafkaTrouble',
+      what: `Kafka takes no messages (${kafkaTrouble}).`,
+      remedy: 'Help Kafka. Messages wait meanwhile, and flow off by themselves. Watch the disk of the database.',
+    },
+    sampleFailed !== undefined && {
+      runbook: 'OutboxBlind',
+      what: `The last look at the tables failed (${sampleFailed}): figures of the tables are old.`,
+      remedy: 'Grant what ops/grants.sql lists for the relay. 57014 is a look that took too long.',
+    },
+    dying && {
+      runbook: 'OutboxLeasesFlapping',
+      what: 'Relays died one after another within the last hour.',
+      remedy: 'Give them more CPU, or a longer lease. Perhaps one message ends whoever reads it: look at the first rows.',
+      command: commandLine(['list', '--limit', '10']),
+    },
+    disordered && {
+      runbook: 'OutboxOrderAtRisk',
+      what: 'A row had the wrong bucket, or was found late, or a topic changed its number of partitions.',
+      remedy: 'See the log of this relay: wrong_bucket, row_found_below_position, partitions_changed.',
+    },
+  ]
+  return found.filter((one) => one !== false)
+}
+
+/** What helps against the common reasons of a pause. */
+const remedies: Readonly<Record<string, string>> = {
+  UNKNOWN_TOPIC_OR_PARTITION: 'Create the topic.',
+  TOPIC_AUTHORIZATION_FAILED: 'Give the user of the relay the right to write to it.',
+  NOT_ENOUGH_REPLICAS: 'Bring its brokers back.',
+}
+
+function ofTopics({ paused, sample }: Situation): Problem[] {
+  const pauses = [...paused].slice(0, named).map(([topic, code]) => ({
+    runbook: 'OutboxTopicPaused',
+    what: `The topic ${topic} takes no messages (${code}).`,
+    remedy: `${remedies[code] ?? 'Remove the cause; the log of this relay says more.'} The relay looks again by itself.`,
+  }))
+  const late = (sample?.topics ?? []).filter((one) => one.oldestMs > lagMs && !paused.has(one.topic))
+  const lags = late
+    .sort((a, b) => b.oldestMs - a.oldestMs)
+    .slice(0, named)
+    .map(({ topic, oldestMs }) => ({
+      runbook: 'OutboxLag',
+      what: `The oldest message of ${topic} has waited for ${span(oldestMs)}.`,
+      remedy: 'See who has claimed it. Where every relay is busy, start another one.',
+      command: commandLine(['list', '--limit', '10'], { '--topic': topic }),
+    }))
+  return [...pauses, ...lags]
+}
+
+function ofTables({ leases, dead, heldKeys, oldestTransactionMs }: RelayEvents['sampled']): Problem[] {
+  const orphans = leases.expired + leases.free
+  const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
+  const found: (Problem | false)[] = [
+    orphans > 0 && {
+      runbook: 'OutboxNoRelay',
+      what: `${counted(orphans, 'bucket')} of 64 ${orphans === 1 ? 'belongs' : 'belong'} to no relay.`,
+      remedy: 'Within a lease time the relays that live take them. Where it stays so, start a relay.',
+      command: commandLine(['status']),
+    },
+    refused > 0 && {
+      runbook: 'OutboxDead',
+      what: `Kafka refused ${dead.exact ? '' : 'at least '}${counted(refused, 'message')} for good.`,
+      remedy: 'Remove the cause, then redrive them, or discard them: the page Dead has the commands.',
+      command: commandLine(['list', '--dead']),
+    },
+    heldKeys > 0 && {
+      runbook: 'OutboxHeldKeys',
+      what: `${counted(heldKeys, 'key')} ${heldKeys === 1 ? 'waits' : 'wait'} behind a dead message.`,
+      remedy: 'Redrive or discard the dead message. Keys that need not wait: --on-dead skip.',
+    },
+    (oldestTransactionMs ?? 0) > transactionMs && {
+      runbook: 'OutboxXminHeld',
+      what: `A transaction has kept VACUUM from dead rows for ${span(oldestTransactionMs!)}.`,
+      remedy: 'End it in the program that opened it; the runbook has the query that finds it.',
+    },
+  ]
+  return found.filter((one) => one !== false)
+}

@@ -1,0 +1,90 @@
+import { type Handlers, handling, type RelayEvents, type Telemetry } from '../../relay/telemetry.ts'
+
+/** Milliseconds for which it is worth a word that relays have died one after another: as long as their heartbeats are kept. */
+const dyingMs = 3_600_000
+
+/** Topics that are kept by name. */
+const mostTopics = 1_000
+
+/** What a relay has told about its topics and the tables. Subscribe before it starts. */
+export class Standing {
+  /** Topics that it has paused, with Kafka's name for the reason. */
+  readonly paused = new Map<string, string>()
+  /** Messages that it has published since its start, by topic. */
+  readonly published = new Map<string, number>()
+  readonly #now: () => number
+  #sample: RelayEvents['sampled'] | undefined
+  #sampledAt = 0
+  #sampleFailed: string | undefined
+  #diedAt = Number.NEGATIVE_INFINITY
+  #disordered = false
+
+  /** `now`: milliseconds on a monotonic clock. */
+  constructor(telemetry: Telemetry, now: () => number = () => performance.now()) {
+    this.#now = now
+    telemetry.subscribe(handling(this.#topics(), this.#tables(), this.#alarms()))
+  }
+
+  /** The last look at the tables that succeeded; undefined before the first one. */
+  get sample(): RelayEvents['sampled'] | undefined {
+    return this.#sample
+  }
+
+  /** Milliseconds since then. */
+  get sampledMsAgo(): number {
+    return this.#now() - this.#sampledAt
+  }
+
+  /** Code of the failure, where the last look failed. */
+  get sampleFailed(): string | undefined {
+    return this.#sampleFailed
+  }
+
+  /** Relays have died one after another, within the last hour. */
+  get dying(): boolean {
+    return this.#now() - this.#diedAt < dyingMs
+  }
+
+  /** A row in a wrong bucket, a changed number of partitions, or a row found late, since the start. */
+  get disordered(): boolean {
+    return this.#disordered
+  }
+
+  #topics(): Handlers {
+    return {
+      published: ({ topic, records }) => {
+        const before = this.published.get(topic)
+        if (before !== undefined || this.published.size < mostTopics) this.published.set(topic, (before ?? 0) + records)
+      },
+      topic_paused: ({ topic, code }) => void this.paused.set(topic, code),
+      topic_resumed: ({ topic }) => void this.paused.delete(topic),
+    }
+  }
+
+  #tables(): Handlers {
+    return {
+      sampled: (sample) => {
+        this.#sample = sample
+        this.#sampledAt = this.#now()
+        this.#sampleFailed = undefined
+      },
+      sample_failed: ({ code }) => {
+        this.#sampleFailed = code
+      },
+    }
+  }
+
+  #alarms(): Handlers {
+    const disordered = () => {
+      this.#disordered = true
+    }
+    return {
+      relays_dying: () => {
+        this.#diedAt = this.#now()
+      },
+      wrong_bucket: disordered,
+      partitions_changed: disordered,
+      row_found_below_position: disordered,
+    }
+  }
+}

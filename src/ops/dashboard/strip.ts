@@ -1,0 +1,55 @@
+import type { Holder, RelayState } from '../../store/operator.ts'
+import { counted, span } from '../words.ts'
+import { cut, type Html, html } from './html.ts'
+import { row, table } from './table.ts'
+
+/** Relays that have a letter, and a colour, of their own. */
+const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+const colours = 8
+
+/** Name of a relay at most so long: names are whatever somebody gave them. */
+const nameLength = 60
+
+/**
+ * The leases as a strip of 64 cells, and the relays that hold them. Colour alone says nothing: each relay has a letter, `!` is a lease that
+ * has run out, and `·` a bucket that nobody holds.
+ */
+export function strip(holders: readonly Holder[], relays: readonly RelayState[]): Html {
+  const names = [...new Set([...relays.map((relay) => relay.name), ...holders.flatMap((one) => one.relay ?? [])])].sort()
+  const letterOf = (name: string) => letters[names.indexOf(name)] ?? '+'
+  const cells = holders.map(({ bucket, relay, expired }) => {
+    const mark = relay === null ? '·' : expired ? '!' : letterOf(relay)
+    const look = relay === null ? 'free' : expired ? 'expired' : `relay-${names.indexOf(relay) % colours}`
+    return html`<i class="mark ${look}" title="${titleOf({ bucket, relay, expired })}">${mark}</i>`
+  })
+  return html`<div class="strip" role="img" aria-label="Leases of the 64 buckets: ${summary(holders)}">${cells}</div>
+${relayTable(relays, letterOf, (name) => names.indexOf(name) % colours)}`
+}
+
+const titleOf = ({ bucket, relay, expired }: Holder): string =>
+  `Bucket ${bucket}: ${relay === null ? 'free' : `${cut(relay, nameLength)}${expired ? ', run out' : ''}`}`
+
+/** Who holds how many, in words. */
+function summary(holders: readonly Holder[]): string {
+  const counts = new Map<string, number>()
+  for (const { relay, expired } of holders) {
+    const what = relay === null ? 'free' : expired ? 'run out' : cut(relay, nameLength)
+    counts.set(what, (counts.get(what) ?? 0) + 1)
+  }
+  return [...counts].map(([what, n]) => `${what} ${n}`).join(', ')
+}
+
+function relayTable(relays: readonly RelayState[], letterOf: (name: string) => string, colourOf: (name: string) => number): Html {
+  if (relays.length === 0) return html`<p class="note">No relay has a heartbeat.</p>`
+  const rows = relays.slice(0, 64).map((relay) =>
+    row({
+      Relay: html`<i class="mark relay-${colourOf(relay.name)}" aria-hidden="true">${letterOf(relay.name)}</i> ${cut(relay.name, nameLength)}`,
+      State: relay.alive ? 'alive' : 'gone',
+      Leases: counted(relay.buckets, 'bucket'),
+      Seen: `${span(relay.seenMsAgo)} ago`,
+      Acknowledged: relay.ackedMsAgo === null ? 'never' : `${span(relay.ackedMsAgo)} ago`,
+      Version: relay.version,
+    }),
+  )
+  return table('Relays', ['Relay', 'State', 'Leases', 'Seen', 'Acknowledged', 'Version'], rows)
+}
