@@ -21,3 +21,4 @@ export { isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetai
 export type { MessageKey } from './message/key.ts'
 export type { Message } from './message/message.ts'
 export type { JsonPayload } from './message/payload.ts'
+export { continueTrace, type MessageHeaders } from './message/trace.ts'

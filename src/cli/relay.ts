@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Logger } from 'pino'
 import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
 import { createLogger, logEvents } from '../ops/log.ts'
+import { flushTraces, relayTraces } from '../ops/traces.ts'
 import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
@@ -12,6 +13,9 @@ import { watched } from './watched.ts'
 /** A second signal within so many milliseconds is an echo of the first: npm passes on what the terminal has sent to both. */
 const echoMs = 500
 
+/** Most that the last spans may take at the end: together with stopTimeoutMs less than an orchestrator waits. */
+const flushMs = 2_000
+
 /** The command `relay`. */
 export function relayCommand(): Command {
   const command = new Command('relay')
@@ -19,6 +23,7 @@ export function relayCommand(): Command {
     .option('--drain', 'Publish what is there, then end: exit code 0, or 3 where messages had to stay')
   addRelayFlags(command).action(async (flags: Flags) => {
     process.exitCode = await runRelay(flags, process.env)
+    await flushTraces(flushMs)
   })
   return prismaHelp(command, [
     ['Everything from the environment', ''],
@@ -36,6 +41,7 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const relay = createRelay({ ...config, kafka: transport })
   endOnErrors(logger)
   relay.telemetry.subscribe(logEvents(logger))
+  relayTraces(relay.telemetry)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
   if (listen) {
     const url = await watched(relay, transport, config, listen)

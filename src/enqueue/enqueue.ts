@@ -1,6 +1,7 @@
 import { types } from 'node:util'
 import { OutboxError } from '../message/errors.ts'
 import { encodeMessage, type Message, type MessageRow } from '../message/message.ts'
+import { traceHeaders } from '../message/trace.ts'
 import { type AnyEventMessage, type EventMessage, encodeEvent } from './event-message.ts'
 import type { Catalogue } from './events.ts'
 import { insertRows, type OutboxTable, type SqlRunner } from './insert.ts'
@@ -50,20 +51,29 @@ const scopes = new WeakMap<object, Scope>()
 export function enqueueOne(to: Destination, message: unknown): Promise<string> {
   return write(
     to,
-    () => [encode(to, message)],
+    () => [encode(to, message, '', traceHeaders())],
     (ids) => ids[0]!,
   )
 }
 
 /** Writes messages with one statement and gives their ids. */
 export function enqueueAll(to: Destination, messages: unknown): Promise<string[]> {
-  const rows = () => checkArray(messages).map((message, i) => encode(to, message, `messages[${i}].`))
+  const rows = () => {
+    const trace = traceHeaders()
+    return checkArray(messages).map((message, i) => encode(to, message, `messages[${i}].`, trace))
+  }
   return write(to, rows, (ids) => ids)
 }
 
-function encode({ events, maxBytes }: Destination, message: unknown, path = ''): MessageRow | Promise<MessageRow> {
-  if (!events) return encodeMessage(message as Message, { maxBytes, path })
-  const row = encodeEvent(message as EventMessage<Catalogue['events']>, events, { maxBytes, path })
+function encode(
+  to: Destination,
+  message: unknown,
+  path: string,
+  trace: Record<string, string>,
+): MessageRow | Promise<MessageRow> {
+  const { events, maxBytes } = to
+  if (!events) return encodeMessage(message as Message, { maxBytes, path, trace })
+  const row = encodeEvent(message as EventMessage<Catalogue['events']>, events, { maxBytes, path, trace })
   if (types.isPromise(row)) heardLater(row)
   return row
 }

@@ -32,7 +32,7 @@ const fields = new Set(['type', 'payload', 'headers', 'id'])
 export function encodeEvent(
   message: EventMessage<EventMap>,
   catalogue: Catalogue,
-  { maxBytes, path = '' }: EncodeOptions,
+  { maxBytes, path = '', trace }: EncodeOptions,
 ): MessageRow | Promise<MessageRow> {
   const event = findEvent(message, catalogue, path)
   checkShape(message, path, fields)
@@ -46,7 +46,7 @@ export function encodeEvent(
   const finish = (valid: unknown, value: unknown) =>
     encodeMessage(
       { topic, key: keyOf(key, valid, type, path), payload: value as JsonPayload, type, headers, id },
-      { maxBytes, path, version, contentType: catalogue.codec?.contentType },
+      { maxBytes, path, version, contentType: catalogue.codec?.contentType, trace },
     )
   return then(validate(schema, payload, { type, version, field: `${path}payload` }), (valid) => {
     const { codec } = catalogue

@@ -6,6 +6,7 @@ import { bucketOf, encodeKey, type MessageKey } from './key.ts'
 import { encodeJson, type JsonPayload } from './payload.ts'
 import { encodeText, isWellFormed } from './text.ts'
 import { checkTopic } from './topic.ts'
+import { addTrace } from './trace.ts'
 
 /** Size limit of a message in bytes when no other is set: Kafka's own limit for a batch is 1,048,588 with its overhead. */
 export const defaultMaxBytes = 900_000
@@ -50,6 +51,8 @@ export interface EncodeOptions {
   version?: number | undefined
   /** What a payload of bytes is. @default {@link bytesContentType} */
   contentType?: string | undefined
+  /** Headers of the trace that it belongs to, which the user's own go before. @default {} */
+  trace?: Readonly<Record<string, string>> | undefined
 }
 
 /**
@@ -57,7 +60,7 @@ export interface EncodeOptions {
  * the field: INVALID_MESSAGE, INVALID_TOPIC, INVALID_KEY, INVALID_PAYLOAD, INVALID_HEADER, INVALID_ID or MESSAGE_TOO_LARGE.
  */
 export function encodeMessage(message: Message, options: EncodeOptions = {}): MessageRow {
-  const { maxBytes = defaultMaxBytes, path = '', version, contentType = bytesContentType } = options
+  const { maxBytes = defaultMaxBytes, path = '', version, contentType = bytesContentType, trace = {} } = options
   checkShape(message, path, fields)
   const { topic, payload } = message
   checkTopic(topic, `${path}topic`)
@@ -69,6 +72,7 @@ export function encodeMessage(message: Message, options: EncodeOptions = {}): Me
   checkSize(key, value, headers, maxBytes, path)
   if (types.isUint8Array(payload)) headers['content-type'] = contentType
   if (version !== undefined) headers.version = String(version)
+  addTrace(headers, trace)
   const headerText = Object.keys(headers).length === 0 ? null : JSON.stringify(headers)
   return { bucket: bucketOf(topic, key), messageId, topic, type, key, value, headers: headerText }
 }

@@ -1,2 +1,3 @@
 export { relayMetrics } from './metrics.ts'
 export { type SamplerOptions, startSampler } from './sampler.ts'
+export { relayTraces } from './traces.ts'

@@ -81,9 +81,13 @@ function leftOut(event: RelayEvent, quiet: Map<RelayEvent, { since: number; left
   return before?.left ?? 0
 }
 
-/** Lists are shown by what matters of them, buckets by their number, ages by the highest: 64 or 250 numbers tell nobody anything. */
+/**
+ * Lists are shown by what matters of them, buckets by their number, ages by the highest, traces not at all: 64 or 250 numbers tell nobody
+ * anything.
+ */
 function fieldsOf<E extends RelayEvent>(event: E, fields: RelayEvents[E]): Record<string, unknown> {
-  const { buckets, agesMs, ...rest } = fields as RelayEvents[E] & { buckets?: number[]; agesMs?: number[] }
+  type Lists = { buckets?: number[]; agesMs?: number[]; traces?: string[] }
+  const { buckets, agesMs, traces: _, ...rest } = fields as RelayEvents[E] & Lists
   if (agesMs !== undefined) return { ...rest, oldestMs: Math.max(...agesMs) }
   return buckets === undefined
     ? rest

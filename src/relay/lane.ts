@@ -1,3 +1,4 @@
+import { tracesOf } from '../message/trace.ts'
 import type { Outcome, Transport } from '../transport/transport.ts'
 import { backoff } from './backoff.ts'
 import type { CarriedRow, Claims } from './claim.ts'
@@ -281,9 +282,15 @@ export class Lane {
 
   #tell(batch: CarriedRow[], outcome: Outcome, sentAt: number): void {
     const { telemetry, clock } = this.#deps
-    const where = { topic: this.#topic.name, partition: this.partition, records: batch.length }
+    const what = {
+      topic: this.#topic.name,
+      partition: this.partition,
+      records: batch.length,
+      ms: clock.now() - sentAt,
+      traces: tracesOf(batch),
+    }
     if (outcome.kind !== 'acked') {
-      telemetry.emit('publish_failed', { ...where, kind: outcome.kind, code: outcome.code })
+      telemetry.emit('publish_failed', { ...what, kind: outcome.kind, code: outcome.code })
       return
     }
     let bytes = 0
@@ -293,6 +300,6 @@ export class Lane {
       bytes += row.bytes
       agesMs.push(now - row.createdAt)
     }
-    telemetry.emit('published', { ...where, bytes, ms: clock.now() - sentAt, agesMs })
+    telemetry.emit('published', { ...what, bytes, agesMs })
   }
 }

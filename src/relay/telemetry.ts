@@ -2,8 +2,8 @@ import type { OutboxSample } from '../store/operator.ts'
 import type { OnDead } from './on-dead.ts'
 
 /**
- * Everything that is told about a relay. Logs, metrics, health and dashboard subscribe to this list; the relay itself only emits. No
- * payload, key, header value, secret or connection string is ever in it. Fields that end in `ms` are milliseconds, `bytes` are bytes, `code`
+ * Everything that is told about a relay. Logs, metrics, traces, health and dashboard subscribe to this list; the relay itself only emits.
+ * No payload, key, secret or connection string is ever in it, and of header values only a well-formed `traceparent`. Fields that end in `ms` are milliseconds, `bytes` are bytes, `code`
  * is a name of Kafka, of the client or of PostgreSQL, and `error` says it in words. `owned` is how many buckets the relay has afterwards.
  */
 export interface RelayEvents {
@@ -42,10 +42,22 @@ export interface RelayEvents {
   /**
    * Kafka acknowledged a batch `ms` after it was sent; `bytes` are those of keys, values and headers. `agesMs` has the age of each message
    * in the order of the batch, from its creation by the database's clock to the acknowledgement by the relay's: clocks that differ show.
+   * `traces` names the spans that enqueued them, each once, as `traceparent` does.
    */
-  published: { topic: string; partition: number; records: number; bytes: number; ms: number; agesMs: number[] }
-  /** A batch was not acknowledged. `not-written`: it is in the log by no means. `unknown`: it may be; it is sent again. */
-  publish_failed: { topic: string; partition: number; records: number; kind: 'not-written' | 'unknown'; code: string }
+  published: { topic: string; partition: number; records: number; bytes: number; ms: number; agesMs: number[]; traces: string[] }
+  /**
+   * A batch was not acknowledged within `ms`. `not-written`: it is in the log by no means. `unknown`: it may be; it is sent again. `traces`
+   * as in `published`.
+   */
+  publish_failed: {
+    topic: string
+    partition: number
+    records: number
+    kind: 'not-written' | 'unknown'
+    code: string
+    ms: number
+    traces: string[]
+  }
   /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
   /**

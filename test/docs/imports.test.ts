@@ -49,7 +49,7 @@ const knows: Record<string, string[]> = {
   transport: ['message/'],
   relay: ['message/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   inbox: ['message/', 'enqueue/', 'relay/backoff.ts', 'relay/clock.ts', 'relay/telemetry.ts'],
-  ops: ['message/', 'store/', 'transport/', 'relay/'],
+  ops: ['message/', 'store/', 'transport/', 'relay/', 'version.ts'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'transport/'],
   proof: ['message/', 'store/', 'transport/'],

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { cli } from '../support/cli.ts'
+import { startCollector } from '../support/collector.ts'
 import { createDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
+import { writeTracingModule } from '../support/tracing.ts'
 
 /** A value that must never be told, and what Base64, hexadecimal and a URL make of it. */
 function canary(what: string): { text: string; forms: string[] } {
@@ -13,7 +15,7 @@ function canary(what: string): { text: string; forms: string[] } {
   return { text, forms: [text, bytes.toString('hex'), bytes.toString('base64').slice(0, -4), encodeURIComponent(text)] }
 }
 
-test('payloads, keys, header values, passwords and secrets are in no log, metric, health page or error', async () => {
+test('payloads, keys, header values, passwords and secrets are in no log, metric, span, health page or error', async () => {
   const database = await createDatabase()
   onTestFinished(() => database.drop())
   const names = ['value', 'key', 'header', 'dead-key', 'dead-value', 'database', 'listen', 'sasl', 'http'] as const
@@ -34,7 +36,12 @@ test('payloads, keys, header values, passwords and secrets are in no log, metric
     ;[own.username, own.password] = [role, text(name)]
     return own.href
   }
+  const collector = await startCollector()
   const env = {
+    NODE_OPTIONS: `--import ${writeTracingModule()}`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    // So that only the end of a relay sends them.
+    OTEL_BSP_SCHEDULE_DELAY: '600000',
     DATABASE_URL: await url('database'),
     OUTBOX_LISTEN_URL: await url('listen'),
     KAFKA_BROKERS: inject('brokers'),
@@ -59,8 +66,10 @@ test('payloads, keys, header values, passwords and secrets are in no log, metric
 
   const topic = await createTopic('canary')
   const small = await createTopic('small', 1, { config: { 'max.message.bytes': '2000' } })
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
   await insertRows(database.pool, [
-    { topic, key: text('key'), value: text('value'), headers: { tenant: text('header') } },
+    { topic, key: text('key'), value: text('value'), headers: { tenant: text('header'), traceparent: text('header') } },
+    { topic, key: text('key'), value: text('value'), headers: { traceparent, tracestate: text('header') } },
     { topic: small, key: 'ok' },
     { topic: small, key: text('dead-key'), value: text('dead-value').repeat(100) },
     { topic: small, key: text('dead-key'), value: text('dead-value') },
@@ -75,6 +84,11 @@ test('payloads, keys, header values, passwords and secrets are in no log, metric
     outputs[`refused ${Object.keys(more)[0]}`] = stdout + stderr
   }
 
+  outputs.spans = collector.text.join('\n')
+  expect(collector.spans.filter(({ name }) => name === `send ${topic}`).flatMap(({ links }) => links)).toMatchObject([
+    { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) },
+  ])
+  expect(collector.spans.map(({ attributes }) => attributes['error.type'])).toContain('MESSAGE_TOO_LARGE')
   expect(outputs['plain /metrics']).toContain('outbox_dead_messages{reason="MESSAGE_TOO_LARGE"} 1')
   expect(outputs['plain log']).toContain('"event":"published"')
   expect(outputs['sasl log']).toContain('"event":"kafka_trouble"')

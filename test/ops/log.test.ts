@@ -45,7 +45,7 @@ test('what comes with every batch is told at debug and trace only', () => {
   const told = (level: LogLevel) => {
     const log = keep({ level })
     log.tell('fetched', { rows: 1, ms: 1 })
-    log.tell('published', { topic: 't', partition: 0, records: 1, bytes: 1, ms: 1, agesMs: [1] })
+    log.tell('published', { topic: 't', partition: 0, records: 1, bytes: 1, ms: 1, agesMs: [1], traces: [] })
     log.tell('settled', { rows: 1, ms: 1 })
     return log.lines().map((line) => line.event)
   }
@@ -75,11 +75,12 @@ test('buckets are shown by their number, lost ones by name', () => {
   expect(log.lines()).toMatchObject([{ buckets: 3 }, { level: 'warn', buckets: '1 2' }])
 })
 
-test('of the ages of a batch the highest is shown', () => {
+test('of the ages of a batch the highest is shown, of its traces none', () => {
   const log = keep({ level: 'debug' })
-  log.tell('published', { topic: 't', partition: 0, records: 3, bytes: 1, ms: 1, agesMs: [5, 70, 6] })
+  log.tell('published', { topic: 't', partition: 0, records: 3, bytes: 1, ms: 1, agesMs: [5, 70, 6], traces: ['00-a-b-01'] })
   expect(log.lines()[0]).toMatchObject({ oldestMs: 70 })
   expect(log.lines()[0].agesMs).toBeUndefined()
+  expect(log.lines()[0].traces).toBeUndefined()
 })
 
 test('at a terminal an event is one short readable line', () => {

@@ -47,6 +47,7 @@ const published = (topic: string, agesMs: number[]): RelayEvents['published'] =>
   bytes: 10 * agesMs.length,
   ms: 20,
   agesMs,
+  traces: [],
 })
 
 describe('a batch that Kafka acknowledged', () => {

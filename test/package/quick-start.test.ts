@@ -116,7 +116,16 @@ async function pack(): Promise<string> {
 /** What `prisma init --datasource-provider postgresql` of Prisma 7.10 leaves in an empty folder, and the compiler's settings. */
 function writeEmptyProject(): void {
   const version = (name: string) => own.devDependencies[name] ?? own.dependencies[name]
-  const names = ['prisma', '@prisma/client', '@prisma/adapter-pg', 'tsx', 'typescript', '@types/node', 'zod']
+  const names = [
+    'prisma',
+    '@prisma/client',
+    '@prisma/adapter-pg',
+    'tsx',
+    'typescript',
+    '@types/node',
+    'zod',
+    '@opentelemetry/api',
+  ]
   const dependencies = Object.fromEntries(names.map((name) => [name, version(name)]))
   write('package.json', JSON.stringify({ name: 'shop', private: true, type: 'module', dependencies }))
   write(
