@@ -39,10 +39,7 @@ export function decodeRow(data: Buffer, start: number, maxRowBytes: number): Out
   const bucket = data.readInt16BE(at)
   at += 2
   const id = bigint()
-  next()
-  const hex = data.toString('hex', at, at + 16)
-  at += 16
-  const messageId = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  const messageId = text()!
   const topic = text()!
   const type = text()
   const key = copied()
