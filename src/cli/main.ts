@@ -7,6 +7,7 @@ import { healthcheckCommand } from './healthcheck.ts'
 import { programHelp } from './help.ts'
 import { initCommand } from './init.ts'
 import { listCommand } from './list.ts'
+import { parkedCommand } from './parked.ts'
 import { proveCommand } from './prove.ts'
 import { relayCommand } from './relay.ts'
 import { schemaCommand } from './schema.ts'
@@ -27,6 +28,7 @@ export function program(): Command {
     showCommand(),
     redriveCommand(),
     discardCommand(),
+    parkedCommand(),
     proveCommand(),
     schemaCommand(),
     healthcheckCommand(),

@@ -101,7 +101,7 @@ function chosenText(chosen: readonly ListedMessage[], { keys }: Reach): string {
 }
 
 /** Who asks, for the log of the relay: a replay needs an audit trail. */
-function operatorName(): string {
+export function operatorName(): string {
   try {
     return `${userInfo().username}@${hostname()}`
   } catch {
@@ -111,7 +111,7 @@ function operatorName(): string {
 }
 
 /** Asks a person; without one, refuses: what is dropped is gone. */
-function confirmed(n: number, json: boolean): Promise<boolean> {
+export function confirmed(n: number, json: boolean): Promise<boolean> {
   if (!process.stdin.isTTY) {
     throw new OutboxError('INVALID_OPTION', 'discard asks before it drops messages, and nobody is there to answer.', {
       field: '--yes',

@@ -6,6 +6,7 @@ import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { healthcheckCommand } from '../../src/cli/healthcheck.ts'
 import { initCommand } from '../../src/cli/init.ts'
 import { listCommand } from '../../src/cli/list.ts'
+import { parkedCommand } from '../../src/cli/parked.ts'
 import { proveCommand } from '../../src/cli/prove.ts'
 import { relayCommand } from '../../src/cli/relay.ts'
 import { schemaCommand } from '../../src/cli/schema.ts'
@@ -90,7 +91,8 @@ describe('options', () => {
 })
 
 describe('the command line', () => {
-  const [commands, database, relay, init, operator, schema, exits] = tables(section('## Command line')) as [
+  const [commands, database, relay, init, operator, parked, schema, exits] = tables(section('## Command line')) as [
+    string[][],
     string[][],
     string[][],
     string[][],
@@ -107,6 +109,7 @@ describe('the command line', () => {
     showCommand(),
     redriveCommand(),
     discardCommand(),
+    parkedCommand(),
     proveCommand(),
     schemaCommand(),
     healthcheckCommand(),
@@ -155,6 +158,10 @@ describe('the command line', () => {
   test.each(['status', 'list', 'show', 'redrive', 'discard'])('%s has exactly the flags that are listed', (name) => {
     const own = operator.flatMap(([flag, of]) => (of!.includes(`\`${name}\``) ? [code(flag!)] : []))
     expect(sorted([...own, ...rowFlags(database)])).toEqual(flags(name))
+  })
+
+  test('parked has exactly the flags that are listed', () => {
+    expect(sorted([...parked.map(([flag]) => code(flag!)), ...rowFlags(database)])).toEqual(flags('parked'))
   })
 
   test('schema has exactly the flags that are listed', () => {

@@ -53,7 +53,7 @@ export async function postgresOperator(options: {
 }
 
 /** What an operator can do something about, as an {@link OutboxError}; every other error as it is. */
-function explained(error: unknown): unknown {
+export function explained(error: unknown): unknown {
   const code = codeOf(error)
   const refused = refusal(error)
   if (refused instanceof OutboxError) return refused

@@ -1,0 +1,126 @@
+import { Command } from 'commander'
+import { OutboxError } from '../message/errors.ts'
+import { type ParkedMessage, type ParkedOperator, type ParkedSelection, postgresParked } from '../store/postgres/parked.ts'
+import { databaseConfig, type Flags } from './config.ts'
+import { exitCodes } from './exit-codes.ts'
+import { counted, keyText, span, table } from './format.ts'
+import { prismaHelp } from './help.ts'
+import { print } from './operator.ts'
+import { count, messageId, selectionOf } from './selection.ts'
+import { addDatabaseFlags } from './settings.ts'
+import { confirmed, operatorName } from './wish.ts'
+
+type Wish = 'redrive' | 'discard'
+
+/** Milliseconds between two looks for an answer. */
+const lookMs = 100
+
+/** Messages of one call: each is named in the statement. */
+const mostMessages = 1_000
+
+/** The command `parked`, with `list`, `redrive` and `discard`. */
+export function parkedCommand(): Command {
+  const command = new Command('parked')
+    .description('Messages that a consumer has put aside: list them, apply them again in order, or drop them')
+    .argument('<list|redrive|discard>', 'What to do')
+    .argument('[message-ids...]', 'Ids of parked messages', (id: string, ids: string[] = []) => [...ids, messageId(id)])
+    .option('--consumer <name>', 'Only of this consumer')
+    .option('--topic <topic>', 'Only of this topic')
+    .option('--key <key>', 'Only of this key, as text, or 0x… for bytes')
+    .option('--reason <code>', 'Only those of this reason')
+    .option('--all', 'All parked messages')
+    .option('--limit <n>', `At most so many (default: 50 of list, else ${mostMessages})`, count)
+    .option('--yes', 'Of discard: do not ask')
+    .option('--timeout <seconds>', 'Time for the consumer to answer (default: 30)', count)
+    .option('--json', 'As JSON, keys in base64')
+  addDatabaseFlags(command).action(async (action: string, ids: string[] | undefined, flags: Flags) => {
+    const act = actions[action as keyof typeof actions]
+    if (act === undefined) {
+      const remedy = 'It is "parked list", "parked redrive" or "parked discard".'
+      throw new OutboxError('INVALID_OPTION', 'The command parked has no such part.', { field: 'parked', remedy })
+    }
+    const operator = await postgresParked(databaseConfig(flags, process.env))
+    try {
+      await act(operator, { ...selectionOf(flags, ids), consumer: flags.consumer as string | undefined }, flags)
+    } finally {
+      operator.close()
+    }
+  })
+  return prismaHelp(command, [
+    ['What is parked, and why', 'list --consumer mail'],
+    ['Apply a message again, and then those behind it', 'redrive 0197f3a0-0000-7000-8000-000000000001'],
+    ['Everything that a bug of the handler put aside', 'redrive --consumer mail --reason HANDLER_FAILED'],
+    ['Drop one for good; those behind it are applied', 'discard 0197f3a0-0000-7000-8000-000000000001'],
+  ])
+}
+
+const actions = {
+  async list(operator: ParkedOperator, which: ParkedSelection, flags: Flags): Promise<void> {
+    const messages = await operator.list({ ...which, limit: (flags.limit as number | undefined) ?? 50, firsts: false })
+    if (flags.json === true) print(JSON.stringify(messages.map(json)))
+    else print(messages.length === 0 ? 'No messages.' : text(messages))
+  },
+  redrive: (operator: ParkedOperator, which: ParkedSelection, flags: Flags) => wishFor(operator, 'redrive', which, flags),
+  discard: (operator: ParkedOperator, which: ParkedSelection, flags: Flags) => wishFor(operator, 'discard', which, flags),
+}
+
+/** Writes the wish on messages that were put aside for a reason of their own, or on those that are named, and waits for the answer. */
+async function wishFor(operator: ParkedOperator, wish: Wish, which: ParkedSelection, flags: Flags): Promise<void> {
+  if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
+    const remedy = 'Give message ids, --consumer, --topic, --key, --reason or --all.'
+    throw new OutboxError('INVALID_OPTION', `parked ${wish} needs to know which messages.`, { field: 'message-ids', remedy })
+  }
+  const limit = Math.min((flags.limit as number | undefined) ?? mostMessages, mostMessages)
+  const messages = await operator.list({ ...which, limit, firsts: which.messageIds === undefined })
+  if (messages.length === 0) {
+    throw new OutboxError('NOT_FOUND', 'No such message is parked.', { field: 'message-ids', remedy: 'See "parked list".' })
+  }
+  if (flags.json !== true) print(text(messages))
+  if (wish === 'discard' && flags.yes !== true && !(await confirmed(messages.length, flags.json === true))) {
+    return print(
+      flags.json === true ? JSON.stringify({ wish, messages: messages.map(json), done: false }) : 'Nothing was dropped.',
+    )
+  }
+  await operator.wish(messages, wish, operatorName())
+  const left = await answered(operator, messages, ((flags.timeout as number | undefined) ?? 30) * 1_000)
+  // A handler that failed again is no success, whatever was tried.
+  if (left > 0) process.exitCode = exitCodes.failed
+  if (flags.json === true) return print(JSON.stringify({ wish, messages: messages.map(json), done: true, stillParked: left }))
+  const done = counted(messages.length - left, 'message')
+  print(wish === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
+}
+
+/** Waits until the consumers have answered all; gives how many are parked still. `timeoutMs` since the last answer. */
+async function answered(operator: ParkedOperator, messages: readonly ParkedMessage[], timeoutMs: number): Promise<number> {
+  let until = performance.now() + timeoutMs
+  for (let before = messages.length; ; ) {
+    const { there, open } = await operator.look(messages)
+    if (open === 0) return there
+    if (open < before) until = performance.now() + timeoutMs
+    before = open
+    if (performance.now() > until) {
+      throw new OutboxError('NO_ANSWER', `No consumer has answered for ${open} of ${counted(messages.length, 'message')}.`, {
+        remedy: 'See whether the consumer runs; the wish stands, and it is carried out when it does.',
+      })
+    }
+    await new Promise((resolve) => setTimeout(resolve, lookMs))
+  }
+}
+
+function text(messages: readonly ParkedMessage[]): string {
+  const rows = messages.map((one) => [
+    one.messageId ?? '-',
+    `${one.reason ?? 'behind'}${one.wish === null ? '' : ` (${one.wish})`}`,
+    one.consumer,
+    `${one.topic}/${one.partition}@${one.offset}`,
+    keyText(one.key),
+    String(one.attempts),
+    span(one.parkedMs),
+  ])
+  return table(['Message', 'Reason', 'Consumer', 'Record', 'Key', 'Tries', 'Parked'], rows)
+}
+
+const json = ({ key, ...message }: ParkedMessage): object => ({
+  ...message,
+  key: key === null ? null : Buffer.from(key).toString('base64'),
+})

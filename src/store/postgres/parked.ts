@@ -1,0 +1,127 @@
+import { OutboxError } from '../../message/errors.ts'
+import { connectionConfig, Line } from './line.ts'
+import { explained } from './operator.ts'
+import { bytes, identifier, literal, uuids } from './sql.ts'
+import { parseUrl, schemaOf } from './store.ts'
+
+/** Milliseconds that a statement may take. */
+const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
+
+/** A message that a consumer has put aside, as a list shows it: never its payload. */
+export interface ParkedMessage extends ParkedName {
+  /** Null: the record has no id, or one that is no UUID. */
+  messageId: string | null
+  type: string | null
+  /** Of a key over 64 KiB only the beginning. */
+  key: Uint8Array | null
+  /** Null: it waits behind another of its topic and key. */
+  reason: string | null
+  error: string | null
+  attempts: number
+  parkedMs: number
+  wish: 'redrive' | 'discard' | null
+  wishedBy: string | null
+}
+
+/** Where a parked message was read: nothing else names a record that has no id. */
+export interface ParkedName {
+  consumer: string
+  topic: string
+  partition: number
+  offset: string
+}
+
+/** Which parked messages. All parts that are given must fit. */
+export interface ParkedSelection {
+  consumer?: string | undefined
+  messageIds?: readonly string[] | undefined
+  topic?: string | undefined
+  key?: Uint8Array | undefined
+  reason?: string | undefined
+}
+
+/** What operators ask of inbox_parked, and the wishes that they leave for the consumers. */
+export interface ParkedOperator {
+  /** Parked messages, by consumer, topic, partition and offset. `firsts`: only those that were put aside for a reason of their own. */
+  list(which: ParkedSelection & { limit: number; firsts: boolean }): Promise<ParkedMessage[]>
+  /** Writes the wish on those rows. */
+  wish(rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string): Promise<void>
+  /** Of these rows, those that are there still, and whether their wish stands. */
+  look(rows: readonly ParkedName[]): Promise<{ there: number; open: number }>
+  close(): void
+}
+
+/**
+ * The operator's view of parked messages in PostgreSQL.
+ *
+ * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, TABLES_MISSING, MISSING_RIGHTS; so do its methods.
+ */
+export async function postgresParked(options: { databaseUrl: string; schema?: string | undefined }): Promise<ParkedOperator> {
+  const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
+  const sql = statements(`${identifier(schema)}."inbox_parked"`)
+  let line: Line
+  try {
+    line = await Line.open(connectionConfig(options.databaseUrl), limits, () => {})
+  } catch (error) {
+    throw explained(error)
+  }
+  const ask = async <T>(text: string): Promise<T[]> => {
+    try {
+      return await line.rows<T>(text)
+    } catch (error) {
+      throw missing(error, schema) ?? explained(error)
+    }
+  }
+  return {
+    list: (which) => ask<ParkedMessage>(sql.list(which)),
+    async wish(rows, wish, by) {
+      await ask(sql.wish(rows, wish, by))
+    },
+    look: async (rows) => (await ask<{ there: number; open: number }>(sql.look(rows)))[0]!,
+    close: () => line.close(),
+  }
+}
+
+function missing(error: unknown, schema: string): OutboxError | undefined {
+  if ((error as { code?: string }).code !== '42P01') return undefined
+  const remedy =
+    'Run "npx prisma-extension-outbox init --inbox", then "npx prisma migrate deploy"; --schema names another schema.'
+  return new OutboxError('TABLES_MISSING', `The table inbox_parked is not in schema ${schema}.`, { remedy, cause: error })
+}
+
+/** Every statement, without parameters, as those of the outbox. */
+const statements = (parked: string) => {
+  const names = (rows: readonly ParkedName[]) =>
+    rows
+      .map(
+        ({ consumer, topic, partition, offset }) => `(${literal(consumer)}, ${literal(topic)}, ${partition}, ${BigInt(offset)})`,
+      )
+      .join(', ')
+  const place = '("consumer", "topic", "partition", "offset")'
+  return {
+    /** What {@link ParkedOperator.list} gives. Spans by the database's clock. */
+    list: ({ consumer, messageIds, topic, key, reason, limit, firsts }: ParkedSelection & { limit: number; firsts: boolean }) => {
+      const conditions = [
+        ...(consumer === undefined ? [] : [`"consumer" = ${literal(consumer)}`]),
+        ...(messageIds === undefined ? [] : [`"message_id" = ANY (${uuids(messageIds)})`]),
+        ...(topic === undefined ? [] : [`"topic" = ${literal(topic)}`]),
+        ...(key === undefined ? [] : [`"key" = ${bytes(key)}`]),
+        ...(reason === undefined ? [] : [`"reason" = ${literal(reason)}`]),
+        ...(firsts ? ['"reason" IS NOT NULL'] : []),
+      ]
+      return `SELECT "consumer", "topic", "partition", "offset"::text AS offset, "message_id"::text AS "messageId", "type",
+        substring("key" FROM 1 FOR 65536) AS key, "reason", "error", "attempts", "wish", "wished_by" AS "wishedBy",
+        (extract(epoch FROM clock_timestamp() - "parked_at") * 1000)::float8 AS "parkedMs"
+        FROM ${parked} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
+        ORDER BY "consumer", "topic", "partition", inbox_parked."offset" LIMIT ${limit}`
+    },
+
+    /** Leaves a wish. */
+    wish: (rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string) =>
+      `UPDATE ${parked} SET "wish" = '${wish}', "wished_by" = ${literal(by)} WHERE ${place} IN (${names(rows)})`,
+
+    /** How many rows are there still, and how many of them wait for an answer. */
+    look: (rows: readonly ParkedName[]) =>
+      `SELECT count(*)::int AS there, count("wish")::int AS open FROM ${parked} WHERE ${place} IN (${names(rows)})`,
+  }
+}

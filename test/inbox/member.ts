@@ -1,0 +1,46 @@
+import { createInbox } from '../../src/inbox/index.ts'
+import { testKafka } from '../support/topics.ts'
+import { connect, effect, eventsOf } from './stage.ts'
+
+/**
+ * A member of a group, in a process of its own that can be killed: `applied` on standard output for each transaction. Without the inbox
+ * (`INBOX=off`) the same handler runs in a loop as articles show it: a transaction for each message, then its offset.
+ */
+const { DATABASE_URL, KAFKA_BROKERS, TOPIC, INBOX, BATCH, GROUP } = process.env as Record<string, string>
+const prisma = connect(DATABASE_URL!, 5)
+const kafka = testKafka(KAFKA_BROKERS!)
+const events = eventsOf(TOPIC!)
+const config = { groupId: GROUP!, sessionTimeout: 6_000, heartbeatInterval: 1_000, maxWaitTimeInMs: 250 }
+const said = (line: string) => process.stdout.write(`${line}\n`)
+
+if (INBOX === 'off') {
+  const consumer = kafka.consumer(config)
+  await consumer.connect()
+  await consumer.subscribe({ topic: TOPIC!, fromBeginning: true })
+  await consumer.run({
+    eachMessage: async ({ message }) => {
+      const payload = JSON.parse(String(message.value))
+      await prisma.$transaction((tx) => effect(tx, 'control', { id: String(message.headers!.id), payload }))
+      said('applied 1')
+    },
+  })
+} else {
+  const batch = BATCH === undefined ? undefined : Number(BATCH)
+  type Counted = { id: string; payload: { name: string; n: number } }
+  const handler = async (given: Counted | readonly Counted[], tx: never) => {
+    for (const event of [given].flat()) await effect(tx, 'proof', event as Counted)
+  }
+  const inbox = createInbox<typeof prisma, typeof events, number | undefined>({
+    prisma,
+    consumer: 'proof',
+    events,
+    batch,
+    sessionTimeoutMs: 6_000,
+    handlers: { Counted: handler as never },
+  })
+  inbox.telemetry.subscribe((event, fields) => {
+    if (event === 'applied') said(`applied ${(fields as { messages: number }).messages}`)
+    else said(JSON.stringify({ event, ...fields }))
+  })
+  await inbox.run(kafka.consumer(inbox.consumerConfig(config)))
+}

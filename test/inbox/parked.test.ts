@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { cli } from '../support/cli.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type Client, connect, createStage, effect, inboxDatabase, record, start } from './stage.ts'
+
+let db: TestDatabase
+let prisma: Client
+beforeAll(async () => {
+  db = await inboxDatabase()
+  prisma = connect(db.url)
+})
+beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
+afterAll(async () => {
+  await prisma.$disconnect()
+  await db.drop()
+})
+
+const parked = (...args: string[]) => cli(['parked', ...args], { DATABASE_URL: db.url })
+const numbers = async () => (await db.query<{ n: number }>('SELECT n FROM effects ORDER BY seq')).map(({ n }) => n)
+
+test('from the command line: a poison message is listed, fails again while it is poison, and is applied in order when it is not', async () => {
+  const stage = await createStage(1)
+  const id = randomUUID()
+  let poison = true
+  await stage.send([record('poison', 1, { id }), record('poison', 2), record('poison', 3)])
+  const { until, told } = start(stage, prisma, 'mail', {
+    park: { after: 1 },
+    handlers: {
+      Counted: async (event, tx) => {
+        if (poison && event.payload.n === 1) throw new Error('cannot be done')
+        await effect(tx, 'mail', event as never)
+      },
+    },
+  })
+  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
+
+  const list = await parked('list', '--consumer', 'mail')
+  expect(list.code).toBe(0)
+  expect(list.stdout.trim().split('\n')).toHaveLength(4)
+  expect(list.stdout).toMatch(new RegExp(`${id} +HANDLER_FAILED +mail +${stage.topic}/0@0 +poison +1 `))
+  expect(list.stdout).not.toContain('"n":1')
+
+  const again = await parked('redrive', id)
+  expect(again.stdout).toContain('Applied: 0 messages, with those behind. Failed again: 1.')
+  expect(again.code).toBe(1)
+  expect(await numbers()).toEqual([])
+
+  poison = false
+  const done = await parked('redrive', '--consumer', 'mail')
+  expect(done.stdout).toContain('Applied: 1 message, with those behind. Failed again: 0.')
+  expect(done.code).toBe(0)
+  await until('parked_redriven', ({ messages, by }) => messages === 3 && by !== null)
+  expect(await numbers()).toEqual([1, 2, 3])
+  expect((await parked('list')).stdout).toBe('No messages.\n')
+})
+
+test('discard asks, and drops for good: those behind are applied', async () => {
+  const stage = await createStage(1)
+  await stage.send([record('poison', 1, { value: 'no JSON' }), record('poison', 2)])
+  const { until } = start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event as never) } })
+  await until('messages_behind')
+  const asked = await parked('discard', '--reason', 'INVALID_JSON')
+  expect(asked.code).toBe(2)
+  expect(asked.stderr).toContain('--yes')
+  const dropped = await parked('discard', '--reason', 'INVALID_JSON', '--yes', '--json')
+  expect(JSON.parse(dropped.stdout)).toMatchObject({
+    wish: 'discard',
+    done: true,
+    stillParked: 0,
+    messages: [{ reason: 'INVALID_JSON' }],
+  })
+  await until('parked_redriven')
+  expect(await numbers()).toEqual([2])
+})
+
+test('without a consumer the wish stands, and the command says so', async () => {
+  await db.query(
+    `INSERT INTO inbox_parked (consumer, topic, "partition", "offset", headers, reason) VALUES ('mail', 't', 0, 7, '{}', 'X')`,
+  )
+  const { code, stderr } = await parked('redrive', '--all', '--timeout', '1')
+  expect(code).toBe(1)
+  expect(stderr).toContain('OUTBOX_NO_ANSWER')
+  expect(await db.query('SELECT wish FROM inbox_parked')).toEqual([{ wish: 'redrive' }])
+})
+
+test.each([
+  ['nothing to choose by', ['redrive'], 2, 'OUTBOX_INVALID_OPTION'],
+  ['a part that it has not', ['drop'], 2, 'OUTBOX_INVALID_OPTION'],
+  ['a message that is not parked', ['redrive', randomUUID()], 1, 'OUTBOX_NOT_FOUND'],
+])('%s is refused', async (_, args, expected, named) => {
+  const { code, stderr } = await parked(...args)
+  expect({ code, named: stderr.includes(named) }).toEqual({ code: expected, named: true })
+})
+
+test('a database without the tables says which command brings them', async () => {
+  await using bare = await createDatabase()
+  const { code, stderr } = await cli(['parked', 'list'], { DATABASE_URL: bare.url })
+  expect(code).toBe(2)
+  expect(stderr).toContain('init --inbox')
+})
