@@ -190,6 +190,9 @@ export function schemaOfTable(client: any, table: string): string {
   return models.find((model) => model.dbName === table)?.schema ?? schemaOf(client) ?? 'public'
 }
 
+/** The outbox table of a client, extended or not. Throws INVALID_OPTION and MODEL_MISSING. */
+export const outboxTable = (client: object, options: EnqueueOptions): OutboxTable => locate(client, resolveOptions(options))
+
 /** Whether the client is that of a transaction. */
 export const inTransaction = (client: object): boolean => isTransaction(client)
 

@@ -1,10 +1,10 @@
-import { isDeepStrictEqual } from 'node:util'
 import { encodeEvent } from '../enqueue/event-message.ts'
 import type { AnyEvent, Catalogue, EventMap, PayloadOf } from '../enqueue/events.ts'
 import { upcast } from '../enqueue/upcast.ts'
 import { validate } from '../enqueue/validate.ts'
 import { OutboxError } from '../message/errors.ts'
 import { pathTo } from '../message/payload.ts'
+import { difference } from './difference.ts'
 
 /** Payloads to try, by the names of their events. */
 export type WireSamples<E extends EventMap> = { [T in keyof E]?: readonly PayloadOf<E[T]>[] }
@@ -29,7 +29,7 @@ async function checkSample(catalogue: Catalogue, type: string, payload: unknown,
   const version = event.versions.length
   const written = await validate(event.versions.at(-1)!.schema, payload, { type, version, field })
   const read = await upcast(event, { type, version, payload: await decode(catalogue, event, type, value) })
-  const path = difference(written, read, [])
+  const path = difference(written, read, 'wholly')
   if (path === undefined) return
   const place = pathTo(field, path)
   const remedy = 'Let the schema give the same when it takes the JSON of what it gave.'
@@ -40,16 +40,4 @@ function decode({ codec }: Catalogue, { topic, versions }: AnyEvent, type: strin
   if (value === null) return null
   if (codec) return codec.decode(value, { topic, type, version: versions.length })
   return JSON.parse(Buffer.from(value).toString())
-}
-
-/** Way to the first place where two values differ; undefined if they are equal. */
-function difference(a: unknown, b: unknown, path: (string | number)[]): (string | number)[] | undefined {
-  if (isDeepStrictEqual(a, b)) return undefined
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return path
-  for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    const [left, right] = [(a as Record<string, unknown>)[name], (b as Record<string, unknown>)[name]]
-    const found = difference(left, right, [...path, Array.isArray(a) ? Number(name) : name])
-    if (found) return found
-  }
-  return path
 }

@@ -51,7 +51,7 @@ const knows: Record<string, string[]> = {
   inbox: ['message/', 'enqueue/', 'relay/backoff.ts', 'relay/clock.ts', 'relay/telemetry.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/', 'version.ts'],
   evolution: ['message/', 'enqueue/'],
-  testing: ['message/', 'enqueue/', 'transport/'],
+  testing: ['message/', 'enqueue/', 'store/', 'transport/', 'relay/'],
   proof: ['message/', 'store/', 'transport/'],
   cli: [''],
 }

@@ -90,8 +90,9 @@ test('the quick start of the README, step by step, publishes a message that the 
   expect(last).toMatchObject({ event: 'stopped', clean: true })
 }, 180_000)
 
-test('every TypeScript example of the README compiles against the tarball', async () => {
-  const examples = codeBlocks(readme).filter(({ language }) => language === 'ts')
+test('every TypeScript example of the README and of docs/testing.md compiles against the tarball', async () => {
+  const page = readFileSync(join(root, 'docs/testing.md'), 'utf8')
+  const examples = [...codeBlocks(readme), ...codeBlocks(page)].filter(({ language }) => language === 'ts')
   expect(examples.filter(({ path }) => path === undefined)).toEqual([])
   expect(examples.length).toBeGreaterThanOrEqual(6)
   for (const { path, code } of examples) write(path!, code)

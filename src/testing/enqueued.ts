@@ -1,0 +1,95 @@
+import { AssertionError } from 'node:assert'
+import { inspect } from 'node:util'
+import { outboxTable } from '../enqueue/extension.ts'
+import { type OutboxTable, quote } from '../enqueue/insert.ts'
+import { encodeKey, type MessageKey } from '../message/key.ts'
+import { pathTo } from '../message/payload.ts'
+import { difference, type Path } from './difference.ts'
+import { type ToldMessage, tell } from './told.ts'
+
+/** A Prisma client, or the client of a transaction, whose messages are also seen before its commit. */
+export interface TestClient {
+  $queryRaw<T = unknown>(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<T>
+}
+
+/** Where the messages are. */
+export interface EnqueuedOptions {
+  /** As the option of `outbox()`. @default 'outbox' */
+  model?: string | undefined
+  /** As the option of `outbox()`. @default as there */
+  schema?: string | undefined
+}
+
+/** What a message must have; what is left out may be anything. */
+export interface ExpectedMessage {
+  topic?: string
+  key?: MessageKey
+  type?: string
+  id?: string
+  /** An object may lack properties of the payload's, at every depth; an array is compared item by item. */
+  payload?: unknown
+  /** The message may have others. */
+  headers?: Record<string, string>
+}
+
+type Row = {
+  id: string
+  topic: string
+  type: string | null
+  key: Uint8Array | null
+  value: Uint8Array | null
+  headers: Record<string, string> | null
+}
+
+/** Messages that wait in the outbox, in the order in which they were enqueued; those of one topic, or of all. */
+export async function enqueued(db: TestClient, topic?: string, options: EnqueuedOptions = {}): Promise<ToldMessage[]> {
+  const rows = await db.$queryRaw<Row[]>(waiting(outboxTable(db, options)), topic ?? null)
+  return rows.map((row) => tell({ ...row, headers: row.headers ?? {} }))
+}
+
+/**
+ * Gives the first waiting message that has everything that is expected. Throws an AssertionError, which names what is there instead and
+ * where it differs: with payloads, which belong to a test.
+ *
+ * @example await expectEnqueued(prisma, { topic: 'order_placed', key: order.id, payload: { total: 1990 } })
+ */
+export async function expectEnqueued(
+  db: TestClient,
+  expected: ExpectedMessage,
+  options: EnqueuedOptions = {},
+): Promise<ToldMessage> {
+  const wanted = normal(expected)
+  const all = await enqueued(db, undefined, options)
+  const found = all.find((message) => difference(wanted, message, 'partly') === undefined)
+  if (found) return found
+  const message = `No message is waiting that fits ${show(wanted)}.${all.length === 0 ? ' None is waiting at all.' : ''}`
+  const nearest = all
+    .slice(0, 10)
+    .map((message) => `\n  - ${place(difference(wanted, message, 'partly')!)} differs in ${show(message)}`)
+  throw new AssertionError({ message: message + nearest.join(''), actual: all, expected: wanted, operator: 'expectEnqueued' })
+}
+
+/** As a message is told: what JSON makes of the payload, the key as text. */
+function normal({ key, payload, ...rest }: ExpectedMessage): Record<string, unknown> {
+  const bytes = key === undefined ? undefined : encodeKey(key, 'key')
+  return {
+    ...rest,
+    ...(bytes === undefined ? {} : { key: bytes && Buffer.from(bytes).toString() }),
+    ...(payload === undefined ? {} : { payload: payload instanceof Uint8Array ? payload : JSON.parse(JSON.stringify(payload)) }),
+  }
+}
+
+/** `payload.lines[0].total` */
+const place = ([name, ...rest]: Path) => pathTo(String(name), rest)
+
+const show = (value: unknown) => inspect(value, { depth: 6, breakLength: Number.POSITIVE_INFINITY })
+
+/** topic, or null for all. What waits, in the order of the ids. */
+function waiting({ schema, table }: OutboxTable): TemplateStringsArray {
+  const strings = [
+    `SELECT "message_id"::text AS "id", "topic", "type", "key", "value", "headers"
+     FROM ${quote(schema)}.${quote(table)} AS o WHERE "topic" = coalesce(`,
+    '::text, "topic") ORDER BY o."id"',
+  ]
+  return Object.assign(strings, { raw: strings })
+}
