@@ -21,14 +21,18 @@ export interface RelayProcess {
   highestRss(): number
 }
 
-/** Starts `relay`, or another program, with the given environment on top of the test run's own. */
-export function startRelayProcess(env: Record<string, string>, args: readonly string[] = [builtMain, 'relay']): RelayProcess {
+/** Starts `relay`, or another program, with the given environment on top of the test run's own. It ends with the test, or with `atEnd`. */
+export function startRelayProcess(
+  env: Record<string, string>,
+  args: readonly string[] = [builtMain, 'relay'],
+  atEnd: (end: () => void) => void = onTestFinished,
+): RelayProcess {
   const child = spawn(process.execPath, args, {
     env: { ...process.env, LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   // A test that fails must not leave a relay behind that takes the next test's messages.
-  onTestFinished(() => void child.kill('SIGKILL'))
+  atEnd(() => void child.kill('SIGKILL'))
   const exit = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))
   })

@@ -3,7 +3,7 @@ import { counted, numberText, span } from '../words.ts'
 import { commandLine, copyable } from './command.ts'
 import { depth } from './filter.ts'
 import type { Content } from './frame.ts'
-import { cut, type Html, html } from './html.ts'
+import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 
 /** Reasons, and topics of one, that are shown. */
@@ -31,7 +31,7 @@ function section(reason: string, groups: readonly DeadGroup[]): Html {
   const address = (topic = '') => `/messages?state=dead&reason=${encodeURIComponent(reason)}&topic=${encodeURIComponent(topic)}`
   const rows = groups.slice(0, mostTopics).map((group) =>
     row({
-      Topic: html`<a href="${address(group.topic)}">${cut(group.topic, 100)}</a>`,
+      Topic: html`<a href="${address(group.topic)}">${cut(group.topic, nameLength)}</a>`,
       Messages: numberText(group.messages),
       Oldest: span(group.oldestMs),
       'What was said of one': cut(group.error ?? '', 300),
@@ -39,8 +39,8 @@ function section(reason: string, groups: readonly DeadGroup[]): Html {
   )
   const more = groups.length - rows.length
   return html`<section class="group">
-<h2>${cut(reason, 100)}: <a href="${address()}">${counted(messages, 'message')}</a></h2>
-${table(`Topics of ${cut(reason, 100)}`, ['Topic', 'Messages', 'Oldest', 'What was said of one'], rows)}
+<h2>${cut(reason, nameLength)}: <a href="${address()}">${counted(messages, 'message')}</a></h2>
+${table(`Topics of ${cut(reason, nameLength)}`, ['Topic', 'Messages', 'Oldest', 'What was said of one'], rows)}
 ${more > 0 && html`<p class="note">… and ${more} more topics.</p>`}
 <p>Remove the cause. See what a redrive would touch, then send it again:</p>
 ${copyable(commandLine(['redrive', '--dry-run'], { '--reason': reason }))}

@@ -1,5 +1,5 @@
 import type { Answer } from '../server.ts'
-import { cut, type Html, html } from './html.ts'
+import { cut, type Html, html, nameLength } from './html.ts'
 
 /** Pages for people, in the order of the navigation. */
 const places = [
@@ -30,7 +30,7 @@ export function framed(relay: string, { status = 200, title, at, main, refreshMs
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${title} · outbox · ${cut(relay, 60)}</title>
+<title>${title} · outbox · ${cut(relay, nameLength)}</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/dashboard.css">
 <script src="/dashboard.js" defer></script>
@@ -38,7 +38,7 @@ export function framed(relay: string, { status = 200, title, at, main, refreshMs
 <body>
 <a class="skip" href="#main">Skip to the content</a>
 <header>
-<p class="name">outbox <span>${cut(relay, 60)}</span></p>
+<p class="name">outbox <span>${cut(relay, nameLength)}</span></p>
 <nav aria-label="Pages"><ul>${links}</ul></nav>
 </header>
 <main id="main" tabindex="-1"${refreshMs !== undefined && html` data-refresh="${refreshMs}"`}>

@@ -36,5 +36,8 @@ function written(part: Part): string {
   return part instanceof Html ? String(part) : escaped(String(part))
 }
 
+/** Characters of a name that a page shows: names are whatever somebody gave them. */
+export const nameLength = 100
+
 /** The beginning of a text. */
 export const cut = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length - 1)}…` : text)

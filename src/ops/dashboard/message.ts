@@ -2,7 +2,7 @@ import type { Operator, ShownMessage } from '../../store/operator.ts'
 import { isMessageId, keyText, numberText, span } from '../words.ts'
 import { commandLine, copyable } from './command.ts'
 import type { Content } from './frame.ts'
-import { cut, type Html, html, type Part } from './html.ts'
+import { cut, type Html, html, nameLength, type Part } from './html.ts'
 import { stateText } from './messages.ts'
 
 /** Bytes of headers, and of a payload, that are loaded for a page, and characters of them that it shows. */
@@ -66,18 +66,18 @@ ${message.reason !== null && commands(message)}
 function way(message: ShownMessage): Html {
   const { createdAt, diedAt, diedBy, reason, error, wish, wishedBy, state, claimedBy, claimedUntil, claimedForMs } = message
   const at = (time: string) => html`<time datetime="${time}">${time}</time>`
-  const claimed = html`its bucket is claimed by ${cut(claimedBy ?? '', 60)} until ${at(claimedUntil ?? '')}, for ${span(claimedForMs ?? 0)}`
+  const claimed = html`its bucket is claimed by ${cut(claimedBy ?? '', nameLength)} until ${at(claimedUntil ?? '')}, for ${span(claimedForMs ?? 0)}`
   const steps: (Part | false)[] = [
     html`${at(createdAt)}: enqueued, ${span(message.ageMs)} ago.`,
     diedAt !== null &&
       reason === null &&
-      html`${at(diedAt)}: moved behind a dead message of its key by ${cut(diedBy ?? '', 60)}.`,
+      html`${at(diedAt)}: moved behind a dead message of its key by ${cut(diedBy ?? '', nameLength)}.`,
     diedAt !== null &&
       reason !== null &&
-      html`${at(diedAt)}: refused for good, taken out of the way by ${cut(diedBy ?? '', 60)}. <strong>${cut(reason, 100)}</strong>: ${cut(error ?? '', 1_000)}`,
+      html`${at(diedAt)}: refused for good, taken out of the way by ${cut(diedBy ?? '', nameLength)}. <strong>${cut(reason, nameLength)}</strong>: ${cut(error ?? '', 1_000)}`,
     state === 'skipped' && 'Its key went on without it.',
     wish !== null &&
-      `Asked for: ${wish}${wishedBy === null ? '' : `, by ${cut(wishedBy, 100)}`}. The relay that owns its bucket carries it out.`,
+      `Asked for: ${wish}${wishedBy === null ? '' : `, by ${cut(wishedBy, nameLength)}`}. The relay that owns its bucket carries it out.`,
     state === 'waiting' && html`Now: waits for Kafka; ${claimedBy === null ? 'nobody has claimed its bucket' : claimed}.`,
     state === 'dead' && wish === null && 'Now: waits for a redrive or a discard.',
     state === 'behind' && 'Now: waits until the dead message before it is redriven or discarded.',
@@ -95,7 +95,8 @@ function headers({ headers: all, tooLarge }: ShownMessage, payload: boolean): Ht
   if (tooLarge) return html`<p class="note">Too large for this page.</p>`
   const names = Object.keys(all ?? {})
   if (names.length === 0) return html`<p class="note">None.</p>`
-  const one = (name: string) => html`<dt>${cut(name, 100)}</dt><dd>${payload ? cut(String(all![name]), 1_000) : 'hidden'}</dd>`
+  const one = (name: string) =>
+    html`<dt>${cut(name, nameLength)}</dt><dd>${payload ? cut(String(all![name]), 1_000) : 'hidden'}</dd>`
   return html`<dl class="facts">${names.slice(0, mostHeaders).map(one)}</dl>
 ${names.length > mostHeaders && html`<p class="note">… and ${names.length - mostHeaders} more.</p>`}
 ${!payload && html`<p class="note">Values are hidden. ${hidden}</p>`}`

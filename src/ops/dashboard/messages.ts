@@ -3,7 +3,7 @@ import { keyText, numberText, span } from '../words.ts'
 import { copyable } from './command.ts'
 import { depth, type Filter, filterOf, listCommandLine, selectionOf, wrongFields } from './filter.ts'
 import type { Content } from './frame.ts'
-import { cut, type Html, html } from './html.ts'
+import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 
 /** Messages of one page. */
@@ -59,15 +59,15 @@ const messageRow = (message: ListedMessage): Html =>
   row({
     Message: html`<a href="/message?id=${message.messageId}&at=${message.bucket}.${message.id}"><code>${message.messageId}</code></a>`,
     State: stateText(message),
-    Topic: cut(message.topic, 100),
+    Topic: cut(message.topic, nameLength),
     Key: html`<span class="bytes">${keyText(message.key, 60)}</span>`,
     Age: span(message.ageMs),
     Size: `${numberText(message.bytes)} B`,
-    'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, 60),
+    'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, nameLength),
   })
 
 /** State, reason and wish of a message in a few words. */
 export function stateText({ state, reason, wish }: ListedMessage): string {
-  const words = reason === null ? state : `${state}: ${cut(reason, 60)}`
+  const words = reason === null ? state : `${state}: ${cut(reason, nameLength)}`
   return wish === null ? words : `${words}, ${wish} asked for`
 }

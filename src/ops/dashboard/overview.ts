@@ -5,7 +5,7 @@ import { chart } from './chart.ts'
 import { copyable } from './command.ts'
 import type { Content } from './frame.ts'
 import { type History, pointMs, points } from './history.ts'
-import { cut, type Html, html } from './html.ts'
+import { cut, type Html, html, nameLength } from './html.ts'
 import { type Problem, problems } from './problems.ts'
 import type { Standing } from './standing.ts'
 import { strip } from './strip.ts'
@@ -81,7 +81,7 @@ function topicTable({ sample, paused, published }: Standing): Html {
   const rows = names.slice(0, mostTopics).map((topic) => {
     const oldest = waiting.get(topic)
     return row({
-      Topic: html`<a href="/messages?topic=${encodeURIComponent(topic)}">${cut(topic, 100)}</a>`,
+      Topic: html`<a href="/messages?topic=${encodeURIComponent(topic)}">${cut(topic, nameLength)}</a>`,
       State: paused.has(topic) ? html`<strong class="bad">paused: ${paused.get(topic)}</strong>` : 'open',
       'Oldest waiting': oldest === undefined ? 'none waits' : span(oldest),
       'Published by this relay': numberText(published.get(topic) ?? 0),

@@ -1,14 +1,11 @@
 import type { Holder, RelayState } from '../../store/operator.ts'
 import { counted, span } from '../words.ts'
-import { cut, type Html, html } from './html.ts'
+import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 
 /** Relays that have a letter, and a colour, of their own. */
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 const colours = 8
-
-/** Name of a relay at most so long: names are whatever somebody gave them. */
-const nameLength = 60
 
 /**
  * The leases as a strip of 64 cells, and the relays that hold them. Colour alone says nothing: each relay has a letter, `!` is a lease that

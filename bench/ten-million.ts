@@ -1,0 +1,193 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+import { bucketOf } from '../src/message/key.ts'
+import { chromiumPath, startBrowser } from '../test/support/browser.ts'
+import { startPostgres } from '../test/support/postgres.ts'
+
+/**
+ * What watching costs while ten million messages wait: the time of `status`, of `/metrics` and of each page of the dashboard, and the CPU
+ * that PostgreSQL uses while they are asked for every five seconds, beside what it uses while nobody looks. `npm run ten-million [rows]
+ * [seconds]`, after `npm run build`. Starts a PostgreSQL of its own; Kafka is away, so that everything waits.
+ */
+const [rows = 10_000_000, seconds = 60] = process.argv.slice(2).map(Number)
+const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
+const migrations = fileURLToPath(new URL('../prisma/migrations/', import.meta.url))
+const keys = 1_000
+const topics = 20
+
+const postgres = await startPostgres({ shared_buffers: '1GB', max_wal_size: '8GB', fsync: 'off', autovacuum: 'off' })
+const pool = new pg.Pool({ connectionString: postgres.url })
+for (const folder of readdirSync(migrations, { withFileTypes: true })) {
+  if (folder.isDirectory()) await pool.query(readFileSync(`${migrations}${folder.name}/migration.sql`, 'utf8'))
+}
+const postmaster = await postmasterPid()
+const filled = performance.now()
+await fill()
+console.log(`${rows} rows in ${Math.round((performance.now() - filled) / 1000)} s, ${await sizeOf('outbox')}`)
+
+const env = { ...process.env, DATABASE_URL: postgres.url, KAFKA_BROKERS: '127.0.0.1:1', LOG_LEVEL: 'trace' }
+const unwatched = spawn(process.execPath, [main, 'relay'], { env, stdio: 'ignore' })
+// Its first reads are over by then.
+await pause(10_000)
+const alone = await share(async () => {})
+unwatched.kill('SIGTERM')
+await once(unwatched, 'exit')
+
+const relay = spawn(process.execPath, [main, 'relay', '--listen', '0'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+const url = await listening()
+const pages = await addresses()
+
+console.log('what                                          median ms   slowest ms   (10 times each)')
+for (const [name, ask] of Object.entries(pages)) {
+  const times: number[] = []
+  for (let n = 0; n < 10; n++) times.push(await timed(ask))
+  times.sort((a, b) => a - b)
+  console.log(`${name.padEnd(46)}${times[5]!.toFixed(0).padStart(9)}${times.at(-1)!.toFixed(0).padStart(13)}`)
+}
+if (chromiumPath) console.log(`first paint of the overview in Chromium: ${(await firstPaints()).join(', ')} ms`)
+
+const scraped = await share(pages['/metrics']!)
+const looked = await share(async () => {
+  for (const [name, ask] of Object.entries(pages)) if (name.startsWith('/')) await ask()
+})
+console.log(`CPU of PostgreSQL in percent of one core, ${seconds} s each: a relay without --listen ${alone.toFixed(2)},`)
+console.log(`  with /metrics asked for every 5 s ${scraped.toFixed(2)}, with every page above every 5 s ${looked.toFixed(2)}`)
+
+relay.kill('SIGKILL')
+await pool.end()
+await postgres.stop()
+process.exit(0)
+
+/** Fills the table as an application would have: many keys, some topics, an hour of messages. */
+async function fill(): Promise<void> {
+  const names = Array.from({ length: keys }, (_, n) => `key-${n}`)
+  const buckets = names.map((key) => bucketOf('', Buffer.from(key)))
+  const step = 1_000_000
+  for (let from = 0; from < rows; from += step) {
+    await pool.query(
+      `INSERT INTO outbox (bucket, message_id, topic, key, value, created_at)
+       SELECT ($2::int[])[1 + n % $1], gen_random_uuid(), 'topic-' || n % ${topics}, convert_to('key-' || n % $1, 'UTF8'),
+         convert_to('{"order":' || n || ',"customer":"ada@example.com","total":1990}', 'UTF8'), now() - ($3::int - n) * interval '360 microseconds'
+       FROM generate_series($4::int + 1, least($4::int + ${step}, $3::int)) AS n`,
+      [keys, buckets, rows, from],
+    )
+  }
+  await pool.query(`INSERT INTO outbox_dead (bucket, id, message_id, topic, key, created_at, reason, error, relay)
+    SELECT bucket, id, message_id, topic, key, created_at, 'MESSAGE_TOO_LARGE', 'too large', 'relay' FROM outbox ORDER BY bucket, id LIMIT 20000`)
+  await pool.query('VACUUM (ANALYZE) outbox')
+}
+
+async function sizeOf(table: string): Promise<string> {
+  const { rows } = await pool.query<{ size: string }>(`SELECT pg_size_pretty(pg_total_relation_size('${table}')) AS size`)
+  return rows[0]!.size
+}
+
+/** Address of the relay, once it has looked at the tables. */
+function listening(): Promise<string> {
+  let at = ''
+  return new Promise((resolve) => {
+    createInterface({ input: relay.stdout }).on('line', (line) => {
+      const told = JSON.parse(line) as { event: string; url?: string; ms?: number; code?: string }
+      if (told.event === 'listening') at = told.url!
+      if (told.event === 'sample_failed') console.log(`a look failed: ${told.code}`)
+      if (told.event !== 'sampled') return
+      if (at !== '') console.log(`a look at the tables took ${told.ms!.toFixed(0)} ms`)
+      resolve(at)
+    })
+  })
+}
+
+async function addresses(): Promise<Record<string, () => Promise<void>>> {
+  const middle = 'SELECT bucket, id, message_id AS "messageId" FROM outbox WHERE bucket = 7 ORDER BY id OFFSET 1000 LIMIT 1'
+  const [row] = (await pool.query<{ bucket: number; id: string; messageId: string }>(middle)).rows
+  const page = (path: string) => [path, () => got(path)] as const
+  return {
+    status: async () => {
+      const { status, stderr } = spawnSync(process.execPath, [main, 'status'], { env, encoding: 'utf8' })
+      if (status !== 0) throw new Error(stderr)
+    },
+    ...Object.fromEntries([
+      page('/metrics'),
+      page('/'),
+      page('/messages'),
+      page('/messages?topic=topic-3'),
+      page('/messages?key=key-7'),
+      page('/messages?olderThan=30m'),
+      page('/messages?newerThan=1m&order=newest'),
+      page('/messages?topic=nobody'),
+      page('/messages?topic=nobody&key=key-7'),
+      page('/messages?state=dead'),
+      page('/dead'),
+    ]),
+    '/message?id=…&at=…': () => got(`/message?id=${row!.messageId}&at=${row!.bucket}.${row!.id}`),
+  }
+}
+
+async function got(path: string): Promise<void> {
+  const response = await fetch(url + path)
+  const body = await response.text()
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${body.replace(/<[^>]*>/g, ' ').slice(0, 300)}`)
+}
+
+async function timed(ask: () => Promise<void>): Promise<number> {
+  const since = performance.now()
+  await ask()
+  return performance.now() - since
+}
+
+/** CPU of PostgreSQL in percent of one core while `ask` is done every five seconds. */
+async function share(ask: () => Promise<void>): Promise<number> {
+  const [since, before] = [performance.now(), cpuMs()]
+  while (performance.now() - since < seconds * 1000) {
+    const asked = performance.now()
+    await ask()
+    await pause(Math.max(0, 5_000 - (performance.now() - asked)))
+  }
+  return ((cpuMs() - before) / (performance.now() - since)) * 100
+}
+
+/** CPU of the server and of all its processes, ended ones too, in milliseconds. */
+function cpuMs(): number {
+  const own = readdirSync('/proc').filter((pid) => pid === postmaster || fieldsOf(pid)[1] === postmaster)
+  // utime and stime, and for the postmaster those of the processes that have ended; the kernel counts hundredths of a second.
+  const ticks = (pid: string) =>
+    [11, 12, ...(pid === postmaster ? [13, 14] : [])].reduce((sum, at) => sum + Number(fieldsOf(pid)[at] ?? 0), 0)
+  return own.reduce((sum, pid) => sum + ticks(pid), 0) * 10
+}
+
+/** Process of the server that has started all others of its own. */
+async function postmasterPid(): Promise<string> {
+  const { rows } = await pool.query<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+  return fieldsOf(String(rows[0]!.pid))[1]!
+}
+
+/** Fields of /proc/<pid>/stat from the third on; none for what is no process, or has just ended. */
+function fieldsOf(pid: string): string[] {
+  try {
+    return /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ') : []
+  } catch {
+    return []
+  }
+}
+
+/** First contentful paint of five loads, each in a context of its own. */
+async function firstPaints(): Promise<number[]> {
+  const browser = await startBrowser()
+  const paints: number[] = []
+  for (let n = 0; n < 5; n++) {
+    const page = await (await browser.newContext()).newPage()
+    await page.goto(url)
+    paints.push(
+      await page.evaluate<number>(
+        `new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries()[0].startTime)).observe({ type: 'paint', buffered: true }))`,
+      ),
+    )
+  }
+  await browser.close()
+  return paints.map(Math.round)
+}

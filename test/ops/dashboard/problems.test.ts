@@ -1,0 +1,95 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { lagMs, problems, type Situation, transactionMs } from '../../../src/ops/dashboard/problems.ts'
+import type { RelayEvents } from '../../../src/relay/telemetry.ts'
+
+const file = (path: string) => readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)), 'utf8')
+
+const well = {
+  backlog: { messages: 0, exact: true, oldestMs: null },
+  topics: [],
+  leases: { held: 64, expired: 0, free: 0 },
+  holders: [],
+  relays: [],
+  dead: { byReason: {}, behind: 0, exact: true },
+  heldKeys: 0,
+  oldestTransactionMs: 0,
+  deadRowShare: 0,
+  format: 1,
+  ms: 1,
+} satisfies RelayEvents['sampled']
+
+const fine: Situation = {
+  live: { alive: true, why: 'idle' },
+  databaseTrouble: undefined,
+  kafkaTrouble: undefined,
+  paused: new Map(),
+  sample: well,
+  sampleFailed: undefined,
+  dying: false,
+  disordered: false,
+}
+
+const topic = (name: string, oldestMs: number) => ({ topic: name, oldestMs, ownOldestMs: null })
+
+const cases: [string, Partial<Situation>, string, string][] = [
+  ['a stuck relay', { live: { alive: false, why: 'no heartbeat for 40 s' } }, 'OutboxNoProgress', 'no heartbeat for 40 s'],
+  ['a database that is away', { databaseTrouble: 'ECONNREFUSED' }, 'OutboxDatabaseTrouble', 'ECONNREFUSED'],
+  ['a Kafka that is away', { kafkaTrouble: 'TIMEOUT' }, 'OutboxKafkaTrouble', 'TIMEOUT'],
+  ['a look that failed', { sampleFailed: '42501' }, 'OutboxBlind', '42501'],
+  ['relays that die', { dying: true }, 'OutboxLeasesFlapping', 'one after another'],
+  ['an order at risk', { disordered: true }, 'OutboxOrderAtRisk', 'wrong bucket'],
+  ['a paused topic', { paused: new Map([['t', 'UNKNOWN_TOPIC_OR_PARTITION']]) }, 'OutboxTopicPaused', 'Create the topic.'],
+  ['a lag', { sample: { ...well, topics: [topic('t', lagMs + 1)] } }, 'OutboxLag', 'oldest message of t'],
+  ['buckets of nobody', { sample: { ...well, leases: { held: 32, expired: 30, free: 2 } } }, 'OutboxNoRelay', '32 buckets of 64'],
+  [
+    'dead messages',
+    { sample: { ...well, dead: { byReason: { A: 1, B: 2 }, behind: 9, exact: true } } },
+    'OutboxDead',
+    '3 messages',
+  ],
+  [
+    'more dead than are counted',
+    { sample: { ...well, dead: { byReason: { A: 9 }, behind: 9, exact: false } } },
+    'OutboxDead',
+    'at least 9',
+  ],
+  ['keys that wait', { sample: { ...well, heldKeys: 1 } }, 'OutboxHeldKeys', '1 key waits'],
+  ['a long transaction', { sample: { ...well, oldestTransactionMs: transactionMs + 1 } }, 'OutboxXminHeld', '15 min'],
+]
+
+test.each(cases)('%s is told with its remedy and its section of the runbook', (_, situation, runbook, words) => {
+  const [problem, ...others] = problems({ ...fine, ...situation })
+  expect(others).toEqual([])
+  expect(problem!.runbook).toBe(runbook)
+  expect(`${problem!.what} ${problem!.remedy}`).toContain(words)
+  expect(file('docs/runbook.md')).toContain(`\n## ${runbook}\n`)
+})
+
+describe('what is no problem', () => {
+  test.each<[string, Partial<Situation>]>([
+    ['nothing', {}],
+    ['nothing known of the tables yet', { sample: undefined }],
+    ['a message that is not old', { sample: { ...well, topics: [topic('t', lagMs)] } }],
+    ['transactions that this role may not see', { sample: { ...well, oldestTransactionMs: null } }],
+  ])('%s', (_, situation) => {
+    expect(problems({ ...fine, ...situation })).toEqual([])
+  })
+
+  test('the lag of a topic that is told to be paused', () => {
+    const found = problems({ ...fine, paused: new Map([['t', 'C']]), sample: { ...well, topics: [topic('t', 9e9)] } })
+    expect(found.map(({ runbook }) => runbook)).toEqual(['OutboxTopicPaused'])
+  })
+})
+
+test('every alert has a problem of its own, but those that only a history can tell', () => {
+  const alerts = [...file('ops/alerts.yml').matchAll(/- alert: (\w+)/g)].map(([, name]) => name!)
+  const told = new Set(cases.map(([, , runbook]) => runbook))
+  expect(alerts.filter((name) => !told.has(name))).toEqual(['OutboxBacklogGrowing'])
+})
+
+test('a message is late, and a transaction long, as for the alerts', () => {
+  const limit = (metric: string) => Number(new RegExp(`\\(${metric}\\) > (\\d+)`).exec(file('ops/alerts.yml'))![1]) * 1000
+  expect([limit('outbox_lag_seconds'), limit('outbox_oldest_transaction_seconds')]).toEqual([lagMs, transactionMs])
+})
