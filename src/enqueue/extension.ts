@@ -153,7 +153,14 @@ function enter(client: any, requireTransaction: boolean): Scope | undefined {
 }
 
 /** `$connect` is on Prisma's public list of what a transaction's client lacks; `$transaction` no longer is, since 7.5. */
-const isTransaction = (client: any): boolean => typeof client.$connect !== 'function'
+function isTransaction(client: any): boolean {
+  try {
+    return typeof client.$connect !== 'function'
+  } catch {
+    // The client that jest-prisma puts around a test's transaction throws for what a transaction's client lacks.
+    return true
+  }
+}
 
 /** Prisma's id of a transaction (6.x to 7.4) or of its savepoint (7.5 and newer); undefined where it has neither. */
 function transactionId(tx: any): unknown {

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { relayMetrics } from '../../src/ops/metrics.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
+import { faults } from './faults.ts'
+import { shorten } from './shorten.ts'
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
 const rules = readFileSync(path('ops/alerts.yml'), 'utf8')
@@ -27,6 +29,23 @@ describe.skipIf(!there)('by promtool', () => {
 
   test('each fires in the history that is for it, and is silent in the one that is not', () => {
     expect(promtool('test', 'rules', path('test/alerts/rules.yml'))).toEqual([0, expect.stringContaining('SUCCESS')])
+  })
+})
+
+describe('for injected faults', () => {
+  test('the rules are the same, with every duration and every age a part of what it was', () => {
+    expect(shorten('for: 5m\nincrease(a[1h]) > 32\nmax(outbox_lag_seconds) > 60', 30)).toBe(
+      'for: 10s\nincrease(a[120s]) > 32\nmax(outbox_lag_seconds) > 2',
+    )
+    const short = shorten(rules, 30)
+    expect(short).not.toMatch(/\d[mh]\b/)
+    expect(short.match(/_seconds\) > \d+/g)).toEqual(['_seconds) > 2', '_seconds) > 30'])
+    const without = (text: string) => text.replace(/(for: |\[|_seconds\) > )\d+[smh]?/g, '$1')
+    expect(without(short)).toBe(without(rules))
+  })
+
+  test('every alert has a fault on which it fires', () => {
+    expect([...new Set(faults.flatMap(({ fires }) => fires))].sort()).toEqual([...alerts].sort())
   })
 })
 
