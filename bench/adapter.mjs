@@ -1,6 +1,6 @@
 // Adapter of this package for the product-neutral relay benchmark: the relay as it is shipped, the INSERT as the extension writes it,
 // and the extension's wake-up after the commit, at most 20 times a second. Needs `npm run build`.
-//   default: kafkajs
+//   default: kafkajs; platformatic: @platformatic/kafka
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
@@ -67,7 +67,11 @@ export { adapter as default }
 
 if (process.argv[2] === 'relay') {
   const { createRelay } = await dist('embed.js')
-  const relay = createRelay({ databaseUrl: process.env.DATABASE_URL, kafka: { brokers: process.env.KAFKA_BROKERS.split(',') } })
+  const relay = createRelay({
+    databaseUrl: process.env.DATABASE_URL,
+    transport: process.env.VARIANT === 'platformatic' ? 'platformatic' : 'kafkajs',
+    kafka: { brokers: process.env.KAFKA_BROKERS.split(',') },
+  })
   process.once('SIGTERM', () => relay.stop().then(() => process.exit(0)))
   if (process.env.OUTBOX_BENCH_LOG)
     relay.telemetry.subscribe((event, fields) => console.log(Math.round(performance.now()), event, JSON.stringify(fields)))

@@ -1,0 +1,68 @@
+import { bucketOf } from '../src/message/key.ts'
+import type { Ground } from './ground.ts'
+
+/** Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`. */
+export interface Backlog {
+  messages: number
+  keys: number
+  from?: number
+}
+
+/** Bytes of every value. */
+const valueBytes = 300
+
+/** A prime: consecutive messages have keys that are far from each other. */
+const stride = 7_919
+
+const keyIndex = (n: number, keys: number): number => (n * stride) % keys
+
+/** Key of the message with number n. */
+export const keyOf = (n: number, keys: number): string => `key-${keyIndex(n, keys)}`
+
+/** Value of the message with number n: JSON of 300 bytes. */
+export function payloadOf(n: number): string {
+  const head = `{"n":${n},"p":"`
+  return `${head}${'x'.repeat(valueBytes - 2 - head.length)}"}`
+}
+
+/** The same in SQL, for a column `n`. */
+const sqlValue = `('{"n":' || n || ',"p":"' || repeat('x', ${valueBytes - 9} - length('{"n":' || n)) || '"}')`
+const sqlKey = `('key-' || n * ${stride} % $2)`
+const sqlNumbers = 'generate_series($3::bigint, $3 + $4 - 1) AS n'
+
+/** Most rows of one statement: the backlog of ten million needs no transaction of ten million. */
+const atOnce = 1_000_000
+
+/** Puts a backlog into the table of the outbox. */
+export async function preloadOutbox({ pool, topic }: Ground, { messages, keys, from = 0 }: Backlog): Promise<void> {
+  const buckets = Array.from({ length: keys }, (_, index) => bucketOf(topic, Buffer.from(`key-${index}`)))
+  for (const [first, count] of portions(from, messages)) {
+    await pool.query(
+      `INSERT INTO outbox (bucket, message_id, topic, key, value)
+       SELECT ($5::int[])[1 + n * ${stride} % $2], gen_random_uuid(), $1, convert_to(${sqlKey}, 'UTF8'), convert_to(${sqlValue}, 'UTF8')
+       FROM ${sqlNumbers} ORDER BY n`,
+      [topic, keys, first, count, buckets],
+    )
+  }
+}
+
+/** The table that articles show. */
+export const plainTable = `CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text NOT NULL,
+  key text NOT NULL, payload jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT now())`
+
+/** Puts a backlog into {@link plainTable}. */
+export async function preloadPlain({ pool, topic }: Ground, { messages, keys, from = 0 }: Backlog): Promise<void> {
+  for (const [first, count] of portions(from, messages)) {
+    await pool.query(
+      `INSERT INTO outbox (topic, key, payload) SELECT $1, ${sqlKey}, ${sqlValue}::jsonb FROM ${sqlNumbers} ORDER BY n`,
+      [topic, keys, first, count],
+    )
+  }
+}
+
+function portions(from: number, messages: number): [first: number, count: number][] {
+  return Array.from({ length: Math.ceil(messages / atOnce) }, (_, index) => [
+    from + index * atOnce,
+    Math.min(atOnce, messages - index * atOnce),
+  ])
+}

@@ -1,0 +1,53 @@
+import { builtMain } from '../test/support/build.ts'
+import { migrationSql } from '../test/support/migrations.ts'
+import { type Backlog, plainTable, preloadOutbox, preloadPlain } from './backlog.ts'
+import type { Ground } from './ground.ts'
+import { Program, programArgs } from './program.ts'
+
+/** Something that moves messages, or a part of it that shows what the parts cost alone. */
+export interface Contender {
+  schema: string
+  preload(ground: Ground, backlog: Backlog): Promise<void>
+  /** Arguments of Node. */
+  args: readonly string[]
+  /** What it writes when it has connected and begins. */
+  begins: string
+  /** Whether its messages come to the topic; one that only reads and deletes says itself how long it took. */
+  records: boolean
+  /** Whether rows must be gone before it has done its work. */
+  deletes: boolean
+}
+
+const loop = { schema: plainTable, preload: preloadPlain, begins: 'begin' }
+
+export const contenders = {
+  /** The command, as it is shipped. */
+  relay: {
+    schema: migrationSql,
+    preload: preloadOutbox,
+    args: [builtMain, 'relay'],
+    begins: 'leases_taken',
+    records: true,
+    deletes: true,
+  },
+  /** The loop of the articles, tuned: a thousand rows a round, one request with all of them, 20 ms of sleep. */
+  naive: { ...loop, args: programArgs('naive'), records: true, deletes: true },
+  /** Reads and deletes, and publishes nothing. */
+  'postgres-only': { ...loop, args: programArgs('postgres-only'), records: false, deletes: true },
+  /** Publishes the same records from memory. */
+  'kafka-only': { ...loop, preload: async () => {}, args: programArgs('kafka-only'), records: true, deletes: false },
+} as const satisfies Record<string, Contender>
+
+export type ContenderName = keyof typeof contenders
+
+/** Starts a contender on its ground. */
+export function start(contender: Contender, ground: Ground, transport: string, backlog: Backlog): Program {
+  return new Program(contender.args, {
+    DATABASE_URL: ground.databaseUrl,
+    KAFKA_BROKERS: ground.brokers,
+    OUTBOX_TRANSPORT: transport,
+    LOG_LEVEL: 'info',
+    BENCH_TOPIC: ground.topic,
+    BENCH_BACKLOG: JSON.stringify(backlog),
+  })
+}

@@ -1,0 +1,32 @@
+/** Every figure that a mode may measure: how it is called in a table, and how many digits after the point mean something. */
+export const figures = {
+  perSecond: { title: 'messages/s', digits: 0 },
+  cpuMicros: { title: 'CPU µs/message', digits: 1 },
+  peakMiB: { title: 'peak RSS MiB', digits: 0 },
+  walBytes: { title: 'WAL bytes/message', digits: 0 },
+} as const
+
+export type Figure = keyof typeof figures
+
+/** What one contender came to in one run. */
+export type Measured = Partial<Record<Figure, number>>
+
+/** Median and spread of the runs. */
+export interface Spread {
+  median: number
+  least: number
+  most: number
+}
+
+/** The middle of all runs, and their ends; of an even number of runs the mean of the middle two. */
+export function spread(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1)
+  return { median: middle.reduce((sum, value) => sum + value, 0) / middle.length, least: sorted[0]!, most: sorted.at(-1)! }
+}
+
+/** `median (least to most)`. */
+export function spreadText({ median, least, most }: Spread, digits: number): string {
+  const text = (value: number) => value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+  return `${text(median)} (${text(least)} to ${text(most)})`
+}

@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto'
+import type { Admin } from 'kafkajs'
+import pg from 'pg'
+import { createTopic, testKafka } from '../test/support/topics.ts'
+import type { Bench } from './mode.ts'
+
+/** A fresh database and a fresh topic: what one run left behind must not slow the next one. */
+export class Ground implements AsyncDisposable {
+  readonly pool: pg.Pool
+  readonly #admin: Admin
+  readonly #server: string
+
+  private constructor(
+    readonly databaseUrl: string,
+    readonly brokers: string,
+    readonly topic: string,
+    { admin, server }: { admin: Admin; server: string },
+  ) {
+    this.pool = new pg.Pool({ connectionString: databaseUrl })
+    this.pool.on('error', () => {})
+    this.#admin = admin
+    this.#server = server
+  }
+
+  /** Creates database, tables and a topic of 12 partitions whose records carry the time of the broker's append. */
+  static async prepare({ servers: { databaseUrl, brokers } }: Bench, schema: string): Promise<Ground> {
+    const url = new URL(databaseUrl)
+    url.pathname = `/bench_${randomBytes(6).toString('hex')}`
+    await onServer(databaseUrl, `CREATE DATABASE "${url.pathname.slice(1)}"`)
+    const topic = await createTopic('bench', 12, { brokers, config: { 'message.timestamp.type': 'LogAppendTime' } })
+    const admin = testKafka(brokers).admin()
+    await admin.connect()
+    const ground = new Ground(url.href, brokers, topic, { admin, server: databaseUrl })
+    await ground.pool.query(schema)
+    return ground
+  }
+
+  /** One value of a query. */
+  async number(sql: string, values: readonly unknown[] = []): Promise<number> {
+    const { rows } = await this.pool.query<[unknown]>({ text: sql, values: [...values], rowMode: 'array' })
+    return Number(rows[0]![0])
+  }
+
+  /** Where the WAL of the server is: what others write at the same time counts too. */
+  walPosition(): Promise<number> {
+    return this.number("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")
+  }
+
+  /** Fresh statistics, and the cost of a checkpoint paid before anything is measured. */
+  async settle(): Promise<void> {
+    await this.pool.query('ANALYZE')
+    await this.pool.query('CHECKPOINT')
+  }
+
+  /** Records in the topic. */
+  async records(): Promise<number> {
+    const ends = await this.#admin.fetchTopicOffsets(this.topic)
+    return ends.reduce((sum, { high }) => sum + Number(high), 0)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.pool.end()
+    await onServer(this.#server, `DROP DATABASE "${new URL(this.databaseUrl).pathname.slice(1)}" WITH (FORCE)`)
+    await this.#admin.deleteTopics({ topics: [this.topic] })
+    await this.#admin.disconnect()
+  }
+}
+
+async function onServer(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(sql)
+  await client.end()
+}

@@ -1,0 +1,58 @@
+import { parseArgs } from 'node:util'
+import { type TransportName, transportNames } from '../src/embed.ts'
+
+/** What a benchmark is told. */
+export interface BenchOptions {
+  mode: string
+  /** Print one JSON object instead of tables. */
+  json: boolean
+  /** How often each contender is measured. */
+  runs: number
+  /** Messages of a run; undefined: what the mode takes by itself. */
+  messages: number | undefined
+  /** Seconds of a run in modes that measure for a time; undefined: what the mode takes by itself. */
+  seconds: number | undefined
+  transport: TransportName
+}
+
+export const usage = (modes: readonly string[]): string => `Usage: npm run bench -- ${modes.join('|')} [options]
+
+  --json               one JSON object instead of tables
+  --runs <n>           how often each contender is measured, in turn (default: 5)
+  --messages <n>       messages of a run (default: as the mode says)
+  --seconds <n>        seconds of a run, in modes that measure for a time (default: as the mode says)
+  --transport <name>   Kafka client: ${transportNames.join(' or ')} (default: kafkajs)`
+
+/**
+ * Reads the arguments of `npm run bench`.
+ *
+ * @throws Error with the usage, for anything that it does not know.
+ */
+export function benchOptions(args: readonly string[], modes: readonly string[]): BenchOptions {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      runs: { type: 'string', default: '5' },
+      messages: { type: 'string' },
+      seconds: { type: 'string' },
+      transport: { type: 'string', default: 'kafkajs' },
+    },
+  })
+  const [mode = ''] = positionals
+  const transport = transportNames.find((name) => name === values.transport)
+  if (positionals.length !== 1 || !modes.includes(mode) || !transport) throw new Error(usage(modes))
+  const count = (text: string) => {
+    if (!/^[1-9]\d*$/.test(text)) throw new Error(usage(modes))
+    return Number(text)
+  }
+  return {
+    mode,
+    json: values.json,
+    runs: count(values.runs),
+    messages: values.messages === undefined ? undefined : count(values.messages),
+    seconds: values.seconds === undefined ? undefined : count(values.seconds),
+    transport,
+  }
+}

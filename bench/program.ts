@@ -1,0 +1,70 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+/** Arguments of Node for a program of this folder, in TypeScript as it is. */
+export const programArgs = (name: string): string[] => [
+  '--import',
+  'tsx',
+  fileURLToPath(new URL(`./programs/${name}.ts`, import.meta.url)),
+]
+
+/** A measured process: one that writes lines, ends on SIGTERM, and whose costs Linux counts. */
+export class Program implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #lines: string[] = []
+  readonly #lookers = new Set<() => void>()
+  readonly #exit: Promise<unknown>
+
+  constructor(args: readonly string[], env: Record<string, string>) {
+    this.#child = spawn(process.execPath, args, {
+      env: { ...process.env, NODE_ENV: 'production', ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    this.#exit = once(this.#child, 'exit')
+    createInterface({ input: this.#child.stdout! }).on('line', (line) => {
+      this.#lines.push(line)
+      for (const look of this.#lookers) look()
+    })
+  }
+
+  /** Whether it has ended: nobody waits for what it will not do. */
+  get ended(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null
+  }
+
+  /** The first line, past or future, that holds the text. */
+  line(text: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const found = this.#lines.find((line) => line.includes(text))
+        if (found === undefined) return
+        this.#lookers.delete(look)
+        resolve(found)
+      }
+      this.#lookers.add(look)
+      look()
+      void this.#exit.then(() => reject(new Error(`The program ended before it wrote "${text}".`)))
+    })
+  }
+
+  /** CPU time of all its threads so far, in microseconds: /proc counts in hundredths of a second. */
+  cpuMicros(): number {
+    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10_000
+  }
+
+  /** The most memory that it ever held. */
+  peakMiB(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8')
+    return Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGTERM')
+    await this.#exit
+  }
+}

@@ -1,0 +1,42 @@
+import pg from 'pg'
+import type { Bench, Mode } from './mode.ts'
+import { drainMode, hotMode } from './modes/drain.ts'
+import { casesOf, machine, type Result, type Run } from './result.ts'
+
+/** Every mode of `npm run bench`, by its name. */
+export const modes: Record<string, Mode> = { drain: drainMode, hot: hotMode }
+
+/** Measures every contender of the mode in every case, `runs` times in turn. `tell` hears of each. */
+export async function run(bench: Bench, tell: (line: string) => void): Promise<Result> {
+  const { options } = bench
+  const mode = modes[options.mode]!
+  const at = new Date().toISOString()
+  const cases = mode.cases(options)
+  const runs: Run[] = []
+  for (let index = 0; index < options.runs; index++) {
+    for (const of of cases) {
+      for (const contender of inTurn(mode.contenders, index)) {
+        const figures = await mode.measure(bench, contender, of)
+        runs.push({ run: index + 1, case: of.name, contender, figures })
+        tell(`run ${index + 1}, ${of.name}, ${contender}: ${JSON.stringify(figures)}`)
+      }
+    }
+  }
+  const names = cases.map(({ name }) => name)
+  const postgres = await postgresVersion(bench)
+  return { mode: options.mode, at, machine: machine(postgres), options, cases: casesOf(mode, names, runs), runs }
+}
+
+/** Another one goes first in each run: a machine that gets slower or faster favours none. */
+function inTurn(contenders: readonly string[], run: number): string[] {
+  const first = run % contenders.length
+  return [...contenders.slice(first), ...contenders.slice(0, first)]
+}
+
+async function postgresVersion({ servers }: Bench): Promise<string> {
+  const client = new pg.Client({ connectionString: servers.databaseUrl })
+  await client.connect()
+  const { rows } = await client.query<{ server_version: string }>('SHOW server_version')
+  await client.end()
+  return rows[0]!.server_version
+}
