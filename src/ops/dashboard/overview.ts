@@ -68,7 +68,7 @@ function charts(history: History): Html {
 ${chart({ title: 'Backlog', lines: [line('messages', 'backlog')], unit: numberText, over })}
 ${chart({ title: 'Lag: age of the oldest', lines: [line('age', 'lagMs')], unit: span, over })}
 ${chart({ title: 'Published by this relay', lines: [line('rate', 'rate')], unit: (n) => `${numberText(n)}/s`, over })}
-${chart({ title: 'Latency: creation to acknowledgement', lines: [line('half', 'p50'), line('95 %', 'p95')], unit: span, over })}
+${chart({ title: 'Latency to acknowledgement', lines: [line('half', 'p50'), line('95 %', 'p95')], unit: span, over })}
 </div></section>`
 }
 

@@ -72,7 +72,7 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
     const rows = depth === undefined ? '' : ` LIMIT ${one === undefined ? depth : depth * bucketCount}`
     return `(SELECT m."bucket", m."id", m."message_id" FROM generate_series(${from}, ${to}) AS b CROSS JOIN LATERAL (
     SELECT m."bucket", m."id", m."message_id" FROM (SELECT * FROM ${table} AS m WHERE m."bucket" = b ORDER BY ${order}${rows}) AS m
-    WHERE true${fits(which)} ORDER BY ${order} LIMIT ${limit}) AS m
+    WHERE true${fits(which)} ORDER BY m."id"${newest ? ' DESC' : ''} LIMIT ${limit}) AS m
   ORDER BY m."id"${newest ? ' DESC' : ''}, m."message_id" LIMIT ${limit})`
   }
   const holding = `(m."holds" AND m."key" IS NOT NULL)`
@@ -119,16 +119,17 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   GROUP BY 1 ORDER BY 2 DESC, 1`,
 
     /** The first messages of each bucket by topic. `own`: of the buckets that this relay holds. */
-    heads: (relayId: string) => `SELECT x."topic" AS topic, max(${age('x."created_at"')}) AS "oldestMs",
-  max(${age('x."created_at"')}) FILTER (WHERE l."owner" = ${literal(relayId)}::uuid) AS "ownOldestMs"
+    heads: (relayId: string) => `SELECT x."topic" AS topic, ${age('min(x."created_at")')} AS "oldestMs",
+  ${age(`min(x."created_at") FILTER (WHERE l."owner" = ${literal(relayId)}::uuid)`)} AS "ownOldestMs"
   FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
     (SELECT m."topic", m."created_at" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT ${sampledHeads}) AS x
   LEFT JOIN ${lease} AS l ON l."bucket" = b AND l."leased_until" > clock_timestamp() GROUP BY 1`,
 
-    /** Dead messages by reason, and keys among them. */
-    sampleDead: () => `SELECT "reason" AS reason, count(*)::float8 AS n,
-  (count(DISTINCT ("topic", "key")) FILTER (WHERE "key" IS NOT NULL AND "holds"))::int AS keys
-  FROM (SELECT "reason", "topic", "key", "holds" FROM ${dead} LIMIT ${sampledDead}) AS m GROUP BY 1`,
+    /** Dead messages by reason, and keys among them. Grouped by hash: count(DISTINCT …) would sort every key at every look. */
+    sampleDead:
+      () => `SELECT "reason" AS reason, sum(n)::float8 AS n, (count(*) FILTER (WHERE "key" IS NOT NULL AND "holds"))::int AS keys
+  FROM (SELECT "reason", "topic", "key", "holds", count(*) AS n
+    FROM (SELECT "reason", "topic", "key", "holds" FROM ${dead} LIMIT ${sampledDead}) AS m GROUP BY 1, 2, 3, 4) AS g GROUP BY 1`,
 
     /**
      * What keeps dead rows from being removed. VACUUM itself does not; transactions of other databases do not either. Without
@@ -155,7 +156,7 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
 
     /** Dead messages by reason and topic, among the first rows of each bucket: in one bucket a hot key can have millions behind it. */
     deadGroups: (depth: number) => `SELECT x."reason" AS reason, x."topic" AS topic, count(*)::float8 AS messages,
-  max(${age('x."created_at"')}) AS "oldestMs", left(min(x."error"), 300) AS error, bool_or(x.at = ${depth}) AS cut
+  ${age('min(x."created_at")')} AS "oldestMs", left(min(x."error"), 300) AS error, bool_or(x.at = ${depth}) AS cut
   FROM generate_series(0, ${bucketCount - 1}) AS b CROSS JOIN LATERAL (SELECT m.*, row_number() OVER () AS at FROM (
     SELECT m."reason", m."topic", m."error", m."created_at" FROM ${dead} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT ${depth}) AS m) AS x
   GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 500`,

@@ -47,7 +47,7 @@ describe('a filter', () => {
       reason: undefined,
       olderThanMs: 7_200_000,
       newerThanMs: undefined,
-      depth: 1_000,
+      depth: 500,
       newest: true,
     })
     expect(selectionOf(filter('state=dead&reason=R'))).toMatchObject({ dead: true, reason: 'R', topic: undefined, newest: false })

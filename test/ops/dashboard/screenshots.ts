@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import { mkdirSync, statSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Kafka, logLevel } from 'kafkajs'
+import pg from 'pg'
+import { startBrowser } from '../../support/browser.ts'
+import { builtMain } from '../../support/build.ts'
+import { startKafka } from '../../support/kafka.ts'
+import { migrationSql } from '../../support/migrations.ts'
+import { startPostgres } from '../../support/postgres.ts'
+import { insertMany, insertRows } from '../../support/rows.ts'
+
+/**
+ * The pictures of the README: a shop whose two relays publish orders for two minutes, with a topic that is missing and messages that are
+ * too large. `npm run screenshots [seconds]`, after `npm run build`; needs Chromium.
+ */
+const seconds = Number(process.argv[2] ?? 120)
+const folder = fileURLToPath(new URL('../../../docs/images/', import.meta.url))
+const topic = 'order_placed'
+
+// Of its own, also where servers are named: the topics have names that an application may have.
+const [postgres, kafka] = await Promise.all([startPostgres(), startKafka()])
+const pool = new pg.Pool({ connectionString: postgres.url })
+await pool.query(migrationSql)
+const admin = new Kafka({ brokers: kafka.brokers.split(','), logLevel: logLevel.NOTHING }).admin()
+await admin.connect()
+await admin.createTopics({
+  topics: [topic, 'invoice_sent'].map((one) => ({
+    topic: one,
+    numPartitions: 6,
+    replicationFactor: 1,
+    configEntries: one === topic ? [] : [{ name: 'max.message.bytes', value: '2000' }],
+  })),
+  waitForLeaders: true,
+})
+
+const relays = ['relay-1', 'relay-2'].map((relay) => {
+  const env = { ...process.env, DATABASE_URL: postgres.url, KAFKA_BROKERS: kafka.brokers, LOG_LEVEL: 'info', OUTBOX_NAME: relay }
+  return spawn(process.execPath, [builtMain, 'relay', '--listen', '0'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+})
+const addresses = await Promise.all(
+  relays.map(
+    (relay) =>
+      new Promise<string>((resolve) => {
+        createInterface({ input: relay.stdout }).on('line', (line) => {
+          const told = JSON.parse(line) as { event: string; url?: string }
+          if (told.event === 'listening') resolve(told.url!)
+        })
+      }),
+  ),
+)
+
+await insertRows(pool, [
+  { topic: 'invoice_sent', key: 'invoice-7', type: 'InvoiceSent', value: 'x'.repeat(5_000), headers: { tenant: 'acme' } },
+  { topic: 'invoice_sent', key: 'invoice-7', type: 'InvoiceSent', headers: { tenant: 'acme' } },
+  { topic: 'invoice_sent', key: 'invoice-8', type: 'InvoiceSent', value: 'x'.repeat(9_000), headers: { tenant: 'acme' } },
+])
+await insertMany(pool, 'shipping_requested', 40, 12)
+const until = performance.now() + seconds * 1000
+for (let n = 0; performance.now() < until; n++) {
+  // More by day than by night.
+  await insertMany(pool, topic, Math.round(60 + 40 * Math.sin(n / 25)), 50)
+  await pause(500)
+}
+
+mkdirSync(folder, { recursive: true })
+const browser = await startBrowser()
+const shoot = async (file: string, path: string, size: [number, number], scheme: 'light' | 'dark', link?: string) => {
+  const page = await browser.newPage({ viewport: { width: size[0], height: size[1] }, colorScheme: scheme })
+  await page.goto(addresses[0] + path)
+  if (link !== undefined) await page.locator(link).first().click()
+  await page.locator('h1').waitFor()
+  await page.screenshot({ path: folder + file })
+  await page.close()
+  console.log(`${file}  ${Math.round(statSync(folder + file).size / 1000)} kB`)
+}
+await shoot('overview.png', '/', [1100, 1180], 'light')
+await shoot('dead.png', '/dead', [1100, 620], 'light')
+await shoot('message.png', '/messages?state=dead', [1100, 820], 'dark', 'tbody a')
+await shoot('phone.png', '/', [390, 844], 'dark')
+await browser.close()
+
+for (const relay of relays) relay.kill('SIGKILL')
+await admin.disconnect()
+await pool.end()
+await Promise.all([postgres.stop(), kafka.remove()])
+process.exit(0)
