@@ -54,6 +54,10 @@ export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions 
   }
 }
 
+/** Where Kafka is, and nothing else of the relay's settings. Throws INVALID_OPTION. */
+export const kafkaConfigOf = (flags: Flags, env: Environment): KafkajsTransportOptions =>
+  kafkaConfig(flags, env, (name) => given(name, relaySettings[name], flags, env))
+
 /** How much the relay logs. Throws INVALID_OPTION. */
 export function logLevelConfig(flags: Flags, env: Environment): LogLevel {
   const level = (given('logLevel', relaySettings.logLevel, flags, env) ?? 'info') as LogLevel

@@ -13,6 +13,7 @@ import { relayCommand } from './relay.ts'
 import { schemaCommand } from './schema.ts'
 import { showCommand } from './show.ts'
 import { statusCommand } from './status.ts'
+import { whereCommand } from './where.ts'
 import { discardCommand, redriveCommand } from './wish.ts'
 
 /** The program: `npx prisma-extension-outbox <command>`. */
@@ -26,6 +27,7 @@ export function program(): Command {
     statusCommand(),
     listCommand(),
     showCommand(),
+    whereCommand(),
     redriveCommand(),
     discardCommand(),
     parkedCommand(),

@@ -150,8 +150,13 @@ export function addRelayFlags(command: Command): Command {
 /** Adds the flags that say where database and Kafka are, and no others. */
 export function addProofFlags(command: Command): Command {
   const { databaseUrl } = databaseSettings
+  return addKafkaFlags(addFlags(command, { databaseUrl }))
+}
+
+/** Adds the flags that say where Kafka is. */
+export function addKafkaFlags(command: Command): Command {
   const { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername } = relaySettings
-  return addFlags(command, { databaseUrl, kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername })
+  return addFlags(command, { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername })
 }
 
 /** Adds the flags of settings. */

@@ -19,3 +19,7 @@ export function uuidv7(now: number = Date.now(), random: string = crypto.randomU
   const time = now.toString(16).padStart(12, '0')
   return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(15)}`
 }
+
+/** Unix time in ms at which a UUID version 7 was made, by the clock of its maker; undefined for every other version. */
+export const createdAtOf = (id: string): number | undefined =>
+  id[14] === '7' ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : undefined

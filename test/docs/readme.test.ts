@@ -12,6 +12,7 @@ import { relayCommand } from '../../src/cli/relay.ts'
 import { schemaCommand } from '../../src/cli/schema.ts'
 import { showCommand } from '../../src/cli/show.ts'
 import { statusCommand } from '../../src/cli/status.ts'
+import { whereCommand } from '../../src/cli/where.ts'
 import { discardCommand, redriveCommand } from '../../src/cli/wish.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
 import { errorCodes } from '../../src/message/errors.ts'
@@ -107,6 +108,7 @@ describe('the command line', () => {
     statusCommand(),
     listCommand(),
     showCommand(),
+    whereCommand(),
     redriveCommand(),
     discardCommand(),
     parkedCommand(),
@@ -158,6 +160,14 @@ describe('the command line', () => {
   test.each(['status', 'list', 'show', 'redrive', 'discard'])('%s has exactly the flags that are listed', (name) => {
     const own = operator.flatMap(([flag, of]) => (of!.includes(`\`${name}\``) ? [code(flag!)] : []))
     expect(sorted([...own, ...rowFlags(database)])).toEqual(flags(name))
+  })
+
+  test('where has exactly the flags that are listed, and those that say where Kafka is', () => {
+    const own = operator.flatMap(([flag, of]) => (of!.includes('`where`') ? [code(flag!)] : []))
+    const words = /^`where` also takes [^.]*\./m.exec(section('## Command line'))![0]
+    const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
+    expect(kafka).toHaveLength(4)
+    expect(sorted([...own, ...rowFlags(database), ...kafka])).toEqual(flags('where'))
   })
 
   test('parked has exactly the flags that are listed', () => {
