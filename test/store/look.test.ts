@@ -89,6 +89,17 @@ test('a message is found at its place, by its id as well, and is too large for w
   })
 })
 
+test('without its place a message is looked for in the order of the table, not in that of an index that cannot find it', async () => {
+  const sql = operatorStatements(tablesOf('public'))
+  const planOf = async (text: string) => {
+    const at = text.lastIndexOf(';') + 1
+    const plan = `SET LOCAL enable_seqscan = off; ${text.slice(0, at)} EXPLAIN ${text.slice(at)}`
+    return JSON.stringify(((await database.pool.query(plan)) as unknown as { rows: unknown }[]).at(-1)!.rows)
+  }
+  expect(await planOf(sql.show(randomUUID(), false, 1))).toContain('Seq Scan on outbox m')
+  expect(await planOf(sql.show(randomUUID(), false, 1, { bucket: 1, id: 1 }))).not.toContain('Seq Scan')
+})
+
 test('dead messages are counted by reason and topic, and it is told when there may be more', async () => {
   await database.query(
     `INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, error, relay)
