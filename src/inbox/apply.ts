@@ -4,18 +4,18 @@ import type { ResolvedInbox } from './options.ts'
 import { clean, type InboxRecord } from './record.ts'
 import type { InboxStatements, SqlClient } from './statements.ts'
 
-/** A record that can be read. */
-export interface Readable {
-  record: InboxRecord
-  event: ReceivedEvent
+/** A record to take care of: with its event, or, without, to be put behind a parked one of its key. */
+export interface Pending {
+  record: InboxRecord & { id: string }
+  event: ReceivedEvent | undefined
 }
 
-/** What became of messages. */
-export interface Applied {
-  /** Those whose handler ran. */
-  messages: number
-  /** Those that went behind a parked message of their key. */
-  behind: number
+/** What is known of a message before it is handled. */
+export interface Outlook {
+  /** It was applied or parked before. */
+  known: boolean
+  /** A message of its key is parked. */
+  held: boolean
 }
 
 /** Milliseconds to wait for a connection of Prisma's pool: two seconds, its default, are little where handlers are slow. */
@@ -23,6 +23,11 @@ const maxWaitMs = 5_000
 
 /** Characters of a failure that inbox_parked keeps. */
 const errorLength = 2_000
+
+/** What was known of a message is no longer so: nothing was done. Look again. */
+export class Stale extends Error {
+  override readonly name = 'Stale'
+}
 
 /** The transactions of a consumer: row of the inbox and effects of the handler commit together, or not at all. */
 export class Applier {
@@ -34,34 +39,30 @@ export class Applier {
     this.#statements = statements
   }
 
+  /** What is known of messages of one topic, one answer for each. */
+  async look(records: readonly (InboxRecord & { id: string })[]): Promise<Outlook[]> {
+    if (records.length === 0) return []
+    const { prisma, consumer } = this.#options
+    const { topic } = records[0]!
+    return prisma.$queryRaw<Outlook[]>(this.#statements.look, consumer, topic, ...idsAndKeys(records))
+  }
+
   /**
-   * Applies messages of one partition, in their order, in one transaction; those that were applied before are passed over, and those whose
-   * key is parked are put behind. `begin` is called before the first handler.
+   * Takes care of messages of one partition, in their order, in one transaction. `begin` is called before the first handler. Throws Stale.
+   *
+   * The claim comes after the handlers: as the last statement it also fails where an earlier one did and the handler caught its error.
+   * PostgreSQL then turns the COMMIT into a ROLLBACK, and Prisma tells nobody. A statement more would cost more than the whole inbox.
    */
-  apply(messages: readonly Readable[], begin: () => void): Promise<Applied> {
+  apply(pending: readonly Pending[], begin: () => void): Promise<void> {
     return this.transaction(async (tx) => {
-      const claims = await this.#claim(tx, messages)
-      const fresh: Readable[] = []
-      let behind = 0
-      for (const message of messages) {
-        const held = claims.get(message.event.id)
-        if (held === undefined) continue
-        // A second copy in the same batch.
-        claims.delete(message.event.id)
-        if (held) {
-          behind++
-          await this.park(tx, message.record, null)
-        } else fresh.push(message)
-      }
+      const fresh = pending.filter(({ event }) => event !== undefined)
       if (fresh.length > 0) {
         begin()
-        await this.handle(
-          fresh.map(({ event }) => event),
-          tx,
-        )
-        await tx.$executeRaw(this.#statements.alive)
+        const events = fresh.map(({ event }) => event!)
+        await this.handle(events, tx)
+        if ((await this.#claim(tx, fresh)) !== fresh.length) throw new Stale()
       }
-      return { messages: fresh.length, behind }
+      for (const { record, event } of pending) if (event === undefined) await this.#putBehind(tx, record)
     })
   }
 
@@ -89,16 +90,23 @@ export class Applier {
   }
 
   /** Puts a record aside, in a transaction of its own; false where a copy of it was applied or parked before. */
-  parkAlone(record: InboxRecord, why: { reason: string; error: string; attempts: number }): Promise<boolean> {
+  park(record: InboxRecord, why: { reason: string; error: string; attempts: number }): Promise<boolean> {
     return this.transaction(async (tx) => {
       const { consumer } = this.#options
       if (record.id !== null && (await tx.$executeRaw(this.#statements.claim, consumer, record.id)) === 0) return false
-      return this.park(tx, record, why)
+      return this.#put(tx, record, why)
     })
   }
 
-  /** Puts a record aside; without a reason behind another of its key. False where it is parked already. */
-  async park(
+  async #putBehind(tx: SqlClient, record: InboxRecord & { id: string }): Promise<void> {
+    const { consumer } = this.#options
+    const { id, topic, key } = record
+    if ((await tx.$executeRaw(this.#statements.claimBehind, consumer, topic, key, consumer, id)) !== 1) throw new Stale()
+    await this.#put(tx, record, null)
+  }
+
+  /** False where it is parked already. */
+  async #put(
     tx: SqlClient,
     record: InboxRecord,
     why: { reason: string; error: string; attempts: number } | null,
@@ -112,20 +120,18 @@ export class Applier {
     )
   }
 
-  /** Ids that are claimed now, each with whether its key is parked. */
-  async #claim(tx: SqlClient, messages: readonly Readable[]): Promise<Map<string, boolean>> {
+  /** How many are claimed now. */
+  async #claim(tx: SqlClient, fresh: readonly Pending[]): Promise<number> {
     const { consumer } = this.#options
-    const { topic, key } = messages[0]!.record
-    const ids = messages.map(({ event }) => event.id)
-    if (ids.length === 1) {
-      type Rows = { held: true | null }[]
-      const rows = await tx.$queryRaw<Rows>(this.#statements.claimOne, consumer, ids[0], consumer, topic, key)
-      return new Map(rows.map(({ held }) => [ids[0]!, held === true]))
-    }
-    // Prisma takes the type of an array from its first item, and would mangle bytea[].
-    const keys = messages.map(({ record }) => (record.key === null ? null : Buffer.from(record.key).toString('base64')))
-    type Rows = { id: string; held: boolean }[]
-    const rows = await tx.$queryRaw<Rows>(this.#statements.claimMany, ids, keys, consumer, consumer, topic)
-    return new Map(rows.map(({ id, held }) => [id, held]))
+    const { id, topic, key } = fresh[0]!.record
+    if (fresh.length === 1) return tx.$executeRaw(this.#statements.claimFree, consumer, id, consumer, topic, key)
+    const lists = idsAndKeys(fresh.map(({ record }) => record))
+    return tx.$executeRaw(this.#statements.claimAllFree, consumer, ...lists, consumer, topic)
   }
 }
+
+/** Two lists for unnest. Prisma takes the type of an array from its first item, and would mangle bytea[]. */
+const idsAndKeys = (records: readonly InboxRecord[]): [ids: (string | null)[], keys: (string | null)[]] => [
+  records.map(({ id }) => id),
+  records.map(({ key }) => (key === null ? null : Buffer.from(key).toString('base64'))),
+]

@@ -53,11 +53,12 @@ export class Inbox {
 
   /**
    * Settings for `kafka.consumer()`: the group is called as the consumer unless it is named, the session fits the watchdog, and a fetch
-   * waits half a second at most, since a paused partition comes back only with the next one.
+   * waits half a second at most, since a paused partition comes back only with the next one. Fetches are smaller than by default: what a
+   * slow handler does not get to in its turn is fetched again.
    */
   consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
     const { consumer, sessionTimeoutMs: sessionTimeout } = this.#options
-    return { groupId: consumer, maxWaitTimeInMs: 500, sessionTimeout, ...config }
+    return { groupId: consumer, maxWaitTimeInMs: 500, maxBytesPerPartition: 262_144, sessionTimeout, ...config }
   }
 
   /** For a wiring of your own: give it to `consumer.run` with `eachBatchAutoResolve: false`. Nothing prunes or redrives then. */
@@ -129,7 +130,7 @@ export class Inbox {
   /** Missing tables would be tried again for ever; a database that does not answer yet is waited for in the usual way. */
   async #look(): Promise<void> {
     try {
-      await this.#options.prisma.$queryRaw(this.#statements.look)
+      await this.#options.prisma.$queryRaw(this.#statements.ready)
     } catch (error) {
       const explained = explainInbox(error, this.#schema)
       if (isOutboxError(explained)) throw explained

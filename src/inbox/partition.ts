@@ -15,6 +15,11 @@ export class PartitionMemory {
     this.#singlyUntil = BigInt(lastOffset)
   }
 
+  /** How often the message has failed in a way that counts towards parking. */
+  attempts(offset: string): number {
+    return offset === this.#offset ? this.#attempts : 0
+  }
+
   /** The message failed once more; `counts` towards parking, or not. */
   failed(offset: string, counts: boolean): { tries: number; attempts: number } {
     if (offset !== this.#offset) {

@@ -1,15 +1,16 @@
-import type { EachBatchPayload, KafkaMessage } from 'kafkajs'
+import type { EachBatchPayload } from 'kafkajs'
+import type { AnyEvent } from '../enqueue/events.ts'
 import { backoff } from '../relay/backoff.ts'
 import type { Clock } from '../relay/clock.ts'
 import type { Telemetry } from '../relay/telemetry.ts'
-import type { Applier, Readable } from './apply.ts'
+import { type Applier, type Pending, Stale } from './apply.ts'
 import { Beating } from './beating.ts'
-import { type Decoded, decode } from './decode.ts'
 import { codeOf, speaksAgainst } from './failure.ts'
 import type { ResolvedInbox } from './options.ts'
 import { PartitionMemory } from './partition.ts'
 import { type InboxRecord, recordOf } from './record.ts'
 import type { InboxEvents } from './telemetry.ts'
+import { type Chunk, Window } from './window.ts'
 
 /**
  * Milliseconds of work before the other partitions have their turn: kafkajs fetches again only when all batches of the last fetch are
@@ -26,12 +27,15 @@ export interface ReaderPorts {
   random: () => number
 }
 
-/** The next records of a batch that belong together: to pass over, to apply in one transaction, or one that cannot be read. */
-type Step =
-  | { do: 'skip'; end: number }
-  | { do: 'apply'; end: number; messages: Readable[] }
-  | { do: 'park'; end: number; record: InboxRecord; reason: string; error: string }
-  | { do: 'fail'; record: InboxRecord; cause: unknown }
+/** What to do with the partition: it has come so far, also by putting a message aside; look once more from where it stands; or wait. */
+type Outcome = 'done' | 'parked' | 'again' | 'wait'
+
+/** Why a record is put aside. */
+interface Why {
+  reason: string
+  error: string
+  attempts: number
+}
 
 /**
  * Reads batches of kafkajs. Nothing that a handler does reaches kafkajs: an error would take the whole consumer away, with all its
@@ -49,17 +53,29 @@ export class Reader {
   /** What kafkajs calls; needs `eachBatchAutoResolve: false`. */
   readonly eachBatch = async (payload: EachBatchPayload): Promise<void> => {
     const { batch, isRunning, isStale } = payload
-    const { clock } = this.#ports
+    const { clock, options, applier } = this.#ports
+    const { topic, partition } = batch
+    const memory = this.#memory(topic, partition)
+    const { messages } = batch
+    const recordAt = (index: number) => recordOf(topic, partition, messages[index]!)
+    const { length } = messages
+    const window = new Window({ length, recordAt, memory, options, applier, wanted: (record) => this.#wanted(record) })
     const beating = new Beating(payload.heartbeat)
     const until = clock.now() + turnMs
-    const { messages } = batch
-    const resolved = (end: number) => payload.resolveOffset(messages[end - 1]!.offset)
-    for (let i = 0; i < messages.length && isRunning() && !isStale() && !beating.lost && clock.now() < until; ) {
-      const step = await this.#next(batch.topic, batch.partition, messages, i)
-      const end = await this.#take(step, payload)
-      if (end === undefined) break
-      if (end > i) resolved(end)
-      i = Math.max(i, end)
+    for (let i = 0; i < length && isRunning() && !isStale() && !beating.lost && clock.now() < until; ) {
+      let chunk: Chunk
+      try {
+        chunk = await window.next(i)
+      } catch (error) {
+        this.#wait(recordAt(i), error, false, payload)
+        break
+      }
+      const outcome = await this.#take(chunk, payload)
+      if (outcome === 'wait') break
+      window.forget(outcome !== 'done')
+      if (outcome === 'again') continue
+      i = chunk.end
+      payload.resolveOffset(messages[i - 1]!.offset)
     }
     beating.end()
   }
@@ -70,83 +86,71 @@ export class Reader {
     this.#waiting.clear()
   }
 
-  /** The end of what was done, or undefined where the partition waits. The end may be the beginning: then look once more. */
-  async #take(step: Step, payload: EachBatchPayload): Promise<number | undefined> {
-    switch (step.do) {
-      case 'skip':
-        return step.end
-      case 'park':
-        return this.#park(step.record, { reason: step.reason, error: step.error, attempts: 0 }, step.end, payload)
-      case 'fail':
-        return this.#failed(step.record, step.cause, true, undefined, payload)
-      case 'apply':
-        return this.#apply(step.messages, step.end, payload)
-    }
-  }
-
-  async #apply(messages: Readable[], end: number, payload: EachBatchPayload): Promise<number | undefined> {
+  async #take(chunk: Chunk, payload: EachBatchPayload): Promise<Outcome> {
+    if (chunk.do === 'park') return this.#park(chunk.record, { ...chunk.why, attempts: 0 }, payload)
+    if (chunk.do === 'fail') return this.#failed(chunk.record, chunk.cause, true, payload)
     const { applier, telemetry, clock, options } = this.#ports
+    const { pending, copies } = chunk
     const { consumer } = options
-    const { topic, partition } = messages[0]!.record
+    const { topic, partition } = payload.batch
     const start = clock.now()
     let begun = false
     try {
-      const applied = await applier.apply(messages, () => {
-        begun = true
-      })
-      const copies = messages.length - applied.messages - applied.behind
-      const ms = Math.round(clock.now() - start)
-      telemetry.emit('applied', { consumer, topic, partition, messages: applied.messages, copies, ms })
-      if (applied.behind > 0) telemetry.emit('messages_behind', { consumer, topic, partition, messages: applied.behind })
-      return end
+      if (pending.length > 0) {
+        await applier.apply(pending, () => {
+          begun = true
+        })
+      }
     } catch (error) {
-      if (messages.length === 1) return this.#failed(messages[0]!.record, error, begun, end, payload)
-      if (!speaksAgainst(error, begun)) return this.#wait(messages[0]!.record, error, 1, 0, payload)
-      // One of them is at fault: it shows when each has a transaction of its own.
-      this.#memory(topic, partition).split(messages.at(-1)!.record.offset)
-      return 0
+      if (error instanceof Stale) return 'again'
+      return this.#notApplied(pending, error, begun, payload)
     }
+    const behind = pending.filter(({ event }) => event === undefined).length
+    const messages = pending.length - behind
+    const ms = Math.round(clock.now() - start)
+    if (messages + copies > 0) telemetry.emit('applied', { consumer, topic, partition, messages, copies, ms })
+    if (behind > 0) telemetry.emit('messages_behind', { consumer, topic, partition, messages: behind })
+    return 'done'
   }
 
-  async #failed(
-    record: InboxRecord,
-    error: unknown,
-    begun: boolean,
-    end: number | undefined,
-    payload: EachBatchPayload,
-  ): Promise<number | undefined> {
+  async #notApplied(pending: readonly Pending[], error: unknown, begun: boolean, payload: EachBatchPayload): Promise<Outcome> {
+    const { record } = pending[0]!
+    if (pending.length === 1) return this.#failed(record, error, begun, payload)
+    if (!speaksAgainst(error, begun)) return this.#wait(record, error, false, payload)
+    // One of them is at fault: it shows when each has a transaction of its own.
+    this.#memory(record.topic, record.partition).split(pending.at(-1)!.record.offset)
+    return 'again'
+  }
+
+  async #failed(record: InboxRecord, error: unknown, begun: boolean, payload: EachBatchPayload): Promise<Outcome> {
     const { park } = this.#ports.options
-    const { tries, attempts } = this.#memory(record.topic, record.partition).failed(record.offset, speaksAgainst(error, begun))
-    if (park === undefined || attempts < park.after) return this.#wait(record, error, tries, attempts, payload)
-    const why = { reason: 'HANDLER_FAILED', error: error instanceof Error ? error.message : String(error), attempts }
-    return this.#park(record, why, end ?? indexAfter(payload, record), payload)
+    const counts = speaksAgainst(error, begun)
+    const attempts = this.#memory(record.topic, record.partition).attempts(record.offset) + (counts ? 1 : 0)
+    if (park === undefined || attempts < park.after) return this.#wait(record, error, counts, payload)
+    const what = error instanceof Error ? error.message : String(error)
+    return this.#park(record, { reason: 'HANDLER_FAILED', error: what, attempts }, payload)
   }
 
-  async #park(
-    record: InboxRecord,
-    why: { reason: string; error: string; attempts: number },
-    end: number,
-    payload: EachBatchPayload,
-  ): Promise<number | undefined> {
+  async #park(record: InboxRecord, why: Why, payload: EachBatchPayload): Promise<Outcome> {
     const { applier, telemetry, options } = this.#ports
     const { topic, partition, offset, id: messageId } = record
     try {
-      if (await applier.parkAlone(record, why)) {
+      if (await applier.park(record, why)) {
         const { reason, attempts } = why
         telemetry.emit('message_parked', { consumer: options.consumer, topic, partition, offset, messageId, reason, attempts })
       }
-      return end
+      return 'parked'
     } catch (error) {
-      const { tries, attempts } = this.#memory(topic, partition).failed(offset, false)
-      return this.#wait(record, error, tries, attempts, payload)
+      return this.#wait(record, error, false, payload)
     }
   }
 
-  /** Pauses the partition, and lets kafkajs read it again from this record on. */
-  #wait(record: InboxRecord, error: unknown, tries: number, attempt: number, payload: EachBatchPayload): undefined {
+  /** Pauses the partition, and lets kafkajs read it again from this record on. `counts`: towards parking. */
+  #wait(record: InboxRecord, error: unknown, counts: boolean, payload: EachBatchPayload): 'wait' {
     const { telemetry, random, options } = this.#ports
-    const waitMs = backoff(tries, random(), options.retry)
     const { topic, partition, offset, id: messageId } = record
+    const { tries, attempts: attempt } = this.#memory(topic, partition).failed(offset, counts)
+    const waitMs = backoff(tries, random(), options.retry)
     const code = codeOf(error)
     telemetry.emit('apply_failed', { consumer: options.consumer, topic, partition, offset, messageId, attempt, code, waitMs })
     const resume = payload.pause()
@@ -155,42 +159,15 @@ export class Reader {
       resume()
     }, waitMs)
     this.#waiting.add(timer)
+    return 'wait'
   }
 
-  async #next(topic: string, partition: number, messages: readonly KafkaMessage[], from: number): Promise<Step> {
-    const { batch = 1 } = this.#ports.options
-    const memory = this.#memory(topic, partition)
-    const readable: Readable[] = []
-    let i = from
-    for (; i < messages.length && readable.length < batch; i++) {
-      const record = recordOf(topic, partition, messages[i]!)
-      const decoded = await this.#decode(record)
-      if (decoded === 'skip') continue
-      if ('event' in decoded) {
-        readable.push({ record, event: decoded.event })
-        if (!memory.singly(record.offset)) continue
-        i++
-        break
-      }
-      // Those before it first.
-      if (readable.length > 0) break
-      if ('cause' in decoded) return { do: 'fail', record, cause: decoded.cause }
-      return { do: 'park', end: i + 1, record, reason: decoded.reason, error: decoded.error }
-    }
-    return readable.length > 0 ? { do: 'apply', end: i, messages: readable } : { do: 'skip', end: i }
-  }
-
-  async #decode(record: InboxRecord): Promise<Decoded | 'skip' | { cause: unknown }> {
+  /** The event of a record that has a handler. */
+  #wanted({ type, topic }: InboxRecord): AnyEvent | undefined {
     const { events, handlers } = this.#ports.options
-    const { type, topic } = record
     const event = type !== null && Object.hasOwn(handlers, type) ? events.find(type) : undefined
-    // A type of the same name in a topic of somebody else's.
-    if (event === undefined || event.topic !== topic) return 'skip'
-    try {
-      return await decode(record, event, events)
-    } catch (cause) {
-      return { cause }
-    }
+    // Or a type of the same name in a topic of somebody else's.
+    return event?.topic === topic ? event : undefined
   }
 
   #memory(topic: string, partition: number): PartitionMemory {
@@ -203,6 +180,3 @@ export class Reader {
     return memory
   }
 }
-
-const indexAfter = ({ batch }: EachBatchPayload, { offset }: InboxRecord): number =>
-  batch.messages.findIndex((message) => message.offset === offset) + 1

@@ -39,36 +39,42 @@ const write = (schema: string) => ({
   claim: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") VALUES (?::text, ?::uuid) ON CONFLICT DO NOTHING`),
 
   /**
-   * consumer, id, consumer, topic, key. As claim; the row says whether a message of that key is parked, behind which this one belongs.
-   * KEY SHARE keeps a parked row from being deleted before this transaction ends: whoever redrives the key then looks once more and finds
-   * what was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the row was deleted.
+   * consumer, topic, ids, keys in base64. What is known of messages before they are handled; only a hint, the claims decide.
+   * `known`: applied or parked before. `held`: a message of its key is parked.
    */
-  claimOne: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") VALUES (?::text, ?::uuid) ON CONFLICT DO NOTHING
-    RETURNING (SELECT true FROM ${schema}"inbox_parked" p
-      WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = ?::bytea LIMIT 1 FOR KEY SHARE) AS held`),
+  look: statement(`SELECT
+      EXISTS (SELECT FROM ${schema}"inbox" i WHERE i."consumer" = m.consumer AND i."message_id" = m.id) AS known,
+      EXISTS (SELECT FROM ${schema}"inbox_parked" p
+        WHERE p."consumer" = m.consumer AND p."topic" = m.topic AND p."key" = decode(m.key, 'base64')) AS held
+    FROM (SELECT ?::text AS consumer, ?::text AS topic, id, key, place
+      FROM unnest(?::uuid[], ?::text[]) WITH ORDINALITY AS u (id, key, place)) m
+    ORDER BY m.place`),
+
+  /** consumer, id, consumer, topic, key. As claim, for a message that was handled; no row also where its key is parked. */
+  claimFree: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, ?::uuid
+    WHERE NOT EXISTS (SELECT FROM ${schema}"inbox_parked" p
+      WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = ?::bytea)
+    ON CONFLICT DO NOTHING`),
 
   /**
-   * ids, keys in base64, consumer, consumer, topic. As claimOne for the messages of a batch: a row for each that is claimed. Sorted, so that
-   * two members with the same messages cannot wait for each other in a circle.
+   * consumer, ids, keys in base64, consumer, topic. As claimFree for a batch: a row for each that is claimed. Sorted, so that two members
+   * with the same messages cannot wait for each other in a circle.
    */
-  claimMany: statement(`WITH arrived AS MATERIALIZED (
-      SELECT m.id, decode(m.key, 'base64') AS key FROM unnest(?::uuid[], ?::text[]) AS m (id, key)
-    ), claimed AS (
-      INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, id FROM arrived ORDER BY id
-      ON CONFLICT DO NOTHING RETURNING "message_id"
-    ), held AS MATERIALIZED (
-      SELECT k.key FROM (SELECT DISTINCT key FROM arrived WHERE key IS NOT NULL) k, LATERAL (
-        SELECT true FROM ${schema}"inbox_parked" p
-        WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = k.key LIMIT 1 FOR KEY SHARE) p
-    )
-    SELECT c."message_id"::text AS id, EXISTS (SELECT FROM arrived a JOIN held h ON h.key = a.key WHERE a.id = c."message_id") AS held
-    FROM claimed c`),
+  claimAllFree: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, m.id
+    FROM unnest(?::uuid[], ?::text[]) AS m (id, key)
+    WHERE NOT EXISTS (SELECT FROM ${schema}"inbox_parked" p
+      WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = decode(m.key, 'base64'))
+    ORDER BY m.id ON CONFLICT DO NOTHING`),
 
   /**
-   * Nothing. Fails where an earlier statement of the transaction did and the handler caught its error: PostgreSQL then turns the COMMIT
-   * into a ROLLBACK, and Prisma tells nobody.
+   * consumer, topic, key, consumer, id. As claim, for a message that goes behind a parked one of its key; no row also where there is none
+   * any more. KEY SHARE keeps the parked row from being deleted before this transaction ends: whoever redrives the key then looks once more
+   * and finds what was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the row was
+   * deleted.
    */
-  alive: statement('SELECT 1'),
+  claimBehind: statement(`WITH held AS MATERIALIZED (SELECT FROM ${schema}"inbox_parked" p
+      WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = ?::bytea LIMIT 1 FOR KEY SHARE)
+    INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, ?::uuid FROM held ON CONFLICT DO NOTHING`),
 
   /** consumer, topic, partition, offset, id, type, key, value, headers, reason, error, attempts. Puts a record aside; twice is once. */
   park: statement(`INSERT INTO ${schema}"inbox_parked" ("consumer", "topic", "partition", "offset", "message_id", "type", "key", "value",
@@ -116,8 +122,22 @@ const write = (schema: string) => ({
   unwish: statement(`UPDATE ${schema}"inbox_parked" SET "wish" = NULL, "wished_by" = NULL
     WHERE "consumer" = ?::text AND "topic" = ?::text AND "key" = ?::bytea AND "wish" IS NOT NULL`),
 
+  /** name. How far a projection has come in each partition. */
+  places: statement(
+    `SELECT "topic", "partition", "next_offset"::text AS next FROM ${schema}"inbox_projection" WHERE "name" = ?::text`,
+  ),
+
+  /** name, topic, partition. The first offset that is not applied; locks the row, and makes it where there is none. */
+  place: statement(`INSERT INTO ${schema}"inbox_projection" AS p ("name", "topic", "partition", "next_offset")
+    VALUES (?::text, ?::text, ?::int, 0) ON CONFLICT ("name", "topic", "partition") DO UPDATE SET "next_offset" = p."next_offset"
+    RETURNING p."next_offset"::text AS next`),
+
+  /** offset, name, topic, partition. Moves the place on. */
+  move: statement(`UPDATE ${schema}"inbox_projection" SET "next_offset" = ?::bigint, "moved_at" = clock_timestamp()
+    WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int`),
+
   /** Nothing. Whether the tables are there. */
-  look: statement(`SELECT FROM ${schema}"inbox", ${schema}"inbox_parked" LIMIT 0`),
+  ready: statement(`SELECT FROM ${schema}"inbox", ${schema}"inbox_parked" LIMIT 0`),
 
   /**
    * consumer, milliseconds, consumer, rows. Deletes what is older; not what is still parked, or a late copy of it would be applied before

@@ -57,6 +57,8 @@ export const errorCodes = {
   PRISMA_PROJECT: 'prisma-project',
   /** kafkajs has given a consumer up. */
   CONSUMER_ENDED: 'consumer-ended',
+  /** The beginning of a topic has been deleted, and with it a part of the read model. */
+  PROJECTION_START_GONE: 'projection-start-gone',
   /** No relay answered a wish in time. */
   NO_ANSWER: 'no-answer',
 } as const

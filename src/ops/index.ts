@@ -1,3 +1,4 @@
+export { inboxMetrics } from './inbox-metrics.ts'
 export { relayMetrics } from './metrics.ts'
 export { type SamplerOptions, startSampler } from './sampler.ts'
 export { relayTraces } from './traces.ts'

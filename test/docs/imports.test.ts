@@ -49,7 +49,7 @@ const knows: Record<string, string[]> = {
   transport: ['message/'],
   relay: ['message/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   inbox: ['message/', 'enqueue/', 'relay/backoff.ts', 'relay/clock.ts', 'relay/telemetry.ts'],
-  ops: ['message/', 'store/', 'transport/', 'relay/', 'version.ts'],
+  ops: ['message/', 'store/', 'transport/', 'relay/', 'inbox/telemetry.ts', 'version.ts'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'store/', 'transport/', 'relay/'],
   proof: ['message/', 'store/', 'transport/'],

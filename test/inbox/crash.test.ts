@@ -1,10 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import type { TestDatabase } from '../support/database.ts'
 import { readTopic } from '../support/topics.ts'
+import { consume } from './members.ts'
 import { createStage, inboxDatabase, record, type Stage } from './stage.ts'
 
 /** Every effect, whatever the seed: 14,000 messages, 30 % of them twice or more, ten kills of a member under way. */
@@ -19,65 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => db.drop())
 
-interface Member {
-  child: ChildProcess
-  /** Messages that it has applied so far. */
-  applied: number
-}
-
-function startMember(stage: Stage, env: Record<string, string>, moved: () => void): Member {
-  const program = fileURLToPath(new URL('member.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', program], {
-    env: { ...process.env, DATABASE_URL: db.url, KAFKA_BROKERS: inject('brokers'), TOPIC: stage.topic, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  const member: Member = { child, applied: 0 }
-  createInterface({ input: child.stdout! }).on('line', (line) => {
-    const [, n] = /^applied (\d+)$/.exec(line) ?? []
-    if (n === undefined || n === '0') return
-    member.applied += Number(n)
-    moved()
-  })
-  return member
-}
-
-/**
- * Two members with kills: whenever so many messages more were applied, one of those that have applied some since they were started is
- * killed, and another started in its place. Resolves when `done` says so.
- */
-async function consume(
-  stage: Stage,
-  env: Record<string, string>,
-  { kills, each, done }: { kills: number; each: number; done: () => Promise<boolean> },
-): Promise<number> {
-  let wake = () => {}
-  const moved = () => wake()
-  const members = [startMember(stage, env, moved), startMember(stage, env, moved)]
-  let killed = 0
-  let total = 0
-  let at = 0
-  while (!(await done())) {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 1_000)
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-    const now = total + members.reduce((sum, { applied }) => sum + applied, 0)
-    // The busier one: it is in the middle of its work.
-    const victim = members[0]!.applied > members[1]!.applied ? 0 : 1
-    if (killed === kills || now < at + each || members[victim]!.applied === 0) continue
-    at = now
-    total += members[victim]!.applied
-    members[victim]!.child.kill('SIGKILL')
-    members[victim] = startMember(stage, env, moved)
-    killed++
-  }
-  for (const { child } of members) child.kill('SIGKILL')
-  return killed
-}
+const surroundings = ({ topic }: Stage) => ({ DATABASE_URL: db.url, KAFKA_BROKERS: inject('brokers'), TOPIC: topic })
 
 const name = (i: number) => `key-${i % keys}`
 
@@ -103,38 +43,39 @@ async function produce(stage: Stage, count: number): Promise<Map<string, { name:
 const distinct = async (consumer: string) =>
   (await db.query<{ n: number }>(`SELECT count(DISTINCT message_id)::int AS n FROM effects WHERE consumer = '${consumer}'`))[0]!.n
 
-test.each([
-  ['one by one', {}],
-  ['in batches of 50', { BATCH: '50' }],
-])(
-  'two members, copies of 30 % of the messages, ten SIGKILLs, %s: every effect once',
-  async (_, env) => {
-    await db.query('TRUNCATE inbox, inbox_parked, effects')
-    const stage = await createStage(4)
-    const sent = await produce(stage, messages)
-    const begin = performance.now()
-    const killed = await consume(
-      stage,
-      { GROUP: `proof-${stage.topic}`, ...env },
-      {
-        kills,
-        each: Math.floor(messages / (kills + 2)),
-        done: async () => (await distinct('proof')) === messages,
-      },
-    )
-    expect(killed).toBe(kills)
-    const rows = await db.query<{ message_id: string; name: string; n: number }>(
-      'SELECT message_id, name, n FROM effects ORDER BY seq',
-    )
-    expect(rows).toHaveLength(messages)
-    for (const { message_id, ...effect } of rows) expect(effect).toEqual(sent.get(message_id))
-    const records = (await readTopic(stage.topic)).length
-    expect(records).toBeGreaterThan(messages * 1.25)
-    console.log(
-      `${records} records of ${messages} messages, ${killed} kills, ${rows.length} effects, ${Math.round((performance.now() - begin) / 1000)} s`,
-    )
-  },
-  600_000,
+async function prove(env: Record<string, string>): Promise<void> {
+  await db.query('TRUNCATE inbox, inbox_parked, effects')
+  const stage = await createStage(4)
+  const sent = await produce(stage, messages)
+  const begin = performance.now()
+  const killed = await consume(
+    'member.ts',
+    { ...surroundings(stage), GROUP: `proof-${stage.topic}`, ...env },
+    {
+      kills,
+      each: Math.floor(messages / (kills + 2)),
+      done: async () => (await distinct('proof')) === messages,
+    },
+  )
+  expect(killed).toBe(kills)
+  const rows = await db.query<{ message_id: string; name: string; n: number }>(
+    'SELECT message_id, name, n FROM effects ORDER BY seq',
+  )
+  expect(rows).toHaveLength(messages)
+  for (const { message_id, ...effect } of rows) expect(effect).toEqual(sent.get(message_id))
+  const records = (await readTopic(stage.topic)).length
+  expect(records).toBeGreaterThan(messages * 1.25)
+  console.log(
+    `${records} records of ${messages} messages, ${killed} kills, ${rows.length} effects, ${Math.round((performance.now() - begin) / 1000)} s`,
+  )
+}
+
+test('one by one: copies of 30 % of the messages, two members, ten SIGKILLs, and every effect once', () => prove({}), 900_000)
+
+test(
+  'in batches of 50: copies of 30 % of the messages, two members, ten SIGKILLs, and every effect once',
+  () => prove({ BATCH: '50' }),
+  900_000,
 )
 
 test('without the inbox the same members apply messages several times: the proof is not blind', async () => {
@@ -142,8 +83,8 @@ test('without the inbox the same members apply messages several times: the proof
   const stage = await createStage(4)
   await produce(stage, controlMessages)
   const killed = await consume(
-    stage,
-    { GROUP: `control-${stage.topic}`, INBOX: 'off' },
+    'member.ts',
+    { ...surroundings(stage), GROUP: `control-${stage.topic}`, INBOX: 'off' },
     {
       kills: Math.ceil(kills / 2),
       each: Math.floor(controlMessages / (kills / 2 + 2)),

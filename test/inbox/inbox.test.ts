@@ -46,7 +46,7 @@ describe('what a handler gets', () => {
       record('a', 5),
     ])
     const seen: unknown[] = []
-    const { until } = start(stage, prisma, 'mail', {
+    const { until, told } = start(stage, prisma, 'mail', {
       handlers: {
         Counted: async (event, tx) => {
           seen.push({ ...event, key: String(event.key) })
@@ -54,7 +54,10 @@ describe('what a handler gets', () => {
         },
       },
     })
-    await until('applied', () => seen.length === 3)
+    await until(
+      'applied',
+      () => told.filter(({ event, fields }) => event === 'applied' && 'messages' in fields && fields.messages === 1).length === 3,
+    )
     expect(await numbers('a')).toEqual([1, 2, 5])
     expect(seen[0]).toMatchObject({
       id,

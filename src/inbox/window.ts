@@ -1,0 +1,95 @@
+import type { AnyEvent } from '../enqueue/events.ts'
+import type { Applier, Outlook, Pending } from './apply.ts'
+import { type Decoded, decode } from './decode.ts'
+import type { ResolvedInbox } from './options.ts'
+import type { PartitionMemory } from './partition.ts'
+import type { InboxRecord } from './record.ts'
+
+/** Records that are looked up at once, at least: more would be looked up in vain by a slow handler, whose turn ends before it gets there. */
+const lookRecords = 64
+
+/** The next records of a batch that belong together: for one transaction, one that cannot be read, or one whose codec failed. */
+export type Chunk =
+  | { do: 'apply'; end: number; pending: Pending[]; copies: number }
+  | { do: 'park'; end: number; record: InboxRecord; why: { reason: string; error: string } }
+  | { do: 'fail'; end: number; record: InboxRecord; cause: unknown }
+
+/** What a window looks at. */
+export interface WindowPorts {
+  /** How many records the batch has. */
+  length: number
+  recordAt: (index: number) => InboxRecord
+  memory: PartitionMemory
+  options: ResolvedInbox
+  applier: Applier
+  wanted: (record: InboxRecord) => AnyEvent | undefined
+}
+
+/** A batch of a partition, with what the inbox knows of its messages: asked for many at once, so that one by one costs no statement more. */
+export class Window {
+  readonly #ports: WindowPorts
+  /** By offset. */
+  #outlooks = new Map<string, Outlook>()
+
+  constructor(ports: WindowPorts) {
+    this.#ports = ports
+  }
+
+  /** Forgets what is known, if it is no longer so. */
+  forget(outdated: boolean): void {
+    if (outdated) this.#outlooks = new Map()
+  }
+
+  /** The next chunk; rejects where the database does not answer. */
+  async next(from: number): Promise<Chunk> {
+    const { length, recordAt, memory, options, wanted } = this.#ports
+    const pending: Pending[] = []
+    let copies = 0
+    let i = from
+    for (; i < length && pending.length < (options.batch ?? 1); i++) {
+      const record = recordAt(i)
+      const event = wanted(record)
+      if (!event) continue
+      const { known, held } = await this.#outlook(record, i)
+      if (known || pending.some((one) => one.record.id === record.id)) {
+        copies++
+        continue
+      }
+      const decoded: Decoded | { cause: unknown } | undefined = held ? undefined : await this.#decode(record, event)
+      if (decoded === undefined || 'event' in decoded) {
+        pending.push({ record: record as InboxRecord & { id: string }, event: decoded?.event })
+        if (!memory.singly(record.offset)) continue
+        i++
+        break
+      }
+      // Those before it first.
+      if (pending.length > 0) break
+      if ('cause' in decoded) return { do: 'fail', end: i + 1, record, cause: decoded.cause }
+      return { do: 'park', end: i + 1, record, why: decoded }
+    }
+    return { do: 'apply', end: i, pending, copies }
+  }
+
+  async #outlook(record: InboxRecord, at: number): Promise<Outlook> {
+    if (record.id === null) return { known: false, held: false }
+    const found = this.#outlooks.get(record.offset)
+    if (found) return found
+    const { length, recordAt, applier, options, wanted } = this.#ports
+    const ahead: InboxRecord[] = []
+    for (let i = at; i < length && ahead.length < Math.max(lookRecords, options.batch ?? 1); i++) {
+      const one = recordAt(i)
+      if (one.id !== null && wanted(one)) ahead.push(one)
+    }
+    const outlooks = await applier.look(ahead as (InboxRecord & { id: string })[])
+    for (const [i, one] of ahead.entries()) this.#outlooks.set(one.offset, outlooks[i]!)
+    return outlooks[0]!
+  }
+
+  async #decode(record: InboxRecord, event: AnyEvent): Promise<Decoded | { cause: unknown }> {
+    try {
+      return await decode(record, event, this.#ports.options.events)
+    } catch (cause) {
+      return { cause }
+    }
+  }
+}

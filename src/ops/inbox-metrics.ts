@@ -1,0 +1,46 @@
+import { Counter, Histogram, Registry } from 'prom-client'
+import type { InboxEvents } from '../inbox/telemetry.ts'
+import type { Telemetry } from '../relay/telemetry.ts'
+import { BoundedLabels } from './labels.ts'
+
+/** Upper bounds in seconds of what a transaction of a consumer may take: 30 s end it, by default. */
+const applySeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** Keeps metrics of a consumer in a registry of their own, which a program can merge with its own. Subscribe before it runs. */
+export function inboxMetrics(telemetry: Telemetry<InboxEvents>): Registry {
+  const registry = new Registry()
+  const topics = new BoundedLabels()
+  const reasons = new BoundedLabels()
+  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Counter<L>({ name, help, labelNames, registers: [registry] })
+  const labels: ['consumer', 'topic'] = ['consumer', 'topic']
+  const applied = counter('inbox_messages_applied_total', 'Messages whose handler ran and committed.', labels)
+  const copies = counter('inbox_copies_total', 'Messages that had been taken care of before.', labels)
+  const failures = counter('inbox_failures_total', 'Tries that failed; the partition waits after each.', labels)
+  const parked = counter('inbox_messages_parked_total', 'Messages put aside.', [...labels, 'reason'])
+  const behind = counter('inbox_messages_behind_total', 'Messages put behind a parked one of their key.', labels)
+  const redriven = counter('inbox_messages_redriven_total', 'Parked messages that were applied.', labels)
+  const discarded = counter('inbox_messages_discarded_total', 'Parked messages that were dropped.', labels)
+  const pruned = counter('inbox_rows_pruned_total', 'Rows of the inbox that were deleted because they were old.', ['consumer'])
+  const crashes = counter('inbox_consumer_crashes_total', 'Times that kafkajs took the consumer away.', ['consumer'])
+  const buckets = applySeconds
+  const help = 'Time of a transaction with the handlers of a message or batch.'
+  const seconds = new Histogram({ name: 'inbox_apply_seconds', help, labelNames: ['consumer'], buckets, registers: [registry] })
+  const of = (it: { consumer: string; topic: string }) => ({ consumer: it.consumer, topic: topics.of(it.topic) })
+  const handlers: { [E in keyof InboxEvents]?: (fields: InboxEvents[E]) => void } = {
+    applied: (it) => {
+      applied.inc(of(it), it.messages)
+      copies.inc(of(it), it.copies)
+      if (it.messages > 0) seconds.observe({ consumer: it.consumer }, it.ms / 1_000)
+    },
+    apply_failed: (it) => failures.inc(of(it)),
+    message_parked: (it) => parked.inc({ ...of(it), reason: reasons.of(it.reason) }),
+    messages_behind: (it) => behind.inc(of(it), it.messages),
+    parked_redriven: (it) => redriven.inc(of(it), it.messages),
+    parked_discarded: (it) => discarded.inc(of(it)),
+    inbox_pruned: (it) => pruned.inc({ consumer: it.consumer }, it.rows),
+    consumer_crashed: (it) => crashes.inc({ consumer: it.consumer }),
+  }
+  telemetry.subscribe((event, fields) => handlers[event]?.(fields))
+  return registry
+}

@@ -1,0 +1,145 @@
+import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { createProjection, inbox } from '../../src/inbox/index.ts'
+import { isOutboxError } from '../../src/message/errors.ts'
+import type { TestDatabase } from '../support/database.ts'
+import { testKafka } from '../support/topics.ts'
+import { consume } from './members.ts'
+import { type Client, connect, createStage, inboxDatabase, record, type Stage, type Tx } from './stage.ts'
+
+let db: TestDatabase
+let prisma: Client
+beforeAll(async () => {
+  db = await inboxDatabase()
+  await db.query(
+    `CREATE TABLE model (projection text, name text, total bigint NOT NULL, records int NOT NULL, PRIMARY KEY (projection, name))`,
+  )
+  prisma = connect(db.url)
+})
+beforeEach(() => db.query('TRUNCATE inbox, inbox_projection, model'))
+afterAll(async () => {
+  await prisma.$disconnect()
+  await db.drop()
+})
+
+const add = (name: string) => async (event: { payload: { name: string; n: number } }, tx: Tx) => {
+  const { payload } = event
+  await tx.$executeRaw`INSERT INTO model (projection, name, total, records) VALUES (${name}, ${payload.name}, ${payload.n}, 1)
+    ON CONFLICT (projection, name) DO UPDATE SET total = model.total + ${payload.n}, records = model.records + 1`
+}
+
+function start(stage: Stage, name: string, options: { allowMissingStart?: boolean } = {}, handler = add(name)) {
+  const projection = createProjection({ prisma, name, events: stage.events, handlers: { Counted: handler as never }, ...options })
+  onTestFinished(() => projection.stop())
+  const done = projection.run(stage.kafka)
+  done.catch(() => {})
+  return { projection, done }
+}
+
+/** The read model of a projection as one text. */
+const model = async (name: string) =>
+  (
+    await db.query<{ text: string }>(
+      `SELECT string_agg(format('%s %s %s', name, total, records), E'\\n' ORDER BY name) AS text
+    FROM model WHERE projection = $1`,
+      [name],
+    )
+  )[0]!.text
+const sum = async (name: string) =>
+  (
+    await db.query<{ records: number; places: number }>(
+      `SELECT (SELECT coalesce(sum(records), 0) FROM model WHERE projection = $1)::int AS records,
+    (SELECT coalesce(sum(next_offset), 0) FROM inbox_projection WHERE name = $1)::int AS places`,
+      [name],
+    )
+  )[0]!
+
+const produce = async (stage: Stage, count: number) => {
+  for (let from = 0; from < count; from += 500) {
+    await stage.send(Array.from({ length: Math.min(500, count - from) }, (_, i) => record(`key-${(from + i) % 300}`, from + i)))
+  }
+}
+
+const records = Number(process.env.OUTBOX_PROJECTION_RECORDS ?? 12_000)
+
+test('two members, six SIGKILLs in mid-stream: each record applied exactly once; a rebuild under a new name is byte-equal', async () => {
+  const stage = await createStage(4)
+  await produce(stage, records)
+  const env = { DATABASE_URL: db.url, KAFKA_BROKERS: inject('brokers'), TOPIC: stage.topic }
+  const killed = await consume(
+    'projector.ts',
+    { ...env, NAME: `v1-${stage.topic}` },
+    {
+      kills: 6,
+      each: Math.floor(records / 8),
+      done: async () => (await sum(`v1-${stage.topic}`)).places === records,
+    },
+  )
+  expect(killed).toBe(6)
+  expect(await sum(`v1-${stage.topic}`)).toEqual({ records, places: records })
+  const rebuild = start(stage, `v2-${stage.topic}`)
+  await rebuild.projection.live
+  expect(await model(`v2-${stage.topic}`)).toBe(await model(`v1-${stage.topic}`))
+  console.log(`${records} records, ${killed} kills, each applied once`)
+}, 400_000)
+
+test('it catches up, is live, goes on, and begins where it ended when it is started again', async () => {
+  const stage = await createStage(2)
+  await produce(stage, 1_000)
+  const name = `live-${stage.topic}`
+  const first = start(stage, name)
+  await first.projection.live
+  expect(await sum(name)).toEqual({ records: 1_000, places: 1_000 })
+  await stage.send([record('late', 1)])
+  await expect.poll(() => sum(name), { timeout: 10_000 }).toEqual({ records: 1_001, places: 1_001 })
+  await first.projection.stop()
+  await first.done
+  await stage.send([record('later', 2)])
+  const second = start(stage, name)
+  await second.projection.live
+  expect(await sum(name)).toEqual({ records: 1_002, places: 1_002 })
+})
+
+test('a handler that fails is tried again with nothing applied, and a copy in the log has no effect through inbox.once', async () => {
+  const stage = await createStage(1)
+  const name = `once-${stage.topic}`
+  const copy = record('a', 1)
+  await stage.send([copy, record('a', 2), copy])
+  let failures = 0
+  const handler = async (event: { id: string; payload: { name: string; n: number } }, tx: Tx) => {
+    await inbox.once(tx, { consumer: name, id: event.id }, () => add(name)(event, tx))
+    if (event.payload.n === 2 && failures++ < 2) throw new Error('not yet')
+  }
+  const { projection } = start(stage, name, {}, handler as never)
+  await projection.live
+  expect(failures).toBe(3)
+  expect(await model(name)).toBe('a 3 2')
+})
+
+test('a topic whose beginning is gone is refused, unless that is allowed', async () => {
+  const stage = await createStage(1)
+  await produce(stage, 10)
+  const admin = testKafka().admin()
+  await admin.connect()
+  // kafkajs asks for no metadata of its own before it deletes.
+  await admin.fetchTopicOffsets(stage.topic)
+  await admin.deleteTopicRecords({ topic: stage.topic, partitions: [{ partition: 0, offset: '4' }] })
+  await admin.disconnect()
+  const refused = start(stage, `gone-${stage.topic}`)
+  await expect(refused.done).rejects.toSatisfy((error) => isOutboxError(error, 'OUTBOX_PROJECTION_START_GONE'))
+  const allowed = start(stage, `allowed-${stage.topic}`, { allowMissingStart: true })
+  await allowed.projection.live
+  expect(await sum(`allowed-${stage.topic}`)).toEqual({ records: 6, places: 10 })
+})
+
+test.each([
+  ['name', { name: '' }],
+  ['handlers', { handlers: {} }],
+  ['batch', { batch: 0 }],
+  ['prisma', { prisma: {} }],
+])('a wrong %s is refused', (field, wrong) => {
+  const options = { prisma, name: 'x', events: {}, handlers: { Counted: () => {} }, ...wrong }
+  const events = { find: (type: string) => (type === 'Counted' ? { topic: 't' } : undefined) }
+  expect(() => createProjection({ ...options, events } as never)).toThrow(
+    expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field }),
+  )
+})
