@@ -72,7 +72,8 @@ export class Reader {
       }
       const outcome = await this.#take(chunk, payload)
       if (outcome === 'wait') break
-      window.forget(outcome !== 'done')
+      if (outcome === 'done') window.took(chunk)
+      else window.forget()
       if (outcome === 'again') continue
       i = chunk.end
       payload.resolveOffset(messages[i - 1]!.offset)

@@ -30,14 +30,21 @@ export class Window {
   readonly #ports: WindowPorts
   /** By offset. */
   #outlooks = new Map<string, Outlook>()
+  /** Ids that were taken care of since they were looked up: a second copy in the same window is known without another question. */
+  readonly #done = new Set<string>()
 
   constructor(ports: WindowPorts) {
     this.#ports = ports
   }
 
-  /** Forgets what is known, if it is no longer so. */
-  forget(outdated: boolean): void {
-    if (outdated) this.#outlooks = new Map()
+  /** Forgets what is known: it is no longer so. */
+  forget(): void {
+    this.#outlooks = new Map()
+  }
+
+  /** A chunk was taken care of. */
+  took(chunk: Chunk): void {
+    if (chunk.do === 'apply') for (const { record } of chunk.pending) this.#done.add(record.id)
   }
 
   /** The next chunk; rejects where the database does not answer. */
@@ -51,7 +58,7 @@ export class Window {
       const event = wanted(record)
       if (!event) continue
       const { known, held } = await this.#outlook(record, i)
-      if (known || pending.some((one) => one.record.id === record.id)) {
+      if (known || this.#done.has(record.id!) || pending.some((one) => one.record.id === record.id)) {
         copies++
         continue
       }
