@@ -50,7 +50,7 @@ export async function prepareGround(): Promise<Ground> {
   const relays: ChildProcess[] = []
   const env = { ...process.env, DATABASE_URL: url.href, KAFKA_BROKERS: kafka.brokers, OUTBOX_LEASE_MS: String(leaseMs) }
   const end = new AbortController()
-  const application = enqueueAll(pool, topic, end.signal)
+  let application: Promise<void> | undefined
   const ground: Ground = {
     kafka,
     database,
@@ -81,16 +81,18 @@ export async function prepareGround(): Promise<Ground> {
     },
   }
   await ground.startRelays()
+  // Not before: what waits for the first relay would be a lag.
+  application = enqueueAll(pool, topic, end.signal)
   return ground
 }
 
-/** Resolves when the relay listens. */
+/** Resolves when the relay listens and serves. */
 async function startRelay(env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   const relay = spawn(process.execPath, [builtMain, 'relay'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
   process.once('exit', () => relay.kill('SIGKILL'))
   await new Promise<void>((resolve, reject) => {
     relay.once('exit', (code) => reject(new Error(`A relay ended with ${code}.`)))
-    relay.stdout.on('data', (text) => String(text).includes('"event":"listening"') && resolve())
+    relay.stdout.on('data', (text) => String(text).includes('"event":"started"') && resolve())
   })
   return relay
 }
