@@ -9,7 +9,8 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 
 if (!chromiumPath) console.warn('Skipped: no Chromium. Install it (apt-get install chromium), or name it in CHROMIUM.')
 
-describe.skipIf(!chromiumPath)('in Chromium', () => {
+// Ten pages in each test, on a machine that may have other work.
+describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
   let outbox: WatchedOutbox
   let browser: Browser
   let paths: Record<string, string>
