@@ -13,7 +13,7 @@ async function main(): Promise<number> {
   }
   // Both before the shop is loaded: its Prisma client must be there, and the topic must be this run's own.
   await generateShop()
-  process.env.ORDER_PLACED_TOPIC ??= `order_placed_${randomBytes(4).toString('hex')}`
+  process.env.ORDERS_TOPIC ??= `orders_${randomBytes(4).toString('hex')}`
   const { compare } = await import('./naive/compare.ts')
   const { runShop } = await import('./demo/play.ts')
   return (await (options.naive ? compare : runShop)(options)) ? 0 : 1

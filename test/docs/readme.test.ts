@@ -194,7 +194,7 @@ describe('the command line', () => {
 })
 
 test('the options of the demo are those of its help', () => {
-  const rows = tables(section('## Demo and tests on a fresh machine'))[0]!
+  const rows = tables(section('## Demo and tests on a fresh machine'))[1]!
   const help = [...usage.matchAll(/^ +(--\w+(?: <n>)?) {3}/gm)].map(([, flag]) => flag)
   expect(rows.map(([flag]) => code(flag!))).toEqual(help)
 })

@@ -2,12 +2,17 @@ import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createApi } from '../../examples/orders/api.ts'
+import { placeOrderBefore } from '../../examples/orders/before/shop.ts'
 import { connectShop, OutOfStock, placeOrder, type Shop } from '../../examples/orders/shop.ts'
 import { createDatabase, migrationSql, type TestDatabase } from '../support/database.ts'
+import { inboxSql } from '../support/migrations.ts'
 import { createProject } from '../support/prisma-cli.ts'
 
 const example = (path: string) => readFileSync(new URL(`../../examples/orders/${path}`, import.meta.url), 'utf8')
-const shopSql = example('prisma/migrations/20261101000000_shop/migration.sql')
+const migration = (name: string) => example(`prisma/migrations/${name}/migration.sql`)
+const shopSql = ['20261101000000_shop', '20261125000000_inbox', '20261125100000_consumers', '20261126000000_channel']
+  .map(migration)
+  .join('\n')
 
 let database: TestDatabase
 let shop: Shop
@@ -20,7 +25,7 @@ afterAll(async () => {
   await shop?.$disconnect()
   await database?.drop()
 })
-beforeEach(() => database.query("INSERT INTO inventory (sku, stock) VALUES ('tea', 3)"))
+beforeEach(() => database.query("INSERT INTO inventory (sku, stock, price) VALUES ('tea', 3, 490)"))
 afterEach(() => database.query('TRUNCATE inventory, orders, shipping_requests, outbox RESTART IDENTITY'))
 
 const request = { customer: 'ada@example.com', sku: 'tea', quantity: 2 }
@@ -34,9 +39,21 @@ describe('placing an order', () => {
   test('takes it from the inventory, asks for shipping and announces it', async () => {
     const order = await placeOrder(shop, request)
     expect(await contents()).toEqual({ stock: 1, orders: 1, shipping: 1, messages: 1 })
-    const [message] = await database.query('SELECT topic, key, value FROM outbox')
-    expect([message!.topic, String(message!.key)]).toEqual(['order_placed', String(order.id)])
-    expect(JSON.parse(String(message!.value))).toEqual({ ...request, id: order.id, placedAt: order.placedAt.toISOString() })
+    const [message] = await database.query("SELECT topic, type, headers->>'version' AS version, key, value FROM outbox")
+    expect([message!.topic, message!.type, message!.version, String(message!.key)]).toEqual([
+      'orders',
+      'OrderPlaced',
+      '2',
+      `${order.id}`,
+    ])
+    expect(JSON.parse(String(message!.value))).toEqual({ ...request, orderId: order.id, total: 980, channel: 'web' })
+  })
+
+  test('by the order service of before announces version 1, of the same events', async () => {
+    const order = await placeOrderBefore(shop, request)
+    const [message] = await database.query("SELECT type, headers->>'version' AS version, value FROM outbox")
+    expect([message!.type, message!.version]).toEqual(['OrderPlaced', '1'])
+    expect(JSON.parse(String(message!.value))).toEqual({ ...request, orderId: order.id, total: 980 })
   })
 
   test('leaves nothing behind when there is too little stock', async () => {
@@ -110,14 +127,18 @@ describe('the HTTP API', () => {
 describe('its Prisma schema', () => {
   test("has the package's own fragment and migration", () => {
     expect(example('prisma/outbox.prisma')).toBe(readFileSync(new URL('../../prisma/outbox.prisma', import.meta.url), 'utf8'))
-    expect(example('prisma/migrations/20261123000000_outbox/migration.sql')).toBe(migrationSql)
+    expect(migration('20261123000000_outbox')).toBe(migrationSql)
+    expect(example('prisma/inbox.prisma')).toBe(readFileSync(new URL('../../prisma/inbox.prisma', import.meta.url), 'utf8'))
+    expect(migration('20261125000000_inbox')).toBe(inboxSql)
   })
 
   test('describes the tables of its migrations: Prisma sees no drift', async () => {
     const project = createProject({
       'prisma.config.ts': example('prisma.config.ts'),
       'prisma/shop.prisma': example('prisma/shop.prisma'),
+      'prisma/consumers.prisma': example('prisma/consumers.prisma'),
       'prisma/outbox.prisma': example('prisma/outbox.prisma'),
+      'prisma/inbox.prisma': example('prisma/inbox.prisma'),
     })
     try {
       const args = ['migrate', 'diff', '--from-config-datasource', '--to-schema', 'prisma', '--exit-code']

@@ -1,16 +1,17 @@
 import type { OrderRequest } from '../shop.ts'
 
 /** Orders asked for and not answered, at most: more would only pile up in a shop that is too slow. */
-const mostWaiting = 200
+const mostWaiting = 20
 
 /** Every tenth order is for something of which there is too little. */
 const scarce = { sku: 'the last teapots', every: 10 }
 
-/** What the shop has in store; the teapots are gone soon. */
+/** What the shop has in store, prices in cents; the teapots are gone soon. The kettles are left to whoever opens the shop page. */
 export const inventory = [
-  { sku: 'tea', stock: 1_000_000_000 },
-  { sku: 'cups', stock: 1_000_000_000 },
-  { sku: scarce.sku, stock: 5 },
+  { sku: 'tea', stock: 1_000_000_000, price: 490 },
+  { sku: 'cups', stock: 1_000_000_000, price: 1_250 },
+  { sku: 'kettle', stock: 1_000_000_000, price: 3_900 },
+  { sku: scarce.sku, stock: 5, price: 8_900 },
 ]
 
 /** The shop's customers: they place orders over HTTP, at a steady rate. */
@@ -19,14 +20,17 @@ export class Customers {
   refused = 0
   /** Orders that the shop neither placed nor refused. */
   failed = 0
-  readonly #url: string
+  readonly #urls: readonly string[]
   readonly #rate: number
   readonly #waiting = new Set<Promise<void>>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param rate orders a second */
-  constructor(apiUrl: string, rate: number) {
-    this.#url = `${apiUrl}/orders`
+  /**
+   * @param apiUrls order services, which are asked in turn
+   * @param rate orders a second
+   */
+  constructor(apiUrls: readonly string[], rate: number) {
+    this.#urls = apiUrls
     this.#rate = rate
   }
 
@@ -48,14 +52,16 @@ export class Customers {
 
   #ask(n: number): void {
     const sku = n % scarce.every === 0 ? scarce.sku : n % 2 === 0 ? 'tea' : 'cups'
-    const asking = this.#order({ customer: `customer${n % 40}@example.com`, sku, quantity: 1 + (n % 3) })
+    const channel = n % 4 === 1 ? 'phone' : 'web'
+    const request: OrderRequest = { customer: `customer${n % 40}@example.com`, sku, quantity: 1 + (n % 3), channel }
+    const asking = this.#order(this.#urls[n % this.#urls.length]!, request)
     this.#waiting.add(asking)
     void asking.finally(() => this.#waiting.delete(asking))
   }
 
-  async #order(request: OrderRequest): Promise<void> {
+  async #order(url: string, request: OrderRequest): Promise<void> {
     try {
-      const response = await fetch(this.#url, { method: 'POST', body: JSON.stringify(request) })
+      const response = await fetch(`${url}/orders`, { method: 'POST', body: JSON.stringify(request) })
       await response.arrayBuffer()
       if (response.status === 201) this.placed++
       else if (response.status === 409) this.refused++

@@ -16,7 +16,7 @@ export interface Ground {
   kafka: Kafka
   /** Creates a database with all tables of the shop; gives its URL. */
   createDatabase(name: string): Promise<string>
-  /** Creates a topic of three partitions. */
+  /** Creates a topic of three partitions that keeps everything: the history of an order begins with its first event. */
   createTopic(topic: string): Promise<void>
 }
 
@@ -46,8 +46,9 @@ export async function prepareGround(closing: Closing): Promise<Ground> {
       return url.href
     },
     async createTopic(topic) {
+      const configEntries = [{ name: 'retention.ms', value: '-1' }]
       await withAdmin(kafka, (admin) =>
-        admin.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1 }], waitForLeaders: true }),
+        admin.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1, configEntries }], waitForLeaders: true }),
       )
       // A broker of our own goes with all that it has.
       if (!servers.kafka) closing.add(() => withAdmin(kafka, (admin) => admin.deleteTopics({ topics: [topic] })))

@@ -16,7 +16,7 @@ export interface DemoOptions {
 }
 
 export const usage = `
-The shop at work: orders are placed, announced through the outbox, and confirmed by the mail service.
+The shop at work: orders are placed, announced through the outbox, confirmed, and shipped; with pages to look at.
 
 Usage
 

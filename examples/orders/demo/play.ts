@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { orderPlaced } from '../shop.ts'
+import { topic } from '../events.ts'
 import { Closing } from './closing.ts'
 import { type Ground, prepareGround } from './ground.ts'
 import { isKept, judge, type Verdict } from './judge.ts'
@@ -24,16 +24,23 @@ export async function runShop(options: DemoOptions): Promise<boolean> {
   // Whoever kills relays wants to see them replaced soon; a run that must show no copy keeps the patience of the default.
   const leaseMs = chaos || seconds === undefined ? shortLeaseMs : undefined
   const scene = await Scene.open(ground, { rate, leaseMs }, closing)
+  console.log(`\n${addressLines(scene).join('\n')}`)
   await play(scene, ground, options)
   console.log(dim('\nNo more orders. The relay publishes what waits …'))
   await scene.restore()
   const orders = await scene.figures.orders()
-  await scene.mailbox.reached(orders.length, drainMs)
+  const { mail, shipping, myOrders } = scene.consumers
+  await Promise.all([
+    mail.reached(orders.length, drainMs),
+    shipping.reached(orders.length, drainMs),
+    // Each order is heard of twice: when it is placed, and when it is shipped.
+    myOrders.reached(2 * orders.length, drainMs),
+  ])
   const exitCode = await scene.relay.stop()
   if (exitCode !== 0) console.log(red(scene.relay.failure ?? `The relay ended with ${exitCode} after SIGTERM.`))
-  const reader = await TopicReader.open(ground.kafka, [orderPlaced], closing)
+  const reader = await TopicReader.open(ground.kafka, [topic], closing)
   await reader.reachEnd()
-  const verdict = judge(orders, reader.records(orderPlaced))
+  const verdict = judge(orders, reader.records(topic))
   return report(verdict, scene) && exitCode === 0
 }
 
@@ -64,12 +71,17 @@ async function play(scene: Scene, ground: Ground, { seconds, chaos, seed }: Demo
   }
 }
 
+function addressLines({ addresses }: Scene): string[] {
+  return [`  shop page   ${addresses.shop}`, `  analytics   ${addresses.analytics}`, `  dashboard   ${addresses.dashboard}`]
+}
+
 function summary(scene: Scene, { server }: Ground, seconds: number): string[] {
-  const { customers, mailbox, figures, relay } = scene
+  const { customers, consumers, figures, relay, lastLetter } = scene
+  const { mail, shipping, myOrders } = consumers
   const { waiting, lag, published } = figures.last
   const on = green('runs')
   const figure = (name: string, n: number, note = '') => `  ${name.padEnd(11)}${bold(count(n).padStart(9))}  ${dim(note)}`
-  const mail = mailbox.last ? `last: order ${mailbox.last.id} to ${mailbox.last.customer}` : ''
+  const last = lastLetter ? `; last: order ${lastLetter.orderId} to ${lastLetter.customer}` : ''
   return [
     '',
     `  ${bold('The shop')}, ${seconds.toFixed(0)} s     relay ${relay.running ? on : red('killed')}     Kafka ${scene.kafkaRuns ? on : red('stopped')}`,
@@ -78,9 +90,11 @@ function summary(scene: Scene, { server }: Ground, seconds: number): string[] {
     figure('refused', customers.refused, 'too little stock: rolled back, and never announced'),
     ...(customers.failed > 0 ? [figure('failed', customers.failed, red('the shop did not answer'))] : []),
     figure('waiting', waiting, `messages in the outbox, the oldest for ${yellow(`${lag.toFixed(1)} s`)}`),
-    figure('published', published, `records in the topic ${orderPlaced}`),
-    figure('consumed', mailbox.consumed, `confirmations of the mail service; ${mail}`),
-    figure('duplicates', mailbox.duplicates, 'copies that it recognised by their id'),
+    figure('published', published, `records in the topic ${topic}: orders placed, and shipped`),
+    figure('consumed', mail.applied, `confirmations of the mail service${last}`),
+    figure('shipped', shipping.applied, 'parcels of the shipping service, each answered with an event of its own'),
+    figure('my orders', myOrders.applied, 'events in the read model: orders placed and shipped'),
+    figure('duplicates', mail.copies + shipping.copies + myOrders.copies, 'copies that the inboxes recognised by their id'),
     '',
     dim(`  r ${relay.running ? 'kills' : 'starts'} the relay     ${kafkaKey(scene, server !== undefined)}     q ends the demo`),
   ]
@@ -91,7 +105,7 @@ function kafkaKey(scene: Scene, ours: boolean): string {
   return `k ${scene.kafkaRuns ? 'stops' : 'starts'} Kafka`
 }
 
-function line({ customers, mailbox, figures, relay }: Scene, seconds: number): string {
+function line({ customers, consumers, figures, relay }: Scene, seconds: number): string {
   const { waiting, lag, published } = figures.last
   const parts = [
     `${seconds.toFixed(0).padStart(4)} s`,
@@ -100,8 +114,9 @@ function line({ customers, mailbox, figures, relay }: Scene, seconds: number): s
     ...(customers.failed > 0 ? [`failed ${count(customers.failed)}`] : []),
     `waiting ${count(waiting)}`,
     `published ${count(published)}`,
-    `consumed ${count(mailbox.consumed)}`,
-    `duplicates ${count(mailbox.duplicates)}`,
+    `consumed ${count(consumers.mail.applied)}`,
+    `shipped ${count(consumers.shipping.applied)}`,
+    `duplicates ${count(consumers.mail.copies)}`,
     `lag ${lag.toFixed(1)} s`,
     ...(relay.running ? [] : ['relay killed']),
   ]

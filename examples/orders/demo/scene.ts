@@ -1,64 +1,39 @@
-import type { AddressInfo } from 'node:net'
 import type { KafkaServer } from '../../../test/support/kafka.ts'
-import { createApi } from '../api.ts'
-import { type Confirmation, startMail } from '../mail.ts'
-import { connectShop, orderPlaced } from '../shop.ts'
+import { freePort } from '../../../test/support/ports.ts'
+import { topic } from '../events.ts'
+import { connectShop } from '../shop.ts'
 import type { Closing } from './closing.ts'
 import { Customers, inventory } from './customers.ts'
 import { FigureReader } from './figures.ts'
 import type { Ground } from './ground.ts'
 import type { Program } from './program.ts'
 import { relayProgram } from './relay.ts'
+import { type Addresses, type Consumers, serveShop, startConsumers } from './services.ts'
 
-/** Counts of the mail service, which can be waited for. */
-export class Mailbox {
-  consumed = 0
-  duplicates = 0
-  last: Confirmation | undefined
-  #look = () => {}
+type Parts = Pick<Scene, 'customers' | 'consumers' | 'relay' | 'figures' | 'addresses'>
 
-  readonly send = (confirmation: Confirmation): void => {
-    this.last = confirmation
-  }
-
-  readonly onRecord = ({ duplicate }: { duplicate: boolean }): void => {
-    this.consumed++
-    if (duplicate) this.duplicates++
-    this.#look()
-  }
-
-  /** Resolves with true when so many messages have been consumed, each counted once; with false after `timeoutMs`. */
-  reached(messages: number, timeoutMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), timeoutMs)
-      this.#look = () => {
-        if (this.consumed - this.duplicates < messages) return
-        clearTimeout(timer)
-        resolve(true)
-      }
-      this.#look()
-    })
-  }
-}
-
-/** The whole shop at work: API, customers, relay, mail service, and somebody who counts. */
+/** The whole shop at work: services, customers, relay, and somebody who counts. */
 export class Scene {
   /** The broker runs. */
   kafkaRuns = true
   /** Something was killed or stopped: copies are no error any more. */
   disturbed = false
   readonly customers: Customers
-  readonly mailbox: Mailbox
+  readonly consumers: Consumers
   readonly relay: Program
   readonly figures: FigureReader
+  readonly addresses: Addresses & { dashboard: string }
+  /** The last confirmation of the mail service. */
+  lastLetter: { orderId: number; customer: string } | undefined
   readonly #kafka: KafkaServer | undefined
   #switching = false
 
-  private constructor(parts: Pick<Scene, 'customers' | 'mailbox' | 'relay' | 'figures'>, kafka: KafkaServer | undefined) {
+  private constructor(parts: Parts, kafka: KafkaServer | undefined) {
     this.customers = parts.customers
-    this.mailbox = parts.mailbox
+    this.consumers = parts.consumers
     this.relay = parts.relay
     this.figures = parts.figures
+    this.addresses = parts.addresses
     this.#kafka = kafka
   }
 
@@ -68,28 +43,31 @@ export class Scene {
     closing: Closing,
   ): Promise<Scene> {
     const databaseUrl = await ground.createDatabase('shop')
-    await ground.createTopic(orderPlaced)
+    await ground.createTopic(topic)
     const shop = connectShop(databaseUrl)
     closing.add(() => shop.$disconnect())
     await shop.inventory.createMany({ data: inventory })
 
-    const mailbox = new Mailbox()
-    const mail = await startMail({ kafka: ground.kafka, topic: orderPlaced, ...mailbox })
-    closing.add(() => mail.disconnect())
-
-    const relay = relayProgram(databaseUrl, ground.brokers, leaseMs)
+    // The same port after each kill: whoever looks at the dashboard need not look for it.
+    const port = await freePort()
+    const relay = relayProgram(databaseUrl, ground.brokers, leaseMs, port)
     closing.add(() => relay.close())
     await relay.start()
 
-    const figures = await FigureReader.open(databaseUrl, ground.kafka, orderPlaced)
+    const figures = await FigureReader.open(databaseUrl, ground.kafka, topic)
     closing.add(() => figures.close())
 
-    const api = createApi(shop).listen(0, '127.0.0.1')
-    await new Promise((resolve) => api.once('listening', resolve))
-    closing.add(() => api.close().closeAllConnections())
-    const customers = new Customers(`http://127.0.0.1:${(api.address() as AddressInfo).port}`, rate)
+    let scene: Scene | undefined
+    const onLetter = (letter: Scene['lastLetter']) => {
+      if (scene) scene.lastLetter = letter
+    }
+    const consumers = await startConsumers(databaseUrl, ground, onLetter, closing)
+    const served = await serveShop(shop, ground, closing)
+    const customers = new Customers([served.before, served.shop], rate)
     closing.add(() => customers.stop())
-    return new Scene({ customers, mailbox, relay, figures }, ground.server)
+    const addresses = { ...served, dashboard: `http://127.0.0.1:${port}/` }
+    scene = new Scene({ customers, consumers, relay, figures, addresses }, ground.server)
+    return scene
   }
 
   /** The relay, as something that is killed: whoever does so spoils the count of copies. */

@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto'
 import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs'
 import type { Closing } from './closing.ts'
 
-/** A record of a topic of orders. */
+/** Type of the event that announces an order. */
+const announced = 'OrderPlaced'
+
+/** A record that announces an order. */
 export interface OrderRecord {
   key: string
   /** Id of the order that it announces. */
@@ -60,10 +63,13 @@ export class TopicReader {
   #take({ batch }: EachBatchPayload): void {
     const partition = `${batch.topic}/${batch.partition}`
     const records = this.#records.get(batch.topic)!
-    for (const { offset, key, value, timestamp } of batch.messages) {
+    for (const { offset, key, value, timestamp, headers } of batch.messages) {
       if (Number(offset) < (this.#next.get(partition) ?? 0)) continue
       this.#next.set(partition, Number(offset) + 1)
-      records.push({ key: String(key), orderId: JSON.parse(String(value)).id, sentAt: Number(timestamp) })
+      // The ways of the articles send the order's row without a type; the shop has other events too.
+      if (String(headers?.type ?? announced) !== announced) continue
+      const { orderId, id } = JSON.parse(String(value))
+      records.push({ key: String(key), orderId: orderId ?? id, sentAt: Number(timestamp) })
     }
     this.#onProgress()
   }

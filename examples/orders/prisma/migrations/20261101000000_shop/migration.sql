@@ -4,6 +4,7 @@ CREATE TABLE "orders" (
     "customer" TEXT NOT NULL,
     "sku" TEXT NOT NULL,
     "quantity" INTEGER NOT NULL,
+    "total" INTEGER NOT NULL DEFAULT 0,
     "placed_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
     CONSTRAINT "orders_pkey" PRIMARY KEY ("id")
@@ -13,6 +14,7 @@ CREATE TABLE "orders" (
 CREATE TABLE "inventory" (
     "sku" TEXT NOT NULL,
     "stock" INTEGER NOT NULL,
+    "price" INTEGER NOT NULL DEFAULT 0,
 
     CONSTRAINT "inventory_pkey" PRIMARY KEY ("sku")
 );

@@ -1,0 +1,92 @@
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createRelay } from '../../../src/embed.ts' // your application: from 'prisma-extension-outbox/relay'
+import type { Inbox } from '../../../src/inbox/index.ts'
+import { createAnalytics } from '../analytics.ts'
+import { createApi } from '../api.ts'
+import { placeOrderBefore } from '../before/shop.ts'
+import { topic } from '../events.ts'
+import { History } from '../history.ts'
+import { readLog } from '../log.ts'
+import { createMail, type OnLetter } from '../mail.ts'
+import { createMyOrders } from '../my-orders.ts'
+import { Sales } from '../sales.ts'
+import { createShipping } from '../shipping.ts'
+import { connectShop, type Shop } from '../shop.ts'
+import type { Closing } from './closing.ts'
+import type { Ground } from './ground.ts'
+import { Progress } from './progress.ts'
+
+/** Consumers with an inbox, by what they do. */
+export type Consumers = Record<'mail' | 'shipping' | 'myOrders', Progress>
+
+/** Starts mail, shipping and "my orders". A consumer that ends by itself ends the demo: elsewhere an orchestrator starts it again. */
+export async function startConsumers(
+  databaseUrl: string,
+  ground: Ground,
+  onLetter: OnLetter,
+  closing: Closing,
+): Promise<Consumers> {
+  const run = (inbox: Inbox, groupId: string): Progress => {
+    const progress = new Progress(inbox)
+    const running = inbox.run(ground.kafka.consumer(inbox.consumerConfig({ groupId: `${groupId}-${topic}` })))
+    closing.add(() => inbox.stop())
+    running.catch((error) => {
+      process.nextTick(() => {
+        throw error
+      })
+    })
+    return progress
+  }
+  // A client of each service's own: a busy consumer must not take the connections of the order service.
+  const own = () => {
+    const client = connectShop(databaseUrl)
+    closing.add(() => client.$disconnect())
+    return client
+  }
+  const mail = run(createMail(own(), onLetter), 'mail')
+  const myOrders = run(createMyOrders(own()), 'my-orders')
+  return { mail, myOrders, shipping: run(createShipping(await openShipping(ground, closing)), 'shipping') }
+}
+
+/** The shipping service's own database, with its outbox, and a relay in the service's own process. */
+async function openShipping(ground: Ground, closing: Closing): Promise<Shop> {
+  const databaseUrl = await ground.createDatabase('shipping')
+  const shipping = connectShop(databaseUrl)
+  closing.add(() => shipping.$disconnect())
+  const relay = createRelay({ databaseUrl, kafka: { brokers: ground.brokers.split(',') } })
+  await relay.start()
+  closing.add(() => relay.stop())
+  return shipping
+}
+
+/** Where the shop is served. */
+export interface Addresses {
+  shop: string
+  analytics: string
+  /** The order service of before, which takes orders beside the new one. */
+  before: string
+}
+
+/** Serves the order service, old and new, and the views that are made from the topic. */
+export async function serveShop(shop: Shop, { kafka }: Ground, closing: Closing): Promise<Addresses> {
+  const history = new History()
+  const sales = new Sales()
+  const log = await readLog(kafka, (event) => {
+    history.add(event)
+    sales.add(event)
+  })
+  closing.add(() => log.close())
+  return {
+    shop: await listen(createApi(shop, { history }), closing),
+    before: await listen(createApi(shop, { place: (request) => placeOrderBefore(shop, request) }), closing),
+    analytics: await listen(createAnalytics(sales), closing),
+  }
+}
+
+async function listen(server: Server, closing: Closing): Promise<string> {
+  server.listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  closing.add(() => server.close().closeAllConnections())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}

@@ -1,0 +1,76 @@
+-- prisma-extension-outbox, tables of consumers
+--
+-- The tables are those of the models in inbox.prisma, in the words that Prisma itself would use, so that Prisma sees no drift.
+
+-- A message that a consumer has taken care of: applied, or parked. Its presence is what makes a second copy have no effect.
+CREATE TABLE "inbox" (
+    -- Name of the consumer: each has its own effects, and so its own rows.
+    "consumer" TEXT NOT NULL,
+    -- Identity of the message, the same in every copy: the Kafka header `id`.
+    "message_id" UUID NOT NULL,
+    -- When it was applied or parked, by the clock of the database. Rows older than the retention are pruned.
+    "processed_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "inbox_pkey" PRIMARY KEY ("consumer","message_id")
+);
+
+-- Pruning reads the oldest rows of a consumer only.
+CREATE INDEX "inbox_consumer_processed_at_idx" ON "inbox"("consumer", "processed_at");
+
+-- Messages that a consumer has put aside: those that it could not apply, and later ones of the same topic and key behind them.
+CREATE TABLE "inbox_parked" (
+    -- As in inbox.
+    "consumer" TEXT NOT NULL,
+    -- Kafka topic that it was read from.
+    "topic" TEXT NOT NULL,
+    -- Its partition.
+    "partition" INTEGER NOT NULL,
+    -- Its offset: the order of the messages of a key.
+    "offset" BIGINT NOT NULL,
+    -- As in inbox. NULL: the record has no `id` header, or one that is no UUID.
+    "message_id" UUID,
+    -- Kafka header `type`.
+    "type" TEXT,
+    -- Kafka key, byte for byte. NULL: a message without a key, behind which nothing waits.
+    "key" BYTEA,
+    -- Kafka value, byte for byte. NULL: a tombstone.
+    "value" BYTEA,
+    -- Kafka headers, one flat object of strings.
+    "headers" JSONB NOT NULL,
+    -- Why it was parked, as a code. NULL: it waits behind another of its topic and key.
+    "reason" TEXT,
+    -- The failure in words.
+    "error" TEXT,
+    -- How many times the handler was tried.
+    "attempts" INTEGER NOT NULL DEFAULT 0,
+    -- When it was parked.
+    "parked_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    -- What the operator asked for: redrive or discard. The consumer carries it out. NULL: nothing.
+    "wish" TEXT,
+    -- Who asked for it, as user@host.
+    "wished_by" TEXT,
+
+    CONSTRAINT "inbox_parked_pkey" PRIMARY KEY ("consumer","topic","partition","offset")
+);
+
+-- Every message asks whether its key is parked. A hash index takes keys of any length.
+CREATE INDEX "inbox_parked_key_idx" ON "inbox_parked" USING HASH ("key");
+
+-- Consumers look for wishes all the time, and must not read every parked message to find none.
+CREATE INDEX "inbox_parked_consumer_wish_idx" ON "inbox_parked"("consumer", "wish");
+
+-- How far a projection has come: written in the transaction that changes the read model.
+CREATE TABLE "inbox_projection" (
+    -- Name of the projection. A rebuild has a new one.
+    "name" TEXT NOT NULL,
+    -- Kafka topic.
+    "topic" TEXT NOT NULL,
+    -- Its partition.
+    "partition" INTEGER NOT NULL,
+    -- Offset of the first record that is not applied yet.
+    "next_offset" BIGINT NOT NULL,
+    -- When it was moved last.
+    "moved_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "inbox_projection_pkey" PRIMARY KEY ("name","topic","partition")
+);

@@ -1,0 +1,26 @@
+import { createInbox } from '../../src/inbox/index.ts' // your application: from 'prisma-extension-outbox/inbox'
+import { events } from './events.ts'
+import type { Shop } from './shop.ts'
+
+// The shipping service: hears of an order, and answers with an event of its own. The row of the inbox, the parcel and the answer in its own
+// outbox commit together: each order is shipped once and answered once, without Kafka's transactions.
+
+/** The shipping service. `prisma` has the outbox of the service's own database, with a relay of its own. */
+export function createShipping(prisma: Shop) {
+  return createInbox({
+    prisma,
+    consumer: 'shipping',
+    events,
+    batch: 100,
+    park: { after: 10 },
+    handlers: {
+      async OrderPlaced(placed, tx) {
+        const parcels = placed.map(({ payload: { orderId } }) => ({ orderId, number: `P-${orderId}` }))
+        await tx.parcel.createMany({ data: parcels })
+        await tx.outbox.enqueueMany(
+          parcels.map(({ orderId, number }) => ({ type: 'OrderShipped' as const, payload: { orderId, parcel: number } })),
+        )
+      },
+    },
+  })
+}
