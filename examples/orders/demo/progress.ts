@@ -6,9 +6,14 @@ export class Progress {
   applied = 0
   /** Copies that it recognised. */
   copies = 0
+  /** Resolves when the consumer has partitions: it then keeps up, and does not take the CPU of the first orders for its start. */
+  readonly ready: Promise<void>
   #look = () => {}
 
   constructor(inbox: Inbox) {
+    this.ready = new Promise((resolve) => {
+      inbox.telemetry.subscribe((event) => event === 'partitions_assigned' && resolve())
+    })
     inbox.telemetry.subscribe((event, fields) => {
       if (event !== 'applied') return
       const { messages, copies } = fields as { messages: number; copies: number }

@@ -46,7 +46,9 @@ export async function startConsumers(
   }
   const mail = run(createMail(own(), onLetter), 'mail')
   const myOrders = run(createMyOrders(own()), 'my-orders')
-  return { mail, myOrders, shipping: run(createShipping(await openShipping(ground, closing)), 'shipping') }
+  const shipping = run(createShipping(await openShipping(ground, closing)), 'shipping')
+  await Promise.all([mail, myOrders, shipping].map((progress) => progress.ready))
+  return { mail, myOrders, shipping }
 }
 
 /** The shipping service's own database, with its outbox, and a relay in the service's own process. */
