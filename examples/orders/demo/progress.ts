@@ -1,4 +1,4 @@
-import type { Inbox } from '../../../src/inbox/index.ts'
+import type { Inbox, Projection } from '../../../src/inbox/index.ts'
 
 /** Counts what a consumer of the shop has applied, which can be waited for. */
 export class Progress {
@@ -10,17 +10,21 @@ export class Progress {
   readonly ready: Promise<void>
   #look = () => {}
 
-  constructor(inbox: Inbox) {
+  constructor({ telemetry }: Pick<Inbox, 'telemetry'> | Pick<Projection, 'telemetry'>) {
+    let ready = () => {}
     this.ready = new Promise((resolve) => {
-      inbox.telemetry.subscribe((event) => event === 'partitions_assigned' && resolve())
+      ready = resolve
     })
-    inbox.telemetry.subscribe((event, fields) => {
-      if (event !== 'applied') return
-      const { messages, copies } = fields as { messages: number; copies: number }
-      this.applied += messages
+    const hear = (event: string, fields: object) => {
+      if (event === 'partitions_assigned') ready()
+      // An inbox tells of messages and copies, a projection of records.
+      const { messages = 0, copies = 0, records = 0 } = fields as { messages?: number; copies?: number; records?: number }
+      if (event !== 'applied' && event !== 'projected') return
+      this.applied += messages + records
       this.copies += copies
       this.#look()
-    })
+    }
+    telemetry.subscribe(hear)
   }
 
   /** Resolves with true when so many messages have been applied; with false after `timeoutMs`. */

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createRelay } from '../../../src/embed.ts' // your application: from 'prisma-extension-outbox/relay'
-import type { Inbox } from '../../../src/inbox/index.ts'
+import type { Inbox, Projection } from '../../../src/inbox/index.ts'
 import { createAnalytics } from '../analytics.ts'
 import { createApi } from '../api.ts'
 import { placeOrderBefore } from '../before/shop.ts'
@@ -27,10 +27,10 @@ export async function startConsumers(
   onLetter: OnLetter,
   closing: Closing,
 ): Promise<Consumers> {
-  const run = (inbox: Inbox, groupId: string): Progress => {
-    const progress = new Progress(inbox)
-    const running = inbox.run(ground.kafka.consumer(inbox.consumerConfig({ groupId: `${groupId}-${topic}` })))
-    closing.add(() => inbox.stop())
+  const watch = (consumer: Inbox | Projection, run: () => Promise<void>): Progress => {
+    const progress = new Progress(consumer)
+    const running = run()
+    closing.add(() => consumer.stop())
     running.catch((error) => {
       process.nextTick(() => {
         throw error
@@ -44,9 +44,12 @@ export async function startConsumers(
     closing.add(() => client.$disconnect())
     return client
   }
+  const run = (inbox: Inbox, name: string): Progress =>
+    watch(inbox, () => inbox.run(ground.kafka.consumer(inbox.consumerConfig({ groupId: `${name}-${topic}` }))))
   const mail = run(createMail(own(), onLetter), 'mail')
-  const myOrders = run(createMyOrders(own()), 'my-orders')
   const shipping = run(createShipping(await openShipping(ground, closing)), 'shipping')
+  const projection = createMyOrders(own())
+  const myOrders = watch(projection, () => projection.run(ground.kafka, { groupId: `my-orders-${topic}` }))
   await Promise.all([mail, myOrders, shipping].map((progress) => progress.ready))
   return { mail, myOrders, shipping }
 }
