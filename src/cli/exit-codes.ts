@@ -2,7 +2,7 @@
 export const exitCodes = {
   /** Done. */
   done: 0,
-  /** Not found, not answered, not proved, no database or no Kafka to ask, not foreseen, or a relay had to stop with messages in flight. */
+  /** Not found, not answered, not proved, a failure found by `doctor`, no database or no Kafka to ask, not foreseen, or a relay had to stop with messages in flight. */
   failed: 1,
   /** Wrong flags, environment or database: nothing was done, and trying again will not help. */
   refused: 2,

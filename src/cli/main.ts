@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { isOutboxError, type OutboxErrorCode } from '../message/errors.ts'
 import { version } from '../version.ts'
+import { doctorCommand } from './doctor.ts'
 import { exitCodes } from './exit-codes.ts'
 import { healthcheckCommand } from './healthcheck.ts'
 import { programHelp } from './help.ts'
@@ -28,6 +29,7 @@ export function program(): Command {
     listCommand(),
     showCommand(),
     whereCommand(),
+    doctorCommand(),
     redriveCommand(),
     discardCommand(),
     parkedCommand(),

@@ -50,6 +50,7 @@ const knows: Record<string, string[]> = {
   relay: ['message/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   inbox: ['message/', 'enqueue/', 'relay/backoff.ts', 'relay/clock.ts', 'relay/telemetry.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/', 'inbox/telemetry.ts', 'version.ts'],
+  doctor: ['message/', 'store/', 'transport/', 'ops/words.ts'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'store/', 'transport/', 'relay/'],
   proof: ['message/', 'store/', 'transport/'],

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { usage } from '../../examples/orders/demo/options.ts'
+import { doctorCommand } from '../../src/cli/doctor.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { healthcheckCommand } from '../../src/cli/healthcheck.ts'
 import { initCommand } from '../../src/cli/init.ts'
@@ -109,6 +110,7 @@ describe('the command line', () => {
     listCommand(),
     showCommand(),
     whereCommand(),
+    doctorCommand(),
     redriveCommand(),
     discardCommand(),
     parkedCommand(),
@@ -168,6 +170,19 @@ describe('the command line', () => {
     const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
     expect(kafka).toHaveLength(4)
     expect(sorted([...own, ...rowFlags(database), ...kafka])).toEqual(flags('where'))
+  })
+
+  test('doctor has exactly the flags that are named', () => {
+    const words = /^`doctor` takes[^.]*\./m.exec(section('## Command line'))![0]
+    expect([...words.matchAll(/`(--[\w-]+)`/g)].map(([, flag]) => flag)).toEqual([
+      '--json',
+      '--kafka-brokers',
+      '--kafka-ssl',
+      '--kafka-sasl-mechanism',
+      '--kafka-sasl-username',
+    ])
+    const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
+    expect(sorted(['--json', ...rowFlags(database), ...kafka])).toEqual(flags('doctor'))
   })
 
   test('parked has exactly the flags that are listed', () => {

@@ -1,0 +1,98 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { judgeDatabase } from '../doctor/database.ts'
+import { judgeKafka } from '../doctor/kafka.ts'
+import { judgePrisma } from '../doctor/project.ts'
+import { judgeRelays } from '../doctor/relays.ts'
+import { columnsIn, judgeTables } from '../doctor/tables.ts'
+import { unseen, type Verdict } from '../doctor/verdict.ts'
+import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
+import { postgresOperator } from '../store/postgres/operator.ts'
+import { examineCluster } from '../transport/cluster.ts'
+import { databaseConfig, type Flags, kafkaConfigOf } from './config.ts'
+import { exitCodes } from './exit-codes.ts'
+import { migration } from './fragment.ts'
+import { prismaHelp } from './help.ts'
+import { print } from './operator.ts'
+import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
+
+/** The command `doctor`. */
+export function doctorCommand(): Command {
+  const command = new Command('doctor')
+    .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to mend it')
+    .option('--json', 'As JSON, for scripts')
+  addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
+    const verdicts = await examined(flags)
+    print(flags.json === true ? JSON.stringify(verdicts) : verdictsText(verdicts))
+    if (verdicts.some(({ level }) => level === 'failure')) process.exitCode = exitCodes.failed
+  })
+  return prismaHelp(command, [
+    ['Everything', ''],
+    ['For a script: what failed', `--json | jq '.[] | select(.level == "failure")'`],
+  ])
+}
+
+/** All checks, in the order in which one thing needs another. */
+async function examined(flags: Flags): Promise<Verdict[]> {
+  const where = databaseConfig(flags, process.env)
+  const facts = await examineDatabase(where)
+  return [
+    ...judgeDatabase(facts),
+    ...judgeTables(facts, columnsIn(migration())),
+    ...(await relayVerdicts(where, facts)),
+    ...(await kafkaVerdicts(flags, facts)),
+    judgePrisma(prismaVersion()),
+  ]
+}
+
+async function relayVerdicts(where: ReturnType<typeof databaseConfig>, { leases }: DatabaseFacts): Promise<Verdict[]> {
+  try {
+    const operator = await postgresOperator(where)
+    try {
+      const request = Number(process.env.OUTBOX_REQUEST_TIMEOUT_MS)
+      return judgeRelays(await operator.status(), { leaseMs: leases?.leaseMs ?? null, requestMs: request > 0 ? request : null })
+    } finally {
+      operator.close()
+    }
+  } catch (error) {
+    return [
+      unseen(
+        'relays',
+        `They cannot be asked for: ${(error as Error).message}`,
+        'Nobody may be publishing.',
+        'Mend what is named above.',
+      ),
+    ]
+  }
+}
+
+async function kafkaVerdicts(flags: Flags, { topics }: DatabaseFacts): Promise<Verdict[]> {
+  if (flags.kafkaBrokers === undefined && !process.env.KAFKA_BROKERS) {
+    return [unseen('kafka', 'No brokers are given.', 'Kafka is not checked.', 'Set KAFKA_BROKERS, or give --kafka-brokers.')]
+  }
+  const names = (topics ?? []).map(({ topic }) => topic)
+  return judgeKafka(await examineCluster(kafkaConfigOf(flags, process.env), names), topics)
+}
+
+/** Version of the client that an application in this folder would load. */
+function prismaVersion(): string | undefined {
+  try {
+    return (createRequire(join(process.cwd(), 'package.json'))('@prisma/client/package.json') as { version: string }).version
+  } catch {
+    return undefined
+  }
+}
+
+const marks = { ok: '✓', warning: '!', failure: '✗', unseen: '?' } as const
+
+/** The verdicts for people: what is well in one line, the rest with reason and remedy. */
+function verdictsText(verdicts: readonly Verdict[]): string {
+  const count = (level: Verdict['level']) => verdicts.filter((verdict) => verdict.level === level).length
+  const shown = verdicts.map(({ check, level, finding, why, fix }) => {
+    const more = level === 'ok' ? '' : `\n    Why: ${why}\n    Fix: ${fix}`
+    return `${marks[level]} ${check}: ${finding}${more}`
+  })
+  const sum = `${count('ok')} ok, ${count('warning')} warnings, ${count('failure')} failures, ${count('unseen')} not to be seen from here.`
+  return [...shown, '', sum].join('\n')
+}

@@ -1,0 +1,67 @@
+import { counted } from '../ops/words.ts'
+import type { ClusterFacts, TopicFacts } from '../transport/cluster.ts'
+import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
+
+/** Judges Kafka; `waiting`: topics of waiting messages, with the largest of each in bytes. Null: the table cannot be read. */
+export function judgeKafka(cluster: ClusterFacts, waiting: readonly { topic: string; bytes: number }[] | null): Verdict[] {
+  const { trouble, brokers, topics } = cluster
+  if (trouble) {
+    const fix = 'See whether the brokers run, and whether KAFKA_BROKERS, TLS and login are right.'
+    return [
+      failure(
+        'kafka',
+        `No broker answers (${trouble.code}: ${trouble.error}).`,
+        'Messages wait in the table until one does.',
+        fix,
+      ),
+    ]
+  }
+  const bytes = new Map(waiting?.map((one) => [one.topic, one.bytes]))
+  return [
+    ok('kafka', `${counted(brokers, 'broker')} in the cluster.`),
+    ...topics.flatMap((topic) => judgeTopic(topic, bytes.get(topic.topic) ?? 0)),
+    unseen(
+      'kafka rights',
+      'Whether the relay may write is not tried: that would publish something.',
+      'Without it its topics are paused (TOPIC_AUTHORIZATION_FAILED).',
+      'Grant Describe and Write on each topic; npx prisma-extension-outbox prove tries a whole way.',
+    ),
+    unseen(
+      'partition count',
+      'What it was before is not recorded.',
+      'More partitions move keys, and their order across the change is not kept.',
+      'See the event partitions_changed in the log of the relays.',
+    ),
+  ]
+}
+
+function judgeTopic({ topic, code, partitions, replicas, inSync, minInSync, maxBytes }: TopicFacts, bytes: number): Verdict[] {
+  const check = `topic ${topic}`
+  if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
+    const fix = `kafka-topics.sh --bootstrap-server … --create --topic ${topic}`
+    return [failure(check, 'Messages wait for it, and it does not exist.', 'A relay never creates a topic.', fix)]
+  }
+  if (code !== null) {
+    return [failure(check, `Kafka refuses to tell about it (${code}).`, 'Its messages wait.', 'Grant Describe and Write on it.')]
+  }
+  const set = (config: string) => `kafka-configs.sh --bootstrap-server … --alter --topic ${topic} --add-config ${config}`
+  const found: Verdict[] = []
+  if (minInSync === null) {
+    found.push(unseen(check, 'Its settings cannot be seen.', 'They decide what is acknowledged.', 'Grant DescribeConfigs on it.'))
+  } else if (inSync < minInSync) {
+    const fix = `Bring the missing brokers back, or: ${set(`min.insync.replicas=${Math.max(1, inSync)}`)}`
+    found.push(failure(check, `${inSync} in sync, min.insync.replicas ${minInSync}.`, 'Kafka refuses every message.', fix))
+  } else if (replicas < 2 || minInSync < 2) {
+    const what = `${counted(replicas, 'replica')}, min.insync.replicas ${minInSync}.`
+    const fix = replicas < 2 ? 'Use a replication factor of 3, and min.insync.replicas=2.' : set('min.insync.replicas=2')
+    found.push(warning(check, what, 'An acknowledged message may live on one broker alone, and die with it.', fix))
+  }
+  // A record is somewhat larger than key, value and headers: the batch and the headers of the outbox come on top.
+  if (maxBytes !== null && bytes > maxBytes) {
+    const what = `A message of ${bytes} bytes waits, max.message.bytes is ${maxBytes}.`
+    found.push(failure(check, what, 'It will be parked, with those of its key behind it.', set(`max.message.bytes=${bytes * 2}`)))
+  }
+  return found.length > 0
+    ? found
+    : [ok(check, `${counted(partitions, 'partition')}, ${counted(replicas, 'replica')}, ${inSync} in sync.`)]
+}

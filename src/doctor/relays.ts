@@ -1,0 +1,48 @@
+import { counted, span } from '../ops/words.ts'
+import type { OutboxStatus } from '../store/operator.ts'
+import { failure, ok, type Verdict, warning } from './verdict.ts'
+
+/** Judges who relays, and what is dead. `leases`: the shortest lease time of the tables, and time for an answer of Kafka, in ms. */
+export function judgeRelays(
+  { backlog, leases, relays, dead }: OutboxStatus,
+  times: { leaseMs: number | null; requestMs: number | null },
+): Verdict[] {
+  const alive = relays.filter((relay) => relay.alive)
+  const ownerless = leases.free + leases.expired
+  const { leaseMs, requestMs } = times
+  const refused = Object.entries(dead.byReason).map(([reason, n]) => `${n} ${reason}`)
+  return [
+    alive.length > 0
+      ? ok('relays', `${counted(alive.length, 'relay')} alive.`)
+      : (backlog.messages > 0 ? failure : warning)(
+          'relays',
+          `No relay is alive${backlog.oldestMs === null ? '' : `; the oldest message waits for ${span(backlog.oldestMs)}`}.`,
+          'Nothing is published.',
+          'Start one: npx prisma-extension-outbox relay',
+        ),
+    ownerless === 0 || alive.length === 0
+      ? ok('buckets', alive.length === 0 ? 'No relay, so nobody holds them.' : 'Every bucket has an owner.')
+      : warning(
+          'buckets',
+          `${counted(ownerless, 'bucket')} without owner.`,
+          'Their messages wait. For some seconds after a start or an end that is as it should be.',
+          'Run this again after two lease times; then see the log of the relays for database_trouble.',
+        ),
+    leaseMs === null || requestMs === null || requestMs < leaseMs
+      ? ok('lease', 'Kafka has to answer well within a lease.')
+      : warning(
+          'lease',
+          `A lease lasts ${span(leaseMs)}, and Kafka may take ${span(requestMs)} to answer.`,
+          'No relay would send in the rest of a lease.',
+          'Make OUTBOX_REQUEST_TIMEOUT_MS half of OUTBOX_LEASE_MS, or leave it out.',
+        ),
+    refused.length === 0
+      ? ok('dead', 'No message is dead.')
+      : warning(
+          'dead',
+          `Dead: ${refused.join(', ')}; ${dead.behind} wait behind them.`,
+          'They, and those behind them, are not published.',
+          'npx prisma-extension-outbox list --dead; mend the cause, then redrive or discard.',
+        ),
+  ]
+}

@@ -1,0 +1,113 @@
+import pg from 'pg'
+import { doctorStatements } from './doctor-statements.ts'
+import { connectionConfig } from './line.ts'
+import { explained } from './operator.ts'
+import { tablesOf } from './statements.ts'
+import { parseUrl, schemaOf } from './store.ts'
+
+/** The server, and how a session of this role begins. */
+export interface Surroundings {
+  replica: boolean
+  readOnly: boolean
+  /** 180001 is 18.1. */
+  version: number
+  synchronousCommit: string
+  fsync: string
+  isolation: string
+  timeZone: string
+  /** The server that answers is not the one that the connection was opened to: something pools in between. */
+  pooled: boolean
+  /** Clock of the database minus this machine's, in ms, and half of the time that the question took. */
+  clockMs: number
+  uncertainMs: number
+}
+
+/** One of the outbox tables. */
+export interface TableFacts {
+  name: string
+  unlogged: boolean
+  rowSecurity: boolean
+  vacuumOff: boolean
+  dead: number
+  live: number
+  vacuumedMsAgo: number | null
+  /** Of SELECT, INSERT, UPDATE, DELETE those that the role lacks. */
+  denied: string[]
+}
+
+/** A column, its type as `format_type` writes it. */
+export interface Column {
+  table: string
+  column: string
+  type: string
+  notNull: boolean
+}
+
+/** Something that keeps VACUUM from dead rows. */
+export interface HorizonHolder {
+  kind: 'session' | 'slot' | 'prepared'
+  /** Process id, slot, or name of the prepared transaction. */
+  name: string
+  state: string
+  ageMs: number | null
+  xids: number
+}
+
+/** What the doctor learned about the database. What lies behind missing tables or rights is null. */
+export interface DatabaseFacts {
+  schema: string
+  surroundings: Surroundings
+  tables: TableFacts[]
+  columns: Column[]
+  holders: HorizonHolder[]
+  sequence: { cache: number; last: number; highest: number } | null
+  leases: { rows: number; format: number | null; leaseMs: number | null } | null
+  topics: { topic: string; bytes: number }[] | null
+}
+
+/**
+ * Asks the database everything that the doctor judges. Reads only.
+ *
+ * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE.
+ */
+export async function examineDatabase(options: { databaseUrl: string; schema?: string | undefined }): Promise<DatabaseFacts> {
+  const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
+  const sql = doctorStatements(tablesOf(schema))
+  const client = new pg.Client(connectionConfig(options.databaseUrl))
+  client.on('error', () => {})
+  const rows = async <T>(text: string) => {
+    const results = (await client.query(text)) as unknown as pg.QueryResult[]
+    return results.at(-1)!.rows as T[]
+  }
+  /** Null where a table, a right or time is missing: another check names it. */
+  const orNull = <T>(asked: Promise<T>) => asked.catch(() => null)
+  try {
+    await client.connect()
+    return {
+      schema,
+      surroundings: await surroundingsOf(client, () => rows(sql.surroundings())),
+      tables: await rows(sql.tables()),
+      columns: await rows(sql.columns()),
+      holders: await rows(sql.holders()),
+      sequence: (await orNull(rows<NonNullable<DatabaseFacts['sequence']>>(sql.sequence())))?.[0] ?? null,
+      leases: (await orNull(rows<NonNullable<DatabaseFacts['leases']>>(sql.leases())))?.[0] ?? null,
+      topics: await orNull(rows(sql.topics())),
+    }
+  } catch (error) {
+    throw explained(error)
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+type Answer = Omit<Surroundings, 'pooled' | 'clockMs' | 'uncertainMs'> & { pid: number; nowMs: number }
+
+async function surroundingsOf(client: pg.Client, ask: () => Promise<Answer[]>): Promise<Surroundings> {
+  const began = Date.now()
+  const [answer] = await ask()
+  const uncertainMs = (Date.now() - began) / 2
+  const { pid, nowMs, ...rest } = answer!
+  // PgBouncer tells its clients a process id of its own.
+  const pooled = (client as unknown as { processID: number }).processID !== pid
+  return { ...rest, pooled, clockMs: nowMs - (began + uncertainMs), uncertainMs }
+}
