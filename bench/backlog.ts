@@ -1,5 +1,6 @@
 import { bucketOf } from '../src/message/key.ts'
 import type { Ground } from './ground.ts'
+import { stride, valueBytes } from './programs/message.ts'
 
 /** Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`. */
 export interface Backlog {
@@ -8,24 +9,7 @@ export interface Backlog {
   from?: number
 }
 
-/** Bytes of every value. */
-const valueBytes = 300
-
-/** A prime: consecutive messages have keys that are far from each other. */
-const stride = 7_919
-
-const keyIndex = (n: number, keys: number): number => (n * stride) % keys
-
-/** Key of the message with number n. */
-export const keyOf = (n: number, keys: number): string => `key-${keyIndex(n, keys)}`
-
-/** Value of the message with number n: JSON of 300 bytes. */
-export function payloadOf(n: number): string {
-  const head = `{"n":${n},"p":"`
-  return `${head}${'x'.repeat(valueBytes - 2 - head.length)}"}`
-}
-
-/** The same in SQL, for a column `n`. */
+/** Values and keys as `payloadOf` and `keyOf` make them, in SQL, for a column `n`. */
 const sqlValue = `('{"n":' || n || ',"p":"' || repeat('x', ${valueBytes - 9} - length('{"n":' || n)) || '"}')`
 const sqlKey = `('key-' || n * ${stride} % $2)`
 const sqlNumbers = 'generate_series($3::bigint, $3 + $4 - 1) AS n'

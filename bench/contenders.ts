@@ -40,14 +40,14 @@ export const contenders = {
 
 export type ContenderName = keyof typeof contenders
 
-/** Starts a contender on its ground. */
-export function start(contender: Contender, ground: Ground, transport: string, backlog: Backlog): Program {
+/** Starts a contender on its ground. The backlog is for those that do not find it in the database. */
+export function start(contender: Contender, ground: Ground, transport: string, backlog?: Backlog): Program {
   return new Program(contender.args, {
     DATABASE_URL: ground.databaseUrl,
     KAFKA_BROKERS: ground.brokers,
     OUTBOX_TRANSPORT: transport,
     LOG_LEVEL: 'info',
     BENCH_TOPIC: ground.topic,
-    BENCH_BACKLOG: JSON.stringify(backlog),
+    ...(backlog && { BENCH_BACKLOG: JSON.stringify(backlog) }),
   })
 }

@@ -39,20 +39,33 @@ export async function drained(
   for (;;) {
     if (programs.some((program) => program.ended)) throw new Error('A contender ended before its work was done.')
     const published = !contender.records || (await ground.records()) >= messages
-    if (published && (!contender.deletes || (await ground.number('SELECT count(*) FROM outbox')) === 0)) return
+    if (
+      published &&
+      (!contender.deletes || (await ground.number('SELECT count(*) FROM (SELECT FROM outbox LIMIT 1) AS waiting')) === 0)
+    )
+      return
     await sleep(lookMs)
   }
 }
 
+/** Resolves, with the time, when the first records are in the topic. */
+export async function filling(ground: Ground, programs: readonly Program[]): Promise<number> {
+  while ((await ground.records()) === 0) {
+    if (programs.some((program) => program.ended)) throw new Error('A contender ended before its work was done.')
+    await sleep(lookMs)
+  }
+  return performance.now()
+}
+
 /** The records, if each message of the backlog is among them: a rate of messages that were lost counts nothing. */
-function complete(records: LogRecord[], { messages, from = 0 }: Backlog): LogRecord[] {
+export function complete(records: LogRecord[], { messages, from = 0 }: Backlog): LogRecord[] {
   const seen = new Set(records.map(({ value }) => (JSON.parse(String(value)) as { n: number }).n))
   for (let n = from; n < from + messages; n++) if (!seen.has(n)) throw new Error(`Message ${n} is not in the topic.`)
   return records
 }
 
 /** From the first append to the last, by the broker's clock. */
-function ratePerSecond(records: readonly LogRecord[]): number {
+export function ratePerSecond(records: readonly LogRecord[]): number {
   const [first, last] = records.reduce(
     ([least, most], { timestamp }) => [Math.min(least, timestamp), Math.max(most, timestamp)],
     [Number.POSITIVE_INFINITY, 0],

@@ -4,6 +4,17 @@ export const figures = {
   cpuMicros: { title: 'CPU µs/message', digits: 1 },
   peakMiB: { title: 'peak RSS MiB', digits: 0 },
   walBytes: { title: 'WAL bytes/message', digits: 0 },
+  p50Ms: { title: 'p50 ms', digits: 1 },
+  p99Ms: { title: 'p99 ms', digits: 1 },
+  mostMs: { title: 'max ms', digits: 1 },
+  commitsPerSecond: { title: 'commits/s', digits: 0 },
+  commitMs: { title: 'commit p50 ms', digits: 2 },
+  transactionMs: { title: 'transaction p50 ms', digits: 2 },
+  transactionMicros: { title: 'CPU µs/transaction', digits: 0 },
+  cpuPercent: { title: 'CPU % of a core', digits: 2 },
+  transactionsPerSecond: { title: 'transactions/s', digits: 1 },
+  firstPerSecond: { title: 'first round messages/s', digits: 0 },
+  lastPerSecond: { title: 'last round messages/s', digits: 0 },
 } as const
 
 export type Figure = keyof typeof figures
@@ -30,3 +41,7 @@ export function spreadText({ median, least, most }: Spread, digits: number): str
   const text = (value: number) => value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
   return `${text(median)} (${text(least)} to ${text(most)})`
 }
+
+/** The value below which that share of the values lies. */
+export const percentile = (values: readonly number[], share: number): number =>
+  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]!

@@ -52,6 +52,13 @@ export class Ground implements AsyncDisposable {
     await this.pool.query('CHECKPOINT')
   }
 
+  /** Transactions of this database so far: asked from another one, so that asking is not counted. */
+  async transactions(): Promise<number> {
+    const sql = `SELECT xact_commit + xact_rollback AS n FROM pg_stat_database WHERE datname = '${new URL(this.databaseUrl).pathname.slice(1)}'`
+    const [row] = await onServer<{ n: string }>(this.#server, sql)
+    return Number(row!.n)
+  }
+
   /** Records in the topic. */
   async records(): Promise<number> {
     const ends = await this.#admin.fetchTopicOffsets(this.topic)
@@ -66,9 +73,10 @@ export class Ground implements AsyncDisposable {
   }
 }
 
-async function onServer(url: string, sql: string): Promise<void> {
+async function onServer<T extends pg.QueryResultRow>(url: string, sql: string): Promise<T[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  await client.query(sql)
+  const { rows } = await client.query<T>(sql)
   await client.end()
+  return rows
 }

@@ -1,10 +1,27 @@
 import pg from 'pg'
 import type { Bench, Mode } from './mode.ts'
+import { backlogMode } from './modes/backlog.ts'
+import { commitMode } from './modes/commit.ts'
 import { drainMode, hotMode } from './modes/drain.ts'
+import { enqueueMode } from './modes/enqueue.ts'
+import { idleMode } from './modes/idle.ts'
+import { latencyMode } from './modes/latency.ts'
+import { scaleMode } from './modes/scale.ts'
+import { xminMode } from './modes/xmin.ts'
 import { casesOf, machine, type Result, type Run } from './result.ts'
 
 /** Every mode of `npm run bench`, by its name. */
-export const modes: Record<string, Mode> = { drain: drainMode, hot: hotMode }
+export const modes: Record<string, Mode> = {
+  drain: drainMode,
+  hot: hotMode,
+  latency: latencyMode,
+  xmin: xminMode,
+  idle: idleMode,
+  backlog: backlogMode,
+  scale: scaleMode,
+  enqueue: enqueueMode,
+  commit: commitMode,
+}
 
 /** Measures every contender of the mode in every case, `runs` times in turn. `tell` hears of each. */
 export async function run(bench: Bench, tell: (line: string) => void): Promise<Result> {

@@ -1,4 +1,5 @@
-import { type Backlog, keyOf, payloadOf } from '../backlog.ts'
+import type { Backlog } from '../backlog.ts'
+import { keyOf, payloadOf } from './message.ts'
 import { plainProducer, plainRecord } from './producer.ts'
 
 /** Publishes the records of a backlog from memory, a thousand a request: what Kafka and its client cost alone. */

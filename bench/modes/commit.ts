@@ -1,0 +1,47 @@
+import { load } from '../application.ts'
+import { plainTable } from '../backlog.ts'
+import { type ContenderName, contenders, start } from '../contenders.ts'
+import { type Measured, percentile } from '../figures.ts'
+import { Ground } from '../ground.ts'
+import type { Bench, Mode } from '../mode.ts'
+
+interface Case {
+  name: string
+  rate: number
+  seconds: number
+}
+
+/** What the application pays while the relay runs beside it: BEGIN, INSERT of one message, COMMIT, and a wake-up. */
+export const commitMode: Mode<Case> = {
+  cases: ({ seconds = 10 }) => [
+    { name: '1000 transactions/s', rate: 1_000, seconds },
+    { name: '24 writers, each as fast as it can', rate: 0, seconds },
+  ],
+  contenders: ['relay', 'naive', 'nothing'],
+  ratios: {
+    figure: 'commitMs',
+    pairs: [
+      ['relay', 'naive'],
+      ['relay', 'nothing'],
+    ],
+  },
+  measure: async (bench, contender, of) => {
+    if (contender !== 'nothing') return beside(bench, contender as ContenderName, of)
+    await using ground = await Ground.prepare(bench, plainTable)
+    return paid(bench, ground, 'plain', of)
+  },
+}
+
+async function beside(bench: Bench, name: ContenderName, of: Case): Promise<Measured> {
+  const contender = contenders[name]
+  await using ground = await Ground.prepare(bench, contender.schema)
+  await using program = start(contender, ground, bench.options.transport)
+  await program.line(contender.begins)
+  return paid(bench, ground, name === 'relay' ? 'outbox' : 'plain', of)
+}
+
+async function paid(bench: Bench, ground: Ground, way: 'outbox' | 'plain', { rate, seconds }: Case): Promise<Measured> {
+  const { commits, seconds: took } = await load(ground, bench.options.transport, { rate, seconds, way })
+  const times = commits.map(([, , tookMs]) => tookMs)
+  return { commitMs: percentile(times, 0.5), commitsPerSecond: commits.length / took }
+}
