@@ -29,6 +29,8 @@ export class Program implements AsyncDisposable {
   readonly #lines: string[] = []
   readonly #lookers = new Set<() => void>()
   readonly #exit: Promise<unknown>
+  /** A process may be gone before its last line is read. */
+  readonly #read: Promise<unknown>
 
   constructor(args: readonly string[], env: Record<string, string>) {
     this.#child = spawn(process.execPath, args, {
@@ -36,7 +38,9 @@ export class Program implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     this.#exit = once(this.#child, 'exit')
-    createInterface({ input: this.#child.stdout! }).on('line', (line) => {
+    const output = createInterface({ input: this.#child.stdout! })
+    this.#read = once(output, 'close')
+    output.on('line', (line) => {
       this.#lines.push(line)
       for (const look of this.#lookers) look()
     })
@@ -58,7 +62,7 @@ export class Program implements AsyncDisposable {
       }
       this.#lookers.add(look)
       look()
-      void this.#exit.then(() => reject(new Error(`The program ended before it wrote "${text}".`)))
+      void this.#read.then(() => reject(new Error(`The program ended before it wrote "${text}".`)))
     })
   }
 

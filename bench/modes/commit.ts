@@ -28,7 +28,7 @@ export const commitMode: Mode<Case> = {
   measure: async (bench, contender, of) => {
     if (contender !== 'nothing') return beside(bench, contender as ContenderName, of)
     await using ground = await Ground.prepare(bench, plainTable)
-    return paid(bench, ground, 'plain', of)
+    return await paid(bench, ground, 'plain', of)
   },
 }
 
@@ -37,7 +37,7 @@ async function beside(bench: Bench, name: ContenderName, of: Case): Promise<Meas
   await using ground = await Ground.prepare(bench, contender.schema)
   await using program = start(contender, ground, bench.options.transport)
   await program.line(contender.begins)
-  return paid(bench, ground, name === 'relay' ? 'outbox' : 'plain', of)
+  return await paid(bench, ground, name === 'relay' ? 'outbox' : 'plain', of)
 }
 
 async function paid(bench: Bench, ground: Ground, way: 'outbox' | 'plain', { rate, seconds }: Case): Promise<Measured> {

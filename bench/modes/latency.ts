@@ -49,7 +49,7 @@ const warmFrom = 1_000_000_000
 
 async function sendItself(bench: Bench, { rate, seconds }: Case): Promise<Measured> {
   await using ground = await Ground.prepare(bench, '')
-  return latencies(ground, await load(ground, bench.options.transport, { rate, seconds, way: 'send' }))
+  return await latencies(ground, await load(ground, bench.options.transport, { rate, seconds, way: 'send' }))
 }
 
 /** Both clocks are the machine's; the broker's counts whole milliseconds, so that half of one is added. */
