@@ -35,7 +35,7 @@ export const scaleMode: Mode<{ name: string; messages: number }> = {
 async function shared(ground: Ground, count: number): Promise<void> {
   const sql =
     'SELECT min(n) * (count(*) = $1)::int FROM (SELECT count(*) AS n FROM outbox_lease WHERE owner IS NOT NULL GROUP BY owner) AS share'
-  while ((await ground.number(sql, [count])) < Math.floor(64 / count)) await sleep(100)
+  while ((await ground.number(sql, [count])) < 64 - Math.ceil(64 / count) * (count - 1)) await sleep(100)
 }
 
 async function together(ground: Ground, programs: readonly Program[], messages: number): Promise<Measured> {
