@@ -32,6 +32,9 @@ export interface LeasesDeps {
 const deathsToTell = 3
 const deathsWithinMs = 600_000
 
+/** A relay renews its leases after its heartbeat, in milliseconds at most: they end so much later. */
+const graceMs = 50
+
 const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => claim.bucket)
 
 /** Keeps this relay's fair share of the buckets: claims, renews, gives back. */
@@ -45,6 +48,8 @@ export class Leases {
   #greeted = false
   #closing = false
   #ticks = 0
+  /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
+  #peerEndsInMs = Number.POSITIVE_INFINITY
 
   constructor(deps: LeasesDeps) {
     this.#deps = deps
@@ -92,7 +97,8 @@ export class Leases {
     while (!signal.aborted) {
       await this.#tick(session)
       this.#ticks++
-      await this.#latch.wait(signal, this.#deps.tickMs)
+      // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
+      await this.#latch.wait(signal, Math.min(this.#deps.tickMs, this.#peerEndsInMs + graceMs))
     }
   }
 
@@ -103,6 +109,7 @@ export class Leases {
     const abstaining = now < this.#abstainUntil
     const alive = !abstaining && !this.#closing
     const pulse = await session.beat({ alive, ackedMsAgo: ackedAt === undefined ? null : now - ackedAt })
+    this.#peerEndsInMs = pulse.peerEndsInMs ?? Number.POSITIVE_INFINITY
     await this.#renew(session)
     this.#expire()
     await this.#release(session)

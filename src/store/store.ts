@@ -57,6 +57,8 @@ export interface Pulse {
   relays: number
   /** Milliseconds since another living relay had an acknowledgement from Kafka; null if none ever had. */
   peerAckedMsAgo: number | null
+  /** Milliseconds until the first of the other living relays counts as dead, unless it gives another sign of life; null without others. */
+  peerEndsInMs: number | null
 }
 
 /** What to read. Rows come bucket by bucket in the order of `scans`, by id within a bucket. */

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayFleet, RelayHandle } from './fault.ts'
@@ -23,17 +24,23 @@ const program = fileURLToPath(new URL('relay-program.ts', import.meta.url))
 /** Milliseconds after which a relay that has died is started again: a process manager is not quicker either. */
 const restartMs = 200
 
+/** Milliseconds that a relay which is started for a fault may take until it serves: the database may be away. */
+const serveMs = 20_000
+
 class OneRelay implements RelayHandle {
   readonly name: string
   readonly child: ChildProcess
   /** Somebody wanted its end: by signal, failpoint or scaling. */
   doomed = false
+  /** Resolves when it serves the database for the first time, or has ended. */
+  readonly serves: Promise<void>
   readonly #end: Promise<void>
 
   constructor(name: string, child: ChildProcess) {
     this.name = name
     this.child = child
     this.#end = new Promise((resolve) => child.once('exit', () => resolve()))
+    this.serves = Promise.race([this.#end, new Promise<void>((resolve) => child.once('message', () => resolve()))])
     // An order to a process that has just died.
     child.on('error', () => {})
   }
@@ -105,7 +112,12 @@ export class Fleet implements RelayFleet {
   }
 
   async startWith(env: Record<string, string>): Promise<RelayHandle> {
-    return this.#start(env)
+    const relay = this.#start(env)
+    // On a busy machine a relay takes seconds to begin: a fault of its own would be over before it did anything.
+    const patience = new AbortController()
+    await Promise.race([relay.serves, sleep(serveMs, undefined, patience).catch(() => {})])
+    patience.abort()
+    return relay
   }
 
   /** Ends all relays for good, with SIGTERM; those that do not obey within `ms` are killed. Resolves with their number. */

@@ -85,3 +85,4 @@ process.once('SIGTERM', async () => {
 })
 trace.addNow({ what: 'began', relay: relay.id, pid: process.pid })
 await relay.start()
+process.send?.('serves')

@@ -5,11 +5,11 @@ import { readTopic } from '../support/topics.ts'
 import { consume } from './members.ts'
 import { createStage, inboxDatabase, record, type Stage } from './stage.ts'
 
-/** Every effect, whatever the seed: 14,000 messages, 30 % of them twice or more, ten kills of a member under way. */
-const messages = Number(process.env.OUTBOX_INBOX_MESSAGES ?? 14_000)
+/** Every effect; 30 % of the messages come twice or more, and members are killed under way. OUTBOX_INBOX_MESSAGES=14000 OUTBOX_INBOX_KILLS=10 is the whole proof. */
+const messages = Number(process.env.OUTBOX_INBOX_MESSAGES ?? 1_500)
 const controlMessages = Math.ceil(messages / 2)
 const keys = 200
-const kills = Number(process.env.OUTBOX_INBOX_KILLS ?? 10)
+const kills = Number(process.env.OUTBOX_INBOX_KILLS ?? 2)
 
 let db: TestDatabase
 beforeAll(async () => {
@@ -70,13 +70,9 @@ async function prove(env: Record<string, string>): Promise<void> {
   )
 }
 
-test('one by one: copies of 30 % of the messages, two members, ten SIGKILLs, and every effect once', () => prove({}), 900_000)
+test('one by one: copies of many messages, members killed, every effect once', () => prove({}), 900_000)
 
-test(
-  'in batches of 50: copies of 30 % of the messages, two members, ten SIGKILLs, and every effect once',
-  () => prove({ BATCH: '50' }),
-  900_000,
-)
+test('in batches of 50: copies of many messages, members killed, every effect once', () => prove({ BATCH: '50' }), 900_000)
 
 test('without the inbox the same members apply messages several times: the proof is not blind', async () => {
   await db.query('TRUNCATE effects')

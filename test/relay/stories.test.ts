@@ -55,6 +55,26 @@ test('a lease row that somebody has locked for a while is not a lost lease (rule
   await scene.heal()
 })
 
+test('the buckets of a relay that died are taken as soon as its lease is over, whenever the other one looks', async () => {
+  const delays: number[] = []
+  for (const later of [0, 60, 120, 180, 240]) {
+    const scene = new Scene(inTurn(), { faults: true, notifications: true, stepMs: 5 })
+    const owned = (member = scene.members[0]!) => scene.db.leases.filter((lease) => lease.owner === member.relay.id).length
+    await until(scene, () => owned() === 64)
+    await scene.world.pass(later)
+    scene.start()
+    const [first, second] = scene.members
+    await until(scene, () => owned(first) === 32 && owned(second) === 32)
+    scene.kill(first!)
+    const over = scene.db.relays.get(first!.relay.id)!.seen + 3_000
+    await until(scene, () => owned(second) === 64)
+    delays.push(scene.db.now - over)
+    await scene.heal()
+  }
+  // 50 ms of grace, and the moments of a few statements; a look of every 300 ms would be late by up to that.
+  expect(Math.max(...delays)).toBeLessThan(50 + 100)
+})
+
 test.each([
   ['slowly', true],
   ['quickly', false],

@@ -207,9 +207,11 @@ describe('leases', () => {
     const pulse = await a.beat({ alive: true, ackedMsAgo: null })
     expect(pulse.relays).toBe(2)
     expect(pulse.peerAckedMsAgo).toBeGreaterThanOrEqual(1234)
+    expect(pulse.peerEndsInMs).toBeGreaterThan(0)
+    expect(pulse.peerEndsInMs).toBeLessThanOrEqual(10_000)
     expect((await database.query('SELECT 1 FROM outbox_lease')).length).toBe(64)
     await b.beat({ alive: false, ackedMsAgo: null })
-    expect((await a.beat({ alive: true, ackedMsAgo: null })).relays).toBe(1)
+    expect(await a.beat({ alive: true, ackedMsAgo: null })).toMatchObject({ relays: 1, peerEndsInMs: null })
   })
 
   test('retaking raises the epoch, so that a statement of the old session is fenced', async () => {

@@ -50,8 +50,10 @@ export class PostgresSession implements StoreSession {
   }
 
   async beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse> {
-    const [row] = await this.#lines.lease.rows<{ peers: number; acked: number | null }>(this.#sql.beat(me.alive, me.ackedMsAgo))
-    return { relays: row!.peers + 1, peerAckedMsAgo: row!.acked }
+    const [row] = await this.#lines.lease.rows<{ peers: number; acked: number | null; ends: number | null }>(
+      this.#sql.beat(me.alive, me.ackedMsAgo),
+    )
+    return { relays: row!.peers + 1, peerAckedMsAgo: row!.acked, peerEndsInMs: row!.ends }
   }
 
   async take(count: number): Promise<TakenLease[]> {

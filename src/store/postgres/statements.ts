@@ -64,7 +64,8 @@ INSERT INTO ${lease} ("bucket") SELECT b FROM generate_series(0, ${bucketCount -
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
 DELETE FROM ${relay} WHERE "seen_at" < clock_timestamp() - interval '1 hour';
 SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
-  min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS acked
+  min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS acked,
+  min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS ends
   FROM ${relay} WHERE "seen_at" > clock_timestamp() - ${leaseTime}`
     },
 

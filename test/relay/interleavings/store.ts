@@ -180,7 +180,12 @@ export class ModelSession implements StoreSession {
         .filter(([id, one]) => id !== this.#me.id && one.seen > now - this.#me.leaseMs)
         .map(([, one]) => one)
       const ages = peers.flatMap((one) => (one.acked === null ? [] : [now - one.acked]))
-      return { relays: peers.length + 1, peerAckedMsAgo: ages.length === 0 ? null : Math.min(...ages) }
+      const ends = peers.map((one) => one.seen + this.#me.leaseMs - now)
+      return {
+        relays: peers.length + 1,
+        peerAckedMsAgo: ages.length === 0 ? null : Math.min(...ages),
+        peerEndsInMs: ends.length === 0 ? null : Math.min(...ends),
+      }
     })
 
   readonly take: Rest['take'] = (count) =>
