@@ -9,6 +9,7 @@ import { decode } from './decode.ts'
 import { codeOf, withinLimit, wrongOption } from './failure.ts'
 import type { Handlers, ReceivedEvent, TransactionOf } from './handlers.ts'
 import { inboxDefaults, type PrismaLike } from './options.ts'
+import { Pauses } from './pauses.ts'
 import { recordOf } from './record.ts'
 import { type InboxStatements, inboxStatements, type SqlClient } from './statements.ts'
 import type { InboxEvents } from './telemetry.ts'
@@ -68,7 +69,7 @@ export class Projection {
   readonly #statements: InboxStatements
   readonly #schema: string
   readonly #end = new AbortController()
-  readonly #waiting = new Set<NodeJS.Timeout>()
+  readonly #pauses = new Pauses()
   readonly #tries = new Map<string, number>()
   /** Partitions of this member that have not reached the end of the start, with that end. */
   readonly #behind = new Map<string, bigint>()
@@ -104,7 +105,7 @@ export class Projection {
   /** Finishes the transaction under way and leaves the group; then `run` resolves. Never rejects. */
   async stop(): Promise<void> {
     this.#end.abort()
-    for (const timer of this.#waiting) clearTimeout(timer)
+    this.#pauses.forget()
     await this.#running?.catch(() => {})
   }
 
@@ -222,12 +223,7 @@ export class Projection {
     this.#tries.set(place, tries)
     const waitMs = backoff(tries, Math.random(), inboxDefaults.retry)
     this.telemetry.emit('projection_failed', { name: this.#options.name, topic, partition, offset, code: codeOf(error), waitMs })
-    const resume = payload.pause()
-    const timer = setTimeout(() => {
-      this.#waiting.delete(timer)
-      resume()
-    }, waitMs)
-    this.#waiting.add(timer)
+    this.#pauses.begin(payload, waitMs)
   }
 
   #passed(topic: string, partition: number, next: bigint): void {

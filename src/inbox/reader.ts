@@ -8,6 +8,7 @@ import { Beating } from './beating.ts'
 import { codeOf, speaksAgainst } from './failure.ts'
 import type { ResolvedInbox } from './options.ts'
 import { PartitionMemory } from './partition.ts'
+import { Pauses } from './pauses.ts'
 import { type InboxRecord, recordOf } from './record.ts'
 import type { InboxEvents } from './telemetry.ts'
 import { type Chunk, Window } from './window.ts'
@@ -44,7 +45,7 @@ interface Why {
 export class Reader {
   readonly #ports: ReaderPorts
   readonly #partitions = new Map<string, PartitionMemory>()
-  readonly #waiting = new Set<NodeJS.Timeout>()
+  readonly #pauses = new Pauses()
 
   constructor(ports: ReaderPorts) {
     this.#ports = ports
@@ -83,8 +84,7 @@ export class Reader {
 
   /** Forgets the waits of paused partitions. */
   stop(): void {
-    for (const timer of this.#waiting) clearTimeout(timer)
-    this.#waiting.clear()
+    this.#pauses.forget()
   }
 
   async #take(chunk: Chunk, payload: EachBatchPayload): Promise<Outcome> {
@@ -154,12 +154,7 @@ export class Reader {
     const waitMs = backoff(tries, random(), options.retry)
     const code = codeOf(error)
     telemetry.emit('apply_failed', { consumer: options.consumer, topic, partition, offset, messageId, attempt, code, waitMs })
-    const resume = payload.pause()
-    const timer = setTimeout(() => {
-      this.#waiting.delete(timer)
-      resume()
-    }, waitMs)
-    this.#waiting.add(timer)
+    this.#pauses.begin(payload, waitMs)
     return 'wait'
   }
 
