@@ -99,7 +99,7 @@ export const sendingRules: readonly TakenOut[] = [
         from: 'const settings = `SET TRANSACTION',
         to: 'const settings = `BEGIN;SET TRANSACTION',
       },
-      { file: 'store/postgres/line.ts', from: 'const settingsCount = 7', to: 'const settingsCount = 8' },
+      { file: 'store/postgres/line.ts', from: 'const settingsCount = 8', to: 'const settingsCount = 9' },
     ],
     file: rules,
     tests: '(rule 6)',
