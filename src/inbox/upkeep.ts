@@ -1,5 +1,5 @@
-import type { Clock } from '../relay/clock.ts'
 import type { Telemetry } from '../relay/telemetry.ts'
+import type { Clock } from '../running/clock.ts'
 import { codeOf } from './failure.ts'
 import type { ResolvedInbox } from './options.ts'
 import { prune } from './prune.ts'

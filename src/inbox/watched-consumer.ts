@@ -1,7 +1,7 @@
 import type { Consumer, EachBatchPayload } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
-import { backoff } from '../relay/backoff.ts'
-import type { Clock } from '../relay/clock.ts'
+import { backoff } from '../running/backoff.ts'
+import type { Clock } from '../running/clock.ts'
 import { codeOf } from './failure.ts'
 
 /** Waits between tries to reach Kafka at the start. */

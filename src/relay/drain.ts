@@ -1,7 +1,7 @@
 import { bucketCount } from '../message/key.ts'
+import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
 import type { Claims } from './claim.ts'
-import type { Clock } from './clock.ts'
 import type { Hand } from './hand.ts'
 import type { Leases } from './leases.ts'
 import type { Reader } from './reader.ts'

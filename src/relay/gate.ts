@@ -1,6 +1,6 @@
+import { backoff } from '../running/backoff.ts'
+import type { Clock } from '../running/clock.ts'
 import type { Transport } from '../transport/transport.ts'
-import { backoff } from './backoff.ts'
-import type { Clock } from './clock.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** Back-off between two questions for a broker, in milliseconds. */

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../running/clock.ts'
 
 /** Something that one loop waits for and others raise. A raise while nobody waits is kept: a wake-up between two looks is not lost. */
 export class Latch {

@@ -1,6 +1,6 @@
+import type { Clock } from '../running/clock.ts'
 import type { Lease, StoreSession } from '../store/store.ts'
 import { Claim, type Claims } from './claim.ts'
-import type { Clock } from './clock.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
 import { shareStep } from './share.ts'

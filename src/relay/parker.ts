@@ -1,6 +1,6 @@
+import type { Clock } from '../running/clock.ts'
 import { type FreedKey, isTooSlow, type Moved, type Parking, type Redriven, type StoreSession } from '../store/store.ts'
 import { type CarriedRow, type Claim, type Claims, holdName } from './claim.ts'
-import type { Clock } from './clock.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
 import type { OnDead } from './on-dead.ts'

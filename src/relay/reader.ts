@@ -1,7 +1,7 @@
 import { bucketOf } from '../message/key.ts'
+import type { Clock } from '../running/clock.ts'
 import type { Fetch, Fetched, OutboxRow, StoreSession } from '../store/store.ts'
 import type { CarriedRow, Claim, Claims } from './claim.ts'
-import type { Clock } from './clock.ts'
 import type { Debt } from './debt.ts'
 import type { Hand } from './hand.ts'
 import type { Lane } from './lane.ts'

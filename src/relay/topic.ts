@@ -1,6 +1,6 @@
 import { placementHash } from '../message/key.ts'
+import { backoff } from '../running/backoff.ts'
 import { TransportError } from '../transport/transport.ts'
-import { backoff } from './backoff.ts'
 import type { CarriedRow } from './claim.ts'
 import { Debt } from './debt.ts'
 import { Lane, type LaneDeps, type LaneTopic } from './lane.ts'

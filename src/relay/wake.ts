@@ -1,5 +1,5 @@
+import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
-import type { Clock } from './clock.ts'
 import { Latch } from './latch.ts'
 
 /** Milliseconds between two polls of an idle table: without notifications, and with notifications that are known to come through. */

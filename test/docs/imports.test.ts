@@ -41,14 +41,15 @@ function importsOf(file: string): Import[] {
   return found
 }
 
-/** Stations of a message's way, and what each may know of. A path is that file only: the ports. */
+/** Stations of a message's way, what relay and consumer run on, and what each may know of. A path is that file only: the ports. */
 const knows: Record<string, string[]> = {
   message: [],
+  running: [],
   enqueue: ['message/'],
   store: ['message/'],
   transport: ['message/'],
-  relay: ['message/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
-  inbox: ['message/', 'enqueue/', 'relay/backoff.ts', 'relay/clock.ts', 'relay/telemetry.ts'],
+  relay: ['message/', 'running/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
+  inbox: ['message/', 'enqueue/', 'running/', 'relay/telemetry.ts'],
   ops: ['message/', 'store/', 'transport/', 'relay/', 'inbox/telemetry.ts', 'version.ts'],
   doctor: ['message/', 'store/', 'transport/', 'ops/words.ts'],
   evolution: ['message/', 'enqueue/'],

@@ -1,7 +1,7 @@
 import { bucketOf } from '../../src/message/key.ts'
 import { monotonicMs } from '../../src/proof/clock.ts'
 import type { LeaseName } from '../../src/proof/history.ts'
-import { type Clock, systemClock } from '../../src/relay/clock.ts'
+import { type Clock, systemClock } from '../../src/running/clock.ts'
 import type { Lease, RowName, Store, StoreSession } from '../../src/store/store.ts'
 import type { Outcome, Transport, TransportBatch } from '../../src/transport/transport.ts'
 import type { TraceFile } from './trace-file.ts'

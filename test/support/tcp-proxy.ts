@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import { systemClock } from '../../src/relay/clock.ts'
 import { Latch } from '../../src/relay/latch.ts'
+import { systemClock } from '../../src/running/clock.ts'
 import type { ProxyMode, TcpProxy } from '../history/fault.ts'
 import { freePort } from './ports.ts'
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/relay/clock.ts'
+import type { Clock } from '../../../src/running/clock.ts'
 
 /** A process as the world sees it: its clock, its timers, and what has not reached it yet. */
 export class Process {

@@ -1,4 +1,4 @@
-/** Time as the relay sees it; passed in, so that tests can turn it. */
+/** Time as relay and consumer see it; passed in, so that tests can turn it. */
 export interface Clock {
   /** Milliseconds on a monotonic scale: a wall clock may be set, a lease must not be. */
   now(): number
