@@ -1,3 +1,4 @@
+import { continueTrace } from '../message/trace.ts'
 import { withinLimit } from './failure.ts'
 import type { ReceivedEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
@@ -72,13 +73,15 @@ export class Applier {
     return withinLimit(prisma.$transaction(callback, { timeout, maxWait: maxWaitMs }), timeout + maxWaitMs)
   }
 
-  /** Calls the handlers; in batches each gets the events of its type that stand together, so that the order is kept. */
+  /** Calls the handlers, each in the trace that enqueued its event; in batches each gets the events of its type that stand together, so that the order is kept. */
   async handle(events: readonly ReceivedEvent[], tx: SqlClient): Promise<void> {
     const { handlers, batch } = this.#options
     for (let i = 0; i < events.length; ) {
       const { type } = events[i]!
       if (batch === undefined) {
-        await handlers[type]!(events[i]!, tx)
+        const event = events[i]!
+        // Of several events at once there is no one trace to go on with.
+        await continueTrace(event.headers, () => handlers[type]!(event, tx))
         i++
         continue
       }

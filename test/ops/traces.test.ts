@@ -7,6 +7,7 @@ import { relayTraces } from '../../src/ops/traces.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
 import { prisma7, shopSql } from '../enqueue/clients.ts'
+import { connect, createStage, effect, inboxDatabase, start } from '../inbox/stage.ts'
 import { createDatabase } from '../support/database.ts'
 import { testRelay } from '../support/relay.ts'
 import { keepSpans } from '../support/spans.ts'
@@ -103,6 +104,41 @@ test('from a web request through the outbox and Kafka to a consumer it is one tr
   const { ms } = one.all('published')[0]!
   const [seconds, nanos] = sent[0]!.duration
   expect(seconds * 1_000 + nanos / 1e6).toBeCloseTo(ms, 0)
+})
+
+test('a handler of the inbox goes on with the trace of its event: request, enqueue, and a span made in the handler', async () => {
+  const { named } = keepSpans()
+  const db = await inboxDatabase()
+  onTestFinished(() => db.drop())
+  const [stage, prisma] = [await createStage(1), connect(db.url)]
+  onTestFinished(() => prisma.$disconnect())
+  const url = await serve(() =>
+    prisma.$transaction(async (tx) => {
+      await tx.outbox.enqueue({ topic: stage.topic, type: 'Other', key: 'a', payload: { name: 'a', n: 1 } })
+    }),
+  )
+  const traceId = 'c'.repeat(32)
+  await fetch(url, { method: 'POST', headers: { traceparent: `00-${traceId}-${'d'.repeat(16)}-01` } })
+  const one = testRelay(db.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
+  relayTraces(one.relay.telemetry)
+  await one.relay.drain()
+  const { until } = start(stage, prisma, 'mail', {
+    handlers: {
+      Other: async (event, tx) => {
+        // The handler's own statements must not lose the trace.
+        await effect(tx, 'mail', event)
+        tracer().startSpan('write the mail', { kind: SpanKind.CONSUMER }).end()
+      },
+    },
+  })
+  await until('applied')
+
+  const [request] = named('POST /orders').map((span) => span.spanContext())
+  expect(request!.traceId).toBe(traceId)
+  const [sent] = named(`send ${stage.topic}`)
+  expect(sent!.links.map(({ context }) => [context.traceId, context.spanId])).toEqual([[traceId, request!.spanId]])
+  const handled = named('write the mail').map((span) => [span.spanContext().traceId, span.parentSpanContext?.spanId])
+  expect(handled).toEqual([[traceId, request!.spanId]])
 })
 
 test('an enqueue whose schema is asynchronous belongs to the span that called it', async () => {
