@@ -14,9 +14,9 @@ const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
 
 /**
  * Keeps metrics of a relay in a registry of their own, which a program that has one already can merge with it. Gauges of the tables come
- * from the sampler, where one runs. Subscribe before the relay starts.
+ * from the sampler, where one runs. Subscribe before the relay starts. `now`: milliseconds on a monotonic clock.
  */
-export function relayMetrics(telemetry: Telemetry): Registry {
+export function relayMetrics(telemetry: Telemetry, now: () => number = () => performance.now()): Registry {
   const registry = new Registry()
   const topics = new BoundedLabels()
   telemetry.subscribe(
@@ -25,7 +25,7 @@ export function relayMetrics(telemetry: Telemetry): Registry {
       publishMetrics(registry, topics),
       leaseMetrics(registry),
       troubleMetrics(registry, topics),
-      sampledMetrics(registry, topics),
+      sampledMetrics(registry, topics, now),
     ),
   )
   return registry

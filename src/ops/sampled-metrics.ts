@@ -2,8 +2,11 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Handlers } from '../relay/telemetry.ts'
 import { BoundedLabels } from './labels.ts'
 
-/** Gauges of the outbox's tables, from the sampler. While a look fails there are none: an old figure would look like a good one. */
-export function sampledMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+/**
+ * Gauges of the outbox's tables, from the sampler. While a look fails there are none: an old figure would look like a good one. `now`:
+ * milliseconds on a monotonic clock.
+ */
+export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: () => number): Handlers {
   const single = (name: string, help: string) => new SingleGauge(new Gauge({ name, help, registers: [registry] }))
   const each = (name: string, help: string, label: string) =>
     new EachGauge(new Gauge({ name, help, labelNames: [label], registers: [registry] }), label)
@@ -17,6 +20,7 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels): Handl
   const transaction = single('outbox_oldest_transaction_seconds', 'Age of the oldest transaction that holds dead rows back.')
   const deadRows = single('outbox_dead_row_ratio', 'Share of dead rows in the table outbox, 0 to 1.')
   const duration = single('outbox_sample_duration_seconds', 'Time of the last look at the tables.')
+  const age = new AgeGauge('outbox_sample_age_seconds', 'Time since the last look at the tables that succeeded.', registry, now)
   const failures = new Counter({
     name: 'outbox_sample_failures_total',
     help: 'Looks at the tables that failed.',
@@ -53,12 +57,17 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels): Handl
       else transaction.set(it.oldestTransactionMs / 1000)
       deadRows.set(it.deadRowShare)
       duration.set(it.ms / 1000)
+      age.begin()
     },
     sample_failed: () => {
       clear()
+      age.begin({ unlessBegun: true })
       failures.inc()
     },
-    stopped: clear,
+    stopped: () => {
+      clear()
+      age.end()
+    },
   }
 }
 
@@ -77,6 +86,36 @@ class SingleGauge {
 
   clear(): void {
     this.#gauge.remove()
+  }
+}
+
+/**
+ * The time since something, worked out when it is asked for: it goes on where nothing is told any more, which is what it is there to show.
+ * It has no value before it begins: who runs no sampler has no sample that could be old.
+ */
+class AgeGauge {
+  readonly #now: () => number
+  #since: number | undefined
+
+  constructor(name: string, help: string, registry: Registry, now: () => number) {
+    this.#now = now
+    const gauge = new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect: () => {
+        if (this.#since === undefined) gauge.remove()
+        else gauge.set((this.#now() - this.#since) / 1000)
+      },
+    })
+  }
+
+  begin({ unlessBegun = false } = {}): void {
+    if (!unlessBegun || this.#since === undefined) this.#since = this.#now()
+  }
+
+  end(): void {
+    this.#since = undefined
   }
 }
 

@@ -18,11 +18,19 @@ export interface SamplerOptions {
 /** Milliseconds that one statement of a look may take. */
 const statementTimeoutMs = 2_000
 
-/** Share of the time that looks may take: more than this of one core they never cost the database, however much waits there. */
-export const samplerShare = 0.01
+/** Share of the time that looks may take: an ordinary look costs the database no more than this of one core, however much waits there. */
+export const samplerShare = 0.02
+
+/**
+ * Milliseconds to the next look, at most. A look reads a bounded number of rows and works for tens of milliseconds; one that took more than
+ * a fiftieth of this has waited, for a CPU or a lock. Waiting costs the database nothing, but it is when gauges are needed: they would tell
+ * of a lag minutes after it is over, or of none while one begins.
+ */
+export const longestRestMs = 30_000
 
 /** Milliseconds from the end of a look to the next. */
-export const restMs = (tookMs: number, intervalMs: number): number => Math.max(intervalMs, tookMs / samplerShare - tookMs)
+export const restMs = (tookMs: number, intervalMs: number): number =>
+  Math.max(intervalMs, Math.min(longestRestMs, tookMs / samplerShare - tookMs))
 
 /**
  * Looks at the outbox's tables again and again, on a connection of its own, and emits `sampled` or `sample_failed` on the relay's

@@ -3,7 +3,7 @@ const factor = 30
 
 const secondsOf: Record<string, number> = { s: 1, m: 60, h: 3_600 }
 
-/** Thresholds in seconds that stand in the rules: ages of messages and of transactions. */
+/** Thresholds in seconds that stand in the rules: ages of messages and of transactions. Looks at the tables come no sooner: theirs stays. */
 const ages = /(outbox_(?:lag|oldest_transaction)_seconds\)) > (\d+)/g
 
 /** The rules with every duration, and every age that they compare with, divided by thirty: an injected fault need not last hours. */

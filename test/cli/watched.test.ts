@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -7,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { Vitals } from '../../src/ops/vitals.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
+import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
@@ -34,8 +36,8 @@ beforeEach(async () => {
 afterAll(() => database.drop())
 
 /** A relay that listens; `ask` reads a page of it. */
-async function watchedRelay(more: Record<string, string> = {}) {
-  const relay = startRelayProcess({ ...env, ...more })
+async function watchedRelay(more: Record<string, string> = {}, flags: readonly string[] = []) {
+  const relay = startRelayProcess({ ...env, ...more }, [builtMain, 'relay', ...flags])
   const { url } = await relay.until((line) => line.event === 'listening')
   const ask = async (page: string, headers: Record<string, string> = {}) => {
     const response = await fetch(`${url}/${page}`, { headers })
@@ -165,6 +167,48 @@ describe('the login of /metrics', () => {
   ])('%s=%s is refused', async (name, value, words) => {
     const { code, stderr } = await cli(['relay'], { ...env, [name]: value })
     expect([code, stderr]).toEqual([2, expect.stringContaining(words)])
+    expect(stderr).not.toContain('canary')
+  })
+})
+
+describe('--dashboard', () => {
+  const [payload, value] = [{ note: 'a payload to hide' }, 'a header value to hide']
+
+  /** A relay with one message that waits, for a topic that Kafka does not know; gives the answers of its pages. */
+  async function shown(flags: readonly string[]) {
+    const { ask } = await watchedRelay({}, flags)
+    const messageId = randomUUID()
+    const headers = { 'x-header': value }
+    await insertRows(database.pool, [
+      { topic: `not-there-${messageId}`, key: 'ada', value: JSON.stringify(payload), headers, messageId },
+    ])
+    return { ask, page: `message?id=${messageId}` }
+  }
+
+  test.each([
+    ['payload', true],
+    ['on', false],
+    ['is not given:', false],
+  ])('%s shows payload and header values: %s; keys and names of headers it always shows', async (flag, visible) => {
+    const { ask, page } = await shown(flag.endsWith(':') ? [] : ['--dashboard', flag])
+    const { status, body } = await ask(page)
+    expect(status).toBe(200)
+    expect([body.includes(payload.note), body.includes(value)]).toEqual([visible, visible])
+    expect(body.includes('Values are hidden.')).toBe(!visible)
+    for (const always of ['ada', 'x-header']) expect(body).toContain(always)
+  })
+
+  test('off leaves no page for people, and no file of one; metrics and health answer', async () => {
+    const { ask, page } = await shown(['--dashboard', 'off'])
+    const gone = ['', 'messages', page, 'dead', 'dashboard.css', 'dashboard.js', 'icon.svg']
+    expect(await Promise.all(gone.map(async (one) => (await ask(one)).status))).toEqual(gone.map(() => 404))
+    expect(await ask('metrics')).toMatchObject({ status: 200, body: expect.stringContaining('outbox_relay_info') })
+    expect((await ask('livez')).status).toBe(200)
+  })
+
+  test('another word is refused', async () => {
+    const { code, stderr } = await cli(['relay', '--dashboard', 'canary'], env)
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--dashboard (OUTBOX_DASHBOARD) must be one of on, payload, off')])
     expect(stderr).not.toContain('canary')
   })
 })

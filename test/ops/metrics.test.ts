@@ -9,9 +9,13 @@ import { tables } from '../support/readme.ts'
 /** Metrics of a relay that never was: what is told is given by the test. */
 function keep() {
   const telemetry = new Telemetry()
-  const registry = relayMetrics(telemetry)
+  let now = 0
+  const registry = relayMetrics(telemetry, () => now)
   return {
     registry,
+    pass: (ms: number) => {
+      now += ms
+    },
     tell: telemetry.emit.bind(telemetry) as Telemetry['emit'],
     /** Values of a metric by its labels, written as Prometheus does. */
     async of(name: string): Promise<Record<string, number>> {
@@ -127,6 +131,32 @@ describe('gauges of the tables', () => {
     tell('sample_failed', { code: 'ECONNREFUSED' })
     expect(await now(of)).toEqual({})
     expect(await of('outbox_sample_failures_total')).toEqual({ '': 1 })
+  })
+
+  test('the age of the last look goes on while looks fail or do not come, and there is none without a sampler', async () => {
+    const { tell, of, pass } = keep()
+    const age = () => of('outbox_sample_age_seconds')
+    pass(60_000)
+    expect(await age()).toEqual({})
+    tell('sampled', sampled())
+    pass(1_500)
+    expect(await age()).toEqual({ '': 1.5 })
+    tell('sample_failed', { code: '57014' })
+    pass(30_000)
+    expect(await age()).toEqual({ '': 31.5 })
+    tell('sampled', sampled())
+    expect(await age()).toEqual({ '': 0 })
+    tell('stopped', { relay: 'r', clean: true })
+    expect(await age()).toEqual({})
+  })
+
+  test('the age counts from the first look that failed, where none has succeeded', async () => {
+    const { tell, of, pass } = keep()
+    tell('sample_failed', { code: 'ECONNREFUSED' })
+    pass(5_000)
+    tell('sample_failed', { code: 'ECONNREFUSED' })
+    pass(5_000)
+    expect(await of('outbox_sample_age_seconds')).toEqual({ '': 10 })
   })
 
   test('a topic that waits no more, and a reason that is dealt with, become 0', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { restMs, startSampler } from '../../src/ops/sampler.ts'
+import { longestRestMs, restMs, startSampler } from '../../src/ops/sampler.ts'
 import type { Relay } from '../../src/relay/relay.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
@@ -158,6 +158,20 @@ test('a look waits for no lock for longer than its time-out, and nobody waits fo
   stop()
 })
 
-test('looks take one hundredth of the time at most', () => {
-  expect([1, 50, 200, 2_000].map((tookMs) => restMs(tookMs, 5_000))).toEqual([5_000, 5_000, 19_800, 198_000])
+describe('the rest after a look', () => {
+  test.each([
+    { tookMs: 1, intervalMs: 5_000, rest: 5_000, because: 'a fast look needs no more than the interval' },
+    { tookMs: 100, intervalMs: 5_000, rest: 5_000, because: 'this is a fiftieth of the time already' },
+    { tookMs: 400, intervalMs: 5_000, rest: 19_600, because: 'a look takes one fiftieth of the time' },
+    {
+      tookMs: 2_000,
+      intervalMs: 5_000,
+      rest: longestRestMs,
+      because: 'it has waited, and gauges must not be silent for minutes',
+    },
+    { tookMs: 12_000, intervalMs: 5_000, rest: longestRestMs, because: 'each of its six statements may take two seconds' },
+    { tookMs: 12_000, intervalMs: 60_000, rest: 60_000, because: 'who set a longer interval meant it' },
+  ])('of $tookMs ms, every $intervalMs ms, is $rest ms: $because', ({ tookMs, intervalMs, rest }) => {
+    expect(restMs(tookMs, intervalMs)).toBe(rest)
+  })
 })
