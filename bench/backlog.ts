@@ -2,28 +2,34 @@ import { bucketOf } from '../src/message/key.ts'
 import type { Ground } from './ground.ts'
 import { stride, valueBytes } from './programs/message.ts'
 
-/** Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`. */
+/** Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`; `traced`: each enqueued in a trace of its own. */
 export interface Backlog {
   messages: number
   keys: number
   from?: number
+  traced?: boolean
 }
 
 /** Values and keys as `payloadOf` and `keyOf` make them, in SQL, for a column `n`. */
 const sqlValue = `('{"n":' || n || ',"p":"' || repeat('x', ${valueBytes - 9} - length('{"n":' || n)) || '"}')`
 const sqlKey = `('key-' || n * ${stride} % $2)`
+const sqlTrace = `jsonb_build_object('traceparent', '00-' || md5(n::text) || '-' || left(md5('span' || n), 16) || '-01')`
 const sqlNumbers = 'generate_series($3::bigint, $3 + $4 - 1) AS n'
 
 /** Most rows of one statement: the backlog of ten million needs no transaction of ten million. */
 const atOnce = 1_000_000
 
 /** Puts a backlog into the table of the outbox. */
-export async function preloadOutbox({ pool, topic }: Ground, { messages, keys, from = 0 }: Backlog): Promise<void> {
+export async function preloadOutbox(
+  { pool, topic }: Ground,
+  { messages, keys, from = 0, traced = false }: Backlog,
+): Promise<void> {
   const buckets = Array.from({ length: keys }, (_, index) => bucketOf(topic, Buffer.from(`key-${index}`)))
   for (const [first, count] of portions(from, messages)) {
     await pool.query(
-      `INSERT INTO outbox (bucket, message_id, topic, key, value)
-       SELECT ($5::int[])[1 + n * ${stride} % $2], gen_random_uuid(), $1, convert_to(${sqlKey}, 'UTF8'), convert_to(${sqlValue}, 'UTF8')
+      `INSERT INTO outbox (bucket, message_id, topic, key, value, headers)
+       SELECT ($5::int[])[1 + n * ${stride} % $2], gen_random_uuid(), $1, convert_to(${sqlKey}, 'UTF8'), convert_to(${sqlValue}, 'UTF8'),
+         ${traced ? sqlTrace : 'NULL'}
        FROM ${sqlNumbers} ORDER BY n`,
       [topic, keys, first, count, buckets],
     )

@@ -16,6 +16,8 @@ export interface Contender {
   records: boolean
   /** Whether rows must be gone before it has done its work. */
   deletes: boolean
+  /** What it writes where it does all that is to be measured; a run without it is none. */
+  wrote?: string
 }
 
 const loop = { schema: plainTable, preload: preloadPlain, begins: 'begin' }

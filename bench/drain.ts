@@ -25,6 +25,7 @@ export async function drain(bench: Bench, contender: Contender, backlog: Backlog
     peakMiB: program.peakMiB(),
     ...(contender.deletes ? { walBytes: ((await ground.walPosition()) - wal) / backlog.messages } : {}),
   }
+  if (contender.wrote !== undefined) await program.line(contender.wrote)
   if (!contender.records) return { ...JSON.parse(await program.line('perSecond')), ...costs }
   return { perSecond: ratePerSecond(complete(await readTopic(ground.topic, ground.brokers), backlog)), ...costs }
 }

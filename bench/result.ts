@@ -80,7 +80,7 @@ export function tablesOf({ mode, at, machine, options, cases }: Result, { figure
       ...table([['', ...shown.map((figure) => figures[figure].title)], ...rows]),
     )
     if (Object.keys(ratios).length > 0) lines.push('', `Ratios of ${figures[compared].title}, of each run:`)
-    for (const [pair, ratio] of Object.entries(ratios)) lines.push(`- ${pair} ${spreadText(ratio, 2)}`)
+    for (const [pair, ratio] of Object.entries(ratios)) lines.push(`- ${pair} ${spreadText(ratio, 3)}`)
   }
   return lines.join('\n')
 }

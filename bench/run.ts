@@ -7,6 +7,7 @@ import { enqueueMode } from './modes/enqueue.ts'
 import { idleMode } from './modes/idle.ts'
 import { latencyMode } from './modes/latency.ts'
 import { scaleMode } from './modes/scale.ts'
+import { watchingMode } from './modes/watching.ts'
 import { xminMode } from './modes/xmin.ts'
 import { casesOf, machine, type Result, type Run } from './result.ts'
 
@@ -21,6 +22,7 @@ export const modes: Record<string, Mode> = {
   scale: scaleMode,
   enqueue: enqueueMode,
   commit: commitMode,
+  watching: watchingMode,
 }
 
 /** Measures every contender of the mode in every case, `runs` times in turn. `tell` hears of each. */

@@ -9,6 +9,7 @@ import pg from 'pg'
 import { bucketOf } from '../src/message/key.ts'
 import { postgresOperator } from '../src/store/postgres/operator.ts'
 import { chromiumPath, startBrowser } from '../test/support/browser.ts'
+import { migrationSql } from '../test/support/migrations.ts'
 import { startPostgres } from '../test/support/postgres.ts'
 
 /**
@@ -19,7 +20,6 @@ import { startPostgres } from '../test/support/postgres.ts'
  */
 const [rows = 10_000_000, seconds = 60] = process.argv.slice(2).map(Number)
 const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
-const migrations = fileURLToPath(new URL('../prisma/migrations/', import.meta.url))
 const keys = 1_000
 const topics = 20
 
@@ -31,9 +31,7 @@ const postgres = await startPostgres({
   autovacuum: 'off',
 })
 const pool = new pg.Pool({ connectionString: postgres.url })
-for (const folder of readdirSync(migrations, { withFileTypes: true })) {
-  if (folder.isDirectory()) await pool.query(readFileSync(`${migrations}${folder.name}/migration.sql`, 'utf8'))
-}
+await pool.query(migrationSql)
 const postmaster = await postmasterPid()
 const filled = performance.now()
 await fill()
