@@ -1,5 +1,8 @@
 import type { Clock } from '../running/clock.ts'
 
+/** Reason of an abort that nobody reads: without one Node makes an exception with its stack, ten times as dear as the abort. */
+const raised = 'raised'
+
 /** Something that one loop waits for and others raise. A raise while nobody waits is kept: a wake-up between two looks is not lost. */
 export class Latch {
   readonly #clock: Clock
@@ -20,7 +23,7 @@ export class Latch {
   async wait(signal: AbortSignal, ms?: number): Promise<void> {
     if (!this.#raised && !signal.aborted) {
       const over = new AbortController()
-      const wake = () => over.abort()
+      const wake = () => over.abort(raised)
       this.#wake = wake
       signal.addEventListener('abort', wake)
       if (ms === undefined) await new Promise((resolve) => over.signal.addEventListener('abort', resolve))

@@ -37,8 +37,11 @@ const lookMs = 50
 /** Time that the withdrawal of the heartbeat may take at the end, in milliseconds. */
 const farewellMs = 500
 
-/** Milliseconds between two questions for the settled mark, at least: it only saves work, and each costs the database some. */
-const markMs = 20
+/**
+ * Milliseconds between two questions for the settled mark, at least: it only saves work, and each costs the database as much as a fetch. What
+ * comes above it meanwhile is read over again, by index: a thousand rows are a millisecond.
+ */
+const markMs = 100
 
 /** A session that lasted so long, in milliseconds, was a good one: the next failure starts a new back-off. */
 const goodSessionMs = 10_000

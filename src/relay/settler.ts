@@ -8,6 +8,12 @@ import type { Telemetry } from './telemetry.ts'
 /** Rows of one delete statement. */
 const settleRows = 5_000
 
+/**
+ * After a delete of fewer rows than this the settler rests for so many milliseconds: what is acknowledged meanwhile goes with the next one.
+ * A trickle of messages would otherwise be a trickle of commits, each of which the application's own commits wait behind.
+ */
+const rest = { rows: 200, ms: 20 }
+
 /** Deletes what Kafka has acknowledged: one statement outstanding, which takes all that was acknowledged by then. */
 export class Settler {
   readonly #deps: { clock: Clock; telemetry: Telemetry; hand: Hand; onSettled: () => void }
@@ -41,6 +47,7 @@ export class Settler {
       for (const row of rows) hand.deleted(row)
       telemetry.emit('settled', { rows: rows.length, ms: clock.now() - sentAt })
       onSettled()
+      if (rows.length < rest.rows) await clock.wait(rest.ms, signal)
     }
   }
 }
