@@ -1,6 +1,6 @@
 import { bucketOf } from '../message/key.ts'
 import type { Clock } from '../running/clock.ts'
-import type { Fetch, Fetched, OutboxRow, StoreSession } from '../store/store.ts'
+import type { Fetch, Fetched, OutboxRow, Scan, StoreSession } from '../store/store.ts'
 import type { CarriedRow, Claim, Claims } from './claim.ts'
 import type { Debt } from './debt.ts'
 import type { Hand } from './hand.ts'
@@ -34,6 +34,8 @@ export interface ReaderDeps {
   maxPollMs: () => number
   /** Milliseconds between two questions for the mark, at least. */
   markMs: number
+  /** Rows of one bucket that a fetch looks at while topics are left out, unless that takes it nowhere. */
+  lookRows: number
   /** Takes a row that must wait behind a dead one. */
   moveBehind: (row: CarriedRow) => void
   /** Takes a row that can never be sent. */
@@ -46,11 +48,29 @@ const fullLaneMs = 50
 /** Every bucket is read from its beginning once in so many milliseconds: a fault of the mark becomes a delay, never a loss. */
 export const sweepMs = 600_000
 
+/**
+ * A look that ended above the mark, where the position cannot follow it, goes further the next time, up to so many times as far: beyond that
+ * a statement might not end in time.
+ */
+const lookGrowth = 4
+
 /** What the last fetch of a bucket found. */
 interface Last {
   /** The only lane its rows went to. */
   lane: Lane | undefined
   at: number
+  /** Rows to look at the next time. */
+  look: number
+}
+
+/** The part of a fetch that one bucket has. */
+interface Part {
+  what: Fetch
+  scan: Scan
+  /** The mark when the fetch was sent. */
+  mark: number
+  /** Whether the answer ended within the bucket. */
+  isCut: boolean
 }
 
 /**
@@ -153,7 +173,7 @@ export class Reader {
 
   /** The next fetch, or nothing while there is no room or no bucket to read. */
   #plan(): Fetch | undefined {
-    const { hand, limits, claims, topics, clock } = this.#deps
+    const { hand, limits, claims, topics, clock, lookRows } = this.#deps
     const roomRows = limits.handRows - hand.size
     const roomBytes = limits.handBytes - hand.bytes
     if (roomRows <= 0 || roomBytes <= 0) return undefined
@@ -169,7 +189,8 @@ export class Reader {
       const last = this.#last.get(claim)
       const room = last?.lane?.room ?? Number.POSITIVE_INFINITY
       if (room < Math.min(64, inner) && last && now - last.at < fullLaneMs) continue
-      scans.push({ bucket: claim.bucket, after: claim.position, limit: Math.max(8, Math.min(inner, room)) })
+      const limit = Math.max(8, Math.min(inner, room))
+      scans.push({ bucket: claim.bucket, after: claim.position, limit, look: last?.look ?? lookRows })
     }
     this.#start++
     if (scans.length === 0) return undefined
@@ -193,48 +214,53 @@ export class Reader {
 
   /** Puts the rows where they belong and moves the positions on. Returns how many were not in hand already. */
   #take(what: Fetch, answer: Fetched, mark: number): number {
-    const now = this.#deps.clock.now()
     const cut = answer.truncated || answer.rows.length >= what.limit
     let at = 0
     let active = 0
     let bytes = 0
     let known = 0
     for (const scan of what.scans) {
-      const claim = this.#deps.claims.get(scan.bucket)
       const first = at
-      let stuck: OutboxRow | undefined
-      let lane: Lane | undefined
-      let lanes = 0
-      while (at < answer.rows.length && answer.rows[at]!.bucket === scan.bucket) {
-        const row = answer.rows[at++]!
-        bytes += row.bytes
-        if (row.id > this.#highest) this.#highest = row.id
-        if (!claim || stuck) continue
-        const place = this.#place(row, claim)
-        if (place === 'stuck') stuck = row
-        else if (place === 'known') known++
-        else if (place !== 'none' && place !== lane) {
-          lane = place
-          lanes++
-        }
-      }
-      if (at > first) active++
-      if (claim) {
-        this.#last.set(claim, { lane: lanes === 1 ? lane : undefined, at: now })
-        const isLast = at === answer.rows.length
-        if (stuck) claim.position = Math.max(claim.position, Math.min(stuck.id - 1, mark))
-        else if (at - first >= scan.limit || (cut && isLast)) {
-          const lastId = at > first ? answer.rows[at - 1]!.id : claim.position
-          claim.position = Math.max(claim.position, Math.min(lastId, mark))
-        } else claim.position = Math.max(claim.position, mark)
-      }
+      while (at < answer.rows.length && answer.rows[at]!.bucket === scan.bucket) bytes += answer.rows[at++]!.bytes
+      const rows = answer.rows.slice(first, at)
+      const isCut = cut && at === answer.rows.length
+      const claim = this.#deps.claims.get(scan.bucket)
+      if (claim) known += this.#takeBucket(claim, rows, { what, scan, mark, isCut })
+      if (rows.length > 0) active++
       // What the limit cut off was not looked at.
-      if (cut && at === answer.rows.length) break
+      if (isCut) break
     }
     this.#active = active
     if (answer.rows.length > 0) this.#rowBytes = Math.max(this.#rowBytes * 0.8, bytes / answer.rows.length)
     this.#empty = answer.rows.length === 0 && what.scans.length === this.#deps.claims.all.filter((claim) => !claim.leaving).length
     return answer.rows.length - known
+  }
+
+  /** Puts the rows of one bucket where they belong. Returns how many were in hand already. */
+  #takeBucket(claim: Claim, rows: readonly OutboxRow[], { what, scan, mark, isCut }: Part): number {
+    const lastId = rows.at(-1)?.id ?? claim.position
+    this.#highest = Math.max(this.#highest, lastId)
+    // Comes for its place alone: those before it were not asked for, and are owed.
+    const ended = rows.length > 0 && what.withoutTopics.includes(rows.at(-1)!.topic)
+    const lanes = new Set<Lane>()
+    let stuck: OutboxRow | undefined
+    let known = 0
+    for (const row of ended ? rows.slice(0, -1) : rows) {
+      const place = this.#place(row, claim)
+      if (place === 'stuck') {
+        stuck = row
+        break
+      }
+      if (place === 'known') known++
+      else if (place !== 'none') lanes.add(place)
+    }
+    const whole = !stuck && !ended && !isCut && rows.length < scan.limit
+    const reached = whole ? mark : stuck ? stuck.id - 1 : lastId
+    claim.position = Math.max(claim.position, Math.min(mark, reached))
+    const { clock, lookRows } = this.#deps
+    const look = ended && claim.position < lastId ? Math.min(scan.look * 2, lookRows * lookGrowth) : lookRows
+    this.#last.set(claim, { lane: lanes.size === 1 ? [...lanes][0] : undefined, at: clock.now(), look })
+    return known
   }
 
   /** Puts a row where it belongs. Returns the lane it went to, or would have gone to. */

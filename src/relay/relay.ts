@@ -43,6 +43,9 @@ const farewellMs = 500
  */
 const markMs = 100
 
+/** Rows of each bucket that a fetch looks at while topics are left out: 64,000 in all, read in a fraction of a second. */
+const lookRows = 1_000
+
 /** A session that lasted so long, in milliseconds, was a good one: the next failure starts a new back-off. */
 const goodSessionMs = 10_000
 
@@ -117,6 +120,7 @@ export class Relay {
       limits: settings,
       maxPollMs: () => this.#wake.maxPollMs,
       markMs,
+      lookRows,
       moveBehind,
       park,
     })

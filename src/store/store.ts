@@ -61,12 +61,26 @@ export interface Pulse {
   peerEndsInMs: number | null
 }
 
+/** One bucket of a {@link Fetch}. */
+export interface Scan {
+  bucket: number
+  /** Rows above this id. */
+  after: number
+  /** Rows to return. */
+  limit: number
+  /** Rows to look at while topics are left out. */
+  look: number
+}
+
 /** What to read. Rows come bucket by bucket in the order of `scans`, by id within a bucket. */
 export interface Fetch {
-  scans: readonly { bucket: number; after: number; limit: number }[]
+  scans: readonly Scan[]
   /** Rows in all. */
   limit: number
-  /** Topics to leave out. */
+  /**
+   * Topics to leave out. Of each bucket no more than `look` rows are looked at for others; where a scan ends at that bound, the last row that
+   * was looked at comes as well, of whatever topic: whoever asks knows by it how far the look went.
+   */
   withoutTopics: readonly string[]
   /** Ids to leave out. */
   withoutIds: readonly number[]

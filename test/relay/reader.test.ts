@@ -36,7 +36,7 @@ function setUp(options: RelayOptions = {}) {
   telemetry.subscribe((event, fields) => {
     if (event === 'row_found_below_position') alarms.push(fields as RelayEvents['row_found_below_position'])
   })
-  const transport = memoryTransport({ partitions: 1 })
+  const transport = memoryTransport({ partitions: 1, topics: { missing: 0 } })
   const end = new AbortController()
   const hand = new Hand()
   const claims = new Claims()
@@ -62,7 +62,16 @@ function setUp(options: RelayOptions = {}) {
     moveBehind: () => {},
     resume: (debt) => reader.resume(debt),
   })
-  reader = new Reader({ ...base, topics, limits: settings, maxPollMs: () => 1, markMs: 0, park: () => {}, moveBehind: () => {} })
+  reader = new Reader({
+    ...base,
+    topics,
+    limits: settings,
+    maxPollMs: () => 1,
+    markMs: 0,
+    lookRows: 2,
+    park: () => {},
+    moveBehind: () => {},
+  })
 
   const asked: { what: Fetch; answer: (fetched: Partial<Fetched>) => void }[] = []
   let look = () => {}
@@ -212,6 +221,32 @@ describe('answers of the store', () => {
     after.answer({ rows: [row(1, 'another'), row(2)] })
     await it.acknowledged(3)
     expect(it.acked.map((one) => one.messageId)).toEqual(['message-1', 'another', 'message-2'])
+    await it.stop()
+  })
+})
+
+describe('topics that are left out', () => {
+  const left = (id: number): OutboxRow => ({ ...row(id), topic: 'missing' })
+
+  test('the position follows a look that ended among their rows; above the mark, where it cannot, the next look goes further (rule 8)', async () => {
+    const it = setUp()
+    it.topics.get('missing')
+    await opened(it)
+    it.settle(100)
+    const first = await it.next()
+    expect(first.what).toMatchObject({ withoutTopics: ['missing'], scans: [{ after: 0, look: 2 }] })
+    first.answer({ rows: [left(2)] })
+    const further = await it.next()
+    expect(further.what.scans).toMatchObject([{ after: 0, look: 4 }])
+    further.answer({ rows: [left(4)] })
+    const on = await it.next()
+    expect(on.what.scans).toMatchObject([{ after: 4, look: 2 }])
+    on.answer({ rows: [row(5)] })
+    await it.acknowledged(1)
+    expect(it.acked.map((one) => one.id)).toEqual([5])
+    expect((await it.next()).what.scans).toMatchObject([{ after: 100 }])
+    // Those that were passed over are owed from the first on.
+    expect(it.topics.get('missing').debt.take()).toEqual([[bucket, 1]])
     await it.stop()
   })
 })

@@ -18,8 +18,8 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/reader.ts',
-        from: 'claim.position = Math.max(claim.position, Math.min(lastId, mark))',
-        to: 'claim.position = Math.max(claim.position, lastId)',
+        from: 'Math.max(claim.position, Math.min(mark, reached))',
+        to: 'Math.max(claim.position, reached)',
       },
     ],
     file: reader,
@@ -134,6 +134,20 @@ export const readingRules: readonly TakenOut[] = [
     ],
     file: rules,
     tests: 'while an open transaction holds the mark back',
+  },
+  {
+    rule: 8,
+    without: 'a fetch that passes over a paused topic looks until it finds another, or is broken off',
+    edits: [{ file: 'store/postgres/statements.ts', from: "next('o.look')", to: "next('NULL')" }],
+    file: 'store/postgres.test.ts',
+    tests: 'a scan looks no further than it may',
+  },
+  {
+    rule: 8,
+    without: 'a look that ended among the rows of a paused topic counts as a look at the whole bucket',
+    edits: [{ file: 'relay/reader.ts', from: 'const whole = !stuck && !ended &&', to: 'const whole = !stuck &&' }],
+    file: 'relay/reader.test.ts',
+    tests: 'the position follows a look',
   },
   {
     rule: 11,

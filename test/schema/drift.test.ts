@@ -159,7 +159,7 @@ test('the tables that prisma db push makes carry a message to its end, though th
   await session.beat({ alive: true, ackedMsAgo: null })
   expect(await session.take(64)).toHaveLength(64)
   await insertRows(database.pool, [{ topic: 'orders', key: 'k' }])
-  const scans = Array.from({ length: 64 }, (_, bucket) => ({ bucket, after: 0, limit: 10 }))
+  const scans = Array.from({ length: 64 }, (_, bucket) => ({ bucket, after: 0, limit: 10, look: 10 }))
   const limits = { limit: 10, withoutTopics: [], withoutIds: [], maxRowBytes: 1000, maxBytes: 1000 }
   const { rows } = await session.fetch({ scans, ...limits })
   expect(rows.map((row) => row.topic)).toEqual(['orders'])

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { postgresStore } from '../../src/store/postgres/store.ts'
-import type { Fetch, Identity, Lease, StoreSession } from '../../src/store/store.ts'
+import type { Fetch, Identity, Lease, Scan, StoreSession } from '../../src/store/store.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { insertRows } from '../support/rows.ts'
 
@@ -29,7 +29,7 @@ async function connect(leaseMs = 10_000, url = database.url): Promise<StoreSessi
 }
 
 const all = (more: Partial<Fetch> = {}): Fetch => ({
-  scans: Array.from({ length: 64 }, (_, bucket) => ({ bucket, after: 0, limit: 1000 })),
+  scans: Array.from({ length: 64 }, (_, bucket) => ({ bucket, after: 0, limit: 1000, look: 1000 })),
   limit: 1000,
   withoutTopics: [],
   withoutIds: [],
@@ -89,6 +89,26 @@ describe('reading', () => {
     expect(await found({ withoutTopics: ["a'b\\"] })).toEqual(ids.slice(1))
     expect(await found({ withoutIds: [ids[1]!] })).toEqual([ids[0], ids[2], ids[3]])
     expect(await found({ scans: all().scans.map((scan) => ({ ...scan, after: ids[1]! })) })).toEqual(ids.slice(2))
+  })
+
+  test('among rows of topics that are left out a scan looks no further than it may, and its last row says how far that was', async () => {
+    const session = await connect()
+    const topics = ['gone', 'gone', 'here', 'gone', 'gone', 'gone', 'here']
+    const ids = await insertRows(
+      database.pool,
+      topics.map((topic) => ({ topic, key: 'same' })),
+    )
+    const found = async (more: Partial<Scan>, withoutIds: number[] = []) => {
+      const scans = all().scans.map((scan) => ({ ...scan, ...more }))
+      return (await session.fetch(all({ scans, withoutTopics: ['gone'], withoutIds }))).rows.map((row) => ids.indexOf(row.id))
+    }
+    expect(await found({ look: 7 })).toEqual([2, 6])
+    expect(await found({ look: 5 })).toEqual([2, 4])
+    expect(await found({ look: 3 })).toEqual([2])
+    expect(await found({ look: 2 })).toEqual([1])
+    // Rows in hand are not looked at: a relay with a full hand would come no further.
+    expect(await found({ look: 2 }, ids.slice(0, 2))).toEqual([2, 3])
+    expect(await found({ look: 7, limit: 1 })).toEqual([2])
   })
 
   test('a row over the size limit comes without its value, an answer over the byte limit is cut', async () => {

@@ -1,5 +1,6 @@
 import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
+import type { Fetch, Scan } from '../store.ts'
 import { deadStatements } from './dead-statements.ts'
 import { identifier, integers, literal, milliseconds, uuids } from './sql.ts'
 
@@ -18,6 +19,24 @@ export const tablesOf = (schema: string): Tables => ({
   relay: `${identifier(schema)}."outbox_relay"`,
   dead: `${identifier(schema)}."outbox_dead"`,
 })
+
+/** What a fetch asks of the table. */
+type FetchedRows = Omit<Fetch, 'maxBytes'>
+
+/** Scans as four arrays: bucket, id to start after, rows to return, rows to look at. */
+const scanned = (scans: readonly Scan[]): string =>
+  [
+    integers(
+      scans.map((scan) => scan.bucket),
+      'smallint',
+    ),
+    ...(['after', 'limit', 'look'] as const).map((name) =>
+      integers(
+        scans.map((scan) => scan[name]),
+        'bigint',
+      ),
+    ),
+  ].join(', ')
 
 /**
  * Every statement of the relay. They are sent as simple queries without parameters, several in one message, because that is an implicit
@@ -113,34 +132,20 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
      * The next rows of some buckets. One index probe a bucket: as `bucket = ANY(…) ORDER BY id` it would read and sort the whole table.
      * COPY, because its binary rows cost the relay a third of what rows of a query cost. The message id as text: the relay needs nothing else.
      */
-    fetch: (what: {
-      scans: readonly { bucket: number; after: number; limit: number }[]
-      limit: number
-      withoutTopics: readonly string[]
-      withoutIds: readonly number[]
-      maxRowBytes: number
-    }) => {
-      const scans = what.scans
-      const topics =
-        what.withoutTopics.length === 0 ? '' : ` AND m."topic" <> ALL(ARRAY[${what.withoutTopics.map(literal).join(',')}])`
+    fetch: (what: FetchedRows) => {
       const ids = what.withoutIds.length === 0 ? '' : ` AND m."id" <> ALL(${integers(what.withoutIds, 'bigint')})`
+      const next = (rows: string) => `SELECT m.* FROM ${outbox} AS m
+    WHERE m."bucket" = o.b AND m."id" > o.lo${ids} ORDER BY m."bucket", m."id" LIMIT ${rows}`
+      // Bounded: among ten million rows of topics that are left out, one statement would look for another until it is broken off.
+      const others = () => `SELECT m.* FROM (SELECT l.*, row_number() OVER () AS seen FROM (${next('o.look')}) AS l) AS m
+    WHERE m."topic" <> ALL(ARRAY[${what.withoutTopics.map(literal).join(',')}]) OR m.seen = o.look LIMIT o.n`
       const fits = (column: string) => `CASE WHEN x.size <= ${what.maxRowBytes} THEN x.${column} END`
-      const from = `unnest(${integers(
-        scans.map((scan) => scan.bucket),
-        'smallint',
-      )}, ${integers(
-        scans.map((scan) => scan.after),
-        'bigint',
-      )}, ${integers(
-        scans.map((scan) => scan.limit),
-        'bigint',
-      )})`
       return `COPY (SELECT x."bucket", x."id", x."message_id"::text, x."topic", x."type",
   CASE WHEN octet_length(x."key") <= ${what.maxRowBytes} THEN x."key" END, ${fits('"value"')}, ${fits('"headers"::text')},
   x."created_at", x.size
-  FROM ${from} AS o(b, lo, n) CROSS JOIN LATERAL (
-    SELECT m.*, coalesce(octet_length(m."key"), 0) + coalesce(octet_length(m."value"), 0) + coalesce(octet_length(m."headers"::text), 0) AS size
-    FROM ${outbox} AS m WHERE m."bucket" = o.b AND m."id" > o.lo${topics}${ids} ORDER BY m."bucket", m."id" LIMIT o.n) AS x
+  FROM unnest(${scanned(what.scans)}) AS o(b, lo, n, look) CROSS JOIN LATERAL (
+    SELECT r.*, coalesce(octet_length(r."key"), 0) + coalesce(octet_length(r."value"), 0) + coalesce(octet_length(r."headers"::text), 0) AS size
+    FROM (${what.withoutTopics.length === 0 ? next('o.n') : others()}) AS r) AS x
   LIMIT ${what.limit}) TO STDOUT (FORMAT binary)`
     },
 

@@ -1,7 +1,7 @@
 import type { Mutant } from '../mutant.ts'
 
 /** The order of a bucket, as the fetch asks for it. */
-const order = 'ORDER BY m."bucket", m."id" LIMIT o.n'
+const order = 'ORDER BY m."bucket", m."id" LIMIT ${rows}'
 
 /** A backlog makes the order of a fetch matter. */
 const backlog = ['kafka-all-refuse', 'kafka-all-black-hole', 'pg-refuse']
@@ -14,10 +14,8 @@ export const readingMutants: Record<string, Mutant> = {
     edits: [
       {
         file: 'relay/reader.ts',
-        from: `          claim.position = Math.max(claim.position, Math.min(lastId, mark))
-        } else claim.position = Math.max(claim.position, mark)`,
-        to: `          claim.position = Math.max(claim.position, lastId)
-        } else if (at > first) claim.position = Math.max(claim.position, answer.rows[at - 1]!.id)`,
+        from: 'Math.max(claim.position, Math.min(mark, reached))',
+        to: 'Math.max(claim.position, lastId)',
       },
     ],
   },
@@ -36,13 +34,13 @@ export const readingMutants: Record<string, Mutant> = {
     what: 'reads in the order of the times of creation, which are those of the transactions',
     faults: backlog,
     sql: 'ALTER TABLE outbox ALTER created_at SET DEFAULT now()',
-    edits: [{ file: 'store/postgres/statements.ts', from: order, to: 'ORDER BY m."bucket", m."created_at" LIMIT o.n' }],
+    edits: [{ file: 'store/postgres/statements.ts', from: order, to: 'ORDER BY m."bucket", m."created_at" LIMIT ${rows}' }],
   },
   'order-by-xid': {
     what: 'reads in the order of the transaction ids',
     faults: backlog,
     edits: [
-      { file: 'store/postgres/statements.ts', from: order, to: 'ORDER BY m."bucket", m.xmin::text::bigint, m."id" LIMIT o.n' },
+      { file: 'store/postgres/statements.ts', from: order, to: 'ORDER BY m."bucket", m.xmin::text::bigint, m."id" LIMIT ${rows}' },
     ],
   },
   'bucket-count': {

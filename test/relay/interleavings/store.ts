@@ -299,9 +299,10 @@ function fetched(db: Database, what: Fetch): Fetched {
   let bytes = 0
   for (const scan of what.scans) {
     const found = [...db.outbox.values()]
-      .filter((row) => row.bucket === scan.bucket && row.id > scan.after)
-      .filter((row) => !what.withoutTopics.includes(row.topic) && !what.withoutIds.includes(row.id))
+      .filter((row) => row.bucket === scan.bucket && row.id > scan.after && !what.withoutIds.includes(row.id))
       .sort((a, b) => a.id - b.id)
+      .slice(0, what.withoutTopics.length > 0 ? scan.look : undefined)
+      .filter((row, at) => !what.withoutTopics.includes(row.topic) || at === scan.look - 1)
     for (const row of found.slice(0, scan.limit)) {
       if (rows.length === what.limit) return { rows, truncated: false }
       const oversized = row.bytes > what.maxRowBytes
