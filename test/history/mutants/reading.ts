@@ -40,7 +40,11 @@ export const readingMutants: Record<string, Mutant> = {
     what: 'reads in the order of the transaction ids',
     faults: backlog,
     edits: [
-      { file: 'store/postgres/statements.ts', from: order, to: 'ORDER BY m."bucket", m.xmin::text::bigint, m."id" LIMIT ${rows}' },
+      {
+        file: 'store/postgres/statements.ts',
+        from: order,
+        to: 'ORDER BY m."bucket", m.xmin::text::bigint, m."id" LIMIT ${rows}',
+      },
     ],
   },
   'bucket-count': {
