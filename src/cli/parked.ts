@@ -90,14 +90,14 @@ async function wishFor(operator: ParkedOperator, wish: Wish, which: ParkedSelect
   print(wish === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
 }
 
-/** Waits until the consumers have answered all; gives how many are parked still. `timeoutMs` since the last answer. */
+/** Waits until the consumers have answered all, those behind too; gives how many are parked still. `timeoutMs` since the last answer. */
 async function answered(operator: ParkedOperator, messages: readonly ParkedMessage[], timeoutMs: number): Promise<number> {
   let until = performance.now() + timeoutMs
-  for (let before = messages.length; ; ) {
-    const { there, open } = await operator.look(messages)
+  for (let before = ''; ; ) {
+    const { there, open, at } = await operator.look(messages)
     if (open === 0) return there
-    if (open < before) until = performance.now() + timeoutMs
-    before = open
+    if (at !== before) until = performance.now() + timeoutMs
+    before = at
     if (performance.now() > until) {
       throw new OutboxError('NO_ANSWER', `No consumer has answered for ${open} of ${counted(messages.length, 'message')}.`, {
         remedy: 'See whether the consumer runs; the wish stands, and it is carried out when it does.',

@@ -73,12 +73,16 @@ export class Redriver {
 
   /** Drops a message. What waited only for it is applied. */
   async #discard(row: WishRow): Promise<void> {
-    const { prisma, consumer } = this.#options
-    const { topic, partition, offset, message_id: messageId, by } = row
-    const dropped = await prisma.$executeRaw(this.#statements.discard, consumer, topic, partition, offset)
+    const { consumer } = this.#options
+    const { topic, partition, offset, message_id: messageId, key, by } = row
+    const dropped = await this.#applier.transaction(async (tx) => {
+      const rows = await tx.$executeRaw(this.#statements.discard, consumer, topic, partition, offset)
+      if (rows > 0 && key !== null) await tx.$executeRaw(this.#statements.passOn, by, consumer, topic, key, false)
+      return rows
+    })
     if (dropped === 0) return
     this.#telemetry.emit('parked_discarded', { consumer, topic, partition, offset, messageId, by })
-    if (row.key !== null) await this.#redrive(row, by, undefined, true)
+    if (key !== null) await this.#redrive(row, by, undefined, true)
   }
 
   /** Applies the messages of a key until none is left, or one fails. `onlyWaiting`: only while the first has no failure of its own. */
@@ -87,7 +91,7 @@ export class Redriver {
     const { topic } = row
     let messages = 0
     for (let more = true; more && !signal?.aborted; ) {
-      const outcome = await this.#first(row, onlyWaiting)
+      const outcome = await this.#first(row, by, onlyWaiting)
       if (outcome === 'applied') messages++
       more = outcome === 'applied' && row.key !== null
     }
@@ -95,7 +99,7 @@ export class Redriver {
   }
 
   /** Applies the first message of a key. */
-  async #first(row: ParkedRow, onlyWaiting: boolean): Promise<'applied' | 'none' | 'failed'> {
+  async #first(row: ParkedRow, by: string | null, onlyWaiting: boolean): Promise<'applied' | 'none' | 'failed'> {
     let head: HeadRow | undefined
     let begun = false
     try {
@@ -104,6 +108,8 @@ export class Redriver {
         if (!head || (onlyWaiting && head.reason !== null)) return 'none'
         begun = true
         await this.#apply(tx, head)
+        const { consumer } = this.#options
+        if (head.key !== null) await tx.$executeRaw(this.#statements.passOn, by, consumer, head.topic, head.key, !onlyWaiting)
         return 'applied'
       })
     } catch (error) {

@@ -30,6 +30,7 @@ export function inboxStatements(schema: string): InboxStatements {
   return found
 }
 
+/** To be sorted by the names of the table: `offset` alone is the text of the answer, and text sorts 10 before 9. */
 const parkedColumns = '"topic", "partition", "offset"::text, "message_id"::text, "type", "key", "value", "headers"'
 
 const write = (schema: string) => ({
@@ -83,16 +84,16 @@ const write = (schema: string) => ({
     ON CONFLICT DO NOTHING`),
 
   /** consumer, rows. Parked messages that an operator has a wish for, oldest first. */
-  wishes: statement(`SELECT ${parkedColumns}, "wish", "wished_by" AS by FROM ${schema}"inbox_parked"
-    WHERE "consumer" = ?::text AND "wish" IS NOT NULL ORDER BY "topic", "partition", "offset" LIMIT ?::int`),
+  wishes: statement(`SELECT ${parkedColumns}, "wish", "wished_by" AS by FROM ${schema}"inbox_parked" p
+    WHERE "consumer" = ?::text AND "wish" IS NOT NULL ORDER BY p."topic", p."partition", p."offset" LIMIT ?::int`),
 
   /**
    * consumer, topic, key. The first parked message of a key, for whoever applies it. NOWAIT: another member has it in hand. Weaker than
    * FOR UPDATE, so that later messages need not wait for the handler to be put behind it.
    */
-  head: statement(`SELECT ${parkedColumns}, "reason" FROM ${schema}"inbox_parked"
+  head: statement(`SELECT ${parkedColumns}, "reason" FROM ${schema}"inbox_parked" p
     WHERE "consumer" = ?::text AND "topic" = ?::text AND "key" = ?::bytea
-    ORDER BY "partition", "offset" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
+    ORDER BY p."partition", p."offset" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
 
   /** consumer, topic, partition, offset. As head, for a message without a key. */
   single: statement(`SELECT ${parkedColumns}, "reason" FROM ${schema}"inbox_parked"
@@ -108,6 +109,18 @@ const write = (schema: string) => ({
     )
     INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, ?::uuid FROM gone
     ON CONFLICT ("consumer", "message_id") DO UPDATE SET "processed_at" = clock_timestamp()`),
+
+  /**
+   * by, consumer, topic, key, always. The wish for a message that is gone goes on to the next of its key, in the same transaction: else nobody
+   * would take care of those behind it after a member that died in the middle. `always`: also to one with a failure of its own. A wish on any
+   * message of the key will do, so a row that an operator is writing to is passed by.
+   */
+  passOn: statement(`UPDATE ${schema}"inbox_parked" p SET "wish" = 'redrive', "wished_by" = ?::text
+    FROM (SELECT n."consumer", n."topic", n."partition", n."offset" FROM ${schema}"inbox_parked" n
+      WHERE n."consumer" = ?::text AND n."topic" = ?::text AND n."key" = ?::bytea
+      ORDER BY n."partition", n."offset" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next
+    WHERE (p."consumer", p."topic", p."partition", p."offset") = (next."consumer", next."topic", next."partition", next."offset")
+      AND p."wish" IS NULL AND (p."reason" IS NULL OR ?::boolean)`),
 
   /** consumer, topic, partition, offset. Drops a parked message by the wish of an operator. Its row in the inbox stays: no copy is applied. */
   discard: statement(`DELETE FROM ${schema}"inbox_parked"

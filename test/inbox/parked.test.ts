@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { type Client, connect, createStage, effect, inboxDatabase, record, start } from './stage.ts'
+import { type Client, connect, createStage, effect, inboxDatabase, record, start, type Tx } from './stage.ts'
 
 let db: TestDatabase
 let prisma: Client
@@ -53,6 +53,56 @@ test('from the command line: a poison message is listed, fails again while it is
   await until('parked_redriven', ({ messages, by }) => messages === 3 && by !== null)
   expect(await numbers()).toEqual([1, 2, 3])
   expect((await parked('list')).stdout).toBe('No messages.\n')
+})
+
+test('redrive applies a key in the order of its offsets, also from 9 to 10, and the command ends when all of it is applied', async () => {
+  const stage = await createStage(1)
+  const id = randomUUID()
+  const all = Array.from({ length: 15 }, (_, i) => i + 1)
+  await stage.send([record('poison', 1, { id }), ...all.slice(1).map((n) => record('poison', n))])
+  let poison = true
+  const { until, told } = start(stage, prisma, 'mail', {
+    park: { after: 1 },
+    handlers: {
+      Counted: async (event, tx) => {
+        if (poison) throw new Error('cannot be done')
+        // The command looks for an answer more often than these are applied.
+        await tx.$executeRaw`SELECT pg_sleep(0.4)`
+        await effect(tx, 'mail', event as never)
+      },
+    },
+  })
+  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 14)
+  poison = false
+  // Less time than the whole takes: each message that is applied is a sign that somebody is at work.
+  const { code, stderr } = await parked('redrive', id, '--timeout', '4')
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  expect(await numbers()).toEqual(all)
+  expect(await db.query('SELECT FROM inbox_parked')).toEqual([])
+})
+
+test('a member that dies in the middle of a redrive leaves the wish to another', async () => {
+  const stage = await createStage(1)
+  await stage.send([1, 2, 3, 4].map((n) => record('poison', n, n === 1 ? { value: 'no JSON' } : {})))
+  const handlers = { Counted: (event: unknown, tx: Tx) => effect(tx, 'mail', event as never) }
+  const first = start(stage, prisma, 'mail', { handlers })
+  await first.until('messages_behind', () => first.told.filter(({ event }) => event === 'messages_behind').length === 3)
+  await first.inbox.stop()
+  // What a death between two transactions of a redrive leaves: the first is gone, and nobody else knows of the rest.
+  await db.query(
+    `UPDATE inbox_parked SET value = '{"name":"poison","n":1}', wish = 'redrive', wished_by = 'me' WHERE "offset" = 0`,
+  )
+  await db.query(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'gone' USING ERRCODE = '57P01'; END $$;
+    CREATE TRIGGER die BEFORE INSERT ON effects FOR EACH ROW WHEN (NEW.n = 2) EXECUTE FUNCTION die()`)
+  const dying = start(stage, prisma, 'mail', { handlers })
+  await dying.until('upkeep_failed')
+  await dying.inbox.stop()
+  await db.query('DROP FUNCTION die CASCADE')
+  expect(await numbers()).toEqual([1])
+
+  const { until } = start(stage, prisma, 'mail', { handlers })
+  await until('parked_redriven', ({ messages, by }) => messages === 3 && by === 'me')
+  expect(await numbers()).toEqual([1, 2, 3, 4])
 })
 
 test('discard asks, and drops for good: those behind are applied', async () => {

@@ -4,6 +4,9 @@ import { explained } from './operator.ts'
 import { bytes, identifier, literal, uuids } from './sql.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
+/** Bytes of a key that a list gives. */
+const listedKeyBytes = 65_536
+
 /** Milliseconds that a statement may take. */
 const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
 
@@ -46,8 +49,11 @@ export interface ParkedOperator {
   list(which: ParkedSelection & { limit: number; firsts: boolean }): Promise<ParkedMessage[]>
   /** Writes the wish on those rows. */
   wish(rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string): Promise<void>
-  /** Of these rows, those that are there still, and whether their wish stands. */
-  look(rows: readonly ParkedName[]): Promise<{ there: number; open: number }>
+  /**
+   * Of these rows, how many are there still; how many wishes stand for them and those behind them, and where they stand: as long as it
+   * changes, somebody is at work.
+   */
+  look(rows: readonly ParkedMessage[]): Promise<{ there: number; open: number; at: string }>
   close(): void
 }
 
@@ -77,7 +83,7 @@ export async function postgresParked(options: { databaseUrl: string; schema?: st
     async wish(rows, wish, by) {
       await ask(sql.wish(rows, wish, by))
     },
-    look: async (rows) => (await ask<{ there: number; open: number }>(sql.look(rows)))[0]!,
+    look: async (rows) => (await ask<{ there: number; open: number; at: string }>(sql.look(rows)))[0]!,
     close: () => line.close(),
   }
 }
@@ -110,7 +116,7 @@ const statements = (parked: string) => {
         ...(firsts ? ['"reason" IS NOT NULL'] : []),
       ]
       return `SELECT "consumer", "topic", "partition", "offset"::text AS offset, "message_id"::text AS "messageId", "type",
-        substring("key" FROM 1 FOR 65536) AS key, "reason", "error", "attempts", "wish", "wished_by" AS "wishedBy",
+        substring("key" FROM 1 FOR ${listedKeyBytes}) AS key, "reason", "error", "attempts", "wish", "wished_by" AS "wishedBy",
         (extract(epoch FROM clock_timestamp() - "parked_at") * 1000)::float8 AS "parkedMs"
         FROM ${parked} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
         ORDER BY "consumer", "topic", "partition", inbox_parked."offset" LIMIT ${limit}`
@@ -120,8 +126,14 @@ const statements = (parked: string) => {
     wish: (rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string) =>
       `UPDATE ${parked} SET "wish" = '${wish}', "wished_by" = ${literal(by)} WHERE ${place} IN (${names(rows)})`,
 
-    /** How many rows are there still, and how many of them wait for an answer. */
-    look: (rows: readonly ParkedName[]) =>
-      `SELECT count(*)::int AS there, count("wish")::int AS open FROM ${parked} WHERE ${place} IN (${names(rows)})`,
+    /** What {@link ParkedOperator.look} gives. A redrive hands the wish on within the key; of a key that is cut off only the row is known. */
+    look: (rows: readonly ParkedMessage[]) => {
+      const keys = rows.filter(({ key }) => key !== null && key.length < listedKeyBytes)
+      const keyed = keys.map(({ consumer, topic, key }) => `(${literal(consumer)}, ${literal(topic)}, ${bytes(key!)})`)
+      const behind = keyed.length === 0 ? '' : `OR ("consumer", "topic", "key") IN (${keyed.join(', ')})`
+      return `SELECT count(*) FILTER (WHERE ${place} IN (${names(rows)}))::int AS there, count("wish")::int AS open,
+        coalesce(md5(string_agg("partition" || '@' || "offset", ' ' ORDER BY "partition", "offset") FILTER (WHERE "wish" IS NOT NULL)), '') AS at
+        FROM ${parked} WHERE ${place} IN (${names(rows)}) ${behind}`
+    },
   }
 }
