@@ -39,7 +39,16 @@ export function checkEvents(locked: Lock, present: Lock): Finding[] {
       ),
     ),
     ...both.flatMap((type) => checkEvent(type, locked.events[type]!, present.events[type]!)),
-    ...fresh.map((type) => whole('new', type, null, 'the event is new', 'nobody', 'Run "schema lock".')),
+    ...fresh.flatMap(checkFresh),
+  ]
+}
+
+/** An event that the lock does not have. Consumers of the old code take no offence at it, and read on: nobody would notice. */
+function checkFresh(type: string): Finding[] {
+  const remedy = 'Deploy the consumers that are to handle it first, then the producers.'
+  return [
+    whole('new', type, null, 'the event is new', 'nobody', 'Run "schema lock".'),
+    whole('warning', type, null, 'consumers that do not know the event pass its messages over for good', 'old consumers', remedy),
   ]
 }
 

@@ -70,6 +70,7 @@ describe('what schema check finds', () => {
     expect(found(of(placed), lockOf(defineEvents({ Other: placed })))).toEqual([
       ['break', 'Placed', null, null, 'the event is gone', 'new consumers'],
       ['new', 'Other', null, null, 'the event is new', 'nobody'],
+      ['warning', 'Other', null, null, 'consumers that do not know the event pass its messages over for good', 'old consumers'],
     ])
     expect(found(of(placed), of(event({ topic: 'sales', schema: total }) as never))).toEqual([
       ['break', 'Placed', null, null, 'the topic orders became sales', 'old consumers'],
