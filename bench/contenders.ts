@@ -3,6 +3,7 @@ import { migrationSql } from '../test/support/migrations.ts'
 import { type Backlog, plainTable, preloadOutbox, preloadPlain } from './backlog.ts'
 import type { Ground } from './ground.ts'
 import { Program, programArgs } from './program.ts'
+import type { Load } from './programs/load.ts'
 
 /** Something that moves messages, or a part of it that shows what the parts cost alone. */
 export interface Contender {
@@ -18,9 +19,11 @@ export interface Contender {
   deletes: boolean
   /** What it writes where it does all that is to be measured; a run without it is none. */
   wrote?: string
+  /** What the transactions of an application write beside it. */
+  way: Load['way']
 }
 
-const loop = { schema: plainTable, preload: preloadPlain, begins: 'begin' }
+const loop = { schema: plainTable, preload: preloadPlain, begins: 'begin', way: 'plain' } as const
 
 export const contenders = {
   /** The command, as it is shipped. */
@@ -31,6 +34,7 @@ export const contenders = {
     begins: 'leases_taken',
     records: true,
     deletes: true,
+    way: 'outbox',
   },
   /** The loop of the articles, tuned: a thousand rows a round, one request with all of them, 20 ms of sleep. */
   naive: { ...loop, args: programArgs('naive'), records: true, deletes: true },
@@ -40,7 +44,12 @@ export const contenders = {
   'kafka-only': { ...loop, preload: async () => {}, args: programArgs('kafka-only'), records: true, deletes: false },
 } as const satisfies Record<string, Contender>
 
-export type ContenderName = keyof typeof contenders
+/** A contender by its name, after which flags may stand that its program is started with: `relay --lease-ms=3000`. */
+export function contenderOf(name: string): Contender {
+  const [known, ...flags] = name.split(' ')
+  const contender = contenders[known as keyof typeof contenders]
+  return { ...contender, args: [...contender.args, ...flags] }
+}
 
 /** Starts a contender on its ground. The backlog is for those that do not find it in the database. */
 export function start(contender: Contender, ground: Ground, transport: string, backlog?: Backlog): Program {

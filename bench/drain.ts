@@ -11,8 +11,13 @@ import type { Program } from './program.ts'
 const lookMs = 100
 
 /** Puts a backlog there, starts the contender, and measures until everything is published and deleted. */
-export async function drain(bench: Bench, contender: Contender, backlog: Backlog): Promise<Measured> {
-  await using ground = await Ground.prepare(bench, contender.schema)
+export async function drain(
+  bench: Bench,
+  contender: Contender,
+  backlog: Backlog,
+  { partitions }: { partitions?: number } = {},
+): Promise<Measured> {
+  await using ground = await Ground.prepare(bench, contender.schema, partitions)
   await contender.preload(ground, backlog)
   await ground.settle()
   const wal = await ground.walPosition()

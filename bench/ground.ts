@@ -22,12 +22,12 @@ export class Ground implements AsyncDisposable {
     this.#server = server
   }
 
-  /** Creates database, tables and a topic of 12 partitions whose records carry the time of the broker's append. */
-  static async prepare({ servers: { databaseUrl, brokers } }: Bench, schema: string): Promise<Ground> {
+  /** Creates database, tables and a topic whose records carry the time of the broker's append. */
+  static async prepare({ servers: { databaseUrl, brokers } }: Bench, schema: string, partitions = 12): Promise<Ground> {
     const url = new URL(databaseUrl)
     url.pathname = `/bench_${randomBytes(6).toString('hex')}`
     await onServer(databaseUrl, `CREATE DATABASE "${url.pathname.slice(1)}"`)
-    const topic = await createTopic('bench', 12, { brokers, config: { 'message.timestamp.type': 'LogAppendTime' } })
+    const topic = await createTopic('bench', partitions, { brokers, config: { 'message.timestamp.type': 'LogAppendTime' } })
     const admin = testKafka(brokers).admin()
     await admin.connect()
     const ground = new Ground(url.href, brokers, topic, { admin, server: databaseUrl })

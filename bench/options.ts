@@ -13,6 +13,8 @@ export interface BenchOptions {
   /** Seconds of a run in modes that measure for a time; undefined: what the mode takes by itself. */
   seconds: number | undefined
   transport: TransportName
+  /** Flags of the relay, without their dashes: it is measured with them beside itself without them. */
+  with: readonly string[]
 }
 
 export const usage = (modes: readonly string[]): string => `Usage: npm run bench -- ${modes.join('|')} [options]
@@ -21,7 +23,8 @@ export const usage = (modes: readonly string[]): string => `Usage: npm run bench
   --runs <n>           how often each contender is measured, in turn (default: 5)
   --messages <n>       messages of a run (default: as the mode says)
   --seconds <n>        seconds of a run, in modes that measure for a time (default: as the mode says)
-  --transport <name>   Kafka client: ${transportNames.join(' or ')} (default: kafkajs)`
+  --transport <name>   Kafka client: ${transportNames.join(' or ')} (default: kafkajs)
+  --with <flag=value>  the relay with this flag of its own beside the relay without it, and nothing else; may come several times`
 
 /**
  * Reads the arguments of `npm run bench`.
@@ -38,6 +41,7 @@ export function benchOptions(args: readonly string[], modes: readonly string[]):
       messages: { type: 'string' },
       seconds: { type: 'string' },
       transport: { type: 'string', default: 'kafkajs' },
+      with: { type: 'string', multiple: true, default: [] },
     },
   })
   const [mode = ''] = positionals
@@ -54,5 +58,6 @@ export function benchOptions(args: readonly string[], modes: readonly string[]):
     messages: values.messages === undefined ? undefined : count(values.messages),
     seconds: values.seconds === undefined ? undefined : count(values.seconds),
     transport,
+    with: values.with,
   }
 }

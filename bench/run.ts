@@ -6,9 +6,11 @@ import { drainMode, hotMode } from './modes/drain.ts'
 import { enqueueMode } from './modes/enqueue.ts'
 import { idleMode } from './modes/idle.ts'
 import { latencyMode } from './modes/latency.ts'
+import { partitionsMode } from './modes/partitions.ts'
 import { scaleMode } from './modes/scale.ts'
 import { watchingMode } from './modes/watching.ts'
 import { xminMode } from './modes/xmin.ts'
+import type { BenchOptions } from './options.ts'
 import { casesOf, machine, type Result, type Run } from './result.ts'
 
 /** Every mode of `npm run bench`, by its name. */
@@ -20,15 +22,25 @@ export const modes: Record<string, Mode> = {
   idle: idleMode,
   backlog: backlogMode,
   scale: scaleMode,
+  partitions: partitionsMode,
   enqueue: enqueueMode,
   commit: commitMode,
   watching: watchingMode,
 }
 
+/** The mode that is asked for: with settings of its own the relay is compared with itself, and the floors are left out. */
+export function modeOf({ mode: name, with: settings }: BenchOptions): Mode {
+  const mode = modes[name]!
+  if (settings.length === 0) return mode
+  if (!mode.contenders.includes('relay')) throw new Error(`The mode ${name} compares no single relay: it takes no --with.`)
+  const other = ['relay', ...settings.map((setting) => `--${setting}`)].join(' ')
+  return { ...mode, contenders: ['relay', other], ratios: { ...mode.ratios, pairs: [[other, 'relay']] } }
+}
+
 /** Measures every contender of the mode in every case, `runs` times in turn. `tell` hears of each. */
 export async function run(bench: Bench, tell: (line: string) => void): Promise<Result> {
   const { options } = bench
-  const mode = modes[options.mode]!
+  const mode = modeOf(options)
   const at = new Date().toISOString()
   const cases = mode.cases(options)
   const runs: Run[] = []

@@ -1,4 +1,4 @@
-import { type ContenderName, contenders, start } from '../contenders.ts'
+import { contenderOf, start } from '../contenders.ts'
 import { drained, filling } from '../drain.ts'
 import { Ground } from '../ground.ts'
 import type { Mode } from '../mode.ts'
@@ -9,7 +9,7 @@ export const backlogMode: Mode<{ name: string; messages: number }> = {
   contenders: ['relay', 'naive'],
   ratios: { figure: 'perSecond', pairs: [['relay', 'naive']] },
   measure: async (bench, name, { messages }) => {
-    const contender = contenders[name as ContenderName]
+    const contender = contenderOf(name)
     await using ground = await Ground.prepare(bench, contender.schema)
     await contender.preload(ground, { messages, keys: 10_000 })
     await ground.settle()

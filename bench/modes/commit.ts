@@ -1,9 +1,10 @@
 import { load } from '../application.ts'
 import { plainTable } from '../backlog.ts'
-import { type ContenderName, contenders, start } from '../contenders.ts'
+import { contenderOf, start } from '../contenders.ts'
 import { type Measured, percentile } from '../figures.ts'
 import { Ground } from '../ground.ts'
 import type { Bench, Mode } from '../mode.ts'
+import type { Load } from '../programs/load.ts'
 
 interface Case {
   name: string
@@ -26,21 +27,21 @@ export const commitMode: Mode<Case> = {
     ],
   },
   measure: async (bench, contender, of) => {
-    if (contender !== 'nothing') return beside(bench, contender as ContenderName, of)
+    if (contender !== 'nothing') return beside(bench, contender, of)
     await using ground = await Ground.prepare(bench, plainTable)
     return await paid(bench, ground, 'plain', of)
   },
 }
 
-async function beside(bench: Bench, name: ContenderName, of: Case): Promise<Measured> {
-  const contender = contenders[name]
+async function beside(bench: Bench, name: string, of: Case): Promise<Measured> {
+  const contender = contenderOf(name)
   await using ground = await Ground.prepare(bench, contender.schema)
   await using program = start(contender, ground, bench.options.transport)
   await program.line(contender.begins)
-  return await paid(bench, ground, name === 'relay' ? 'outbox' : 'plain', of)
+  return await paid(bench, ground, contender.way, of)
 }
 
-async function paid(bench: Bench, ground: Ground, way: 'outbox' | 'plain', { rate, seconds }: Case): Promise<Measured> {
+async function paid(bench: Bench, ground: Ground, way: Load['way'], { rate, seconds }: Case): Promise<Measured> {
   const { commits, seconds: took } = await load(ground, bench.options.transport, { rate, seconds, way })
   const times = commits.map(([, , tookMs]) => tookMs)
   return { commitMs: percentile(times, 0.5), commitsPerSecond: commits.length / took }

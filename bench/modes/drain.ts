@@ -1,4 +1,4 @@
-import { type ContenderName, contenders } from '../contenders.ts'
+import { contenderOf } from '../contenders.ts'
 import { drain } from '../drain.ts'
 import type { Mode } from '../mode.ts'
 
@@ -18,7 +18,7 @@ const against = {
       ['relay', 'postgres-only'],
     ],
   },
-  measure: (bench, contender, { messages, keys }) => drain(bench, contenders[contender as ContenderName], { messages, keys }),
+  measure: (bench, contender, { messages, keys }) => drain(bench, contenderOf(contender), { messages, keys }),
 } as const satisfies Omit<Mode<Case>, 'cases'>
 
 /** A backlog of 10,000 keys. */

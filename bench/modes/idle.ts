@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ContenderName, contenders, start } from '../contenders.ts'
+import { contenderOf, start } from '../contenders.ts'
 import { drained } from '../drain.ts'
 import { Ground } from '../ground.ts'
 import type { Mode } from '../mode.ts'
@@ -13,7 +13,7 @@ export const idleMode: Mode<{ name: string; seconds: number }> = {
   contenders: ['relay', 'naive'],
   ratios: { figure: 'cpuPercent', pairs: [['relay', 'naive']] },
   measure: async (bench, name, { seconds }) => {
-    const contender = contenders[name as ContenderName]
+    const contender = contenderOf(name)
     await using ground = await Ground.prepare(bench, contender.schema)
     await using program = start(contender, ground, bench.options.transport)
     await program.line(contender.begins)

@@ -1,6 +1,6 @@
 import { readTopic } from '../../test/support/topics.ts'
 import { load } from '../application.ts'
-import { type ContenderName, contenders, start } from '../contenders.ts'
+import { contenderOf, start } from '../contenders.ts'
 import { complete, drained } from '../drain.ts'
 import { type Measured, percentile } from '../figures.ts'
 import { Ground } from '../ground.ts'
@@ -24,13 +24,12 @@ export const latencyMode: Mode<Case> = {
       ['relay', 'kafka-only'],
     ],
   },
-  measure: (bench, contender, of) =>
-    contender === 'kafka-only' ? sendItself(bench, of) : relayed(bench, contender as ContenderName, of),
+  measure: (bench, contender, of) => (contender === 'kafka-only' ? sendItself(bench, of) : relayed(bench, contender, of)),
 }
 
-async function relayed(bench: Bench, name: ContenderName, { rate, seconds }: Case): Promise<Measured> {
+async function relayed(bench: Bench, name: string, { rate, seconds }: Case): Promise<Measured> {
   const { transport } = bench.options
-  const contender = contenders[name]
+  const contender = contenderOf(name)
   await using ground = await Ground.prepare(bench, contender.schema)
   await using program = start(contender, ground, transport)
   await program.line(contender.begins)
@@ -38,7 +37,7 @@ async function relayed(bench: Bench, name: ContenderName, { rate, seconds }: Cas
   await contender.preload(ground, { messages: 1_000, keys: 1_000, from: warmFrom })
   await drained(ground, contender, 1_000, [program])
   const cpu = program.cpuMicros()
-  const loaded = await load(ground, transport, { rate, seconds, way: name === 'relay' ? 'outbox' : 'plain' })
+  const loaded = await load(ground, transport, { rate, seconds, way: contender.way })
   await drained(ground, contender, 1_000 + loaded.commits.length, [program])
   const cpuMicros = (program.cpuMicros() - cpu) / loaded.commits.length
   return { ...(await latencies(ground, loaded)), cpuMicros, peakMiB: program.peakMiB() }

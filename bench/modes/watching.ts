@@ -9,7 +9,7 @@ import { programArgs } from '../program.ts'
 
 /** Ways to watch the relay: the pages that are asked for, and whether it makes spans. */
 const ways = {
-  relay: { pages: [], traces: false },
+  unwatched: { pages: [], traces: false },
   metrics: { pages: ['/metrics'], traces: false },
   everything: { pages: ['/metrics', '/'], traces: true },
 } as const satisfies Record<string, { pages: readonly string[]; traces: boolean }>
@@ -27,8 +27,8 @@ export const watchingMode: Mode<Backlog & { name: string }> = {
   ratios: {
     figure: 'perSecond',
     pairs: [
-      ['metrics', 'relay'],
-      ['everything', 'relay'],
+      ['metrics', 'unwatched'],
+      ['everything', 'unwatched'],
     ],
   },
   async measure(bench, contender, backlog) {

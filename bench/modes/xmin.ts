@@ -1,5 +1,5 @@
 import { readTopic } from '../../test/support/topics.ts'
-import { type ContenderName, contenders, start } from '../contenders.ts'
+import { contenderOf, start } from '../contenders.ts'
 import { complete, drained, ratePerSecond } from '../drain.ts'
 import type { Measured } from '../figures.ts'
 import { Ground } from '../ground.ts'
@@ -23,21 +23,21 @@ export const xminMode: Mode<Case> = {
   contenders: ['relay', 'naive'],
   ratios: { figure: 'lastPerSecond', pairs: [['relay', 'naive']] },
   measure: async (bench, contender, of) => {
-    const { schema } = contenders[contender as ContenderName]
+    const { schema } = contenderOf(contender)
     await using ground = await Ground.prepare(bench, schema)
     const holder = await ground.pool.connect()
     try {
       if (of.held) await holder.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       await holder.query('SELECT 1')
-      return await inRounds(bench, ground, contender as ContenderName, of)
+      return await inRounds(bench, ground, contender, of)
     } finally {
       holder.release(true)
     }
   },
 }
 
-async function inRounds(bench: Bench, ground: Ground, name: ContenderName, { messages }: Case): Promise<Measured> {
-  const contender = contenders[name]
+async function inRounds(bench: Bench, ground: Ground, name: string, { messages }: Case): Promise<Measured> {
+  const contender = contenderOf(name)
   await using program = start(contender, ground, bench.options.transport)
   await program.line(contender.begins)
   const cpu = program.cpuMicros()

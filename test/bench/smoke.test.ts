@@ -2,19 +2,23 @@ import { expect, inject, test, vi } from 'vitest'
 
 import { type BenchOptions, benchOptions } from '../../bench/options.ts'
 import { tablesOf } from '../../bench/result.ts'
-import { modes, run } from '../../bench/run.ts'
+import { modeOf, modes, run } from '../../bench/run.ts'
 
 // Programs of their own start in each run: a loaded machine takes its time.
 vi.setConfig({ testTimeout: 180_000 })
 const names = Object.keys(modes)
 const servers = { databaseUrl: inject('databaseUrl'), brokers: inject('brokers') }
 
-test.for(names)('the mode %s measures every contender, and its result is a table and JSON', async (mode) => {
-  const args = [mode, '--runs', '1', '--messages', '200', '--seconds', '2', '--transport', 'platformatic']
+// One of each kind: a backlog read back, an application beside the relay, several relays, Prisma in this process, and a relay with flags
+// against itself. The other modes are made of the same parts, and each takes the time of several programs' start.
+const kinds = ['drain', 'latency', 'scale', 'enqueue', 'backlog --with batch-records=50']
+
+test.for(kinds)('%s measures every contender, and its result is a table and JSON', async (kind) => {
+  const args = [...kind.split(' '), '--runs', '1', '--messages', '200', '--seconds', '1', '--transport', 'platformatic']
   const options: BenchOptions = benchOptions(args, names)
   const told: string[] = []
   const result = await run({ servers, options }, (line) => told.push(line))
-  const { contenders, ratios } = modes[mode]!
+  const { contenders, ratios } = modeOf(options)
   expect(told).toHaveLength(result.cases.length * contenders.length)
   for (const { contenders: measured, ratios: divided } of result.cases) {
     expect(Object.keys(measured)).toEqual([...contenders])
@@ -33,6 +37,22 @@ test.for(names)('the mode %s measures every contender, and its result is a table
   }
   expect(JSON.parse(JSON.stringify(result))).toEqual(result)
   expect(tablesOf(result, ratios)).toContain(`| ${contenders[0]} | `)
+})
+
+test('with flags of its own the relay is compared with itself, in every mode that measures it alone', () => {
+  const asked = (mode: string) => modeOf(benchOptions([mode, '--with', 'lease-ms=3000', '--with', 'fetch-rows=500'], names))
+  const other = 'relay --lease-ms=3000 --fetch-rows=500'
+  for (const mode of ['drain', 'hot', 'latency', 'xmin', 'idle', 'backlog', 'commit']) {
+    const { contenders, ratios } = asked(mode)
+    expect(contenders).toEqual(['relay', other])
+    expect(ratios).toEqual({ figure: modes[mode]!.ratios.figure, pairs: [[other, 'relay']] })
+  }
+  for (const mode of ['scale', 'partitions', 'enqueue', 'watching']) expect(() => asked(mode)).toThrow(`The mode ${mode} `)
+})
+
+test('the flags reach the relay: one that it does not know ends the measurement', async () => {
+  const options = benchOptions(['backlog', '--runs', '1', '--messages', '1', '--with', 'no-such-flag=1'], names)
+  await expect(run({ servers, options }, () => {})).rejects.toThrow('ended before it wrote "leases_taken"')
 })
 
 test('what it does not know is answered with the usage', () => {
