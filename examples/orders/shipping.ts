@@ -18,7 +18,7 @@ export function createShipping(prisma: Shop) {
         const parcels = placed.map(({ payload: { orderId } }) => ({ orderId, number: `P-${orderId}` }))
         await tx.parcel.createMany({ data: parcels })
         await tx.outbox.enqueueMany(
-          parcels.map(({ orderId, number }) => ({ type: 'OrderShipped' as const, payload: { orderId, parcel: number } })),
+          parcels.map(({ orderId, number }) => ({ type: 'OrderShipped', payload: { orderId, parcel: number } })),
         )
       },
     },

@@ -45,6 +45,17 @@ interface OutboxTransactionMethod<Client, M extends string, C extends Catalogue 
 }
 
 /**
+ * The last overload of the client's `$transaction`. No call gets there, but it is the one that `infer` and `Parameters` read: without it
+ * the handlers of an inbox, and an application's own `Parameters<typeof prisma.$transaction>`, would be given Prisma's `tx`.
+ */
+interface OutboxTransactionInferred<Client, M extends string, C extends Catalogue | undefined> {
+  $transaction(
+    callback: (tx: OutboxTransaction<CallbackForm<Client>['tx'], M, C>) => Promise<unknown>,
+    options?: CallbackForm<Client>['options'],
+  ): Promise<unknown>
+}
+
+/**
  * A transaction's client with the outbox: `OutboxTransaction<Prisma.TransactionClient>` for the helpers of an application that enqueue.
  * Its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same. With a catalogue the third argument is its type.
  */
@@ -55,9 +66,9 @@ export type OutboxTransaction<Tx, M extends string = 'outbox', C extends Catalog
   : unknown) & { [K in M]: OutboxMethods<C> } & Tx
 
 /**
- * The client as it was, with the outbox on the client of each transaction. An intersection, our overload first: what takes the original
- * client takes this one.
+ * The client as it was, with the outbox on the client of each transaction. An intersection, our overload first for those who call, and
+ * last for those who infer: what takes the original client takes this one.
  */
 export type WithOutbox<Client, M extends string = 'outbox', C extends Catalogue | undefined = undefined> = M extends keyof Client
-  ? OutboxTransactionMethod<Client, M, C> & Client
+  ? OutboxTransactionMethod<Client, M, C> & Client & OutboxTransactionInferred<Client, M, C>
   : never

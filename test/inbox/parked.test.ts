@@ -29,7 +29,7 @@ test('from the command line: a poison message is listed, fails again while it is
     handlers: {
       Counted: async (event, tx) => {
         if (poison && event.payload.n === 1) throw new Error('cannot be done')
-        await effect(tx, 'mail', event as never)
+        await effect(tx, 'mail', event)
       },
     },
   })
@@ -108,7 +108,7 @@ test('a member that dies in the middle of a redrive leaves the wish to another',
 test('discard asks, and drops for good: those behind are applied', async () => {
   const stage = await createStage(1)
   await stage.send([record('poison', 1, { value: 'no JSON' }), record('poison', 2)])
-  const { until } = start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event as never) } })
+  const { until } = start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event) } })
   await until('messages_behind')
   const asked = await parked('discard', '--reason', 'INVALID_JSON')
   expect(asked.code).toBe(2)

@@ -21,14 +21,14 @@ afterAll(async () => {
   await db.drop()
 })
 
-const add = (name: string) => async (event: { payload: { name: string; n: number } }, tx: Tx) => {
+const add = (name: string) => async (event: { id: string; payload: { name: string; n: number } }, tx: Tx) => {
   const { payload } = event
   await tx.$executeRaw`INSERT INTO model (projection, name, total, records) VALUES (${name}, ${payload.name}, ${payload.n}, 1)
     ON CONFLICT (projection, name) DO UPDATE SET total = model.total + ${payload.n}, records = model.records + 1`
 }
 
 function start(stage: Stage, name: string, options: { allowMissingStart?: boolean } = {}, handler = add(name)) {
-  const projection = createProjection({ prisma, name, events: stage.events, handlers: { Counted: handler as never }, ...options })
+  const projection = createProjection({ prisma, name, events: stage.events, handlers: { Counted: handler }, ...options })
   onTestFinished(() => projection.stop())
   const done = projection.run(stage.kafka)
   done.catch(() => {})
@@ -109,7 +109,7 @@ test('a handler that fails is tried again with nothing applied, and a copy in th
     await inbox.once(tx, { consumer: name, id: event.id }, () => add(name)(event, tx))
     if (event.payload.n === 2 && failures++ < 2) throw new Error('not yet')
   }
-  const { projection } = start(stage, name, {}, handler as never)
+  const { projection } = start(stage, name, {}, handler)
   await projection.live
   expect(failures).toBe(3)
   expect(await model(name)).toBe('a 3 2')

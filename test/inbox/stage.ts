@@ -3,8 +3,8 @@ import { CompressionTypes, type Consumer, type Kafka, type Message, Partitioners
 import { onTestFinished } from 'vitest'
 import { z } from 'zod'
 import type { Inbox } from '../../src/inbox/inbox.ts'
-import { createInbox, type InboxEvent, type InboxEvents } from '../../src/inbox/index.ts'
-import { defineEvents, event, outbox } from '../../src/index.ts'
+import { createInbox, type InboxEvent, type InboxEvents, type InboxOptions } from '../../src/inbox/index.ts'
+import { type Catalogue, defineEvents, event, outbox, withOutbox } from '../../src/index.ts'
 import { prisma7, shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
@@ -15,8 +15,12 @@ export const effectsSql = `
 CREATE TABLE effects (seq bigserial PRIMARY KEY, consumer text NOT NULL, message_id uuid NOT NULL, name text NOT NULL, n int NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp());`
 
-export const connect = (connectionString: string, max = 10) =>
-  new prisma7.PrismaClient({ adapter: new prisma7.PrismaPg({ connectionString, max }) }).$extends(outbox())
+const plain = (connectionString: string, max = 10) =>
+  new prisma7.PrismaClient({ adapter: new prisma7.PrismaPg({ connectionString, max }) })
+export const connect = (connectionString: string, max?: number) => plain(connectionString, max).$extends(outbox())
+/** With the outbox only on the client of each transaction, and a catalogue. */
+export const connectWrapped = <C extends Catalogue>(connectionString: string, events: C) =>
+  withOutbox(plain(connectionString), { events })
 export type Client = ReturnType<typeof connect>
 export type Tx = Parameters<Parameters<Client['$transaction']>[0]>[0]
 
@@ -57,7 +61,6 @@ export interface Stage {
   producer: Producer
   /** Sends in order; the partition is that of the key, unless it is given. */
   send(messages: Message[]): Promise<void>
-  /** Effects of a consumer, in the order of their commits. */
 }
 
 export async function createStage(partitions = 3): Promise<Stage> {
@@ -88,23 +91,18 @@ export interface Running {
   until<E extends InboxEvent>(event: E, fits?: (fields: InboxEvents[E]) => boolean): Promise<InboxEvents[E]>
 }
 
-type Options = Omit<Parameters<typeof createInbox<Client, Events, number | undefined>>[0], 'prisma' | 'consumer' | 'events'>
+type Options<C, B extends number | undefined> = Omit<InboxOptions<C, Events, B>, 'prisma' | 'consumer' | 'events'>
 
 /** Starts an inbox for a stage. */
-export function start(
+export function start<C extends object, const B extends number | undefined = undefined>(
   stage: Stage,
-  prisma: Client,
+  prisma: C,
   consumer: string,
-  options: Options,
+  options: Options<C, B>,
   { kafka = stage.kafka, concurrently = 1 } = {},
 ): Running {
-  const inbox = createInbox<Client, Events, number | undefined>({
-    prisma,
-    consumer,
-    events: stage.events,
-    retry: { firstMs: 50, maxMs: 100 },
-    ...options,
-  })
+  const given = { prisma, consumer, events: stage.events, retry: { firstMs: 50, maxMs: 100 }, ...options }
+  const inbox = createInbox<C, Events, B>(given as InboxOptions<C, Events, B>)
   const told: Running['told'] = []
   const lookers = new Set<() => void>()
   inbox.telemetry.subscribe((event, fields) => {

@@ -1,0 +1,139 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { TestDatabase } from '../support/database.ts'
+import { type Client, connect, createStage, effect, inboxDatabase, record, start, type Tx } from './stage.ts'
+
+let db: TestDatabase
+let prisma: Client
+beforeAll(async () => {
+  db = await inboxDatabase()
+  prisma = connect(db.url)
+})
+beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
+afterAll(async () => {
+  await prisma.$disconnect()
+  await db.drop()
+})
+
+const effects = () => db.query<{ name: string; n: number }>('SELECT name, n FROM effects ORDER BY seq')
+const numbers = async (name: string) => (await effects()).filter((row) => row.name === name).map(({ n }) => n)
+const parked = () =>
+  db.query<{ n: number | null; reason: string | null; attempts: number; error: string | null }>(
+    `SELECT substring(convert_from(value, 'UTF8') from '"n":(\\d+)')::int AS n, reason, attempts, error
+     FROM inbox_parked ORDER BY "partition", "offset"`,
+  )
+
+const poisonous = (isPoison: () => boolean) => ({
+  park: { after: 3 },
+  handlers: {
+    Counted: async (event: { id: string; payload: { name: string; n: number } }, tx: Tx) => {
+      if (event.payload.name === 'poison' && event.payload.n === 1 && isPoison()) throw new Error('cannot be done')
+      await effect(tx, 'mail', event)
+    },
+  },
+})
+
+test('a message is put aside after so many tries, those of its key behind it, and other keys go on', async () => {
+  const stage = await createStage(1)
+  const id = randomUUID()
+  await stage.send([
+    record('poison', 1, { id }),
+    record('fine', 1),
+    record('poison', 2),
+    record('poison', 1, { id }),
+    record('fine', 2),
+  ])
+  const { until, told } = start(
+    stage,
+    prisma,
+    'mail',
+    poisonous(() => true),
+  )
+  await until(
+    'applied',
+    () => told.filter(({ event, fields }) => event === 'applied' && 'messages' in fields && fields.messages === 1).length === 2,
+  )
+  expect(await parked()).toMatchObject([
+    { n: 1, reason: 'HANDLER_FAILED', attempts: 3, error: 'cannot be done' },
+    { n: 2, reason: null, attempts: 0 },
+  ])
+  expect(await numbers('fine')).toEqual([1, 2])
+  expect(await numbers('poison')).toEqual([])
+  expect(told.filter(({ event }) => event === 'apply_failed')).toHaveLength(2)
+})
+
+test('a wish to redrive applies the messages of the key in order; one that comes meanwhile goes behind, and nothing stays', async () => {
+  const stage = await createStage(1)
+  let poison = true
+  await stage.send([1, 2, 3].map((n) => record('poison', n)))
+  const { until, told } = start(
+    stage,
+    prisma,
+    'mail',
+    poisonous(() => poison),
+  )
+  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
+  await db.query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk' WHERE reason IS NOT NULL`)
+  expect(await until('redrive_failed')).toMatchObject({ offset: '0', code: 'Error' })
+  expect(await parked()).toMatchObject([{ n: 1, attempts: 4 }, { n: 2 }, { n: 3 }])
+  poison = false
+  await db.query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk'`)
+  await stage.send([4, 5].map((n) => record('poison', n)))
+  expect(await until('parked_redriven')).toMatchObject({ by: 'ann@desk' })
+  await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([1, 2, 3, 4, 5])
+  expect(await parked()).toEqual([])
+  expect(await db.query('SELECT FROM inbox')).toHaveLength(5)
+})
+
+test('a wish to discard drops the message for good, copies of it too, and those behind it are applied', async () => {
+  const stage = await createStage(1)
+  const id = randomUUID()
+  await stage.send([record('poison', 1, { id }), record('poison', 2), record('poison', 3)])
+  const { until, told } = start(
+    stage,
+    prisma,
+    'mail',
+    poisonous(() => true),
+  )
+  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
+  await db.query(`UPDATE inbox_parked SET wish = 'discard' WHERE reason IS NOT NULL`)
+  expect(await until('parked_redriven')).toMatchObject({ messages: 2 })
+  await stage.send([record('poison', 1, { id }), record('poison', 4)])
+  await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([2, 3, 4])
+  expect(await parked()).toEqual([])
+})
+
+test.each([
+  ['without an id', { headers: { type: 'Counted' } }, 'INVALID_ID'],
+  ['that is no JSON', { value: 'no JSON' }, 'INVALID_JSON'],
+  ['that does not fit its schema', { value: '{"name":"a"}' }, 'INVALID_PAYLOAD'],
+  ['of a newer version that does not fit', { version: '9', value: '{"who":"a"}' }, 'NEWER_VERSION'],
+])('a record %s is put aside at once, and the next of another key is applied', async (_, broken, reason) => {
+  const stage = await createStage(1)
+  await stage.send([record('a', 1, broken), record('a', 2), record('b', 3)])
+  const { until } = start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event) } })
+  await until('applied', ({ messages }) => messages === 1)
+  expect((await parked()).map((row) => row.reason)).toEqual([reason, null])
+  expect(await effects()).toMatchObject([{ name: 'b', n: 3 }])
+})
+
+test('troubles of the database do not count towards it', async () => {
+  const stage = await createStage(1)
+  await stage.send([record('a', 1)])
+  let tries = 0
+  const { until, told } = start(stage, prisma, 'mail', {
+    park: { after: 2 },
+    handlers: {
+      Counted: async (event, tx) => {
+        if (++tries <= 4) await tx.$executeRaw`SELECT pg_terminate_backend(pg_backend_pid())`
+        await effect(tx, 'mail', event)
+      },
+    },
+  })
+  await until('applied')
+  expect(told.filter(({ event }) => event === 'apply_failed').map(({ fields }) => fields)).toMatchObject(
+    Array(4).fill({ attempt: 0 }),
+  )
+  expect(await numbers('a')).toEqual([1])
+  expect(await parked()).toEqual([])
+})
