@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, inject, test } from 'vitest'
+import { areRight, judgeEffects } from '../../examples/orders/demo/effects.ts'
 import { isKept, judge } from '../../examples/orders/demo/judge.ts'
 import { random } from '../../examples/orders/demo/kills.ts'
 import { readOptions } from '../../examples/orders/demo/options.ts'
@@ -40,6 +41,37 @@ describe('the judge', () => {
   })
 })
 
+describe('the judge of the consumers', () => {
+  const ordered = [1, 2, 3].map((id) => ({ id, total: 100 * id }))
+  const right = { letters: [2, 1, 3], parcels: [1, 2, 3], myOrders: [3, 2, 1], revenue: 600 }
+
+  test('finds nothing wrong where each order was confirmed, shipped and listed once, and its price added up', () => {
+    const verdict = judgeEffects(ordered, right)
+    expect(verdict.effects.map(({ count, missing, surplus }) => [count, missing, surplus])).toEqual([
+      [3, [], []],
+      [3, [], []],
+      [3, [], []],
+    ])
+    expect(areRight(verdict)).toBe(true)
+  })
+
+  test.each([
+    ['an order without a confirmation', { letters: [1, 3] }, 0, { missing: [2], surplus: [] }],
+    ['an order that was confirmed twice', { letters: [1, 2, 2, 3] }, 0, { missing: [], surplus: [2] }],
+    ['an order that was shipped twice', { parcels: [3, 1, 2, 3] }, 1, { missing: [], surplus: [3] }],
+    ['a parcel of an order that nobody placed', { parcels: [1, 2, 3, 4] }, 1, { missing: [], surplus: [4] }],
+    ['an order that "my orders" does not show as shipped', { myOrders: [1, 2] }, 2, { missing: [3], surplus: [] }],
+  ])('finds %s', (_, wrong, which, found) => {
+    const verdict = judgeEffects(ordered, { ...right, ...wrong })
+    expect(verdict.effects[which]).toMatchObject(found)
+    expect(areRight(verdict)).toBe(false)
+  })
+
+  test('finds analytics that have not heard of an order, or have added one up twice', () => {
+    for (const revenue of [500, 700]) expect(areRight(judgeEffects(ordered, { ...right, revenue }))).toBe(false)
+  })
+})
+
 describe('the options', () => {
   test('have defaults, and other ones for the comparison', () => {
     expect(readOptions([])).toEqual({ seconds: undefined, rate: 50, naive: false, chaos: false, seed: 1 })
@@ -74,18 +106,24 @@ function demo(...args: string[]): Promise<{ code: number; output: string }> {
 
 const figure = (output: string, name: string) => Number(new RegExp(`${name} +([\\d,]+)`).exec(output)?.[1]?.replace(',', ''))
 
-test('the demo places orders, refuses some, and finds each placed one in the topic exactly once', async () => {
+const consumersAreRight = 'Every placed order was confirmed, shipped and listed once, and the analytics know what it cost.'
+
+test('the demo places orders, refuses some, and finds each placed one in the topic and at each consumer exactly once', async () => {
   const { code, output } = await demo('--seconds', '8')
   expect(output).toContain('Every placed order is in the topic exactly once, and no other.')
   expect(figure(output, 'orders in the table')).toBeGreaterThan(20)
   expect(figure(output, 'orders refused')).toBeGreaterThan(0)
-  expect(figure(output, 'records in the topic')).toBe(figure(output, 'orders in the table'))
+  for (const what of ['records in the topic', 'confirmations', 'parcels', 'shipped in "my orders"']) {
+    expect(figure(output, what)).toBe(figure(output, 'orders in the table'))
+  }
+  expect(output).toContain(consumersAreRight)
   expect(code).toBe(0)
 })
 
 test('the demo with kills of the relay loses nothing', async () => {
   const { code, output } = await demo('--seconds', '8', '--chaos')
   expect(output).toMatch(/Every placed order is in the topic (exactly|at least) once, and no other\./)
+  expect(output).toContain(consumersAreRight)
   expect(code).toBe(0)
 })
 

@@ -42,12 +42,6 @@ export class FigureReader {
     return Object.assign(this.last, rows[0])
   }
 
-  /** Every order that was placed. */
-  async orders(): Promise<{ id: number; customer: string }[]> {
-    const { rows } = await this.#pool.query<{ id: number; customer: string }>('SELECT id, customer FROM orders ORDER BY id')
-    return rows
-  }
-
   async close(): Promise<void> {
     await Promise.all([this.#pool.end(), this.#admin.disconnect()])
   }

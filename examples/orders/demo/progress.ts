@@ -1,6 +1,6 @@
 import type { Inbox, Projection } from '../../../src/inbox/index.ts'
 
-/** Counts what a consumer of the shop has applied, which can be waited for. */
+/** Counts what a consumer of the shop has applied. */
 export class Progress {
   /** Messages that it has applied, each counted once. */
   applied = 0
@@ -8,7 +8,6 @@ export class Progress {
   copies = 0
   /** Resolves when the consumer has partitions: it then keeps up, and does not take the CPU of the first orders for its start. */
   readonly ready: Promise<void>
-  #look = () => {}
 
   constructor({ telemetry }: Pick<Inbox, 'telemetry'> | Pick<Projection, 'telemetry'>) {
     let ready = () => {}
@@ -22,21 +21,7 @@ export class Progress {
       if (event !== 'applied' && event !== 'projected') return
       this.applied += messages + records
       this.copies += copies
-      this.#look()
     }
     telemetry.subscribe(hear)
-  }
-
-  /** Resolves with true when so many messages have been applied; with false after `timeoutMs`. */
-  reached(messages: number, timeoutMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), timeoutMs)
-      this.#look = () => {
-        if (this.applied < messages) return
-        clearTimeout(timer)
-        resolve(true)
-      }
-      this.#look()
-    })
   }
 }

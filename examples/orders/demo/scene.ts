@@ -1,16 +1,18 @@
 import type { KafkaServer } from '../../../test/support/kafka.ts'
 import { freePort } from '../../../test/support/ports.ts'
 import { topic } from '../events.ts'
+import { Sales } from '../sales.ts'
 import { connectShop } from '../shop.ts'
 import type { Closing } from './closing.ts'
 import { Customers, inventory } from './customers.ts'
+import type { Places } from './effects.ts'
 import { FigureReader } from './figures.ts'
 import type { Ground } from './ground.ts'
 import type { Program } from './program.ts'
 import { relayProgram } from './relay.ts'
-import { type Addresses, type Consumers, serveShop, startConsumers } from './services.ts'
+import { type Addresses, type Consumers, openShipping, serveShop, startConsumers } from './services.ts'
 
-type Parts = Pick<Scene, 'customers' | 'consumers' | 'relay' | 'figures' | 'addresses'>
+type Parts = Pick<Scene, 'customers' | 'consumers' | 'relay' | 'figures' | 'addresses' | 'places'>
 
 /** The whole shop at work: services, customers, relay, and somebody who counts. */
 export class Scene {
@@ -23,6 +25,7 @@ export class Scene {
   readonly relay: Program
   readonly figures: FigureReader
   readonly addresses: Addresses & { dashboard: string }
+  readonly places: Places
   /** The last confirmation of the mail service. */
   lastLetter: { orderId: number; customer: string } | undefined
   readonly #kafka: KafkaServer | undefined
@@ -34,6 +37,7 @@ export class Scene {
     this.relay = parts.relay
     this.figures = parts.figures
     this.addresses = parts.addresses
+    this.places = parts.places
     this.#kafka = kafka
   }
 
@@ -61,12 +65,15 @@ export class Scene {
     const onLetter = (letter: Scene['lastLetter']) => {
       if (scene) scene.lastLetter = letter
     }
-    const consumers = await startConsumers(databaseUrl, ground, onLetter, closing)
-    const served = await serveShop(shop, ground, closing)
+    const shipping = await openShipping(ground, closing)
+    const consumers = await startConsumers({ databaseUrl, shipping }, ground, onLetter, closing)
+    const sales = new Sales()
+    const served = await serveShop(shop, sales, ground, closing)
     const customers = new Customers([served.before, served.shop], rate)
     closing.add(() => customers.stop())
     const addresses = { ...served, dashboard: `http://127.0.0.1:${port}/` }
-    scene = new Scene({ customers, consumers, relay, figures, addresses }, ground.server)
+    const places = { shop, shipping, sales }
+    scene = new Scene({ customers, consumers, relay, figures, addresses, places }, ground.server)
     return scene
   }
 

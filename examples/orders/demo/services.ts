@@ -10,7 +10,7 @@ import { History } from '../history.ts'
 import { readLog } from '../log.ts'
 import { createMail, type OnLetter } from '../mail.ts'
 import { createMyOrders } from '../my-orders.ts'
-import { Sales } from '../sales.ts'
+import type { Sales } from '../sales.ts'
 import { createShipping } from '../shipping.ts'
 import { connectShop, type Shop } from '../shop.ts'
 import type { Closing } from './closing.ts'
@@ -20,9 +20,12 @@ import { Progress } from './progress.ts'
 /** Consumers with an inbox, by what they do. */
 export type Consumers = Record<'mail' | 'shipping' | 'myOrders', Progress>
 
-/** Starts mail, shipping and "my orders". A consumer that ends by itself ends the demo: elsewhere an orchestrator starts it again. */
+/**
+ * Starts mail, shipping and "my orders"; `shipping` is the client of that service. A consumer that ends by itself ends the demo: elsewhere
+ * an orchestrator starts it again.
+ */
 export async function startConsumers(
-  databaseUrl: string,
+  { databaseUrl, shipping: prisma }: { databaseUrl: string; shipping: Shop },
   ground: Ground,
   onLetter: OnLetter,
   closing: Closing,
@@ -47,7 +50,7 @@ export async function startConsumers(
   const run = (inbox: Inbox, name: string): Progress =>
     watch(inbox, () => inbox.run(ground.kafka.consumer(inbox.consumerConfig({ groupId: `${name}-${topic}` }))))
   const mail = run(createMail(own(), onLetter), 'mail')
-  const shipping = run(createShipping(await openShipping(ground, closing)), 'shipping')
+  const shipping = run(createShipping(prisma), 'shipping')
   const projection = createMyOrders(own())
   const myOrders = watch(projection, () => projection.run(ground.kafka, { groupId: `my-orders-${topic}` }))
   await Promise.all([mail, myOrders, shipping].map((progress) => progress.ready))
@@ -55,7 +58,7 @@ export async function startConsumers(
 }
 
 /** The shipping service's own database, with its outbox, and a relay in the service's own process. */
-async function openShipping(ground: Ground, closing: Closing): Promise<Shop> {
+export async function openShipping(ground: Ground, closing: Closing): Promise<Shop> {
   const databaseUrl = await ground.createDatabase('shipping')
   const shipping = connectShop(databaseUrl)
   closing.add(() => shipping.$disconnect())
@@ -74,9 +77,8 @@ export interface Addresses {
 }
 
 /** Serves the order service, old and new, and the views that are made from the topic. */
-export async function serveShop(shop: Shop, { kafka }: Ground, closing: Closing): Promise<Addresses> {
+export async function serveShop(shop: Shop, sales: Sales, { kafka }: Ground, closing: Closing): Promise<Addresses> {
   const history = new History()
-  const sales = new Sales()
   const log = await readLog(kafka, (event) => {
     history.add(event)
     sales.add(event)
