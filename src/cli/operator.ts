@@ -5,8 +5,7 @@ import { exitCodes } from './exit-codes.ts'
 
 /** Runs `use` with an operator's view of the database that the flags name, and closes it. */
 export async function withOperator<T>(flags: Flags, use: (operator: Operator) => Promise<T>): Promise<T> {
-  // `list | head`: whoever reads has seen enough.
-  process.stdout.on('error', () => process.exit(exitCodes.done))
+  untilUnread()
   const operator = await postgresOperator(databaseConfig(flags, process.env))
   try {
     return await use(operator)
@@ -14,6 +13,9 @@ export async function withOperator<T>(flags: Flags, use: (operator: Operator) =>
     operator.close()
   }
 }
+
+/** Ends the program when its output cannot be written any more: of `list | head`, whoever reads has seen enough. */
+export const untilUnread = (): void => void process.stdout.on('error', () => process.exit(exitCodes.done))
 
 /** Writes a line to standard output. */
 export const print = (text: string): void => void process.stdout.write(`${text}\n`)

@@ -1,57 +1,46 @@
 import { Command } from 'commander'
-import type { OutboxStatus } from '../store/operator.ts'
-import type { Flags } from './config.ts'
-import { span, table } from './format.ts'
+import { OperatorOnDemand } from '../ops/dashboard/on-demand.ts'
+import { postgresOperator } from '../store/postgres/operator.ts'
+import { databaseConfig, type Flags } from './config.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { print, untilUnread, withOperator } from './operator.ts'
 import { addDatabaseFlags } from './settings.ts'
+import { statusText } from './status-text.ts'
+import { watch } from './watch.ts'
 
 /** The command `status`. */
 export function statusCommand(): Command {
   const command = new Command('status')
     .description('Show what waits, who relays it, and what is dead')
     .option('--json', 'As JSON, for scripts')
-    .option('--watch', 'Draw it anew every second, until interrupted')
-  addDatabaseFlags(command).action((flags: Flags) =>
-    withOperator(flags, async (operator) => {
-      const show = async () => {
-        const status = await operator.status()
-        print(flags.json === true ? JSON.stringify(status) : statusText(status))
-      }
-      await show()
-      while (flags.watch === true) {
-        await new Promise((resolve) => setTimeout(resolve, 1_000))
-        if (process.stdout.isTTY) process.stdout.write('\u001b[2J\u001b[H')
-        await show()
-      }
-    }),
-  )
+    .option('--watch', 'Draw it anew every second, with rate and problems, until interrupted')
+  addDatabaseFlags(command).action(status)
   return prismaHelp(command, [
     ['Once', ''],
     ['For a script: the age of the oldest waiting message, in milliseconds', '--json | jq .backlog.oldestMs'],
+    ['Kept up to date in the terminal', '--watch'],
   ])
 }
 
-/** The status as text, within 80 columns. */
-export function statusText({ backlog, leases, relays, dead }: OutboxStatus): string {
-  const waiting = `${backlog.exact ? '' : 'about '}${backlog.messages} ${backlog.messages === 1 ? 'message' : 'messages'}`
-  const oldest = backlog.oldestMs === null ? '' : `, the oldest for ${span(backlog.oldestMs)}`
-  const reasons = Object.entries(dead.byReason).map(([reason, n]) => `${n} ${reason}`)
-  const behind = dead.behind === 0 ? '' : `; ${dead.behind} wait behind them`
-  const more = dead.exact ? '' : '; and more'
-  const lines = [
-    `Waiting   ${waiting}${oldest}`,
-    `Leases    ${leases.held} held, ${leases.expired} expired, ${leases.free} free`,
-    `Dead      ${reasons.join(', ') || 'none'}${behind}${more}`,
-  ]
-  if (relays.length === 0) return [...lines, 'Relays    none is running'].join('\n')
-  const rows = relays.map((relay) => [
-    relay.name,
-    relay.alive ? 'alive' : 'gone',
-    String(relay.buckets),
-    span(relay.seenMsAgo),
-    relay.ackedMsAgo === null ? '-' : span(relay.ackedMsAgo),
-    relay.version,
-  ])
-  return [...lines, '', table(['Relay', 'State', 'Buckets', 'Seen', 'Acknowledged', 'Version'], rows)].join('\n')
+async function status(flags: Flags): Promise<void> {
+  if (flags.watch === true && flags.json !== true) return watched(flags)
+  await withOperator(flags, async (operator) => {
+    do {
+      const status = await operator.status()
+      print(flags.json === true ? JSON.stringify(status) : statusText(status))
+    } while (flags.watch === true && (await everySecond()))
+  })
+}
+
+const everySecond = () => new Promise<true>((resolve) => setTimeout(() => resolve(true), 1_000))
+
+/** Never ends by itself: whoever looks does that. */
+async function watched(flags: Flags): Promise<void> {
+  untilUnread()
+  const operator = new OperatorOnDemand(() => postgresOperator(databaseConfig(flags, process.env)))
+  try {
+    await watch((what) => operator.ask(what), process.stdout, new AbortController().signal)
+  } finally {
+    operator.close()
+  }
 }

@@ -22,6 +22,13 @@ export const counted = (n: number, noun: string): string => `${n} ${noun}${n ===
 export const numberText = (n: number): string =>
   n < 100 && !Number.isInteger(n) ? n.toFixed(1) : Math.round(n).toLocaleString('en-GB')
 
+/**
+ * A text in which what cannot be seen, but for line ends and tabs, is written out, as `\u{202e}`: a topic or header must not turn the line
+ * around it, look like another one, or tell a terminal what to do.
+ */
+export const visible = (text: string): string =>
+  text.replace(/[^\P{C}\n\t]/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`)
+
 /** A key for people: its text where it is text, else its bytes; cut to a column's width. */
 export function keyText(key: Uint8Array | null, width = 24): string {
   if (key === null) return '-'

@@ -75,6 +75,8 @@ export interface OutboxSample {
   oldestTransactionMs: number | null
   /** Share of dead rows in the table `outbox`, 0 to 1, as the statistics have it. */
   deadRowShare: number
+  /** Rows that were deleted from the table `outbox` since its statistics began, as they have it: how fast it grows is how fast messages leave. */
+  deletedRows: number
   /** The highest table format in `outbox_lease`. */
   format: number
 }

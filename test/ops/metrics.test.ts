@@ -39,6 +39,7 @@ const sampled = (more: Partial<RelayEvents['sampled']> = {}): RelayEvents['sampl
   heldKeys: 0,
   oldestTransactionMs: 0,
   deadRowShare: 0,
+  deletedRows: 0,
   format: 1,
   ms: 5,
   ...more,

@@ -49,6 +49,7 @@ describe('a sample', () => {
       heldKeys: 0,
       oldestTransactionMs: expect.any(Number),
       deadRowShare: expect.any(Number),
+      deletedRows: expect.any(Number),
       format: 1,
       ms: expect.any(Number),
     })

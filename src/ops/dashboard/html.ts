@@ -1,3 +1,5 @@
+import { visible } from '../words.ts'
+
 /** HTML that is safe to send: only {@link html} makes it. */
 export class Html {
   readonly #text: string
@@ -16,14 +18,8 @@ export type Part = Html | string | number | null | undefined | false | readonly 
 
 const named: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 
-/**
- * A text as HTML, also within a quoted attribute. What cannot be seen is written out, as `\u{202e}`: a topic or header must not turn the
- * line around it, or look like another one.
- */
-export const escaped = (text: string): string =>
-  text
-    .replace(/[^\P{C}\n\t]/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`)
-    .replace(/[&<>"']/g, (character) => named[character]!)
+/** A text as HTML, also within a quoted attribute; what cannot be seen is written out. */
+export const escaped = (text: string): string => visible(text).replace(/[&<>"']/g, (character) => named[character]!)
 
 /** HTML from a template; whatever is put into it is escaped, unless it is HTML already. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {

@@ -1,4 +1,5 @@
 import type { RelayEvents } from '../../relay/telemetry.ts'
+import type { OutboxSample } from '../../store/operator.ts'
 import { counted, span } from '../words.ts'
 import { commandLine } from './command.ts'
 
@@ -37,6 +38,12 @@ const named = 10
 export function problems(situation: Situation): Problem[] {
   return [...ofRelay(situation), ...ofTopics(situation), ...(situation.sample ? ofTables(situation.sample) : [])]
 }
+
+/** What can be told from the tables alone, of all relays. */
+export const tableProblems = (sample: OutboxSample): Problem[] => [
+  ...ofTopics({ paused: new Map(), sample }),
+  ...ofTables(sample),
+]
 
 function ofRelay({ live, databaseTrouble, kafkaTrouble, sampleFailed, dying, disordered }: Situation): Problem[] {
   const found: (Problem | false)[] = [
@@ -82,7 +89,7 @@ const remedies: Readonly<Record<string, string>> = {
   NOT_ENOUGH_REPLICAS: 'Bring its brokers back.',
 }
 
-function ofTopics({ paused, sample }: Situation): Problem[] {
+function ofTopics({ paused, sample }: { paused: Situation['paused']; sample: OutboxSample | undefined }): Problem[] {
   const pauses = [...paused].slice(0, named).map(([topic, code]) => ({
     runbook: 'OutboxTopicPaused',
     what: `The topic ${topic} takes no messages (${code}).`,
@@ -101,7 +108,7 @@ function ofTopics({ paused, sample }: Situation): Problem[] {
   return [...pauses, ...lags]
 }
 
-function ofTables({ leases, dead, heldKeys, oldestTransactionMs }: RelayEvents['sampled']): Problem[] {
+function ofTables({ leases, dead, heldKeys, oldestTransactionMs }: OutboxSample): Problem[] {
   const orphans = leases.expired + leases.free
   const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
   const found: (Problem | false)[] = [

@@ -142,6 +142,7 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
     UNION ALL SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()) AS x) END AS "oldestTransactionMs",
   (SELECT coalesce(n_dead_tup / nullif(n_dead_tup + n_live_tup, 0)::float8, 0) FROM pg_stat_all_tables
     WHERE relid = ${literal(outbox)}::regclass) AS "deadRowShare",
+  (SELECT coalesce(n_tup_del, 0)::float8 FROM pg_stat_all_tables WHERE relid = ${literal(outbox)}::regclass) AS "deletedRows",
   (SELECT coalesce(max("format"), 1) FROM ${lease})::int AS format`,
 
     /** Waiting messages, the lowest ids first. */

@@ -132,7 +132,9 @@ class PostgresOperator implements Operator {
     const holders = await this.#ask<Holder>(this.#sql.holders())
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number; keys: number }>(this.#sql.sampleDead())
-    const [horizon] = await this.#ask<Pick<OutboxSample, 'oldestTransactionMs' | 'deadRowShare' | 'format'>>(this.#sql.horizon())
+    const [horizon] = await this.#ask<Pick<OutboxSample, 'oldestTransactionMs' | 'deadRowShare' | 'deletedRows' | 'format'>>(
+      this.#sql.horizon(),
+    )
     return {
       backlog: toBacklog(backlog!),
       topics,

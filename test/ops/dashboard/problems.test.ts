@@ -16,6 +16,7 @@ const well = {
   heldKeys: 0,
   oldestTransactionMs: 0,
   deadRowShare: 0,
+  deletedRows: 0,
   format: 1,
   ms: 1,
 } satisfies RelayEvents['sampled']

@@ -1,0 +1,26 @@
+import type { OutboxStatus } from '../store/operator.ts'
+import { span, table } from './format.ts'
+
+/** The status as text, within 80 columns. */
+export function statusText({ backlog, leases, relays, dead }: OutboxStatus): string {
+  const waiting = `${backlog.exact ? '' : 'about '}${backlog.messages} ${backlog.messages === 1 ? 'message' : 'messages'}`
+  const oldest = backlog.oldestMs === null ? '' : `, the oldest for ${span(backlog.oldestMs)}`
+  const reasons = Object.entries(dead.byReason).map(([reason, n]) => `${n} ${reason}`)
+  const behind = dead.behind === 0 ? '' : `; ${dead.behind} wait behind them`
+  const more = dead.exact ? '' : '; and more'
+  const lines = [
+    `Waiting   ${waiting}${oldest}`,
+    `Leases    ${leases.held} held, ${leases.expired} expired, ${leases.free} free`,
+    `Dead      ${reasons.join(', ') || 'none'}${behind}${more}`,
+  ]
+  if (relays.length === 0) return [...lines, 'Relays    none is running'].join('\n')
+  const rows = relays.map((relay) => [
+    relay.name,
+    relay.alive ? 'alive' : 'gone',
+    String(relay.buckets),
+    span(relay.seenMsAgo),
+    relay.ackedMsAgo === null ? '-' : span(relay.ackedMsAgo),
+    relay.version,
+  ])
+  return [...lines, '', table(['Relay', 'State', 'Buckets', 'Seen', 'Acknowledged', 'Version'], rows)].join('\n')
+}

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { isOutboxError } from '../message/errors.ts'
+import { type Problem, tableProblems } from '../ops/dashboard/problems.ts'
+import { restMs } from '../ops/sampler.ts'
+import { numberText, span, visible } from '../ops/words.ts'
+import type { Operator, OutboxSample } from '../store/operator.ts'
+import { pointMs, Rate, sparkline } from './rate.ts'
+import { type Output, Screen } from './screen.ts'
+import { statusText } from './status-text.ts'
+
+/** Milliseconds between two looks, at least. */
+const intervalMs = 1_000
+
+/** Points of the sparkline: three minutes. */
+const points = 36
+
+/** Topics whose lag is shown; the oldest messages first. */
+const mostTopics = 3
+
+/** What one look saw. */
+export interface View {
+  /** When, as RFC 3339. */
+  at: string
+  /** The last look that succeeded. */
+  sample: OutboxSample
+  rate: Pick<Rate, 'perSecond' | 'points'>
+  /** Why this one failed, where it did: what is shown is older. */
+  failed?: Problem | undefined
+}
+
+/**
+ * Shows how the outbox stands, again and again, until `signal` says so: in the same place of a terminal, elsewhere a line for each look. A
+ * look that fails is told, and tried again; the first one throws, because a wrong address does not get better.
+ */
+export async function watch(
+  ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>,
+  out: Output,
+  signal: AbortSignal,
+): Promise<void> {
+  const [rate, screen, nobody] = [new Rate(points), new Screen(out), randomUUID()]
+  let sample: OutboxSample | undefined
+  while (!signal.aborted) {
+    const since = performance.now()
+    let failed: Problem | undefined
+    try {
+      sample = await ask((operator) => operator.sample(nobody))
+      rate.read(performance.now(), sample.deletedRows)
+    } catch (error) {
+      if (sample === undefined) throw error
+      failed = failure(error)
+    }
+    const view = { at: new Date().toISOString(), sample, rate, failed }
+    if (out.isTTY) screen.draw(picture(view))
+    else out.write(`${line(view)}\n`)
+    await pause(restMs(performance.now() - since, intervalMs), undefined, { signal }).catch(() => {})
+  }
+}
+
+function failure(error: unknown): Problem {
+  const what = (why: string) => `The last look at the tables failed (${why}): the figures are old.`
+  if (isOutboxError(error)) return { runbook: 'OutboxBlind', what: what(error.code), remedy: error.remedy }
+  const { code } = error as { code?: unknown }
+  const remedy = 'It is tried again. 57014 is a look that took too long.'
+  return { runbook: 'OutboxBlind', what: what(typeof code === 'string' ? code : 'no code'), remedy }
+}
+
+const problemsOf = ({ sample, failed }: View): Problem[] => [...(failed ? [failed] : []), ...tableProblems(sample)]
+
+/** What a terminal shows. */
+export function picture(view: View): string[] {
+  const { at, sample, rate } = view
+  const top = Math.max(...rate.points.map((value) => value ?? 0))
+  const found = problemsOf(view).flatMap(({ what, remedy, command }) => [
+    `! ${what}`,
+    `  ${remedy}`,
+    ...(command === undefined ? [] : [`  $ ${command}`]),
+  ])
+  return [
+    `${at.slice(0, 19)}Z, until Ctrl-C`,
+    `Rate      ${rateText(rate.perSecond)} leave the outbox; in ${(points * pointMs) / 60_000} minutes at most ${numberText(top)}/s`,
+    `          ${sparkline(rate.points)}`,
+    `Lag       ${lagText(sample)}`,
+    ...statusText(sample).split('\n'),
+    '',
+    ...(found.length === 0 ? ['No problem is known.'] : found),
+  ]
+}
+
+/** One look in a line, for a file or another program. */
+export function line(view: View): string {
+  const { at, sample, rate } = view
+  const { backlog, leases, relays, dead } = sample
+  const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
+  const buckets = relays.filter(({ alive }) => alive).map((relay) => `${relay.name} ${relay.buckets}`)
+  const parts = [
+    at,
+    `waiting ${backlog.exact ? '' : 'about '}${backlog.messages}`,
+    `lag ${backlog.oldestMs === null ? '-' : span(backlog.oldestMs)}`,
+    `rate ${rateText(rate.perSecond)}`,
+    `leases ${leases.held} held ${leases.expired} expired ${leases.free} free`,
+    `relays ${buckets.join(', ') || 'none'}`,
+    `dead ${refused}${dead.exact ? '' : ' or more'}`,
+    ...problemsOf(view).map(({ what }) => `! ${what}`),
+  ]
+  return visible(parts.join('; ')).replace(/\s/g, ' ')
+}
+
+const rateText = (perSecond: number | null): string => (perSecond === null ? '-' : `${numberText(perSecond)}/s`)
+
+function lagText({ topics }: OutboxSample): string {
+  const late = topics.toSorted((a, b) => b.oldestMs - a.oldestMs)
+  const more = late.length > mostTopics ? `, and ${late.length - mostTopics} more topics` : ''
+  return `${
+    late
+      .slice(0, mostTopics)
+      .map(({ topic, oldestMs }) => `${topic} ${span(oldestMs)}`)
+      .join(', ') || 'none waits'
+  }${more}`
+}
