@@ -9,9 +9,9 @@ vi.setConfig({ testTimeout: 180_000 })
 const names = Object.keys(modes)
 const servers = { databaseUrl: inject('databaseUrl'), brokers: inject('brokers') }
 
-// One of each kind: a backlog read back, an application beside the relay, several relays, Prisma in this process, and a relay with flags
-// against itself. The other modes are made of the same parts, and each takes the time of several programs' start.
-const kinds = ['drain', 'latency', 'scale', 'enqueue', 'backlog --with batch-records=50']
+// One of each kind: a backlog read back, an application beside the relay, several relays, Prisma in this process, a relay that is watched,
+// and one with flags against itself. The other modes are made of the same parts, and each takes the time of several programs' start.
+const kinds = ['drain', 'latency', 'scale', 'enqueue', 'watching', 'backlog --with batch-records=50']
 
 test.for(kinds)('%s measures every contender, and its result is a table and JSON', async (kind) => {
   const args = [...kind.split(' '), '--runs', '1', '--messages', '200', '--seconds', '1', '--transport', 'platformatic']
