@@ -142,6 +142,7 @@ describe('a screen', () => {
 
   test('of a terminal whose size has changed is drawn from the top: nobody knows where the lines are', () => {
     const terminal = new Terminal({ columns: 20 })
+    terminal.write('$ status --watch\n')
     const screen = new Screen(terminal)
     screen.draw(['one', 'two'])
     terminal.columns = 10
