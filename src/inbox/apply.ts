@@ -73,7 +73,10 @@ export class Applier {
     return withinLimit(prisma.$transaction(callback, { timeout, maxWait: maxWaitMs }), timeout + maxWaitMs)
   }
 
-  /** Calls the handlers, each in the trace that enqueued its event; in batches each gets the events of its type that stand together, so that the order is kept. */
+  /**
+   * Calls the handlers, each in the trace that enqueued its event; in batches each gets the events of its type that stand together, so that
+   * the order is kept.
+   */
   async handle(events: readonly ReceivedEvent[], tx: SqlClient): Promise<void> {
     const { handlers, batch } = this.#options
     for (let i = 0; i < events.length; ) {
@@ -126,10 +129,9 @@ export class Applier {
   /** How many are claimed now. */
   async #claim(tx: SqlClient, fresh: readonly Pending[]): Promise<number> {
     const { consumer } = this.#options
-    const { id, topic, key } = fresh[0]!.record
-    if (fresh.length === 1) return tx.$executeRaw(this.#statements.claimFree, consumer, id, consumer, topic, key)
-    const lists = idsAndKeys(fresh.map(({ record }) => record))
-    return tx.$executeRaw(this.#statements.claimAllFree, consumer, ...lists, consumer, topic)
+    const ids = fresh.map(({ record }) => record.id)
+    if (ids.length === 1) return tx.$executeRaw(this.#statements.claim, consumer, ids[0])
+    return tx.$executeRaw(this.#statements.claimAll, consumer, ids)
   }
 }
 

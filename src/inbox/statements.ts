@@ -40,8 +40,10 @@ const write = (schema: string) => ({
   claim: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") VALUES (?::text, ?::uuid) ON CONFLICT DO NOTHING`),
 
   /**
-   * consumer, topic, ids, keys in base64. What is known of messages before they are handled; only a hint, the claims decide.
-   * `known`: applied or parked before. `held`: a message of its key is parked.
+   * consumer, topic, ids, keys in base64. What is known of messages of one partition, in their order, before they are handled.
+   * `known`: applied or parked before; only a hint, the claims decide. `held`: a message of its key is parked. That needs no second look
+   * with the claim: an earlier message of the key that somebody else parks meanwhile was not known here, so its claim fails first, and
+   * everything is looked up again.
    */
   look: statement(`SELECT
       EXISTS (SELECT FROM ${schema}"inbox" i WHERE i."consumer" = m.consumer AND i."message_id" = m.id) AS known,
@@ -51,21 +53,12 @@ const write = (schema: string) => ({
       FROM unnest(?::uuid[], ?::text[]) WITH ORDINALITY AS u (id, key, place)) m
     ORDER BY m.place`),
 
-  /** consumer, id, consumer, topic, key. As claim, for a message that was handled; no row also where its key is parked. */
-  claimFree: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, ?::uuid
-    WHERE NOT EXISTS (SELECT FROM ${schema}"inbox_parked" p
-      WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = ?::bytea)
-    ON CONFLICT DO NOTHING`),
-
   /**
-   * consumer, ids, keys in base64, consumer, topic. As claimFree for a batch: a row for each that is claimed. Sorted, so that two members
-   * with the same messages cannot wait for each other in a circle.
+   * consumer, ids. As claim for a batch: a row for each that is claimed. Sorted, so that two members with the same messages cannot wait for
+   * each other in a circle.
    */
-  claimAllFree: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, m.id
-    FROM unnest(?::uuid[], ?::text[]) AS m (id, key)
-    WHERE NOT EXISTS (SELECT FROM ${schema}"inbox_parked" p
-      WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = decode(m.key, 'base64'))
-    ORDER BY m.id ON CONFLICT DO NOTHING`),
+  claimAll: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, id FROM unnest(?::uuid[]) AS m (id)
+    ORDER BY id ON CONFLICT DO NOTHING`),
 
   /**
    * consumer, topic, key, consumer, id. As claim, for a message that goes behind a parked one of its key; no row also where there is none

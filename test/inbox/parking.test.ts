@@ -62,6 +62,37 @@ test('a message is put aside after so many tries, those of its key behind it, an
   expect(told.filter(({ event }) => event === 'apply_failed')).toHaveLength(2)
 })
 
+test('one that another member parks while this one is at work: its handler has no effect here, and the next of its key goes behind it', async () => {
+  const stage = await createStage(1)
+  const id = randomUUID()
+  await stage.send([record('first', 1), record('poison', 1, { id }), record('poison', 2)])
+  const called: string[] = []
+  const { until } = start(stage, prisma, 'mail', {
+    handlers: {
+      Counted: async (event, tx) => {
+        const { name, n } = event.payload
+        called.push(`${name} ${n}`)
+        await effect(tx, 'mail', event)
+        if (name !== 'first') return
+        // All three were looked up by now, and nothing was known of them.
+        await db.query(`INSERT INTO inbox (consumer, message_id) VALUES ('mail', $1)`, [id])
+        await db.query(
+          `INSERT INTO inbox_parked (consumer, topic, partition, "offset", message_id, type, key, value, headers, reason)
+           VALUES ('mail', $1, 0, 1, $2, 'Counted', 'poison', '{"name":"poison","n":1}', '{}', 'HANDLER_FAILED')`,
+          [stage.topic, id],
+        )
+      },
+    },
+  })
+  await until('messages_behind')
+  expect(called).toEqual(['first 1', 'poison 1'])
+  expect(await effects()).toEqual([{ name: 'first', n: 1 }])
+  expect(await parked()).toMatchObject([
+    { n: 1, reason: 'HANDLER_FAILED' },
+    { n: 2, reason: null },
+  ])
+})
+
 test('a wish to redrive applies the messages of the key in order; one that comes meanwhile goes behind, and nothing stays', async () => {
   const stage = await createStage(1)
   let poison = true
