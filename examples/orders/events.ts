@@ -25,7 +25,7 @@ export const events = defineEvents({
   OrderPlaced: event({ topic, key: ({ orderId }) => orderId, schema: placed }).evolve({
     schema: placed.extend({ channel }),
     // There was only the web then.
-    up: (old) => ({ ...old, channel: 'web' as const }),
+    up: (old) => ({ ...old, channel: 'web' }),
   }),
   OrderShipped: event({
     topic,

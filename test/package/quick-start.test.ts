@@ -48,6 +48,7 @@ test('the tarball holds what is needed to run, and neither sources nor tests', a
   const places = new Set(names.map((name) => name.replace(/^package\//, '').replace(/\/.*/, '/')))
   expect([...places].sort()).toEqual([
     'CHANGELOG.md',
+    'GUARANTEES.md',
     'LICENSE',
     'README.md',
     'dist/',
@@ -88,7 +89,7 @@ test('the quick start of the README, step by step, publishes a message that the 
   expect(headers).toMatch(new RegExp(`^id:${uuid},created-at:${time},content-type:application/json$`))
   expect(await database.query('SELECT 1 FROM outbox')).toEqual([])
   expect(last).toMatchObject({ event: 'stopped', clean: true })
-}, 180_000)
+}, 240_000)
 
 test('every TypeScript example of the README and of docs/testing.md compiles against the tarball', async () => {
   const page = readFileSync(join(root, 'docs/testing.md'), 'utf8')
@@ -100,12 +101,12 @@ test('every TypeScript example of the README and of docs/testing.md compiles aga
   // The compiler sees the examples, and it is not lenient.
   write('src/wrong.ts', "import { prisma } from './db.js'\nawait prisma.outbox.enqueue({ topic: 1, payload: {} })\n")
   await expect(shell('npx tsc --noEmit')).rejects.toThrow(/src\/wrong\.ts/)
-}, 180_000)
+}, 240_000)
 
 /** Builds the sources as they are now, and packs them. */
 async function pack(): Promise<string> {
   const stage = join(home, 'stage')
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs', 'prisma', 'ops']) {
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'GUARANTEES.md', 'docs', 'prisma', 'ops']) {
     cpSync(join(root, name), join(stage, name), { recursive: true })
   }
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
