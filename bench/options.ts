@@ -12,6 +12,8 @@ export interface BenchOptions {
   messages: number | undefined
   /** Seconds of a run in modes that measure for a time; undefined: what the mode takes by itself. */
   seconds: number | undefined
+  /** Transactions a second, in the mode that measures latency; undefined: both that it takes by itself. */
+  rate: number | undefined
   transport: TransportName
   /** Flags of the relay, without their dashes: it is measured with them beside itself without them. */
   with: readonly string[]
@@ -23,6 +25,7 @@ export const usage = (modes: readonly string[]): string => `Usage: npm run bench
   --runs <n>           how often each contender is measured, in turn (default: 5)
   --messages <n>       messages of a run (default: as the mode says)
   --seconds <n>        seconds of a run, in modes that measure for a time (default: as the mode says)
+  --rate <n>           transactions a second, in the mode latency (default: 200, then 1,000)
   --transport <name>   Kafka client: ${transportNames.join(' or ')} (default: kafkajs)
   --with <flag=value>  the relay with this flag of its own beside the relay without it, and nothing else; may come several times`
 
@@ -40,6 +43,7 @@ export function benchOptions(args: readonly string[], modes: readonly string[]):
       runs: { type: 'string', default: '5' },
       messages: { type: 'string' },
       seconds: { type: 'string' },
+      rate: { type: 'string' },
       transport: { type: 'string', default: 'kafkajs' },
       with: { type: 'string', multiple: true, default: [] },
     },
@@ -57,6 +61,7 @@ export function benchOptions(args: readonly string[], modes: readonly string[]):
     runs: count(values.runs),
     messages: values.messages === undefined ? undefined : count(values.messages),
     seconds: values.seconds === undefined ? undefined : count(values.seconds),
+    rate: values.rate === undefined ? undefined : count(values.rate),
     transport,
     with: values.with,
   }

@@ -15,7 +15,8 @@ interface Case {
 
 /** From the commit to the broker's append, one message a transaction at a steady rate. `kafka-only`: the application sends itself. */
 export const latencyMode: Mode<Case> = {
-  cases: ({ seconds = 15 }) => [200, 1_000].map((rate) => ({ name: `${rate} transactions/s`, rate, seconds })),
+  cases: ({ rate: only, seconds = 15 }) =>
+    (only ? [only] : [200, 1_000]).map((rate) => ({ name: `${rate} transactions/s`, rate, seconds })),
   contenders: ['relay', 'naive', 'kafka-only'],
   ratios: {
     figure: 'p50Ms',

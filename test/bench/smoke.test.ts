@@ -55,6 +55,12 @@ test('the flags reach the relay: one that it does not know ends the measurement'
   await expect(run({ servers, options }, () => {})).rejects.toThrow('ended before it wrote "leases_taken"')
 })
 
+test('the rate that is given is the only one that latency is measured at', () => {
+  const rates = (...args: string[]) => modes.latency!.cases(benchOptions(['latency', ...args], names)).map(({ name }) => name)
+  expect(rates('--rate', '10')).toEqual(['10 transactions/s'])
+  expect(rates()).toEqual(['200 transactions/s', '1000 transactions/s'])
+})
+
 test('what it does not know is answered with the usage', () => {
   for (const args of [[], ['fast'], ['drain', 'hot'], ['drain', '--runs', '0'], ['drain', '--transport', 'mail']]) {
     expect(() => benchOptions(args, names)).toThrow('Usage: npm run bench -- drain')
