@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import type { TestDatabase } from '../support/database.ts'
 import { type Client, connect, createStage, effect, inboxDatabase, record, start, type Tx } from './stage.ts'
 
@@ -167,4 +168,40 @@ test('troubles of the database do not count towards it', async () => {
   )
   expect(await numbers('a')).toEqual([1])
   expect(await parked()).toEqual([])
+})
+
+test('a role with the rights of the page, and no others, can apply, park, put behind, redrive and prune', async () => {
+  const role = `consumer_${randomUUID().slice(0, 8)}`
+  const page = readFileSync(new URL('../../docs/consumers.md', import.meta.url), 'utf8')
+  const grants = page.match(/```sql\n(GRANT USAGE[\s\S]*?)```/)![1]!.replaceAll('my_consumer', role)
+  await db.query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'`)
+  await db.query(grants)
+  await db.query(`GRANT INSERT ON effects TO ${role}; GRANT USAGE ON SEQUENCE effects_seq_seq TO ${role}`)
+  const url = new URL(db.url)
+  ;[url.username, url.password] = [role, 'pw']
+  const own = connect(url.href)
+  onTestFinished(async () => {
+    await own.$disconnect()
+    await db.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+  })
+  const stage = await createStage(1)
+  await db.query(`INSERT INTO inbox VALUES ('mail', gen_random_uuid(), '2020-01-01')`)
+  let poison = true
+  await stage.send([record('poison', 1), record('fine', 1), record('poison', 2)])
+  const { until } = start(
+    stage,
+    own,
+    'mail',
+    poisonous(() => poison),
+  )
+  await until('inbox_pruned')
+  await until('messages_behind')
+  poison = false
+  await db.query(`UPDATE inbox_parked SET wish = 'redrive' WHERE reason IS NOT NULL`)
+  await until('parked_redriven')
+  expect(await effects()).toEqual([
+    { name: 'fine', n: 1 },
+    { name: 'poison', n: 1 },
+    { name: 'poison', n: 2 },
+  ])
 })
