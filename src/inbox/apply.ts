@@ -1,9 +1,9 @@
 import { continueTrace } from '../message/trace.ts'
-import { withinLimit } from './failure.ts'
 import type { ReceivedEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
 import { clean, type InboxRecord } from './record.ts'
 import type { InboxStatements, SqlClient } from './statements.ts'
+import { inTransactionFor } from './transaction.ts'
 
 /** A record to take care of: with its event, or, without, to be put behind a parked one of its key. */
 export interface Pending {
@@ -18,9 +18,6 @@ export interface Outlook {
   /** A message of its key is parked. */
   held: boolean
 }
-
-/** Milliseconds to wait for a connection of Prisma's pool: two seconds, its default, are little where handlers are slow. */
-const maxWaitMs = 5_000
 
 /** Characters of a failure that inbox_parked keeps. */
 const errorLength = 2_000
@@ -67,10 +64,10 @@ export class Applier {
     })
   }
 
-  /** A transaction that ends in time, also where its callback does not. */
+  /** A transaction with the time that a handler has. */
   transaction<R>(callback: (tx: SqlClient) => Promise<R>): Promise<R> {
-    const { prisma, handlerTimeoutMs: timeout } = this.#options
-    return withinLimit(prisma.$transaction(callback, { timeout, maxWait: maxWaitMs }), timeout + maxWaitMs)
+    const { prisma, handlerTimeoutMs } = this.#options
+    return inTransactionFor(prisma, handlerTimeoutMs, callback)
   }
 
   /**

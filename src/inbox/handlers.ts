@@ -1,5 +1,6 @@
-import type { EventMap, ReadPayloadOf } from '../enqueue/events.ts'
+import type { AnyEvent, Catalogue, EventMap, ReadPayloadOf } from '../enqueue/events.ts'
 import type { CallbackForm } from '../enqueue/types.ts'
+import type { InboxRecord } from './record.ts'
 
 /** A message of the catalogue, as a handler gets it. */
 export interface ReceivedEvent<E extends EventMap = EventMap, T extends keyof E = keyof E> {
@@ -30,3 +31,12 @@ export type Handlers<E extends EventMap, Tx, Batch> = {
 
 /** The client of a transaction, as the callback of the client's `$transaction` gets it, with all its extensions. */
 export type TransactionOf<Client> = CallbackForm<Client>['tx']
+
+/** The event of a record that has a handler; undefined also for a type of the same name in a topic of somebody else's. */
+export function handledEvent(
+  { type, topic }: Pick<InboxRecord, 'type' | 'topic'>,
+  { events, handlers }: { events: Catalogue; handlers: object },
+): AnyEvent | undefined {
+  const event = type !== null && Object.hasOwn(handlers, type) ? events.find(type) : undefined
+  return event?.topic === topic ? event : undefined
+}

@@ -4,6 +4,7 @@ import type { Handlers, TransactionOf } from './handlers.ts'
 import { checkConsumer } from './once.ts'
 import { checkRetention, defaultRetentionDays } from './prune.ts'
 import type { SqlClient } from './statements.ts'
+import type { PrismaLike } from './transaction.ts'
 
 /** When a message is put aside instead of being tried for ever. */
 export interface ParkOptions {
@@ -44,11 +45,6 @@ export const inboxDefaults = Object.freeze({
   retentionDays: defaultRetentionDays,
   sessionTimeoutMs: 30_000,
 })
-
-/** What the inbox needs of a Prisma client. */
-export interface PrismaLike extends SqlClient {
-  $transaction<R>(callback: (tx: SqlClient) => Promise<R>, options: { timeout: number; maxWait: number }): Promise<R>
-}
 
 /** The options without their types, with the defaults filled in. */
 export interface ResolvedInbox {

@@ -1,11 +1,11 @@
 import type { EachBatchPayload } from 'kafkajs'
-import type { AnyEvent } from '../enqueue/events.ts'
 import type { Telemetry } from '../relay/telemetry.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
 import { type Applier, type Pending, Stale } from './apply.ts'
 import { Beating } from './beating.ts'
 import { codeOf, speaksAgainst } from './failure.ts'
+import { handledEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
 import { PartitionMemory } from './partition.ts'
 import { Pauses } from './pauses.ts'
@@ -60,7 +60,7 @@ export class Reader {
     const { messages } = batch
     const recordAt = (index: number) => recordOf(topic, partition, messages[index]!)
     const { length } = messages
-    const window = new Window({ length, recordAt, memory, options, applier, wanted: (record) => this.#wanted(record) })
+    const window = new Window({ length, recordAt, memory, options, applier, wanted: (record) => handledEvent(record, options) })
     const beating = new Beating(payload.heartbeat)
     const until = clock.now() + turnMs
     for (let i = 0; i < length && isRunning() && !isStale() && !beating.lost && clock.now() < until; ) {
@@ -156,14 +156,6 @@ export class Reader {
     telemetry.emit('apply_failed', { consumer: options.consumer, topic, partition, offset, messageId, attempt, code, waitMs })
     this.#pauses.begin(payload, waitMs)
     return 'wait'
-  }
-
-  /** The event of a record that has a handler. */
-  #wanted({ type, topic }: InboxRecord): AnyEvent | undefined {
-    const { events, handlers } = this.#ports.options
-    const event = type !== null && Object.hasOwn(handlers, type) ? events.find(type) : undefined
-    // Or a type of the same name in a topic of somebody else's.
-    return event?.topic === topic ? event : undefined
   }
 
   #memory(topic: string, partition: number): PartitionMemory {

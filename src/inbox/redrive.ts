@@ -2,6 +2,7 @@ import type { Telemetry } from '../relay/telemetry.ts'
 import type { Applier } from './apply.ts'
 import { decode } from './decode.ts'
 import { codeOf, speaksAgainst } from './failure.ts'
+import { handledEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
 import type { InboxRecord } from './record.ts'
 import type { InboxStatements, SqlClient } from './statements.ts'
@@ -134,10 +135,10 @@ export class Redriver {
   }
 
   async #apply(tx: SqlClient, head: HeadRow): Promise<void> {
-    const { consumer, events, handlers } = this.#options
+    const { consumer, events } = this.#options
     const record = recordOf(head)
-    const event = record.type !== null && Object.hasOwn(handlers, record.type) ? events.find(record.type) : undefined
-    if (!event) throw new Unfit('NO_HANDLER', 'No handler takes its type.')
+    const event = handledEvent(record, this.#options)
+    if (!event) throw new Unfit('NO_HANDLER', 'No handler takes its type, in its topic.')
     const decoded = await decode(record, event, events)
     if (!('event' in decoded)) throw new Unfit(decoded.reason, decoded.error)
     await this.#applier.handle([decoded.event], tx)

@@ -1,0 +1,74 @@
+import type { Catalogue } from '../enqueue/events.ts'
+import { schemaOfTable } from '../enqueue/extension.ts'
+import { wrongOption } from './failure.ts'
+import type { Handlers, ReceivedEvent, TransactionOf } from './handlers.ts'
+import type { SqlClient } from './statements.ts'
+import type { InboxEvents } from './telemetry.ts'
+import type { PrismaLike } from './transaction.ts'
+
+/** Options of `createProjection()`. */
+export interface ProjectionOptions<Client, C extends Catalogue> {
+  /** The Prisma client of the database with the read model. */
+  prisma: Client
+  /** Name of the projection and of its group. To build it anew, give another one, beside the old. */
+  name: string
+  /** The catalogue of the events. */
+  events: C
+  /** What each event changes in the read model. No effects outside of the database: a rebuild repeats everything. */
+  handlers: Handlers<C['events'], TransactionOf<NoInfer<Client>>, undefined>
+  /** Topics to read. @default those of the events that have a handler */
+  topics?: readonly string[] | undefined
+  /** Begin with the oldest record there is, also where older ones have been deleted: the read model lacks them. @default false */
+  allowMissingStart?: boolean | undefined
+  /** Records of one transaction at most. @default 500 */
+  batch?: number | undefined
+  /** PostgreSQL schema of the table inbox_projection. @default as for the inbox */
+  schema?: string | undefined
+}
+
+/** What is told about a projection. */
+export interface ProjectionEvents extends Pick<InboxEvents, 'consumer_crashed' | 'partitions_assigned'> {
+  /** Records were applied in one transaction. */
+  projected: { name: string; topic: string; partition: number; records: number; nextOffset: string; ms: number }
+  /** Records could not be applied; the partition waits for `waitMs` and tries again. */
+  projection_failed: { name: string; topic: string; partition: number; offset: string; code: string; waitMs: number }
+  /** Everything that was there at the start is applied: the read model may be used. Once. */
+  live: { name: string }
+}
+
+/** Records of one transaction: more make long transactions, fewer cost commits. */
+const defaultBatch = 500
+
+/** The options without their types, with the defaults filled in. */
+export interface ResolvedProjection {
+  prisma: PrismaLike
+  name: string
+  events: Catalogue
+  handlers: Readonly<Record<string, (event: ReceivedEvent, tx: SqlClient) => unknown>>
+  topics: readonly string[]
+  allowMissingStart: boolean
+  batch: number
+  schema: string
+}
+
+/** Checks the options and fills in the defaults. Throws INVALID_OPTION. */
+export function resolveProjection(options: ProjectionOptions<never, Catalogue>): ResolvedProjection {
+  const {
+    prisma,
+    name,
+    events,
+    handlers,
+    batch = defaultBatch,
+    allowMissingStart = false,
+  } = options as unknown as ResolvedProjection
+  if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
+  if (typeof name !== 'string' || name === '') throw wrongOption('name', 'a name')
+  if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalogue that defineEvents() made')
+  const types = Object.keys(handlers ?? {})
+  if (types.length === 0 || types.some((type) => !events.find(type)))
+    throw wrongOption('handlers', 'functions for events of the catalogue')
+  if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) throw wrongOption('batch', 'a whole number from 1 to 100000')
+  const topics = options.topics ?? [...new Set(types.map((type) => events.find(type)!.topic))].sort()
+  const schema = options.schema ?? schemaOfTable(prisma, 'inbox_projection')
+  return { prisma, name, events, handlers, topics, allowMissingStart, batch, schema }
+}

@@ -1,0 +1,118 @@
+import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
+import type { Telemetry } from '../relay/telemetry.ts'
+import { backoff } from '../running/backoff.ts'
+import { Beating } from './beating.ts'
+import { decode } from './decode.ts'
+import { codeOf } from './failure.ts'
+import { handledEvent, type ReceivedEvent } from './handlers.ts'
+import { inboxDefaults } from './options.ts'
+import { Pauses } from './pauses.ts'
+import type { ProjectionEvents, ResolvedProjection } from './projection-options.ts'
+import { recordOf } from './record.ts'
+import type { InboxStatements } from './statements.ts'
+import { inTransactionFor } from './transaction.ts'
+
+/** What a projection's reader works with. */
+export interface ProjectionReaderPorts {
+  options: ResolvedProjection
+  statements: InboxStatements
+  telemetry: Telemetry<ProjectionEvents>
+  /** The partition has come to `next`. */
+  passed: (topic: string, partition: number, next: bigint) => void
+}
+
+/** Reads batches of kafkajs into a read model. A partition whose records fail is paused, and tried again from there. */
+export class ProjectionReader {
+  readonly #ports: ProjectionReaderPorts
+  readonly #pauses = new Pauses()
+  readonly #tries = new Map<string, number>()
+
+  constructor(ports: ProjectionReaderPorts) {
+    this.#ports = ports
+  }
+
+  /** What kafkajs calls; `consumer` is told where to go on when another member was quicker. */
+  async eachBatch(payload: EachBatchPayload, consumer: Consumer): Promise<void> {
+    const { batch, isRunning, isStale } = payload
+    const { topic, partition, messages } = batch
+    const beating = new Beating(payload.heartbeat)
+    for (let i = 0; i < messages.length && isRunning() && !isStale() && !beating.lost; ) {
+      const chunk = messages.slice(i, i + this.#ports.options.batch)
+      try {
+        // Control records of Kafka's transactions stand behind the last record, and belong to what is passed.
+        const last = i + chunk.length < messages.length ? chunk.at(-1)!.offset : batch.lastOffset()
+        const next = await this.#apply(topic, partition, chunk, BigInt(last) + 1n)
+        this.#tries.delete(`${topic}/${partition}`)
+        this.#ports.passed(topic, partition, next)
+        payload.resolveOffset(chunk.at(-1)!.offset)
+        // Far ahead already: another member, or this one before it was killed, has applied all of this.
+        if (next > BigInt(batch.lastOffset()) + 1n) {
+          consumer.seek({ topic, partition, offset: String(next) })
+          break
+        }
+        i += chunk.length
+      } catch (error) {
+        this.#wait(error, chunk[0]!.offset, payload)
+        break
+      }
+    }
+    beating.end()
+  }
+
+  /** Applies records in one transaction with the new place; those below the stored place are passed over. Gives the place. */
+  async #apply(topic: string, partition: number, messages: readonly KafkaMessage[], end: bigint): Promise<bigint> {
+    const { options, statements, telemetry } = this.#ports
+    const { prisma, name, handlers } = options
+    const events: { offset: bigint; event: ReceivedEvent }[] = []
+    for (const message of messages) {
+      const event = await this.#read(topic, partition, message)
+      if (event) events.push({ offset: BigInt(message.offset), event })
+    }
+    const start = performance.now()
+    let records = 0
+    const next = await inTransactionFor(prisma, inboxDefaults.handlerTimeoutMs, async (tx) => {
+      // Locks the row: whoever has it applies, and the other finds all of it done.
+      const rows = await tx.$queryRaw<{ next: string }[]>(statements.place, name, topic, partition)
+      const stored = BigInt(rows[0]!.next)
+      if (stored >= end) return stored
+      for (const { offset, event } of events) {
+        if (offset < stored) continue
+        records++
+        await handlers[event.type]!(event, tx)
+      }
+      // The last statement: it fails where an earlier one did and a handler caught its error.
+      await tx.$executeRaw(statements.move, String(end), name, topic, partition)
+      return end
+    })
+    const ms = Math.round(performance.now() - start)
+    if (records > 0) telemetry.emit('projected', { name, topic, partition, records, nextOffset: String(next), ms })
+    return next
+  }
+
+  /** The event of a record; undefined for one without a handler. Throws for one that cannot be read: a hole in a read model is for ever. */
+  async #read(topic: string, partition: number, message: KafkaMessage): Promise<ReceivedEvent | undefined> {
+    const { options } = this.#ports
+    const record = recordOf(topic, partition, message)
+    const event = handledEvent(record, options)
+    if (!event) return undefined
+    const decoded = await decode(record, event, options.events)
+    if ('event' in decoded) return decoded.event
+    throw Object.assign(new Error(decoded.error), { code: decoded.reason })
+  }
+
+  #wait(error: unknown, offset: string, payload: EachBatchPayload): void {
+    const { options, telemetry } = this.#ports
+    const { topic, partition } = payload.batch
+    const place = `${topic}/${partition}`
+    const tries = (this.#tries.get(place) ?? 0) + 1
+    this.#tries.set(place, tries)
+    const waitMs = backoff(tries, Math.random(), inboxDefaults.retry)
+    telemetry.emit('projection_failed', { name: options.name, topic, partition, offset, code: codeOf(error), waitMs })
+    this.#pauses.begin(payload, waitMs)
+  }
+
+  /** Forgets the waits of paused partitions. */
+  stop(): void {
+    this.#pauses.forget()
+  }
+}
