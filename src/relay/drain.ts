@@ -1,11 +1,7 @@
 import { bucketCount } from '../message/key.ts'
 import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
-import type { Claims } from './claim.ts'
-import type { Hand } from './hand.ts'
-import type { Leases } from './leases.ts'
-import type { Reader } from './reader.ts'
-import type { Topics } from './topic.ts'
+import type { Stations } from './stations.ts'
 
 /** What a drain left behind, and why. */
 export interface DrainReport {
@@ -24,11 +20,7 @@ export interface DrainReport {
 /** What a drain looks at. */
 export interface DrainDeps {
   clock: Clock
-  hand: Hand
-  claims: Claims
-  topics: Topics
-  reader: Reader
-  leases: Leases
+  stations: Pick<Stations, 'hand' | 'claims' | 'topics' | 'reader' | 'leases'>
   signal: AbortSignal
   /** Asks the database, again in the next session if this one breaks. */
   ask: <T>(question: (session: StoreSession) => Promise<T>) => Promise<T>
@@ -42,17 +34,18 @@ const settledTicks = 3
 
 /** Waits until everything that is in the outbox now has been published, or until waiting longer will not help. */
 export async function drain(deps: DrainDeps): Promise<DrainReport> {
+  const { hand, reader, leases } = deps.stations
   const upTo = await deps.ask((session) => session.lastId())
   for (;;) {
     await deps.clock.wait(lookMs, deps.signal)
-    const quiet = deps.hand.size === 0 && deps.reader.sawNothing && deps.leases.ticks >= settledTicks
+    const quiet = hand.size === 0 && reader.sawNothing && leases.ticks >= settledTicks
     if (!quiet && !deps.signal.aborted) continue
     const report = await look(deps, upTo)
     if (report.empty || isFinal(deps, report) || deps.signal.aborted) return report
   }
 }
 
-async function look({ ask, topics, claims, signal }: DrainDeps, upTo: number): Promise<DrainReport> {
+async function look({ ask, stations: { topics, claims }, signal }: DrainDeps, upTo: number): Promise<DrainReport> {
   // Broken off: nobody can say what is left, so not nothing.
   const left = signal.aborted ? 1 : await ask((session) => session.remaining(upTo))
   const pausedTopics = topics.closed().flatMap(({ name, trouble }) => (trouble ? [{ topic: name, code: trouble.code }] : []))
@@ -61,7 +54,7 @@ async function look({ ask, topics, claims, signal }: DrainDeps, upTo: number): P
 }
 
 /** Nothing is on its way, and what is left is held, paused or another relay's. */
-function isFinal({ topics }: DrainDeps, report: DrainReport): boolean {
+function isFinal({ stations: { topics } }: DrainDeps, report: DrainReport): boolean {
   const opening = topics.closed().some((topic) => !topic.trouble)
   return !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
 }

@@ -7,6 +7,7 @@ import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
 import type { Hand } from './hand.ts'
 import { toRecord } from './record.ts'
+import { Suspects } from './suspects.ts'
 import type { Telemetry } from './telemetry.ts'
 import { verdict } from './verdict.ts'
 
@@ -75,11 +76,7 @@ export class Lane {
   readonly #deps: LaneDeps
   #queue: CarriedRow[] = []
   #inFlight = 0
-  #limit: number
-  /** Rows at the head that were refused together: one of them is at fault. */
-  #suspects = 0
-  /** Rows of the queue that Kafka has named at fault, with its answer: it is theirs without being sent again. */
-  #named = new Map<CarriedRow, Outcome>()
+  readonly #suspects: Suspects
   #attempt = 0
   #running = false
   #idle: (() => void)[] = []
@@ -88,7 +85,7 @@ export class Lane {
     this.partition = partition
     this.#topic = topic
     this.#deps = deps
-    this.#limit = deps.limits.batchRecords
+    this.#suspects = new Suspects(deps.limits.batchRecords)
   }
 
   /** Rows that the lane may still take; 0 while it owes: what comes later must not overtake what it owes. */
@@ -112,8 +109,7 @@ export class Lane {
     const gone = this.#queue.filter(which)
     if (gone.length > 0) {
       this.#queue = this.#queue.filter((row) => !which(row))
-      this.#suspects = 0
-      for (const row of gone) this.#named.delete(row)
+      this.#suspects.dropAll(gone)
     }
     return gone
   }
@@ -130,8 +126,8 @@ export class Lane {
       await gate.passable()
       const turn = await this.#topic.turn(this)
       if (signal.aborted) break
-      const batch = this.#next(turn === 'probe' ? 1 : this.#limit)
-      const answer = this.#named.get(batch[0]!)
+      const batch = this.#next(turn === 'probe' ? 1 : this.#suspects.limit)
+      const answer = this.#suspects.answerTo(batch[0])
       if (answer) this.#decide(batch, answer, this.#deps.clock.now())
       else if (batch.length > 0) await this.#send(batch)
       // Their lease ends too soon; it will have been renewed, or lost, in a moment.
@@ -154,18 +150,18 @@ export class Lane {
     for (const row of this.#queue) {
       if (batch.length >= limit) break
       if (row.claim.isHeld(row)) {
-        this.#named.delete(row)
+        this.#suspects.drop(row)
         moveBehind(row)
         taken++
         continue
       }
       // A request that could outlive the lease might land after the next owner's.
       if (row.claim.deadline <= safe) break
-      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#named.has(row))) break
+      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#suspects.isNamed(row))) break
       batch.push(row)
       bytes += row.bytes
       taken++
-      if (this.#named.has(row)) break
+      if (this.#suspects.isNamed(row)) break
     }
     if (taken > 0) this.#queue = this.#queue.slice(taken)
     return batch
@@ -206,12 +202,13 @@ export class Lane {
         this.#topic.pause(code, error)
         return 0
       case 'split':
-        this.#suspects = batch.length
-        this.#limit = Math.ceil(batch.length / 2)
+        this.#suspects.halve(batch.length)
         return 0
       case 'single-out':
-        this.#suspects = 0
-        for (const index of next.refused) this.#named.set(batch[index]!, outcome)
+        this.#suspects.name(
+          next.refused.map((index) => batch[index]!),
+          outcome,
+        )
         return 0
       case 'again':
         if (next.doubt) gate.doubt(this, code, error)
@@ -232,17 +229,14 @@ export class Lane {
 
   #acknowledged(batch: CarriedRow[]): void {
     this.#attempt = 0
-    this.#suspects = Math.max(0, this.#suspects - batch.length)
-    this.#limit = this.#suspects > 0 ? Math.ceil(this.#suspects / 2) : this.#deps.limits.batchRecords
+    this.#suspects.cleared(batch.length)
     this.#topic.accepted()
     this.#deps.gate.acknowledged(this)
     this.#deps.settle(batch)
   }
 
   #refused(row: CarriedRow, code: string, error: string): void {
-    this.#named.delete(row)
-    this.#suspects = 0
-    this.#limit = this.#deps.limits.batchRecords
+    this.#suspects.found(row)
     this.#topic.refused(code, row)
     const claim = this.#deps.claims.get(row.bucket)
     // Without a claim nothing may be moved; whoever has the bucket finds the row, and the refusal, by itself.
@@ -264,7 +258,7 @@ export class Lane {
     for (const row of batch) {
       const claim = claims.get(row.bucket)
       if (!claim || claim.leaving || !this.#topic.open) {
-        this.#named.delete(row)
+        this.#suspects.drop(row)
         if (claim) this.#topic.owe(row)
         hand.drop(row)
       } else {

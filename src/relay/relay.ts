@@ -5,19 +5,10 @@ import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
 import type { Store, StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
-import { type CarriedRow, type Claim, Claims } from './claim.ts'
 import { type DrainReport, drain } from './drain.ts'
-import { Gate } from './gate.ts'
-import { Hand } from './hand.ts'
-import { Leases } from './leases.ts'
-import { onDeadOf } from './on-dead.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
-import { Parker } from './parker.ts'
-import { Reader, sweepMs } from './reader.ts'
-import { Settler } from './settler.ts'
+import { Stations } from './stations.ts'
 import { Telemetry } from './telemetry.ts'
-import { Topics } from './topic.ts'
-import { Wake } from './wake.ts'
 
 /** The ports of a relay, and what tests replace. */
 export interface RelayPorts {
@@ -37,26 +28,13 @@ const lookMs = 50
 /** Time that the withdrawal of the heartbeat may take at the end, in milliseconds. */
 const farewellMs = 500
 
-/**
- * Milliseconds between two questions for the settled mark, at least: it only saves work, and each costs the database as much as a fetch. What
- * comes above it meanwhile is read over again, by index: a thousand rows are a millisecond.
- */
-const markMs = 100
-
-/** Rows of each bucket that a fetch looks at while topics are left out: 64,000 in all, read in a fraction of a second. */
-const lookRows = 1_000
-
 /** A session that lasted so long, in milliseconds, was a good one: the next failure starts a new back-off. */
 const goodSessionMs = 10_000
 
 /** The database counts as recovered when a session has lasted so long, in milliseconds. */
 const recoveredMs = 1_000
 
-/**
- * Moves messages from the outbox to Kafka. Loops that never wait for one another, joined by queues: the leases say which buckets are
- * ours, the reader puts their rows into lanes, each lane publishes to one topic-partition, the settler deletes what Kafka has acknowledged,
- * and the parker takes refused rows out of the way.
- */
+/** Moves messages from the outbox to Kafka: its {@link Stations} work in one database session after another, until it is stopped. */
 export class Relay {
   readonly id = randomUUID()
   readonly settings: RelaySettings
@@ -67,19 +45,11 @@ export class Relay {
   readonly #end = new AbortController()
   /** Aborts reading when the relay begins to stop. */
   readonly #stopReading = new AbortController()
-  readonly #claims = new Claims()
-  readonly #hand = new Hand()
-  readonly #topics: Topics
-  readonly #reader: Reader
-  readonly #settler: Settler
-  readonly #parker: Parker
-  readonly #leases: Leases
-  readonly #wake: Wake
+  readonly #stations: Stations
   #session: StoreSession | undefined
   #running: Promise<void> | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
-  #ackedAt: number | undefined
   #troubleSince: number | undefined
 
   /** @throws OutboxError INVALID_OPTION */
@@ -90,57 +60,14 @@ export class Relay {
     this.#ports = ports
     this.#clock = ports.clock ?? systemClock
     this.telemetry = ports.telemetry ?? new Telemetry()
-    const { settings, telemetry } = this
-    const clock = this.#clock
-    const { transport } = ports
-    const signal = this.#end.signal
-    const base = { clock, telemetry, hand: this.#hand, claims: this.#claims }
-    const random = ports.random ?? Math.random
-    const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
-    const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
-    const park = (row: CarriedRow, reason: string, error: string) => this.#parker.park(row, reason, error)
-    this.#wake = new Wake(this.id, clock)
-    this.#topics = new Topics({
-      ...base,
-      transport,
-      signal,
-      gate: new Gate({ transport, clock, telemetry, signal, random }),
-      random,
-      onDead,
-      keyless: settings.keyless,
-      limits: { ...settings, quotaRows: Math.max(1, Math.floor(settings.handRows / 4)) },
-      settle: (rows) => this.#acknowledged(rows),
-      park,
-      moveBehind,
-      resume: (debt) => this.#reader.resume(debt),
-    })
-    this.#reader = new Reader({
-      ...base,
-      topics: this.#topics,
-      limits: settings,
-      maxPollMs: () => this.#wake.maxPollMs,
-      markMs,
-      lookRows,
-      moveBehind,
-      park,
-    })
-    this.#settler = new Settler({ ...base, onSettled: () => this.#madeRoom() })
-    this.#parker = new Parker({
-      ...base,
-      onDead,
-      letGo: (which) => this.#topics.letGo(which),
-      rewind: (claim) => this.#reader.rewind(claim),
-      lost: (claim) => this.#leases.lost(claim),
-    })
-    this.#leases = new Leases({
-      ...base,
-      leaseMs: settings.leaseMs,
-      tickMs: Math.min(1_000, Math.floor(settings.leaseMs / 10)),
-      ackedAt: () => this.#ackedAt,
-      waiting: () => this.#topics.waiting,
-      onTaken: () => this.#reader.latch.raise(),
-      onLeaving: (claims) => this.#letGo(claims),
-      onEnded: (claims) => this.#ended(claims),
+    this.#stations = new Stations({
+      id: this.id,
+      settings: this.settings,
+      transport: ports.transport,
+      clock: this.#clock,
+      telemetry: this.telemetry,
+      random: ports.random ?? Math.random,
+      signal: this.#end.signal,
     })
   }
 
@@ -183,11 +110,7 @@ export class Relay {
     await this.start()
     const report = await drain({
       clock: this.#clock,
-      hand: this.#hand,
-      claims: this.#claims,
-      topics: this.#topics,
-      reader: this.#reader,
-      leases: this.#leases,
+      stations: this.#stations,
       signal: this.#end.signal,
       ask: (question) => this.#patiently(question),
     })
@@ -217,7 +140,7 @@ export class Relay {
         if (first && isOutboxError(error)) throw error
         if (!this.#end.signal.aborted) this.#troubled(error)
       }
-      this.#forget()
+      this.#stations.forget()
       attempt = this.#clock.now() - since > goodSessionMs ? 1 : attempt + 1
       await this.#clock.wait(backoff(attempt, (this.#ports.random ?? Math.random)(), { maxMs: 2_000 }), this.#end.signal)
     }
@@ -234,18 +157,11 @@ export class Relay {
     let loops: Promise<void>[] = []
     try {
       if (over.signal.aborted) return
-      await this.#leases.retake(session)
+      await this.#stations.leases.retake(session)
       onServing()
       // A session that breaks again at once was no recovery: log lines would come in pairs for ever.
       void this.#clock.wait(recoveredMs, over.signal).then(() => over.signal.aborted || this.#recovered())
-      loops = [
-        this.#leases.run(session, over.signal),
-        this.#reader.run(session, reading),
-        this.#settler.run(session, over.signal),
-        this.#parker.run(session, over.signal),
-        this.#wake.run(session, over.signal),
-        this.#sweep(over.signal),
-      ]
+      loops = this.#stations.run(session, { reading, over: over.signal })
       const failed = session.lost.then((error) => Promise.reject(error))
       await Promise.race([failed, Promise.all(loops)])
     } finally {
@@ -258,48 +174,13 @@ export class Relay {
     }
   }
 
-  /** Reads every bucket from its beginning once in a while, one after the other. Also asks for new partitions. */
-  async #sweep(signal: AbortSignal): Promise<void> {
-    for (let turn = 0; !signal.aborted; turn++) {
-      await this.#clock.wait(sweepMs / 64, signal)
-      const claim = this.#claims.get(turn % 64)
-      if (claim && !claim.leaving && !signal.aborted) this.#reader.sweep(claim)
-      if (turn % 6 === 0 && !signal.aborted) for (const topic of this.#topics.all) topic.recheck()
-    }
-  }
-
-  #acknowledged(rows: readonly CarriedRow[]): void {
-    this.#ackedAt = this.#clock.now()
-    this.#settler.add(rows)
-  }
-
-  #madeRoom(): void {
-    this.#reader.latch.raise()
-    this.#leases.check()
-  }
-
-  #letGo(claims: readonly Claim[]): void {
-    const going = new Set(claims)
-    this.#topics.letGo((row) => going.has(row.claim))
-    this.#reader.invalidate()
-  }
-
-  #ended(claims: readonly Claim[]): void {
-    this.#letGo(claims)
-    const over = new Set(claims)
-    this.#parker.forget((row) => over.has(row.claim))
-  }
-
-  /** What was known through the connections that are gone is void; rows in flight and acknowledged rows are kept. */
-  #forget(): void {
-    this.#leases.forget()
-    this.#reader.reset()
-  }
-
   #listen(): void {
-    const latches = { rows: this.#reader.latch, wishes: this.#parker.latch }
-    const onNotify = (payload: string) => this.#wake.notified(payload, latches)
-    this.#ports.store.listen(onNotify, () => this.#wake.lost(), this.#end.signal)
+    const stations = this.#stations
+    this.#ports.store.listen(
+      (payload) => stations.notified(payload),
+      () => stations.unheard(),
+      this.#end.signal,
+    )
   }
 
   #troubled(error: unknown): void {
@@ -318,8 +199,9 @@ export class Relay {
   async #shutDown(): Promise<void> {
     this.#stopReading.abort()
     const until = this.#clock.now() + this.settings.stopTimeoutMs
-    this.#leases.leaveAll()
-    const busy = () => this.#claims.size > 0 || this.#hand.size > 0
+    const { leases, claims, hand } = this.#stations
+    leases.leaveAll()
+    const busy = () => claims.size > 0 || hand.size > 0
     while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
       await this.#clock.wait(lookMs, this.#end.signal)
     }

@@ -63,7 +63,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'one lane may take everything that the relay has in hand',
-    edits: [{ file: 'relay/relay.ts', from: 'Math.floor(settings.handRows / 4)', to: 'settings.handRows' }],
+    edits: [{ file: 'relay/stations.ts', from: 'Math.floor(settings.handRows / 4)', to: 'settings.handRows' }],
     file: rules,
     tests: 'leaves three quarters of the hand',
   },

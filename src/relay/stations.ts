@@ -1,0 +1,167 @@
+import type { Clock } from '../running/clock.ts'
+import type { StoreSession } from '../store/store.ts'
+import type { Transport } from '../transport/transport.ts'
+import { type CarriedRow, type Claim, Claims } from './claim.ts'
+import { Gate } from './gate.ts'
+import { Hand } from './hand.ts'
+import { Leases } from './leases.ts'
+import { onDeadOf } from './on-dead.ts'
+import type { RelaySettings } from './options.ts'
+import { Parker } from './parker.ts'
+import { Reader, sweepMs } from './reader.ts'
+import { Settler } from './settler.ts'
+import type { Telemetry } from './telemetry.ts'
+import { Topics } from './topic.ts'
+import { Wake } from './wake.ts'
+
+/** What the stations of a relay need from their surroundings. */
+export interface StationsDeps {
+  /** UUID of the relay. */
+  id: string
+  settings: RelaySettings
+  transport: Transport
+  clock: Clock
+  telemetry: Telemetry
+  /** 0 to 1. */
+  random: () => number
+  /** The end of the relay. */
+  signal: AbortSignal
+}
+
+/**
+ * Milliseconds between two questions for the settled mark, at least: it only saves work, and each costs the database as much as a fetch. What
+ * comes above it meanwhile is read over again, by index: a thousand rows are a millisecond.
+ */
+const markMs = 100
+
+/** Rows of each bucket that a fetch looks at while topics are left out: 64,000 in all, read in a fraction of a second. */
+const lookRows = 1_000
+
+/**
+ * The stations of a message's way, joined: the leases say which buckets are ours, the reader puts their rows into lanes, each lane publishes
+ * to one topic-partition, the settler deletes what Kafka has acknowledged, and the parker takes refused rows out of the way. Their loops
+ * never wait for one another; what they know outlives the database sessions that they work in.
+ */
+export class Stations {
+  readonly claims = new Claims()
+  readonly hand = new Hand()
+  readonly topics: Topics
+  readonly reader: Reader
+  readonly leases: Leases
+  readonly #settler: Settler
+  readonly #parker: Parker
+  readonly #wake: Wake
+  readonly #clock: Clock
+  #ackedAt: number | undefined
+
+  constructor({ id, settings, transport, clock, telemetry, random, signal }: StationsDeps) {
+    this.#clock = clock
+    const base = { clock, telemetry, hand: this.hand, claims: this.claims }
+    const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
+    const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
+    const park = (row: CarriedRow, reason: string, error: string) => this.#parker.park(row, reason, error)
+    this.#wake = new Wake(id, clock)
+    this.topics = new Topics({
+      ...base,
+      transport,
+      signal,
+      gate: new Gate({ transport, clock, telemetry, signal, random }),
+      random,
+      onDead,
+      keyless: settings.keyless,
+      limits: { ...settings, quotaRows: Math.max(1, Math.floor(settings.handRows / 4)) },
+      settle: (rows) => this.#acknowledged(rows),
+      park,
+      moveBehind,
+      resume: (debt) => this.reader.resume(debt),
+    })
+    this.reader = new Reader({
+      ...base,
+      topics: this.topics,
+      limits: settings,
+      maxPollMs: () => this.#wake.maxPollMs,
+      markMs,
+      lookRows,
+      moveBehind,
+      park,
+    })
+    this.#settler = new Settler({ ...base, onSettled: () => this.#madeRoom() })
+    this.#parker = new Parker({
+      ...base,
+      onDead,
+      letGo: (which) => this.topics.letGo(which),
+      rewind: (claim) => this.reader.rewind(claim),
+      lost: (claim) => this.leases.lost(claim),
+    })
+    this.leases = new Leases({
+      ...base,
+      leaseMs: settings.leaseMs,
+      tickMs: Math.min(1_000, Math.floor(settings.leaseMs / 10)),
+      ackedAt: () => this.#ackedAt,
+      waiting: () => this.topics.waiting,
+      onTaken: () => this.reader.latch.raise(),
+      onLeaving: (claims) => this.#letGo(claims),
+      onEnded: (claims) => this.#ended(claims),
+    })
+  }
+
+  /** The loops of one session; they end with `over`, and reading with `reading`. */
+  run(session: StoreSession, { reading, over }: { reading: AbortSignal; over: AbortSignal }): Promise<void>[] {
+    return [
+      this.leases.run(session, over),
+      this.reader.run(session, reading),
+      this.#settler.run(session, over),
+      this.#parker.run(session, over),
+      this.#wake.run(session, over),
+      this.#sweep(over),
+    ]
+  }
+
+  /** Takes a notification of the database. */
+  notified(payload: string): void {
+    this.#wake.notified(payload, { rows: this.reader.latch, wishes: this.#parker.latch })
+  }
+
+  /** Notifications go unheard. */
+  unheard(): void {
+    this.#wake.lost()
+  }
+
+  /** What was known through the connections that are gone is void; rows in flight and acknowledged rows are kept. */
+  forget(): void {
+    this.leases.forget()
+    this.reader.reset()
+  }
+
+  /** Reads every bucket from its beginning once in a while, one after the other. Also asks for new partitions. */
+  async #sweep(signal: AbortSignal): Promise<void> {
+    for (let turn = 0; !signal.aborted; turn++) {
+      await this.#clock.wait(sweepMs / 64, signal)
+      const claim = this.claims.get(turn % 64)
+      if (claim && !claim.leaving && !signal.aborted) this.reader.sweep(claim)
+      if (turn % 6 === 0 && !signal.aborted) for (const topic of this.topics.all) topic.recheck()
+    }
+  }
+
+  #acknowledged(rows: readonly CarriedRow[]): void {
+    this.#ackedAt = this.#clock.now()
+    this.#settler.add(rows)
+  }
+
+  #madeRoom(): void {
+    this.reader.latch.raise()
+    this.leases.check()
+  }
+
+  #letGo(claims: readonly Claim[]): void {
+    const going = new Set(claims)
+    this.topics.letGo((row) => going.has(row.claim))
+    this.reader.invalidate()
+  }
+
+  #ended(claims: readonly Claim[]): void {
+    this.#letGo(claims)
+    const over = new Set(claims)
+    this.#parker.forget((row) => over.has(row.claim))
+  }
+}
