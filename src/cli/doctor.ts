@@ -10,7 +10,7 @@ import { unseen, type Verdict } from '../doctor/verdict.ts'
 import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { examineCluster } from '../transport/cluster.ts'
-import { databaseConfig, type Flags, kafkaConfigOf } from './config.ts'
+import { databaseConfig, type Environment, type Flags, kafkaConfigOf } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
@@ -23,7 +23,7 @@ export function doctorCommand(): Command {
     .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to mend it')
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
-    const verdicts = await examined(flags)
+    const verdicts = await examined(flags, process.env, process.cwd())
     print(flags.json === true ? JSON.stringify(verdicts) : verdictsText(verdicts))
     if (verdicts.some(({ level }) => level === 'failure')) process.exitCode = exitCodes.failed
   })
@@ -33,24 +33,28 @@ export function doctorCommand(): Command {
   ])
 }
 
-/** All checks, in the order in which one thing needs another. */
-async function examined(flags: Flags): Promise<Verdict[]> {
-  const where = databaseConfig(flags, process.env)
+/** All checks, in the order in which one thing needs another; `folder` is that of the application. */
+export async function examined(flags: Flags, env: Environment, folder: string): Promise<Verdict[]> {
+  const where = databaseConfig(flags, env)
   const facts = await examineDatabase(where)
   return [
     ...judgeDatabase(facts),
     ...judgeTables(facts, columnsIn(migration())),
-    ...(await relayVerdicts(where, facts)),
-    ...(await kafkaVerdicts(flags, facts)),
-    judgePrisma(prismaVersion()),
+    ...(await relayVerdicts(where, env, facts)),
+    ...(await kafkaVerdicts(flags, env, facts)),
+    judgePrisma(prismaVersion(folder)),
   ]
 }
 
-async function relayVerdicts(where: ReturnType<typeof databaseConfig>, { leases }: DatabaseFacts): Promise<Verdict[]> {
+async function relayVerdicts(
+  where: ReturnType<typeof databaseConfig>,
+  env: Environment,
+  { leases }: DatabaseFacts,
+): Promise<Verdict[]> {
   try {
     const operator = await postgresOperator(where)
     try {
-      const request = Number(process.env.OUTBOX_REQUEST_TIMEOUT_MS)
+      const request = Number(env.OUTBOX_REQUEST_TIMEOUT_MS)
       return judgeRelays(await operator.status(), { leaseMs: leases?.leaseMs ?? null, requestMs: request > 0 ? request : null })
     } finally {
       operator.close()
@@ -67,18 +71,18 @@ async function relayVerdicts(where: ReturnType<typeof databaseConfig>, { leases 
   }
 }
 
-async function kafkaVerdicts(flags: Flags, { topics }: DatabaseFacts): Promise<Verdict[]> {
-  if (flags.kafkaBrokers === undefined && !process.env.KAFKA_BROKERS) {
+async function kafkaVerdicts(flags: Flags, env: Environment, { topics }: DatabaseFacts): Promise<Verdict[]> {
+  if (flags.kafkaBrokers === undefined && !env.KAFKA_BROKERS) {
     return [unseen('kafka', 'No brokers are given.', 'Kafka is not checked.', 'Set KAFKA_BROKERS, or give --kafka-brokers.')]
   }
   const names = (topics ?? []).map(({ topic }) => topic)
-  return judgeKafka(await examineCluster(kafkaConfigOf(flags, process.env), names), topics)
+  return judgeKafka(await examineCluster(kafkaConfigOf(flags, env), names), topics)
 }
 
-/** Version of the client that an application in this folder would load. */
-function prismaVersion(): string | undefined {
+/** Version of the client that an application in the folder would load. */
+function prismaVersion(folder: string): string | undefined {
   try {
-    return (createRequire(join(process.cwd(), 'package.json'))('@prisma/client/package.json') as { version: string }).version
+    return (createRequire(join(folder, 'package.json'))('@prisma/client/package.json') as { version: string }).version
   } catch {
     return undefined
   }

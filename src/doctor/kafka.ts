@@ -20,22 +20,13 @@ export function judgeKafka(cluster: ClusterFacts, waiting: readonly { topic: str
   return [
     ok('kafka', `${counted(brokers, 'broker')} in the cluster.`),
     ...topics.flatMap((topic) => judgeTopic(topic, bytes.get(topic.topic) ?? 0)),
-    unseen(
-      'kafka rights',
-      'Whether the relay may write is not tried: that would publish something.',
-      'Without it its topics are paused (TOPIC_AUTHORIZATION_FAILED).',
-      'Grant Describe and Write on each topic; npx prisma-extension-outbox prove tries a whole way.',
-    ),
-    unseen(
-      'partition count',
-      'What it was before is not recorded.',
-      'More partitions move keys, and their order across the change is not kept.',
-      'See the event partitions_changed in the log of the relays.',
-    ),
   ]
 }
 
-function judgeTopic({ topic, code, partitions, replicas, inSync, minInSync, maxBytes }: TopicFacts, bytes: number): Verdict[] {
+function judgeTopic(
+  { topic, code, partitions, replicas, inSync, minInSync, maxBytes, mayWrite }: TopicFacts,
+  bytes: number,
+): Verdict[] {
   const check = `topic ${topic}`
   if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
     const fix = `kafka-topics.sh --bootstrap-server … --create --topic ${topic}`
@@ -46,6 +37,7 @@ function judgeTopic({ topic, code, partitions, replicas, inSync, minInSync, maxB
   }
   const set = (config: string) => `kafka-configs.sh --bootstrap-server … --alter --topic ${topic} --add-config ${config}`
   const found: Verdict[] = []
+  if (mayWrite !== true) found.push(judgeWrite(check, topic, mayWrite))
   if (minInSync === null) {
     found.push(unseen(check, 'Its settings cannot be seen.', 'They decide what is acknowledged.', 'Grant DescribeConfigs on it.'))
   } else if (inSync < minInSync) {
@@ -64,4 +56,11 @@ function judgeTopic({ topic, code, partitions, replicas, inSync, minInSync, maxB
   return found.length > 0
     ? found
     : [ok(check, `${counted(partitions, 'partition')}, ${counted(replicas, 'replica')}, ${inSync} in sync.`)]
+}
+
+function judgeWrite(check: string, topic: string, mayWrite: false | null): Verdict {
+  const fix = `kafka-acls.sh --bootstrap-server … --add --allow-principal User:… --operation Describe --operation Write --topic ${topic}`
+  const why = 'Without the right to write its messages wait: the relay pauses it (TOPIC_AUTHORIZATION_FAILED).'
+  if (mayWrite === false) return failure(check, 'This login may not write to it.', why, fix)
+  return unseen(check, 'The brokers do not say whether this login may write to it.', why, fix)
 }

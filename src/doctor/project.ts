@@ -1,4 +1,6 @@
-import { failure, ok, unseen, type Verdict } from './verdict.ts'
+import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
+
+const upgrade = 'npm install prisma@7 @prisma/client@7 @prisma/adapter-pg@7'
 
 /** Judges the version of @prisma/client that a project has; undefined: none was found. */
 export function judgePrisma(version: string | undefined): Verdict {
@@ -12,8 +14,12 @@ export function judgePrisma(version: string | undefined): Verdict {
       'Run doctor in the folder of the application.',
     )
   }
+  if (major === 7 && minor === 4) {
+    const why =
+      'Of the indexes that a migration made and no model knows, prisma migrate dev of 7.4 drops the partial ones; the outbox has none.'
+    return warning('prisma', `@prisma/client ${version}.`, why, upgrade)
+  }
   if (major > 6 || (major === 6 && minor >= 16))
     return ok('prisma', `@prisma/client ${version}; what a running application has loaded cannot be seen.`)
-  const fix = 'npm install prisma@latest @prisma/client@latest'
-  return failure('prisma', `@prisma/client ${version}.`, 'The extension needs 6.16 or newer.', fix)
+  return failure('prisma', `@prisma/client ${version}.`, 'The extension needs 6.16 or newer.', upgrade)
 }

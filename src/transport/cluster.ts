@@ -2,6 +2,7 @@ import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
+import { writeRights } from './write-rights.ts'
 
 /** kafkajs' enum, which Node cannot import by name from CommonJS. */
 const topicResource = 2 satisfies ConfigResourceTypes.TOPIC
@@ -18,6 +19,8 @@ export interface TopicFacts {
   /** Null: the login may not see it. */
   minInSync: number | null
   maxBytes: number | null
+  /** Whether this login may write to it; null: the brokers do not say. */
+  mayWrite: boolean | null
 }
 
 /** What the doctor learned about Kafka. */
@@ -32,7 +35,7 @@ export interface ClusterFacts {
 export async function examineCluster(kafka: KafkajsTransportOptions, topics: readonly string[]): Promise<ClusterFacts> {
   quietKafkajsTimers()
   const { brokers, clientId = 'prisma-extension-outbox', ssl, sasl } = kafka
-  const admin = new Kafka({
+  const client = new Kafka({
     brokers,
     clientId,
     ...(ssl ? { ssl } : {}),
@@ -40,12 +43,19 @@ export async function examineCluster(kafka: KafkajsTransportOptions, topics: rea
     logLevel: logLevel.NOTHING,
     connectionTimeout: 5_000,
     retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 500 },
-  }).admin()
+  })
+  const admin = client.admin()
   try {
     await admin.connect()
     const cluster = await admin.describeCluster()
     const facts: TopicFacts[] = []
     for (const topic of topics) facts.push(await topicFacts(admin, topic))
+    const known = facts.filter(({ code }) => code === null)
+    const rights = await writeRights(
+      client,
+      known.map(({ topic }) => topic),
+    )
+    for (const [i, one] of known.entries()) one.mayWrite = rights[i]!
     return { trouble: null, brokers: cluster.brokers.length, topics: facts }
   } catch (error) {
     const { code, error: words } = trouble(error)
@@ -56,12 +66,12 @@ export async function examineCluster(kafka: KafkajsTransportOptions, topics: rea
 }
 
 async function topicFacts(admin: Admin, topic: string): Promise<TopicFacts> {
-  const none = { topic, partitions: 0, replicas: 0, inSync: 0, minInSync: null, maxBytes: null }
+  const none = { topic, code: null, partitions: 0, replicas: 0, inSync: 0, minInSync: null, maxBytes: null, mayWrite: null }
   try {
     const { partitions } = (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]!
     const fewest = (of: 'replicas' | 'isr') => Math.min(...partitions.map((one) => one[of].length))
     const config = await configOf(admin, topic)
-    return { topic, code: null, partitions: partitions.length, replicas: fewest('replicas'), inSync: fewest('isr'), ...config }
+    return { ...none, partitions: partitions.length, replicas: fewest('replicas'), inSync: fewest('isr'), ...config }
   } catch (error) {
     return { ...none, code: trouble(error).code }
   }

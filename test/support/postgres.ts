@@ -14,6 +14,8 @@ export interface PostgresServer {
    * `pg_ctl stop -m immediate` does: no checkpoint, recovery at the start.
    */
   restart(how?: 'clean' | 'crash' | 'immediate'): Promise<void>
+  /** Folder of its data. */
+  dir: string
   /** Stops the server and removes its data. */
   stop(): Promise<void>
 }
@@ -48,6 +50,7 @@ export async function startPostgres(settings: Record<string, string | number> = 
   const url = `postgresql://postgres:postgres@127.0.0.1:${port}/postgres`
   return {
     url,
+    dir,
     async restart(how = 'clean') {
       if (how === 'crash') await crash(url)
       else {

@@ -39,12 +39,16 @@ export function doctorStatements(tables: Tables) {
       bounded(`SELECT n.name AS table, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS "notNull"
   FROM ${named} JOIN pg_attribute AS a ON a.attrelid = n.oid AND a.attnum > 0 AND NOT a.attisdropped`),
 
-    /** The sequence of outbox.id: numbers that a session draws ahead, and how it stands to the highest id. */
+    /**
+     * The sequence of outbox.id: numbers that a session draws ahead, and how it stands to the highest id. No row for a role without rights
+     * on it: its last value would be null, as that of a sequence which was never used.
+     */
     sequence: () =>
       bounded(`SELECT q.seqcache::int AS cache, coalesce(pg_sequence_last_value(q.seqrelid), 0)::float8 AS last,
   (SELECT coalesce(max(t."id"), 0) FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
     (SELECT "id" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket" DESC, m."id" DESC LIMIT 1) AS t)::float8 AS highest
-  FROM pg_sequence AS q WHERE q.seqrelid = pg_get_serial_sequence(${literal(outbox)}, 'id')::regclass`),
+  FROM pg_sequence AS q WHERE q.seqrelid = pg_get_serial_sequence(${literal(outbox)}, 'id')::regclass
+  AND has_sequence_privilege(q.seqrelid, 'SELECT, USAGE')`),
 
     /** Who keeps VACUUM from dead rows: sessions, replication slots, prepared transactions; the oldest first. */
     holders: () =>

@@ -1,19 +1,8 @@
-import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { faketime, hasFaketime } from '../../support/faketime.ts'
 import type { Fault } from '../fault.ts'
-
-/** Debian's package `faketime`. */
-const library = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1'
-
-/** The wall clock alone is wrong: no fault of a machine turns its monotonic clock. */
-const faketime = (file: string) => ({
-  LD_PRELOAD: library,
-  FAKETIME_TIMESTAMP_FILE: file,
-  FAKETIME_DONT_FAKE_MONOTONIC: '1',
-  FAKETIME_NO_CACHE: '1',
-})
 
 /** One more relay, whose wall clock is wrong; the clock jumps by `then` at the heal, before the relay is told to stop. */
 function wrongClock(name: string, what: string, first: string, then: string): Fault {
@@ -22,7 +11,7 @@ function wrongClock(name: string, what: string, first: string, then: string): Fa
     what,
     lastsMs: [4_000, 15_000],
     async begin({ relays, random, note }) {
-      if (!existsSync(library)) {
+      if (!hasFaketime) {
         note(`${name}: Debian's package faketime is not installed`)
         return async () => {}
       }

@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { diagnose } from './diagnose.ts'
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await createDatabase(
+    'INSERT INTO outbox_lease (bucket) SELECT generate_series(0, 63) ON CONFLICT DO NOTHING; ANALYZE',
+  )
+})
+afterAll(() => database.drop())
+
+const look = (url = database.directUrl) => diagnose({ DATABASE_URL: url })
+
+/** A login with these rights; it goes with the test. */
+async function login(...grants: string[]): Promise<{ role: string; url: string }> {
+  const role = `doctor_${randomBytes(4).toString('hex')}`
+  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'p'`)
+  onTestFinished(async () => void (await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)))
+  for (const grant of grants) await database.query(`GRANT ${grant} TO ${role}`)
+  const url = new URL(database.directUrl)
+  url.username = role
+  url.password = 'p'
+  return { role, url: url.href }
+}
+
+test('tables as the migration makes them are well', async () => {
+  const { level } = await look()
+  for (const check of ['tables', 'rights', 'row security', 'logged', 'vacuum', 'sequence', 'format']) {
+    expect([check, level(check)]).toEqual([check, 'ok'])
+  }
+})
+
+interface Sickness {
+  check: string
+  level: 'warning' | 'failure'
+  sick: string
+  finding: string
+  /** What makes it well; where it is absent, the fix that the doctor names does. */
+  cure?: string
+}
+
+test.each<Sickness>([
+  {
+    check: 'tables',
+    level: 'failure',
+    sick: 'ALTER TABLE outbox ALTER topic TYPE varchar(20)',
+    finding: 'outbox.topic is character varying(20), not text',
+    cure: 'ALTER TABLE outbox ALTER topic TYPE text',
+  },
+  {
+    check: 'tables',
+    level: 'failure',
+    sick: 'ALTER TABLE outbox_dead RENAME wish TO wishes',
+    finding: 'outbox_dead.wish is missing',
+    cure: 'ALTER TABLE outbox_dead RENAME wishes TO wish',
+  },
+  {
+    check: 'tables',
+    level: 'failure',
+    sick: 'ALTER TABLE outbox ALTER message_id DROP NOT NULL',
+    finding: 'outbox.message_id is nullable',
+    cure: 'ALTER TABLE outbox ALTER message_id SET NOT NULL',
+  },
+  {
+    check: 'tables',
+    level: 'failure',
+    sick: 'ALTER TABLE outbox_relay RENAME TO outbox_gone',
+    finding: 'Not in schema public: outbox_relay.',
+    cure: 'ALTER TABLE outbox_gone RENAME TO outbox_relay',
+  },
+  { check: 'logged', level: 'failure', sick: 'ALTER TABLE outbox_dead SET UNLOGGED', finding: 'UNLOGGED: outbox_dead.' },
+  {
+    check: 'vacuum',
+    level: 'warning',
+    sick: 'ALTER TABLE outbox SET (autovacuum_enabled = false)',
+    finding: 'Autovacuum is off for outbox.',
+    cure: 'ALTER TABLE outbox RESET (autovacuum_enabled)',
+  },
+  {
+    check: 'sequence',
+    level: 'failure',
+    sick: 'ALTER SEQUENCE outbox_id_seq CACHE 50',
+    finding: 'Each session draws 50 ids ahead.',
+    cure: 'ALTER SEQUENCE outbox_id_seq CACHE 1',
+  },
+  {
+    check: 'sequence',
+    level: 'failure',
+    sick: "INSERT INTO outbox (bucket, id, message_id, topic) VALUES (0, 1000, gen_random_uuid(), 'none')",
+    finding: 'behind id 1000.',
+  },
+  {
+    check: 'format',
+    level: 'failure',
+    sick: 'UPDATE outbox_lease SET format = 7',
+    finding: 'The tables have format 7',
+    cure: 'UPDATE outbox_lease SET format = 1',
+  },
+])('$check: $level after "$sick", and well after the fix', async ({ check, level, sick, finding, cure }) => {
+  await database.query(sick)
+  const verdict = (await look()).of(check)
+  expect(verdict).toMatchObject({ level, finding: expect.stringContaining(finding), why: expect.stringMatching(/.+/) })
+  await database.query(cure ?? verdict.fix)
+  expect((await look()).level(check)).toBe('ok')
+})
+
+test('dead rows that nobody removes are a warning, and VACUUM as the fix says it makes it well', async () => {
+  // Autovacuum is on, and so far behind as on a table whose threshold was raised.
+  await database.query('ALTER TABLE outbox SET (autovacuum_vacuum_threshold = 2000000000)')
+  await database.query(
+    "INSERT INTO outbox (bucket, message_id, topic) SELECT 0, gen_random_uuid(), 't' FROM generate_series(1, 100001)",
+  )
+  await database.query('DELETE FROM outbox')
+  await expect.poll(async () => (await look()).level('vacuum'), { timeout: 20_000 }).toBe('warning')
+  const { finding, fix } = (await look()).of('vacuum')
+  expect(finding).toBe('More dead rows than live ones in outbox.')
+  await database.query(fix.slice(0, fix.indexOf(';')))
+  await expect.poll(async () => (await look()).level('vacuum'), { timeout: 20_000 }).toBe('ok')
+})
+
+describe('a login of its own', () => {
+  test('lacks rights, and the statements of the fix give them', async () => {
+    const { role, url } = await login('SELECT ON outbox, outbox_lease, outbox_dead')
+    const { of, level } = await look(url)
+    expect(of('rights')).toMatchObject({ level: 'failure', finding: expect.stringContaining('INSERT, DELETE on outbox;') })
+    expect([level('sequence'), level('relays')]).toEqual(['unseen', 'unseen'])
+    const grants = of('rights').fix.match(/GRANT [^;]+;/g)!
+    for (const grant of grants) await database.query(grant.replace('…', role))
+    expect((await look(url)).level('rights')).toBe('ok')
+    await database.query(`GRANT SELECT ON SEQUENCE outbox_id_seq TO ${role}`)
+    expect([(await look(url)).level('sequence'), (await look(url)).level('dead')]).toEqual(['ok', 'ok'])
+  })
+
+  test('does not see the format without a right to the leases', async () => {
+    const { url } = await login('SELECT ON outbox')
+    expect((await look(url)).of('format')).toMatchObject({ level: 'unseen', fix: 'See the check rights.' })
+  })
+
+  test('is under row-level security, and either fix ends it', async () => {
+    await database.query('ALTER TABLE outbox ENABLE ROW LEVEL SECURITY')
+    onTestFinished(async () => void (await database.query('ALTER TABLE outbox DISABLE ROW LEVEL SECURITY')))
+    const { role, url } = await login('SELECT ON outbox, outbox_lease, outbox_dead, outbox_relay')
+    const { level, finding, fix } = (await look(url)).of('row security')
+    expect([level, finding]).toEqual(['failure', 'Row-level security is active on outbox.'])
+    const [bypass, disable] = fix.split(' or: ')
+    await database.query(bypass!.replace('…', role))
+    expect((await look(url)).level('row security')).toBe('ok')
+    await database.query(`ALTER ROLE ${role} NOBYPASSRLS`)
+    expect((await look(url)).level('row security')).toBe('failure')
+    await database.query(disable!)
+    expect((await look(url)).level('row security')).toBe('ok')
+  })
+})
+
+test('a database without the tables', async () => {
+  await using empty = await createDatabase('', { migrate: false })
+  const { of } = await look(empty.directUrl)
+  expect(of('tables')).toMatchObject({ level: 'failure', fix: expect.stringContaining('init') })
+})
