@@ -37,7 +37,9 @@ test('a warning is told with reason and fix, and leaves the exit code 0; a failu
   expect(warned.code).toBe(0)
   await database.query('ALTER TABLE outbox_dead SET UNLOGGED')
   const failed = await cli(['doctor'], env)
-  expect(failed.stdout).toMatch(/^✗ logged: UNLOGGED: outbox_dead\.\n {4}Why: .+\n {4}Fix: ALTER TABLE "outbox_dead" SET LOGGED;$/m)
+  expect(failed.stdout).toMatch(
+    /^✗ logged: UNLOGGED: outbox_dead\.\n {4}Why: .+\n {4}Fix: ALTER TABLE "outbox_dead" SET LOGGED;$/m,
+  )
   expect(failed.code).toBe(1)
 })
 
