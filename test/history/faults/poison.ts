@@ -37,7 +37,7 @@ export const poisonFaults: readonly Fault[] = [
     async begin(ground) {
       const topic = ground.topics.compacted
       await write(ground, [
-        { topic, key: 'fine', bytes: 10 },
+        { topic, key: beside(topic), bytes: 10 },
         { topic, key: null, bytes: 10, dead: { reason: 'INVALID_RECORD' } },
       ])
       return async () => {}
@@ -60,6 +60,11 @@ export const poisonFaults: readonly Fault[] = [
     },
   },
 ]
+
+/** A key in the bucket of the messages without one: a relay that had this bucket and no other would see a topic that takes nothing at all. */
+function beside(topic: string): string {
+  for (let n = 0; ; n++) if (bucketOf(topic, Buffer.from(`fine-${n}`)) === bucketOf(topic, null)) return `fine-${n}`
+}
 
 /** Writes the messages in one transaction. After a failure the tables tell whether it was committed. */
 async function write({ postgres, expectDead, note }: Ground, messages: readonly Poison[]): Promise<void> {
