@@ -44,6 +44,9 @@ export async function createTopic(
 /** What a broker says that has not heard yet of a topic that the controller has created, or not that it leads it. */
 const early = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE', 'NOT_LEADER_FOR_PARTITION'])
 
+/** What a partition says whose leader is changing. */
+const moved = new Set(['LEADER_NOT_AVAILABLE', 'NOT_LEADER_FOR_PARTITION'])
+
 /** Whether every partition has a leader that knows it: metadata may name one that does not, which offsets are asked for. */
 async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
   try {
@@ -75,13 +78,28 @@ export async function growTopic(topic: string, partitions: number): Promise<void
   await admin.disconnect()
 }
 
+/**
+ * The offsets of a topic. Each look is a new client's: after a fault leaders move back, and kafkajs goes on asking the one that it knows. It
+ * does not ask for metadata after that answer.
+ */
+async function endsOf(topic: string, kafka: Kafka): ReturnType<Admin['fetchTopicOffsets']> {
+  for (;;) {
+    const admin = kafka.admin()
+    await admin.connect()
+    try {
+      return await admin.fetchTopicOffsets(topic)
+    } catch (error) {
+      if (!moved.has((error as { type?: string }).type ?? '')) throw error
+    } finally {
+      await admin.disconnect()
+    }
+  }
+}
+
 /** Reads a whole topic, every partition from its beginning to its present end; records are sorted by partition and offset. */
 export async function readTopic(topic: string, brokers: string = inject('brokers')): Promise<LogRecord[]> {
   const kafka = testKafka(brokers)
-  const admin = kafka.admin()
-  await admin.connect()
-  const ends = await admin.fetchTopicOffsets(topic)
-  await admin.disconnect()
+  const ends = await endsOf(topic, kafka)
   let left = ends.filter((end) => Number(end.high) > Number(end.low)).length
   const records: LogRecord[] = []
   if (left === 0) return records
