@@ -24,7 +24,7 @@ interface ParkedRow {
 }
 
 type WishRow = ParkedRow & { wish: 'redrive' | 'discard'; by: string | null }
-type HeadRow = ParkedRow & { reason: string | null }
+type HeadRow = ParkedRow & { reason: string | null; wish: WishRow['wish'] | null; by: string | null }
 
 /** A parked message that cannot be applied, and why. */
 class Unfit extends Error {
@@ -74,16 +74,22 @@ export class Redriver {
 
   /** Drops a message. What waited only for it is applied. */
   async #discard(row: WishRow): Promise<void> {
+    const dropped = await this.#applier.transaction((tx) => this.#drop(tx, row, false))
+    if (!dropped) return
+    this.#tellDropped(row)
+    if (row.key !== null) await this.#redrive(row, row.by, undefined, true)
+  }
+
+  /** False where it is gone, or nobody wants it dropped any more. `always`: those behind it are to be applied, whatever they failed of. */
+  async #drop(tx: SqlClient, { topic, partition, offset, key, by }: WishRow | HeadRow, always: boolean): Promise<boolean> {
     const { consumer } = this.#options
-    const { topic, partition, offset, message_id: messageId, key, by } = row
-    const dropped = await this.#applier.transaction(async (tx) => {
-      const rows = await tx.$executeRaw(this.#statements.discard, consumer, topic, partition, offset)
-      if (rows > 0 && key !== null) await tx.$executeRaw(this.#statements.passOn, by, consumer, topic, key, false)
-      return rows
-    })
-    if (dropped === 0) return
-    this.#telemetry.emit('parked_discarded', { consumer, topic, partition, offset, messageId, by })
-    if (key !== null) await this.#redrive(row, by, undefined, true)
+    if ((await tx.$executeRaw(this.#statements.discard, consumer, topic, partition, offset)) === 0) return false
+    if (key !== null) await tx.$executeRaw(this.#statements.passOn, by, consumer, topic, key, always)
+    return true
+  }
+
+  #tellDropped({ topic, partition, offset, message_id: messageId, by }: WishRow | HeadRow): void {
+    this.#telemetry.emit('parked_discarded', { consumer: this.#options.consumer, topic, partition, offset, messageId, by })
   }
 
   /** Applies the messages of a key until none is left, or one fails. `onlyWaiting`: only while the first has no failure of its own. */
@@ -94,18 +100,19 @@ export class Redriver {
     for (let more = true; more && !signal?.aborted; ) {
       const outcome = await this.#first(row, by, onlyWaiting)
       if (outcome === 'applied') messages++
-      more = outcome === 'applied' && row.key !== null
+      more = (outcome === 'applied' || outcome === 'dropped') && row.key !== null
     }
     if (messages > 0) this.#telemetry.emit('parked_redriven', { consumer, topic, messages, by })
   }
 
-  /** Applies the first message of a key. */
-  async #first(row: ParkedRow, by: string | null, onlyWaiting: boolean): Promise<'applied' | 'none' | 'failed'> {
+  /** Applies the first message of a key, or drops it where that is what an operator wishes for this one. */
+  async #first(row: ParkedRow, by: string | null, onlyWaiting: boolean): Promise<'applied' | 'dropped' | 'none' | 'failed'> {
     let head: HeadRow | undefined
     let begun = false
     try {
-      return await this.#applier.transaction(async (tx) => {
+      const outcome = await this.#applier.transaction(async (tx) => {
         head = await this.#head(tx, row)
+        if (head?.wish === 'discard') return (await this.#drop(tx, head, !onlyWaiting)) ? 'dropped' : 'none'
         if (!head || (onlyWaiting && head.reason !== null)) return 'none'
         begun = true
         await this.#apply(tx, head)
@@ -113,6 +120,8 @@ export class Redriver {
         if (head.key !== null) await tx.$executeRaw(this.#statements.passOn, by, consumer, head.topic, head.key, !onlyWaiting)
         return 'applied'
       })
+      if (outcome === 'dropped') this.#tellDropped(head!)
+      return outcome
     } catch (error) {
       // Another member has it in hand, or the database is in trouble: the wish stays.
       if (head === undefined || !speaksAgainst(error, begun)) {

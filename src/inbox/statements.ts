@@ -84,12 +84,12 @@ const write = (schema: string) => ({
    * consumer, topic, key. The first parked message of a key, for whoever applies it. NOWAIT: another member has it in hand. Weaker than
    * FOR UPDATE, so that later messages need not wait for the handler to be put behind it.
    */
-  head: statement(`SELECT ${parkedColumns}, "reason" FROM ${schema}"inbox_parked" p
+  head: statement(`SELECT ${parkedColumns}, "reason", "wish", "wished_by" AS by FROM ${schema}"inbox_parked" p
     WHERE "consumer" = ?::text AND "topic" = ?::text AND "key" = ?::bytea
     ORDER BY p."partition", p."offset" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
 
   /** consumer, topic, partition, offset. As head, for a message without a key. */
-  single: statement(`SELECT ${parkedColumns}, "reason" FROM ${schema}"inbox_parked"
+  single: statement(`SELECT ${parkedColumns}, "reason", "wish", "wished_by" AS by FROM ${schema}"inbox_parked"
     WHERE "consumer" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND "offset" = ?::bigint FOR NO KEY UPDATE NOWAIT`),
 
   /**

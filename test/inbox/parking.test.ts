@@ -135,6 +135,29 @@ test('a wish to discard drops the message for good, copies of it too, and those 
   expect(await parked()).toEqual([])
 })
 
+test('a redrive that comes upon a message of its key that is to be dropped drops it, and goes on with those behind it', async () => {
+  const stage = await createStage(1)
+  await stage.send([1, 2, 3].map((n) => record('poison', n)))
+  let isPoison = true
+  const { until, told } = start(
+    stage,
+    prisma,
+    'mail',
+    poisonous(() => isPoison),
+  )
+  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
+  isPoison = false
+  // In one statement: whoever looks for wishes finds both.
+  await db.query(
+    `UPDATE inbox_parked SET wish = CASE WHEN reason IS NULL THEN 'discard' ELSE 'redrive' END, wished_by = 'somebody'
+     WHERE reason IS NOT NULL OR convert_from(value, 'UTF8') LIKE '%"n":2%'`,
+  )
+  expect(await until('parked_redriven')).toMatchObject({ messages: 2 })
+  expect(await numbers('poison')).toEqual([1, 3])
+  expect(told.filter(({ event }) => event === 'parked_discarded')).toMatchObject([{ fields: { by: 'somebody' } }])
+  expect(await parked()).toEqual([])
+})
+
 test.each([
   ['without an id', { headers: { type: 'Counted' } }, 'INVALID_ID'],
   ['that is no JSON', { value: 'no JSON' }, 'INVALID_JSON'],
