@@ -258,9 +258,11 @@ export class Reader {
     const reached = whole ? mark : stuck ? stuck.id - 1 : lastId
     claim.position = Math.max(claim.position, Math.min(mark, reached))
     const { clock, lookRows } = this.#deps
-    const look = ended && claim.position < lastId ? Math.min(scan.look * 2, lookRows * lookGrowth) : lookRows
+    const stands = ended && claim.position < lastId
+    const look = stands ? Math.min(scan.look * 2, lookRows * lookGrowth) : lookRows
     this.#last.set(claim, { lane: lanes.size === 1 ? [...lanes][0] : undefined, at: clock.now(), look })
-    return known
+    // Nothing is gained by looking there again at once: until the mark moves on, it would be all that the database does.
+    return stands ? known + 1 : known
   }
 
   /** Puts a row where it belongs. Returns the lane it went to, or would have gone to. */
