@@ -151,6 +151,8 @@ function at(url: string, changes: Partial<Pick<URL, 'pathname' | 'port'>>): stri
 
 async function once(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
+  // Unheard, the end of a connection between two statements would end the torture.
+  client.on('error', () => {})
   await client.connect()
   try {
     await client.query(sql)

@@ -2,7 +2,7 @@ import { monotonicMs } from '../../src/proof/clock.ts'
 import type { InjectedFault } from '../../src/proof/history.ts'
 import { randomFrom } from '../../src/proof/random.ts'
 import type { Fault, Ground, RelayFleet } from './fault.ts'
-import { allFaults } from './faults.ts'
+import { namedFaults } from './faults.ts'
 import type { TortureGround } from './ground.ts'
 import type { PlannedFault, Schedule } from './schedule.ts'
 
@@ -22,7 +22,7 @@ export async function injectFaults(
   const began = performance.now()
   const one = async (planned: PlannedFault): Promise<void> => {
     await sleep(began + planned.atMs - performance.now())
-    const fault = allFaults.find(({ name }) => name === planned.fault)
+    const fault = namedFaults.find(({ name }) => name === planned.fault)
     if (!fault) throw new Error(`The schedule names ${planned.fault}, which is no fault.`)
     const from = monotonicMs()
     const healedAt = await inject(fault, planned, groundOf(ground, planned.seed))

@@ -10,7 +10,7 @@ import { randomFrom } from '../../src/proof/random.ts'
 import { SqlWay } from '../../src/proof/sql-way.ts'
 import { addLines, readLedger, startWriters, type Way, type Writers } from '../../src/proof/writers.ts'
 import { Closing } from './closing.ts'
-import { allFaults } from './faults.ts'
+import { allFaults, namedFaults } from './faults.ts'
 import { prepareGround, type TortureGround, topicPlan } from './ground.ts'
 import { injectFaults } from './inject.ts'
 import { kept } from './kept.ts'
@@ -57,10 +57,10 @@ async function inClosing<T>(work: (closing: Closing) => Promise<T>): Promise<T> 
 
 function scheduleOf({ schedule, seed, faults, forMs, everyMs }: TortureOptions): Schedule {
   if (schedule !== undefined) return JSON.parse(readFileSync(schedule, 'utf8'))
-  const unknown = (faults ?? []).filter((name) => !allFaults.some((fault) => fault.name === name))
+  const unknown = (faults ?? []).filter((name) => !namedFaults.some((fault) => fault.name === name))
   if (unknown.length > 0)
-    throw new Error(`Unknown: ${unknown.join(', ')}. Known: ${allFaults.map(({ name }) => name).join(', ')}.`)
-  const kinds = faults ? allFaults.filter(({ name }) => faults.includes(name)) : allFaults
+    throw new Error(`Unknown: ${unknown.join(', ')}. Known: ${namedFaults.map(({ name }) => name).join(', ')}.`)
+  const kinds = faults ? namedFaults.filter(({ name }) => faults.includes(name)) : allFaults
   return drawSchedule(seed, kinds, forMs, everyMs)
 }
 

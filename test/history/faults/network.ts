@@ -51,3 +51,15 @@ export const networkFaults: readonly Fault[] = [
   network('kafka-all-refuse', 'all brokers refuse clients', [500, 5_000], refuse, allBrokers),
   network('kafka-all-black-hole', 'nothing comes through to any broker or back', [2_000, 8_000], blackHole, allBrokers),
 ]
+
+/**
+ * Under a lease of 3 s a relay sends for 1.5 s after it has asked for a renewal. Here it asks for the next one, after a heartbeat, when
+ * that time is over, and has its answer 0.6 s later: until then it may not send. One that counts its lease from the answer sends on.
+ */
+export const lateAnswers: Fault = network(
+  'pg-late-answers',
+  `each packet ${relays} takes 300 ms more: a lease comes near its end before it is renewed`,
+  [4_000, 8_000],
+  () => ({ kind: 'delay', ms: 300 }),
+  postgres,
+)

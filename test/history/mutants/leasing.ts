@@ -41,7 +41,7 @@ export const leasingMutants: Record<string, Mutant> = {
   },
   'now-leases': {
     what: 'counts a lease from the answer and not from before the statement was sent, with now() in SQL',
-    faults: ['pg-black-hole', 'pg-delay'],
+    faults: ['pg-late-answers'],
     edits: [
       {
         file: 'relay/leases.ts',
@@ -66,7 +66,7 @@ export const leasingMutants: Record<string, Mutant> = {
       {
         file: statements,
         from: `WHERE ${free}`,
-        to: `WHERE "owner" IS NULL OR "leased_until" AT TIME ZONE 'UTC' < clock_timestamp() AT TIME ZONE '\${process.pid % 2 ? 'Asia/Kolkata' : 'UTC'}' OR`,
+        to: `WHERE "owner" IS NULL OR "leased_until" AT TIME ZONE 'UTC' < clock_timestamp() AT TIME ZONE '\${/[13579]$/.test(me.name) ? 'Asia/Kolkata' : 'UTC'}' OR`,
       },
     ],
   },
