@@ -48,7 +48,7 @@ export const relaySettings = {
     what: 'Time for an answer of Kafka (default: half a lease)',
   },
   fetchRows: { flag: '--fetch-rows', env: 'OUTBOX_FETCH_ROWS', value: 'n', what: 'Rows of one read (default: 2000)' },
-  handRows: { flag: '--hand-rows', env: 'OUTBOX_HAND_ROWS', value: 'n', what: 'Rows read and not yet deleted (default: 8000)' },
+  handRows: { flag: '--hand-rows', env: 'OUTBOX_HAND_ROWS', value: 'n', what: 'Rows read and not yet deleted (default: 6000)' },
   handBytes: {
     flag: '--hand-bytes',
     env: 'OUTBOX_HAND_BYTES',
@@ -90,7 +90,7 @@ export const relaySettings = {
     flag: '--stop-timeout-ms',
     env: 'OUTBOX_STOP_TIMEOUT_MS',
     value: 'ms',
-    what: 'Time to settle what is in flight at the end (default: 8000)',
+    what: 'Time to settle what is in flight at the end (default: 6000)',
   },
   transport: {
     flag: '--transport',

@@ -24,7 +24,7 @@ export interface RelayOptions {
   fetchRows?: number | undefined
   /**
    * Rows read and not yet deleted; a quarter of it is the share of one partition.
-   * @default 8000
+   * @default 6000
    */
   handRows?: number | undefined
   /**
@@ -69,7 +69,7 @@ export interface RelayOptions {
 export const relayDefaults = {
   leaseMs: 10_000,
   fetchRows: 2_000,
-  handRows: 8_000,
+  handRows: 6_000,
   handBytes: 67_108_864,
   batchRecords: 250,
   batchBytes: 900_000,

@@ -19,11 +19,14 @@ const nothing: Encoded = { buf: Buffer.alloc(0), buffer: Buffer.alloc(0) }
  */
 export class KafkajsBatch {
   readonly length: number
+  /** Of keys and values. */
+  readonly bytes: number
   readonly #batch: TransportBatch
   readonly #fuse: Fuse
 
   constructor(batch: TransportBatch, fuse: Fuse) {
     this.length = batch.records.length
+    this.bytes = batch.records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0)
     this.#batch = batch
     this.#fuse = fuse
   }

@@ -6,6 +6,7 @@ import { KafkajsClient } from './kafkajs-client.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
+import { SharedRequests } from './shared-requests.ts'
 import { type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
 import { within } from './within.ts'
 
@@ -54,6 +55,7 @@ class KafkajsTransport implements Transport {
   readonly name = 'kafkajs'
   readonly #settings: Settings
   readonly #alive = new Set<KafkajsClient>()
+  readonly #requests = new SharedRequests()
   #producer: KafkajsClient<Producer> | undefined
   #admin: KafkajsClient<Admin> | undefined
   /** Index of the broker with which a client begins: one that answered, as far as is known. */
@@ -104,7 +106,10 @@ class KafkajsTransport implements Transport {
     if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
-    this.#producer ??= this.#open((kafka) => openProducer(kafka, this.#settings.metadataMaxAgeMs))
+    this.#producer ??= this.#open((kafka) => {
+      this.#requests.through(kafka)
+      return openProducer(kafka, this.#settings.metadataMaxAgeMs)
+    })
     const producer = this.#producer
     const fuse = new Fuse(timeoutMs)
     producer.sends.add(fuse)

@@ -179,7 +179,7 @@ export class FakeKafka {
       turn.afterwards?.()
       if (turn.reply !== undefined && turn.reply !== 'answer') reply = turn.reply
       throttleMs = Math.max(throttleMs, turn.throttleMs ?? 0)
-      answers.push({ topic, partition, ...taken, recordErrors: turn.recordErrors ?? [] })
+      if (!turn.unnamed) answers.push({ topic, partition, ...taken, recordErrors: turn.recordErrors ?? [] })
     }
     return reply === 'answer' ? answerProduce(version, answers, throttleMs) : reply
   }

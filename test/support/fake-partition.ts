@@ -14,6 +14,8 @@ export interface Turn {
   afterwards?: () => void
   /** Tells the client to be silent for so long, in ms. */
   throttleMs?: number
+  /** The answer leaves the partition out. */
+  unnamed?: boolean
   /** Records at fault, by their index in the batch. */
   recordErrors?: number[]
 }

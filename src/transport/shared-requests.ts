@@ -1,0 +1,155 @@
+import type { Kafka } from 'kafkajs'
+import { clusterMaker } from './kafkajs-cluster.ts'
+
+/**
+ * Bytes of keys and values up to which partitions share a request. What is large gains nothing by it, and a broker can work on one while
+ * the next is made.
+ */
+const sharedBytes = 65_536
+
+interface Partition {
+  partition: number
+  messages: { length: number; bytes: number }
+}
+
+interface Produce {
+  acks: number
+  timeout: number
+  topicData: { topic: string; partitions: Partition[] }[]
+}
+
+interface Answer {
+  topics: { topicName: string; partitions: { partition: number; errorCode: number }[] }[]
+}
+
+interface Response {
+  decode(bytes: Buffer): Promise<Answer>
+  parse(answer: Answer): Promise<Answer>
+}
+
+/** What is used of kafkajs' insides. */
+interface Broker {
+  produce(request: Produce): Promise<Answer>
+  lookupRequest(...args: unknown[]): (request: Produce) => { request: unknown; response: Response }
+}
+
+/** A send that waits for its request. */
+interface Waiting {
+  topic: string
+  data: Partition
+  resolve(answer: Answer): void
+  reject(error: unknown): void
+}
+
+/**
+ * Lets the sends that kafkajs makes in the same turn of the event loop share one request to their broker, and gives each the answer to its
+ * own partition. kafkajs' own `sendBatch` shares too, but tells only the first refusal, and nothing of the partitions that were written.
+ *
+ * Each lane sends by itself; a request for nearly every record was more work, for the relay and the broker, than the records. No partition
+ * waits longer for others than it did: a broker takes the next request of a connection when it has answered the one before.
+ */
+export class SharedRequests {
+  readonly #brokers = new WeakMap<Broker, BrokerRequests>()
+
+  /** For all clusters that `kafka` makes from now on. Another version of kafkajs may not be made that way; its sends share nothing. */
+  through(kafka: Kafka): void {
+    const maker = clusterMaker<{ findBroker(by: object): Promise<Broker> }>(kafka)
+    maker?.replace((options) => {
+      const cluster = maker.create(options)
+      const find = cluster.findBroker.bind(cluster)
+      cluster.findBroker = async (by) => this.#sharing(await find(by))
+      return cluster
+    })
+  }
+
+  #sharing(broker: Broker): Broker {
+    if (this.#brokers.has(broker)) return broker
+    const requests = new BrokerRequests(broker)
+    this.#brokers.set(broker, requests)
+    broker.produce = (request) => requests.send(request)
+    return broker
+  }
+}
+
+/** The produce requests of one broker. */
+class BrokerRequests {
+  readonly #asked: Broker
+  #next: Waiting[] = []
+  #timeout = 0
+  #bytes = 0
+
+  constructor(broker: Broker) {
+    this.#asked = Object.create(broker, {
+      produce: { value: broker.produce },
+      // kafkajs throws the first refusal of an answer away with the rest of it; here each send reads its own part.
+      lookupRequest: { value: (...args: unknown[]) => unread(broker.lookupRequest(...args)) },
+    })
+  }
+
+  /** A request of kafkajs' producer: one partition. */
+  send(request: Produce): Promise<Answer> {
+    const [{ topic, partitions }] = request.topicData as [Produce['topicData'][0]]
+    const [data] = partitions as [Partition]
+    return new Promise((resolve, reject) => {
+      const waiting = { topic, data, resolve, reject }
+      if (data.messages.bytes > sharedBytes) void this.#ask([waiting], request.timeout)
+      else this.#join(waiting, request.timeout)
+    })
+  }
+
+  #join(waiting: Waiting, timeout: number): void {
+    const full = this.#bytes + waiting.data.messages.bytes > sharedBytes
+    // Kafka takes one batch of a partition in a request.
+    const there = this.#next.some((other) => nameOf(other) === nameOf(waiting))
+    if (full || there || timeout !== this.#timeout) this.#flush()
+    // The sends of a turn come one after the other, each some promises later: all of them are here when the turn has ended.
+    if (this.#next.length === 0) setImmediate(() => this.#flush())
+    this.#timeout = timeout
+    this.#bytes += waiting.data.messages.bytes
+    this.#next.push(waiting)
+  }
+
+  #flush(): void {
+    const together = this.#next
+    this.#next = []
+    this.#bytes = 0
+    if (together.length > 0) void this.#ask(together, this.#timeout)
+  }
+
+  async #ask(together: readonly Waiting[], timeout: number): Promise<void> {
+    try {
+      const topicData = [...new Set(together.map(({ topic }) => topic))].map((topic) => ({
+        topic,
+        partitions: together.filter((waiting) => waiting.topic === topic).map(({ data }) => data),
+      }))
+      const answer = (await this.#asked.produce({ acks: -1, timeout, topicData })) as Answer & { response: Response }
+      for (const waiting of together) void this.#answer(waiting, answer)
+    } catch (error) {
+      for (const waiting of together) waiting.reject(error)
+    }
+  }
+
+  async #answer(waiting: Waiting, answer: Answer & { response: Response }): Promise<void> {
+    try {
+      waiting.resolve(await answer.response.parse({ ...answer, topics: partOf(waiting, answer) }))
+    } catch (error) {
+      waiting.reject(error)
+    }
+  }
+}
+
+/** Requests whose answers come as they are, with what reads them. */
+const unread = (make: ReturnType<Broker['lookupRequest']>) => (given: Produce) => {
+  const { request, response } = make(given)
+  return { request, response: { decode: response.decode, parse: async (answer: Answer) => ({ ...answer, response }) } }
+}
+
+const nameOf = ({ topic, data }: Waiting): string => `${topic}/${data.partition}`
+
+/** Throws where the answer does not name the partition: kafkajs would take that for a partition that it does not know. */
+function partOf({ topic, data }: Waiting, { topics }: Answer): Answer['topics'] {
+  const [named] = topics.filter(({ topicName }) => topicName === topic)
+  const found = named?.partitions.find(({ partition }) => partition === data.partition)
+  if (!found) throw Object.assign(new Error('The answer does not name the partition.'), { code: 'WRONG_ACKNOWLEDGEMENT' })
+  return [{ topicName: topic, partitions: [found] }]
+}
