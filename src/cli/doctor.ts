@@ -15,12 +15,14 @@ import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
 import { print } from './operator.ts'
+import { loadClients, rollbackVerdicts } from './rollback.ts'
 import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 
 /** The command `doctor`. */
 export function doctorCommand(): Command {
   const command = new Command('doctor')
     .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to mend it')
+    .option('--client <path>', 'Module that exports your Prisma client: try whether its transactions take back what they wrote')
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
     const verdicts = await examined(flags, process.env, process.cwd())
@@ -29,6 +31,7 @@ export function doctorCommand(): Command {
   })
   return prismaHelp(command, [
     ['Everything', ''],
+    ['Also: does the client take back what a failed transaction wrote, with all its extensions?', '--client src/db.ts'],
     ['For a script: what failed', `--json | jq '.[] | select(.level == "failure")'`],
   ])
 }
@@ -36,6 +39,7 @@ export function doctorCommand(): Command {
 /** All checks, in the order in which one thing needs another; `folder` is that of the application. */
 export async function examined(flags: Flags, env: Environment, folder: string): Promise<Verdict[]> {
   const where = databaseConfig(flags, env)
+  const clients = flags.client === undefined ? undefined : await loadClients(String(flags.client), folder)
   const facts = await examineDatabase(where)
   return [
     ...judgeDatabase(facts),
@@ -43,6 +47,7 @@ export async function examined(flags: Flags, env: Environment, folder: string): 
     ...(await relayVerdicts(where, env, facts)),
     ...(await kafkaVerdicts(flags, env, facts)),
     judgePrisma(prismaVersion(folder)),
+    ...(await rollbackVerdicts({ ...where, schema: facts.schema }, clients)),
   ]
 }
 

@@ -1,14 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { createJiti } from 'jiti'
 import type { Catalogue } from '../enqueue/events.ts'
 import { checkEvents, type Finding } from '../evolution/check.ts'
 import { type Lock, lockOf, lockText, parseLock } from '../evolution/lock.ts'
 import { OutboxError } from '../message/errors.ts'
 import { exitCodes } from './exit-codes.ts'
 import { prismaHelp } from './help.ts'
+import { loadModule } from './module.ts'
 
 interface SchemaFlags {
   events: string
@@ -99,31 +98,15 @@ function inCommit(ref: string, path: string): string {
   }
 }
 
-/** The catalogue that a module of the application exports, TypeScript or JavaScript. Throws NOT_FOUND and INVALID_OPTION. */
+/** The catalogue that a module of the application exports. Throws NOT_FOUND and INVALID_OPTION. */
 async function loadCatalogue(path: string): Promise<Catalogue> {
-  const file = resolve(path)
-  if (!existsSync(file)) {
-    throw new OutboxError('NOT_FOUND', `There is no ${path}.`, {
-      field: 'events',
-      remedy: 'Name the module that exports the catalogue: --events <path>.',
-    })
-  }
-  const found = Object.values(await importModule(file, path)).filter(isCatalogue)
+  const found = Object.values(await loadModule(path, 'events')).filter(isCatalogue)
   if (found.length === 1) return found[0]!
   const what = `${path} exports ${found.length === 0 ? 'no catalogue' : `${found.length} catalogues`}`
   throw new OutboxError('INVALID_OPTION', `${what}.`, {
     field: 'events',
     remedy: 'Export one catalogue: export const events = defineEvents({ … }).',
   })
-}
-
-async function importModule(file: string, path: string): Promise<Record<string, unknown>> {
-  try {
-    return await createJiti(import.meta.url, { interopDefault: false, moduleCache: false }).import(file)
-  } catch (cause) {
-    const remedy = `See the cause: ${cause instanceof Error ? cause.message.split('\n')[0] : 'unknown'}`
-    throw new OutboxError('INVALID_OPTION', `${path} cannot be loaded.`, { field: 'events', remedy, cause })
-  }
 }
 
 /** By its shape: the module may have its own copy of this package. */

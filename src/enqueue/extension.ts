@@ -172,11 +172,14 @@ const ownerOf = (client: any): unknown => client._engineConfig
 
 const columns = ['bucket', 'id', 'message_id', 'topic', 'type', 'key', 'value', 'headers', 'created_at']
 
+/** A model's name as the client spells it. */
+const spelled = (model: string): string => model[0]!.toLowerCase() + model.slice(1)
+
 /** The outbox table as the Prisma schema names it, with `@@map` and `@@schema`. Throws MODEL_MISSING. */
 function locate(client: any, { model: name, schema }: ResolvedOptions): OutboxTable {
   const models: Record<string, any> | undefined = client._runtimeDataModel?.models
   if (!models) return { schema: schema ?? schemaOf(client) ?? 'public', table: 'outbox' }
-  const modelName = Object.keys(models).find((key) => key[0]!.toLowerCase() + key.slice(1) === name)
+  const modelName = Object.keys(models).find((key) => spelled(key) === name)
   const remedy = 'Run "npx prisma-extension-outbox init", then "prisma generate", or name your model by the option model.'
   if (modelName === undefined) {
     throw new OutboxError('MODEL_MISSING', `The Prisma schema has no model for ${name}.`, { field: 'model', remedy })
@@ -189,6 +192,15 @@ function locate(client: any, { model: name, schema }: ResolvedOptions): OutboxTa
     throw new OutboxError('MODEL_MISSING', what, { field: 'model', remedy })
   }
   return { schema: schema ?? model.schema ?? schemaOf(client) ?? 'public', table: model.dbName ?? modelName }
+}
+
+/** The model that is a table: its name as the client spells it, and its fields by their columns. Undefined: the schema has none. */
+export function modelOfTable(client: any, table: string): { name: string; fields: Record<string, string> } | undefined {
+  const models: [string, any][] = Object.entries(client._runtimeDataModel?.models ?? {})
+  const [name, model] = models.find(([key, { dbName }]) => (dbName ?? key) === table) ?? []
+  if (name === undefined) return undefined
+  const fields = Object.fromEntries(model.fields.map((field: any) => [field.dbName ?? field.name, field.name]))
+  return { name: spelled(name), fields }
 }
 
 /** The PostgreSQL schema of a table: of the model that has it, else of the client, else public. */

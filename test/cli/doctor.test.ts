@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import type { Verdict } from '../../src/doctor/verdict.ts'
 import { cli } from '../support/cli.ts'
@@ -14,12 +16,35 @@ beforeAll(async () => {
   database = await createDatabase()
   env = { DATABASE_URL: database.directUrl, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
 })
-afterAll(() => database.drop())
+afterAll(async () => {
+  rmSync(home, { recursive: true, force: true })
+  await database.drop()
+})
+
+// Below the repository, where the driver adapter is found.
+const root = fileURLToPath(new URL('../../', import.meta.url))
+mkdirSync(join(root, '.cache'), { recursive: true })
+const home = mkdtempSync(join(root, '.cache', 'doctor-'))
+
+/** The module of an application whose client has this hook for raw statements. */
+function clientWith(hook: string): string {
+  const module = join(home, 'db.ts')
+  writeFileSync(
+    module,
+    `import { PrismaPg } from '@prisma/adapter-pg'
+import { outbox } from ${JSON.stringify(join(root, 'src/index.ts'))}
+import { PrismaClient } from ${JSON.stringify(join(root, 'test/enqueue/generated/client/client.ts'))}
+const base: any = new PrismaClient({ adapter: new PrismaPg({ connectionString: process.env.DATABASE_URL! }) })
+export const prisma = base.$extends({ query: { $executeRaw: ({ args, query }) => ${hook} } }).$extends(outbox())
+`,
+  )
+  return module
+}
 
 test('with a relay that works nothing is wrong, and the exit code is 0', async () => {
   const relay = startRelayProcess(env)
   await relay.until((line) => line.event === 'leases_taken')
-  const { code, stdout, stderr } = await cli(['doctor', '--json'], env)
+  const { code, stdout, stderr } = await cli(['doctor', '--json', '--client', clientWith('query(args)')], env)
   const verdicts = JSON.parse(stdout) as Verdict[]
   expect(verdicts.filter(({ level }) => level !== 'ok').map(({ check }) => check)).toEqual([])
   expect([code, stderr]).toEqual([0, ''])
@@ -33,7 +58,8 @@ test('with a relay that works nothing is wrong, and the exit code is 0', async (
 test('a warning is told with reason and fix, and leaves the exit code 0; a failure makes it 1', async () => {
   const warned = await cli(['doctor'], env)
   expect(warned.stdout).toMatch(/^! relays: No relay is alive\.\n {4}Why: .+\n {4}Fix: .+relay$/m)
-  expect(warned.stdout).toMatch(/^\d+ ok, 1 warnings, 0 failures, 0 not to be seen from here\.$/m)
+  expect(warned.stdout).toMatch(/^\? rollback: No client is given\.\n {4}Why: .+\n {4}Fix: .+--client src\/db\.ts$/m)
+  expect(warned.stdout).toMatch(/^\d+ ok, 1 warnings, 0 failures, 1 not to be seen from here\.$/m)
   expect(warned.code).toBe(0)
   await database.query('ALTER TABLE outbox_dead SET UNLOGGED')
   const failed = await cli(['doctor'], env)
@@ -41,6 +67,17 @@ test('a warning is told with reason and fix, and leaves the exit code 0; a failu
     /^✗ logged: UNLOGGED: outbox_dead\.\n {4}Why: .+\n {4}Fix: ALTER TABLE "outbox_dead" SET LOGGED;$/m,
   )
   expect(failed.code).toBe(1)
+})
+
+test('a client whose extension takes the message out of its transaction is a failure, told with reason and fix', async () => {
+  await database.query('ALTER TABLE outbox_dead SET LOGGED')
+  const { code, stdout } = await cli(['doctor', '--client', clientWith('base.$executeRaw(args)')], env)
+  const finding = String.raw`prisma of \S+db\.ts: what enqueue wrote in a transaction stayed after its rollback\.`
+  expect(stdout).toMatch(
+    new RegExp(String.raw`^✗ rollback: ${finding}\n {4}Why: .+\n {4}Fix: .+query\(args\) and nothing else.+$`, 'm'),
+  )
+  expect(stdout).toMatch(/, 1 failures, /)
+  expect(code).toBe(1)
 })
 
 test('a database that does not answer is an error of the command', async () => {

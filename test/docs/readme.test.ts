@@ -174,7 +174,8 @@ describe('the command line', () => {
 
   test('doctor has exactly the flags that are named', () => {
     const words = /^`doctor` takes[^.]*\./m.exec(section('## Command line'))![0]
-    expect([...words.matchAll(/`(--[\w-]+)`/g)].map(([, flag]) => flag)).toEqual([
+    expect([...words.matchAll(/`(--[^`]+)`/g)].map(([, flag]) => flag)).toEqual([
+      '--client <path>',
       '--json',
       '--kafka-brokers',
       '--kafka-ssl',
@@ -182,7 +183,7 @@ describe('the command line', () => {
       '--kafka-sasl-username',
     ])
     const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
-    expect(sorted(['--json', ...rowFlags(database), ...kafka])).toEqual(flags('doctor'))
+    expect(sorted(['--client <path>', '--json', ...rowFlags(database), ...kafka])).toEqual(flags('doctor'))
   })
 
   test('parked has exactly the flags that are listed', () => {

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { onTestFinished } from 'vitest'
 import { examined } from '../../src/cli/doctor.ts'
 import type { Verdict } from '../../src/doctor/verdict.ts'
 import type { TestDatabase } from '../support/database.ts'
@@ -28,4 +30,16 @@ export async function judgeTopic(database: TestDatabase, topic: string, brokers:
   await insertRows(database.pool, [{ topic, value }])
   const { verdicts } = await diagnose({ DATABASE_URL: database.directUrl, KAFKA_BROKERS: brokers })
   return verdicts.filter(({ check }) => check === `topic ${topic}`)
+}
+
+/** A login with these rights; it goes with the test. */
+export async function loginOf(database: TestDatabase, ...grants: string[]): Promise<{ role: string; url: string }> {
+  const role = `doctor_${randomBytes(4).toString('hex')}`
+  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'p'`)
+  onTestFinished(async () => void (await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)))
+  for (const grant of grants) await database.query(`GRANT ${grant} TO ${role}`)
+  const url = new URL(database.directUrl)
+  url.username = role
+  url.password = 'p'
+  return { role, url: url.href }
 }

@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { diagnose } from './diagnose.ts'
+import { diagnose, loginOf } from './diagnose.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -13,17 +12,7 @@ afterAll(() => database.drop())
 
 const look = (url = database.directUrl) => diagnose({ DATABASE_URL: url })
 
-/** A login with these rights; it goes with the test. */
-async function login(...grants: string[]): Promise<{ role: string; url: string }> {
-  const role = `doctor_${randomBytes(4).toString('hex')}`
-  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'p'`)
-  onTestFinished(async () => void (await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)))
-  for (const grant of grants) await database.query(`GRANT ${grant} TO ${role}`)
-  const url = new URL(database.directUrl)
-  url.username = role
-  url.password = 'p'
-  return { role, url: url.href }
-}
+const login = (...grants: string[]) => loginOf(database, ...grants)
 
 test('tables as the migration makes them are well', async () => {
   const { level } = await look()

@@ -9,7 +9,10 @@ const headRows = 160
 
 const ageMs = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${column}) * 1000)::float8`
 
-/** Every statement of the doctor. They only read; each has its time-out, which ends with it, also behind a pooler. */
+/**
+ * Every statement of the doctor. They only read, but for the one that takes out what the doctor itself wrote; those that read have a time-out,
+ * which ends with them, also behind a pooler.
+ */
 export function doctorStatements(tables: Tables) {
   const { outbox, lease } = tables
   const bounded = (sql: string) => `SET LOCAL statement_timeout=${timeoutMs};${sql}`
@@ -62,6 +65,15 @@ export function doctorStatements(tables: Tables) {
     /** Format and lease times that the tables hold. */
     leases: () =>
       bounded(`SELECT count(*)::int AS rows, max("format")::int AS format, min("lease_ms") AS "leaseMs" FROM ${lease}`),
+
+    /** Where the outbox is: start of the server, database and table. Also sent by the application's client, which takes one statement only. */
+    place: () =>
+      `SELECT concat_ws('/', extract(epoch FROM pg_postmaster_start_time())::text, (SELECT oid::text FROM pg_database WHERE datname = current_database()),
+  to_regclass(${literal(outbox)})::oid::text) AS place`,
+
+    /** $1 bucket, $2 ids of messages that were rolled back, or should have been. Those that are there go. */
+    takeRemains: () =>
+      `DELETE FROM ${outbox} WHERE "bucket" = $1::smallint AND "message_id" = ANY ($2::uuid[]) RETURNING "message_id"::text AS id`,
 
     /** Topics of waiting messages, with the largest among the first ones of each bucket. */
     topics: () =>

@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import { encodeMessage } from '../message/message.ts'
+import { enqueue, modelOfTable } from './extension.ts'
+import type { TransactionClient } from './types.ts'
+
+/** A Prisma client, with whatever it was extended. */
+export interface TriedClient {
+  $transaction(callback: (tx: TriedTransaction) => Promise<never>): Promise<unknown>
+  $disconnect(): Promise<unknown>
+}
+
+type TriedTransaction = TransactionClient & { $queryRawUnsafe<T>(sql: string): PromiseLike<T> } & {
+  [model: string]: { createMany(args: { data: object[] }): PromiseLike<unknown> }
+}
+
+/** What came of two messages that were written in a transaction which then failed on purpose. */
+export interface RollbackTrial {
+  /** Bucket of both. */
+  bucket: number
+  /** Id of the message that `enqueue` wrote, and of the one that the outbox model wrote. */
+  ids: { enqueue: string; model: string }
+  /** What the database answered to the question where it is; undefined: it was not come to that. */
+  place: string | undefined
+  /** Why not both could be written; undefined: they were. */
+  trouble: unknown
+}
+
+/**
+ * A topic that nobody has: a message of the trial that stays, and that a relay finds before it is taken out again, goes nowhere. The name
+ * tells whoever sees it in the log of the relay where it comes from.
+ */
+const topic = 'outbox-rollback-trial'
+
+/** Milliseconds for all of it. Among the extensions that break transactions are some under which a transaction never ends. */
+const timeoutMs = 10_000
+
+/**
+ * Writes into the outbox in both ways that an application's transaction has, by a raw statement and by a model, and throws. Query
+ * extensions stand in the way of the one or the other: whether all is gone is to be looked for on another connection. Disconnects the client.
+ *
+ * @param schema PostgreSQL schema of the outbox.
+ * @param whereSql One statement, which gives the place of the outbox as the column `place`.
+ */
+export async function tryRollback(client: TriedClient, schema: string, whereSql: string): Promise<RollbackTrial> {
+  const ids = { enqueue: randomUUID(), model: randomUUID() }
+  const message = (id: string) => ({ id, topic, payload: 'Written by "doctor --client", to be rolled back.' })
+  const { bucket, value } = encodeMessage(message(ids.model))
+  let place: string | undefined
+  let wrote = false
+  const callback = async (tx: TriedTransaction): Promise<never> => {
+    place = (await tx.$queryRawUnsafe<{ place: string }[]>(whereSql))[0]?.place
+    const model = modelOfTable(tx, 'outbox')
+    await enqueue(tx, message(ids.enqueue), { model: model?.name, schema })
+    const row = { bucket, message_id: ids.model, topic, value }
+    const named = Object.entries(row).map(([column, given]) => [model?.fields[column] ?? column, given])
+    // Without an id of the database's in return: a role with INSERT alone can do it.
+    await tx[model!.name]!.createMany({ data: [Object.fromEntries(named)] })
+    wrote = true
+    throw new Error('Rolled back on purpose.')
+  }
+  let trouble: unknown
+  try {
+    await inTime(client.$transaction(callback))
+  } catch (error) {
+    if (!wrote) trouble = error
+  }
+  await inTime(client.$disconnect()).catch(() => {})
+  return { bucket, ids, place, trouble }
+}
+
+async function inTime<T>(promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no end within ${timeoutMs / 1000} s`)), timeoutMs)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,144 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Verdict } from '../../src/doctor/verdict.ts'
+import { cli } from '../support/cli.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { prisma6 } from '../support/prisma6.ts'
+import { loginOf } from './diagnose.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+// Below the repository, where the driver adapter is found.
+mkdirSync(join(root, '.cache'), { recursive: true })
+const home = mkdtempSync(join(root, '.cache', 'client-'))
+const module = join(home, 'db.ts')
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await createDatabase()
+})
+afterAll(async () => {
+  rmSync(home, { recursive: true, force: true })
+  await database.drop()
+})
+
+const versions: Record<string, () => Promise<{ adapter: string; client: string }>> = {
+  'Prisma 7.10': async () => ({ adapter: '@prisma/adapter-pg', client: join(root, 'test/enqueue/generated/client/client.ts') }),
+  'Prisma 6.19': async () => ({
+    adapter: createRequire(join(await prisma6(), 'here.js')).resolve('@prisma/adapter-pg'),
+    client: join(root, 'test/support/prisma6/generated/client/client.ts'),
+  }),
+}
+
+/** A module of the application, in which these clients are made of `base`. */
+async function write(clients: Record<string, string>, { version = 'Prisma 7.10', url = database.directUrl } = {}): Promise<void> {
+  const { adapter, client } = await versions[version]!()
+  const text = `import { PrismaPg } from ${JSON.stringify(adapter)}
+import { outbox } from ${JSON.stringify(join(root, 'src/index.ts'))}
+import { PrismaClient } from ${JSON.stringify(client)}
+const base: any = new PrismaClient({ adapter: new PrismaPg({ connectionString: ${JSON.stringify(url)} }) })
+const timed = base.$extends({ query: { $allOperations: async ({ args, query }) => await query(args) } })
+const outer = base.$extends({ query: { $allModels: {
+  $allOperations: ({ model, operation, args }) => base[model[0].toLowerCase() + model.slice(1)][operation](args),
+} } })
+const raw = base.$extends({ query: { $executeRaw: ({ args }) => base.$executeRaw(args) } })
+// As Prisma's example of row-level security has it.
+const secured = (client, what) => client.$extends({ query: { [what]: { $allOperations: async ({ args, query }) =>
+  (await client.$transaction([client.$queryRaw\`SELECT set_config('app.tenant', '1', TRUE)\`, query(args)]))[1],
+} } })
+const stuck = base.$extends({ query: { $executeRaw: () => new Promise(() => {}) } })
+${Object.entries(clients)
+  .map(([name, made]) => `export const ${name} = ${made}`)
+  .join('\n')}
+`
+  writeFileSync(module, text)
+}
+
+/** In a process of its own: a second client of Prisma 7 in one process shares the memory of the first one's query compiler. */
+async function look(...flags: string[]): Promise<Verdict[]> {
+  const { code, stdout } = await cli(['doctor', '--json', '--client', module, ...flags], { DATABASE_URL: database.directUrl })
+  const verdicts = (JSON.parse(stdout) as Verdict[]).filter(({ check }) => check === 'rollback')
+  expect(code).toBe(verdicts.some(({ level }) => level === 'failure') ? 1 : 0)
+  return verdicts
+}
+
+const login = (...grants: string[]) => loginOf(database, ...grants)
+
+const waiting = () => database.query('SELECT topic FROM outbox')
+
+const cases: Record<string, { made: string; stays?: string }> = {
+  plain: { made: 'base' },
+  withOutbox: { made: 'base.$extends(outbox())' },
+  hooked: { made: 'timed.$extends(outbox())' },
+  outerModels: { made: 'outer.$extends(outbox())', stays: 'a model' },
+  securedBefore: { made: "secured(base, '$allModels').$extends(outbox())", stays: 'a model' },
+  securedAfter: { made: "secured(base.$extends(outbox()), '$allModels')", stays: 'a model' },
+  outerRaw: { made: 'raw.$extends(outbox())', stays: 'enqueue' },
+  both: { made: "secured(raw, '$allModels').$extends(outbox())", stays: 'enqueue and a model' },
+}
+
+describe.each(Object.keys(versions))('of %s', (version) => {
+  test('a client is well whose extensions call query(args), and sick where one sends queries out of the transaction', async () => {
+    await write(Object.fromEntries(Object.entries(cases).map(([name, { made }]) => [name, made])), { version })
+    const verdicts = await look()
+    for (const [name, { stays }] of Object.entries(cases)) {
+      const well = `${name} of ${module}: what enqueue and models write in a transaction goes with its rollback.`
+      const sick = `${name} of ${module}: what ${stays} wrote in a transaction stayed after its rollback.`
+      const verdict = verdicts.find(({ finding }) => finding.startsWith(`${name} of`))
+      expect(verdict).toMatchObject({ level: stays ? 'failure' : 'ok', finding: stays ? sick : well })
+    }
+    expect(verdicts).toHaveLength(Object.keys(cases).length)
+    // What stayed was taken out again.
+    expect(await waiting()).toEqual([])
+  })
+})
+
+test('a role that can only insert is enough for the client', async () => {
+  const role = await login('INSERT ON outbox', 'USAGE ON SEQUENCE outbox_id_seq')
+  await write({ prisma: cases.withOutbox!.made }, { url: role.url })
+  expect(await look()).toMatchObject([{ level: 'ok' }])
+})
+
+test('a client of another database is a failure: nothing stays here, whatever it does', async () => {
+  await using other = await createDatabase()
+  await write({ prisma: cases.outerRaw!.made }, { url: other.directUrl })
+  expect(await look()).toMatchObject([
+    { level: 'failure', finding: `prisma of ${module} writes to another outbox than this command looks at.` },
+  ])
+})
+
+test('a client that cannot enqueue is a failure that says why', async () => {
+  const role = await login()
+  await write({ prisma: cases.withOutbox!.made }, { url: role.url })
+  expect(await look()).toMatchObject([{ level: 'failure', finding: expect.stringContaining('may not write to public.outbox') }])
+})
+
+test('a transaction that does not end is given up', async () => {
+  await write({ prisma: 'stuck.$extends(outbox())' })
+  expect(await look()).toMatchObject([{ level: 'failure', finding: expect.stringContaining('(no end within 10 s)') }])
+})
+
+test('a role that may not take out what stays cannot say that nothing did', async () => {
+  const role = await login('SELECT ON outbox')
+  await write({ prisma: cases.withOutbox!.made })
+  expect(await look('--database-url', role.url)).toMatchObject([
+    { level: 'failure', finding: expect.stringContaining('The database role may not do this.') },
+  ])
+})
+
+test('a module without a client, and one that is not there, are refused before anything is asked', async () => {
+  const nobody = { DATABASE_URL: 'postgresql://u:p@127.0.0.1:1/d' }
+  writeFileSync(module, 'export const prisma = { $transaction: 1 }\n')
+  expect(await cli(['doctor', '--client', module], nobody)).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringContaining('exports no Prisma client'),
+  })
+  expect(await cli(['doctor', '--client', 'none.ts'], nobody)).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringContaining('There is no none.ts. Name the module: --client <path>.'),
+  })
+})
