@@ -1,54 +1,73 @@
-import type { EachBatchPayload } from 'kafkajs'
 import pg from 'pg'
-import { createInbox } from '../src/inbox/index.ts'
-import { connect, effect, effectsSql, eventsOf, record, type Tx } from '../test/inbox/stage.ts'
-import { inboxSql, migrationSql } from '../test/support/migrations.ts'
-import { startServers } from '../test/support/servers.ts'
-import { createTopic, testKafka } from '../test/support/topics.ts'
+import { Closing } from '../examples/orders/demo/closing.ts'
+import { prepareGround } from '../examples/orders/demo/ground.ts'
+import type { Inbox } from '../src/inbox/index.ts'
+import { effectsSql } from '../test/inbox/stage.ts'
+import { createTopic } from '../test/support/topics.ts'
+import { type Measured, oneStatement, shipping } from './inbox-handlers.ts'
 
 /**
- * What the inbox costs, and what batches bring: rounds in which the same topic is read in three ways, one after the other, each with the
- * same handler, which writes one row for each message. Prints the ratios of each round and their medians.
- * `npm run bench-inbox [messages] [rounds]`.
+ * What the inbox costs, and what batches bring: rounds in which the same topic is read in four ways, one after the other, with the same
+ * handler and the same settings of kafkajs. Prints the ratios of each round and their medians, for two handlers: the least that one can
+ * do, and one of the example. `npm run bench-inbox [messages] [rounds]`.
  */
 const [messages = 3_000, rounds = 5] = process.argv.slice(2).map(Number)
-const name = `bench_inbox_${process.pid}`
 
-const servers = await startServers()
-const onServer = async (text: string) => {
-  const client = new pg.Client({ connectionString: servers.databaseUrl })
-  await client.connect()
-  await client.query(text)
-  await client.end()
-}
-await onServer(`CREATE DATABASE ${name}`)
-const url = new URL(servers.databaseUrl)
-url.pathname = `/${name}`
-const pool = new pg.Pool({ connectionString: url.href })
-await pool.query(migrationSql + inboxSql + effectsSql)
-const prisma = connect(url.href)
-const topic = await createTopic(name, 1, { brokers: servers.brokers })
-const kafka = testKafka(servers.brokers)
-const events = eventsOf(topic)
-const producer = kafka.producer({ allowAutoTopicCreation: false })
-await producer.connect()
-for (let n = 0; n < messages; n += 500) {
-  const portion = Array.from({ length: Math.min(500, messages - n) }, (_, i) => record(`key-${(n + i) % 100}`, n + i))
-  await producer.send({ topic, messages: portion })
-}
-await producer.disconnect()
+await using closing = new Closing()
+const ground = await prepareGround(closing)
+const { kafka, brokers } = ground
+const databaseUrl = await ground.createDatabase('inbox')
+const database = new pg.Client({ connectionString: databaseUrl })
+await database.connect()
+await database.query(effectsSql)
+await database.end()
 
-type Counted = { id: string; payload: { name: string; n: number } }
+/** Hears of each message, or batch of them, that was applied. */
+type Applied = (messages: number) => void
+
+/** Starts a consumer in a group of its own; the function that it gives stops it. */
+type Way = (group: string, topic: string, applied: Applied) => Promise<() => Promise<void>>
+
+/** The loop that articles show: a transaction for each message, then its offset. */
+const loop =
+  ({ single }: Measured, apply: Measured['once']): Way =>
+  async (groupId, topic, applied) => {
+    // Also the settings are those of the inbox.
+    const consumer = kafka.consumer(single(groupId).consumerConfig({ groupId }))
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await consumer.run({
+      async eachMessage(record) {
+        await apply(record, groupId)
+        applied(1)
+      },
+    })
+    return () => consumer.disconnect()
+  }
+
+const withInbox =
+  (create: (consumer: string) => Inbox): Way =>
+  async (groupId, _, applied) => {
+    const inbox = create(groupId)
+    inbox.telemetry.subscribe((event, fields) => {
+      if (event === 'applied') applied((fields as { messages: number }).messages)
+    })
+    const running = inbox.run(kafka.consumer(inbox.consumerConfig({ groupId })))
+    return async () => {
+      await inbox.stop()
+      await running
+    }
+  }
 
 /** Runs a consumer until it has applied all messages; messages a second from the first to the last. */
-async function rate(start: (group: string, applied: (n: number) => void) => Promise<() => Promise<void>>): Promise<number> {
+async function rate(topic: string, way: Way): Promise<number> {
   let done = 0
   let since = 0
   let finish = (_: number) => {}
   const finished = new Promise<number>((resolve) => {
     finish = resolve
   })
-  const stop = await start(`${name}-${Math.random()}`, (n) => {
+  const stop = await way(`${topic}-${Math.random()}`, topic, (n) => {
     if (done === 0) since = performance.now()
     done += n
     if (done >= messages) finish(performance.now() - since)
@@ -58,66 +77,45 @@ async function rate(start: (group: string, applied: (n: number) => void) => Prom
   return (messages * 1000) / ms
 }
 
-/** The loop that articles show: a transaction for each message, then its offset. */
-const plain = () =>
-  rate(async (groupId, applied) => {
-    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 500 })
-    await consumer.connect()
-    await consumer.subscribe({ topic, fromBeginning: true })
-    const eachBatch = async ({ batch, resolveOffset, heartbeat }: EachBatchPayload) => {
-      for (const message of batch.messages) {
-        const event = { id: String(message.headers!.id), payload: JSON.parse(String(message.value)) }
-        await prisma.$transaction((tx) => effect(tx, groupId, event))
-        resolveOffset(message.offset)
-        await heartbeat()
-        applied(1)
-      }
-    }
-    await consumer.run({ eachBatchAutoResolve: false, eachBatch })
-    return () => consumer.disconnect()
-  })
+const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
 
-const withInbox = (batch: number | undefined) =>
-  rate(async (groupId, applied) => {
-    const handler = async (given: Counted | readonly Counted[], tx: Tx) => {
-      for (const event of [given].flat()) await effect(tx, groupId, event as Counted)
-    }
-    const inbox = createInbox<typeof prisma, typeof events, number | undefined>({
-      prisma,
-      consumer: groupId,
-      events,
-      batch,
-      handlers: { Counted: handler as never },
-    })
-    inbox.telemetry.subscribe((event, fields) => {
-      if (event === 'applied') applied((fields as { messages: number }).messages)
-    })
-    const running = inbox.run(kafka.consumer(inbox.consumerConfig({ groupId })))
-    return async () => {
-      await inbox.stop()
-      await running
-    }
-  })
-
-const ways = { plain, single: () => withInbox(undefined), batches: () => withInbox(100) }
-const cost: number[] = []
-const gain: number[] = []
-for (let round = 0; round < rounds; round++) {
-  // The order changes, so that a machine that gets slower or faster favours none.
+async function measure(make: (databaseUrl: string, topic: string) => Measured | Promise<Measured>): Promise<void> {
+  const topic = await createTopic('bench-inbox', 1, { brokers })
+  const handler = await make(databaseUrl, topic)
+  const producer = kafka.producer({ allowAutoTopicCreation: false })
+  await producer.connect()
+  for (let n = 0; n < messages; n += 500) {
+    const portion = Array.from({ length: Math.min(500, messages - n) }, (_, i) => handler.record(n + i))
+    await producer.send({ topic, messages: portion })
+  }
+  await producer.disconnect()
+  const ways = {
+    plain: loop(handler, handler.plain),
+    once: loop(handler, handler.once),
+    single: withInbox(handler.single),
+    batches: withInbox(handler.batches),
+  }
   const names = Object.keys(ways) as (keyof typeof ways)[]
-  const order = [...names.slice(round % 3), ...names.slice(0, round % 3)]
-  const rates = {} as Record<keyof typeof ways, number>
-  for (const way of order) rates[way] = await ways[way]()
-  cost.push(rates.single / rates.plain)
-  gain.push(rates.batches / rates.single)
-  const shown = names.map((way) => `${way} ${Math.round(rates[way])}/s`).join('  ')
-  console.log(`${shown}  inbox/plain ${cost.at(-1)!.toFixed(2)}  batches/single ${gain.at(-1)!.toFixed(2)}`)
+  const pairs = [
+    ['once', 'plain'],
+    ['single', 'plain'],
+    ['batches', 'single'],
+  ] as const
+  const seen: Record<keyof typeof ways, number>[] = []
+  const ratios = (of: typeof seen) =>
+    pairs.map(([a, b]) => `${a}/${b} ${median(of.map((rates) => rates[a] / rates[b])).toFixed(2)}`).join('  ')
+  console.log(handler.name)
+  for (let round = 0; round < rounds; round++) {
+    // The order changes, so that a machine that gets slower or faster favours none.
+    const first = round % names.length
+    const rates = {} as (typeof seen)[number]
+    for (const name of [...names.slice(first), ...names.slice(0, first)]) rates[name] = await rate(topic, ways[name])
+    seen.push(rates)
+    console.log(`  ${names.map((name) => `${name} ${Math.round(rates[name])}/s`).join('  ')}  ${ratios([rates])}`)
+  }
+  console.log(`  medians of ${rounds} rounds, ${messages} messages each: ${ratios(seen)}`)
+  await handler.close()
 }
-const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!.toFixed(2)
-console.log(`medians of ${rounds} rounds, ${messages} messages each: inbox/plain ${median(cost)}, batches/single ${median(gain)}`)
 
-await prisma.$disconnect()
-await pool.end()
-await onServer(`DROP DATABASE ${name} WITH (FORCE)`)
-await servers.stop()
-process.exit()
+await measure(oneStatement)
+await measure(shipping)

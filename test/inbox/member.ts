@@ -25,19 +25,19 @@ if (INBOX === 'off') {
     },
   })
 } else {
-  const batch = BATCH === undefined ? undefined : Number(BATCH)
-  type Counted = { id: string; payload: { name: string; n: number } }
-  const handler = async (given: Counted | readonly Counted[], tx: never) => {
-    for (const event of [given].flat()) await effect(tx, 'proof', event as Counted)
-  }
-  const inbox = createInbox<typeof prisma, typeof events, number | undefined>({
-    prisma,
-    consumer: 'proof',
-    events,
-    batch,
-    sessionTimeoutMs: 6_000,
-    handlers: { Counted: handler as never },
-  })
+  const common = { prisma, consumer: 'proof', events, sessionTimeoutMs: 6_000 }
+  const inbox =
+    BATCH === undefined
+      ? createInbox({ ...common, handlers: { Counted: (event, tx) => effect(tx, 'proof', event) } })
+      : createInbox({
+          ...common,
+          batch: Number(BATCH),
+          handlers: {
+            async Counted(counted, tx) {
+              for (const event of counted) await effect(tx, 'proof', event)
+            },
+          },
+        })
   inbox.telemetry.subscribe((event, fields) => {
     if (event === 'applied') said(`applied ${(fields as { messages: number }).messages}`)
     else said(JSON.stringify({ event, ...fields }))
