@@ -2,8 +2,8 @@ import type { Consumer, ConsumerConfig, EachBatchPayload } from 'kafkajs'
 import type { Catalogue } from '../enqueue/events.ts'
 import { schemaOfTable } from '../enqueue/extension.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
-import { Telemetry } from '../relay/telemetry.ts'
 import { systemClock } from '../running/clock.ts'
+import { Emitter } from '../running/emitter.ts'
 import { Applier } from './apply.ts'
 import { codeOf } from './failure.ts'
 import { explainInbox } from './once.ts'
@@ -26,7 +26,7 @@ export interface RunOptions {
 /** A consumer that applies each message once. Made by {@link createInbox}. */
 export class Inbox {
   /** Tells what happens; subscribe before `run`. */
-  readonly telemetry = new Telemetry<InboxEvents>()
+  readonly telemetry = new Emitter<InboxEvents>()
   /** Topics of the events that have a handler. */
   readonly topics: readonly string[]
   readonly #options: ResolvedInbox

@@ -1,6 +1,6 @@
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
-import type { Telemetry } from '../relay/telemetry.ts'
 import { backoff } from '../running/backoff.ts'
+import type { Emitter } from '../running/emitter.ts'
 import { Beating } from './beating.ts'
 import { decode } from './decode.ts'
 import { codeOf } from './failure.ts'
@@ -16,7 +16,7 @@ import { inTransactionFor } from './transaction.ts'
 export interface ProjectionReaderPorts {
   options: ResolvedProjection
   statements: InboxStatements
-  telemetry: Telemetry<ProjectionEvents>
+  telemetry: Emitter<ProjectionEvents>
   /** The partition has come to `next`. */
   passed: (topic: string, partition: number, next: bigint) => void
 }

@@ -1,7 +1,7 @@
 import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
 import type { Catalogue } from '../enqueue/events.ts'
-import { Telemetry } from '../relay/telemetry.ts'
 import { systemClock } from '../running/clock.ts'
+import { Emitter } from '../running/emitter.ts'
 import { wrongOption } from './failure.ts'
 import { inboxDefaults } from './options.ts'
 import {
@@ -18,7 +18,7 @@ import { runWatched } from './watched-consumer.ts'
 /** A read model that is fed from topics. Its place in them is stored with it. Made by {@link createProjection}. */
 export class Projection {
   /** Tells what happens; subscribe before `run`. */
-  readonly telemetry = new Telemetry<ProjectionEvents>()
+  readonly telemetry = new Emitter<ProjectionEvents>()
   /** Resolves when everything that was in the topics at the start is applied. Only this member's partitions count. */
   readonly live: Promise<void>
   readonly #options: ResolvedProjection

@@ -1,7 +1,7 @@
 import type { EachBatchPayload } from 'kafkajs'
-import type { Telemetry } from '../relay/telemetry.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
+import type { Emitter } from '../running/emitter.ts'
 import { type Applier, type Pending, Stale } from './apply.ts'
 import { Beating } from './beating.ts'
 import { codeOf, speaksAgainst } from './failure.ts'
@@ -23,7 +23,7 @@ const turnMs = 1_000
 export interface ReaderPorts {
   options: ResolvedInbox
   applier: Applier
-  telemetry: Telemetry<InboxEvents>
+  telemetry: Emitter<InboxEvents>
   clock: Clock
   random: () => number
 }
@@ -58,7 +58,12 @@ export class Reader {
     const { topic, partition } = batch
     const memory = this.#memory(topic, partition)
     const { messages } = batch
-    const recordAt = (index: number) => recordOf(topic, partition, messages[index]!)
+    // A record is looked up, handled and perhaps told about: its headers are read once.
+    const records: InboxRecord[] = []
+    const recordAt = (index: number) => {
+      records[index] ??= recordOf(topic, partition, messages[index]!)
+      return records[index]
+    }
     const { length } = messages
     const window = new Window({ length, recordAt, memory, options, applier, wanted: (record) => handledEvent(record, options) })
     const beating = new Beating(payload.heartbeat)

@@ -1,4 +1,4 @@
-import type { Telemetry } from '../relay/telemetry.ts'
+import type { Emitter } from '../running/emitter.ts'
 import type { Applier } from './apply.ts'
 import { decode } from './decode.ts'
 import { codeOf, speaksAgainst } from './failure.ts'
@@ -42,13 +42,13 @@ export class Redriver {
   readonly #options: ResolvedInbox
   readonly #statements: InboxStatements
   readonly #applier: Applier
-  readonly #telemetry: Telemetry<InboxEvents>
+  readonly #telemetry: Emitter<InboxEvents>
 
   constructor(ports: {
     options: ResolvedInbox
     statements: InboxStatements
     applier: Applier
-    telemetry: Telemetry<InboxEvents>
+    telemetry: Emitter<InboxEvents>
   }) {
     this.#options = ports.options
     this.#statements = ports.statements

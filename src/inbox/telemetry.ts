@@ -1,4 +1,4 @@
-import type { Subscriber } from '../relay/telemetry.ts'
+import type { Listener } from '../running/emitter.ts'
 
 /**
  * Everything that is told about a consumer with the inbox. Logs and metrics subscribe to this list; the consumer itself only emits. No
@@ -65,4 +65,4 @@ export interface InboxEvents {
 export type InboxEvent = keyof InboxEvents
 
 /** Gets every event of a consumer. */
-export type InboxSubscriber = Subscriber<InboxEvents>
+export type InboxSubscriber = Listener<InboxEvents>

@@ -1,5 +1,5 @@
-import type { Telemetry } from '../relay/telemetry.ts'
 import type { Clock } from '../running/clock.ts'
+import type { Emitter } from '../running/emitter.ts'
 import { codeOf } from './failure.ts'
 import type { ResolvedInbox } from './options.ts'
 import { prune } from './prune.ts'
@@ -17,7 +17,7 @@ export interface UpkeepPorts {
   options: ResolvedInbox
   schema: string
   redriver: Redriver
-  telemetry: Telemetry<InboxEvents>
+  telemetry: Emitter<InboxEvents>
   clock: Clock
 }
 

@@ -1,13 +1,13 @@
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { InboxEvents } from '../inbox/telemetry.ts'
-import type { Telemetry } from '../relay/telemetry.ts'
+import type { Emitter } from '../running/emitter.ts'
 import { BoundedLabels } from './labels.ts'
 
 /** Upper bounds in seconds of what a transaction of a consumer may take: 30 s end it, by default. */
 const applySeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
 /** Keeps metrics of a consumer in a registry of their own, which a program can merge with its own. Subscribe before it runs. */
-export function inboxMetrics(telemetry: Telemetry<InboxEvents>): Registry {
+export function inboxMetrics(telemetry: Emitter<InboxEvents>): Registry {
   const registry = new Registry()
   const topics = new BoundedLabels()
   const reasons = new BoundedLabels()

@@ -1,3 +1,4 @@
+import { Emitter, type Listener } from '../running/emitter.ts'
 import type { OutboxSample } from '../store/operator.ts'
 import type { OnDead } from './on-dead.ts'
 
@@ -97,8 +98,8 @@ export interface RelayEvents {
 /** Name of an event. */
 export type RelayEvent = keyof RelayEvents
 
-/** Gets every event; of a relay, or of another list of events. */
-export type Subscriber<Events = RelayEvents> = <E extends keyof Events>(event: E, fields: Events[E]) => void
+/** Gets every event of a relay. */
+export type Subscriber = Listener<RelayEvents>
 
 /** What to do with some of the events. */
 export type Handlers = { [E in RelayEvent]?: (fields: RelayEvents[E]) => void }
@@ -110,25 +111,5 @@ export const handling =
     for (const handlers of all) handlers[event]?.(fields)
   }
 
-/** Hands events to subscribers. One that throws, or whose promise rejects, is told so by nobody and harms nothing. */
-export class Telemetry<Events = RelayEvents> {
-  readonly #subscribers = new Set<Subscriber<Events>>()
-
-  /** Adds a subscriber; the returned function removes it. */
-  subscribe(subscriber: Subscriber<Events>): () => void {
-    this.#subscribers.add(subscriber)
-    return () => this.#subscribers.delete(subscriber)
-  }
-
-  emit<E extends keyof Events>(event: E, fields: Events[E]): void {
-    for (const subscriber of this.#subscribers) {
-      try {
-        // An async function is a Subscriber to the compiler; its rejection would end the process.
-        const told: unknown = subscriber(event, fields)
-        if (told instanceof Promise) told.catch(() => {})
-      } catch {
-        // A full disk under the log must not stop the messages.
-      }
-    }
-  }
-}
+/** Hands the events of a relay to subscribers. */
+export class Telemetry extends Emitter<RelayEvents> {}

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import type { InboxEvents } from '../../src/inbox/telemetry.ts'
 import { inboxMetrics } from '../../src/ops/index.ts'
-import { Telemetry } from '../../src/relay/telemetry.ts'
+import { Emitter } from '../../src/running/emitter.ts'
 
 test('what a consumer tells is counted, by consumer and topic', async () => {
-  const telemetry = new Telemetry<InboxEvents>()
+  const telemetry = new Emitter<InboxEvents>()
   const registry = inboxMetrics(telemetry)
   const where = { consumer: 'mail', topic: 'orders', partition: 0 }
   const message = { ...where, offset: '7', messageId: null }
