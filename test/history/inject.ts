@@ -6,7 +6,10 @@ import { namedFaults } from './faults.ts'
 import type { TortureGround } from './ground.ts'
 import type { PlannedFault, Schedule } from './schedule.ts'
 
-/** Milliseconds that a fault may need to come into force, or to heal: a broker starts slowly where others are down as well. */
+/**
+ * Milliseconds that a fault may need to come into force, and to heal when no other begins any more: a broker starts slowly where others
+ * are down as well, and on a busy machine two of three may be down again and again until the last fault is over.
+ */
 const patienceMs = 300_000
 
 /** Milliseconds until a fault that could not be injected is tried again. */
@@ -20,12 +23,13 @@ export async function injectFaults(
 ): Promise<InjectedFault[]> {
   const injected: InjectedFault[] = []
   const began = performance.now()
+  const lastAt = began + Math.max(...schedule.faults.map(({ atMs }) => atMs))
   const one = async (planned: PlannedFault): Promise<void> => {
     await sleep(began + planned.atMs - performance.now())
     const fault = namedFaults.find(({ name }) => name === planned.fault)
     if (!fault) throw new Error(`The schedule names ${planned.fault}, which is no fault.`)
     const from = monotonicMs()
-    const healedAt = await inject(fault, planned, groundOf(ground, planned.seed))
+    const healedAt = await inject(fault, planned, groundOf(ground, planned.seed), lastAt)
     if (healedAt === undefined) return
     injected.push({ kind: fault.name, from, healedAt })
     onHealed(injected, schedule.faults.length)
@@ -47,21 +51,30 @@ function groundOf(ground: TortureGround, seed: number): Ground {
   return { ...ground, random, relays }
 }
 
-/** Gives when the fault was healed; undefined when others did not let it come into force. */
-async function inject(fault: Fault, { lastsMs }: PlannedFault, ground: Ground): Promise<number | undefined> {
-  ground.note(`${fault.name} begins`)
-  const began = await patiently(() => fault.begin(ground), `${fault.name} did not come into force`).catch((error: Error) => error)
+/** Gives when the fault was healed; undefined when others did not let it come into force. `lastAt`: when the last of all begins. */
+async function inject(fault: Fault, { lastsMs }: PlannedFault, ground: Ground, lastAt: number): Promise<number | undefined> {
+  const { name } = fault
+  ground.note(`${name} begins`)
+  const began = await patiently(() => fault.begin(ground), `${name} did not come into force`).catch((error: Error) => error)
   if (began instanceof Error) return void ground.note(began.message)
-  ground.note(`${fault.name} is in force for ${lastsMs} ms`)
+  ground.note(`${name} is in force for ${lastsMs} ms`)
   await sleep(lastsMs)
-  await patiently(began, `${fault.name} did not heal`)
-  ground.note(`${fault.name} is healed`)
+  const heal = async () => {
+    try {
+      await began()
+    } catch (error) {
+      ground.note(`${name} heals: ${error}`)
+      throw error
+    }
+  }
+  await patiently(heal, `${name} did not heal`, Math.max(0, lastAt - performance.now()) + patienceMs)
+  ground.note(`${name} is healed`)
   return monotonicMs()
 }
 
 /** Tries again what other faults have in the way: a server that is down answers no fault either. */
-async function patiently<T>(work: () => Promise<T>, words: string): Promise<T> {
-  const late = AbortSignal.timeout(patienceMs)
+async function patiently<T>(work: () => Promise<T>, words: string, ms = patienceMs): Promise<T> {
+  const late = AbortSignal.timeout(Math.round(ms))
   const over = new Promise<never>((_, reject) => late.addEventListener('abort', () => reject(new Error(`${words}: no answer.`))))
   over.catch(() => {})
   for (;;) {
