@@ -3,6 +3,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type { Producer, ProducerOptions } from '@platformatic/kafka'
 import type { Fuse } from './fuse.ts'
 import { loadPackage } from './platformatic-package.ts'
+import { type Produce, produceWith } from './platformatic-produce.ts'
 import { TransportError } from './transport.ts'
 
 /** A producer of bytes. */
@@ -22,29 +23,27 @@ export interface ClientSettings {
 /** Longer than any deadline of ours, which closes the sockets: a request that the client gives up stays in its way (ms). */
 const noTimeoutMs = 2_000_000_000
 
-/** The mode in which the client loses nothing: it sends once, asks for every replica, and holds nothing back in queues of its own. */
+/** The client asks for nothing twice, and holds nothing back in queues of its own. */
 const plain = {
-  acks: -1,
-  idempotent: false,
   retries: 0,
-  repeatOnStaleMetadata: false,
   autocreateTopics: false,
-  compression: 'none',
   requestTimeout: noTimeoutMs,
   // A request that waits in the client could be sent after its deadline.
   maxInflights: Number.MAX_SAFE_INTEGER,
-  // Asked for by ourselves, before a send: one inside it would let the batch go out later.
-  metadataMaxAge: noTimeoutMs,
 } as const
 
 /** One producer of @platformatic/kafka, with the sends under way, and a way to end all of it. */
 export class PlatformaticClient {
   /** Rejects when the client has been thrown away before the package was loaded. */
   readonly producer: Promise<BytesProducer>
+  /** There when {@link producer} has resolved. */
+  produce!: Produce
   /** Sends under way. */
   readonly sends = new Set<Fuse>()
   /** Topics whose metadata must be read again. */
   readonly stale = new Set<string>()
+  /** How long a leader may wait for its replicas, in ms. */
+  readonly replicaTimeoutMs: number
   readonly #alive: Set<PlatformaticClient>
   #opened: BytesProducer | undefined
   #retired = false
@@ -52,6 +51,7 @@ export class PlatformaticClient {
 
   /** `alive` holds the client until its sockets are closed. */
   constructor(settings: ClientSettings, alive: Set<PlatformaticClient>) {
+    this.replicaTimeoutMs = settings.replicaTimeoutMs
     this.#alive = alive
     alive.add(this)
     this.producer = this.#open(settings)
@@ -83,22 +83,16 @@ export class PlatformaticClient {
   }
 
   async #open(settings: ClientSettings): Promise<BytesProducer> {
-    const { Producer } = await loadPackage()
+    const loaded = await loadPackage()
     if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    const producer = new Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
-    this.#opened = Object.assign(producer, { initIdempotentProducer: refuseState })
-    return producer
+    this.produce = produceWith(loaded)
+    this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
+    return this.#opened
   }
 }
 
-/** 2.12.1 answers two codes of a produce answer with a producer id and a second send, also where it is not idempotent. */
-const refuseState = (_: unknown, callback: (error: Error) => void): void =>
-  callback(
-    new TransportError('UNKNOWN_PRODUCER_ID', 'producer', 'The broker speaks of a state that this producer does not have.'),
-  )
-
 function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buffer, Buffer, Buffer> {
-  const { brokers, clientId, ssl, sasl, connectionTimeoutMs, replicaTimeoutMs } = settings
+  const { brokers, clientId, ssl, sasl, connectionTimeoutMs } = settings
   const tls = ssl === true ? {} : ssl
   // Node refuses an IP address as the name that TLS asks for.
   const named = !(tls || undefined)?.servername && brokers.every((broker) => isIP(broker.slice(0, broker.lastIndexOf(':'))) === 0)
@@ -107,7 +101,6 @@ function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buff
     bootstrapBrokers: brokers,
     clientId,
     connectTimeout: connectionTimeoutMs,
-    timeout: replicaTimeoutMs,
     ...(tls ? { tls, tlsServerName: named } : {}),
     ...(sasl ? { sasl: { ...sasl, mechanism: sasl.mechanism.toUpperCase() as 'PLAIN' } } : {}),
   }

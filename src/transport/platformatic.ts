@@ -1,12 +1,13 @@
 import type { ConnectionOptions } from 'node:tls'
-import type { MessageToProduce } from '@platformatic/kafka'
+import type { Connection } from '@platformatic/kafka'
 import { OutboxError } from '../message/errors.ts'
 import { checkBrokers } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { type BytesProducer, PlatformaticClient } from './platformatic-client.ts'
 import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platformatic-errors.ts'
 import { checkPackage, loadPackage } from './platformatic-package.ts'
-import { replicaTimeShare, toBuffer, unfit, unfitWords } from './records.ts'
+import type { ProduceResponse } from './platformatic-produce.ts'
+import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
 import { within } from './within.ts'
 
@@ -150,10 +151,10 @@ class PlatformaticTransport implements Transport {
   async #send(sender: PlatformaticClient, batch: TransportBatch, fuse: Fuse): Promise<{ outcome: Outcome; doubtful: boolean }> {
     try {
       const producer = await sender.producer
-      if (!(await this.#leaderConnected(sender, producer, batch))) return { outcome: noPartition(batch), doubtful: false }
-      // From here to the socket everything is synchronous: what is not sent now is never sent.
-      const { offsets } = await producer.send({ messages: fuse.pass(toMessages(batch)), acks: -1 })
-      const outcome = acknowledged(batch, offsets ?? [])
+      const connection = await this.#leader(sender, producer, batch)
+      if (!connection) return { outcome: noPartition(batch), doubtful: false }
+      const { responses } = await sender.produce(connection, batch, fuse, sender.replicaTimeoutMs)
+      const outcome = acknowledged(batch, responses)
       return { outcome, doubtful: outcome.kind !== 'acked' }
     } catch (error) {
       const trouble = platformaticTrouble(error)
@@ -162,21 +163,18 @@ class PlatformaticTransport implements Transport {
     }
   }
 
-  /** Whether the partition exists. Resolves only when nothing more has to be waited for before a batch can be written to its leader. */
-  async #leaderConnected(sender: PlatformaticClient, producer: BytesProducer, batch: TransportBatch): Promise<boolean> {
+  /** A connection to the leader of the partition; undefined where there is no such partition. */
+  async #leader(sender: PlatformaticClient, producer: BytesProducer, batch: TransportBatch): Promise<Connection | undefined> {
     const { topic, partition } = batch
     let fresh = sender.stale.delete(topic)
     for (let round = 1; round <= metadataRounds; round++) {
       const age = fresh ? { forceUpdate: true } : { metadataMaxAge: this.#settings.metadataMaxAgeMs }
       const { brokers, topics } = await producer.metadata({ topics: [topic], ...age })
       const leader = topics.get(topic)!.partitions[partition]?.leader
-      // The client would write to another partition: it takes the number modulo the count.
-      if (leader === undefined && fresh) return false
+      if (leader === undefined && fresh) return undefined
       const broker = leader === undefined ? undefined : brokers.get(leader)
       const connection = broker && (await producer.connections.get(broker))
-      // Metadata of another topic may have changed it, or thrown it away, while the connection was made.
-      const known = producer.currentMetadata?.topics.get(topic)?.partitions[partition]?.leader
-      if (connection?.isConnected() && known === leader) return true
+      if (connection?.isConnected()) return connection
       fresh = true
     }
     throw new TransportError('LEADER_NOT_FOUND', 'producer', 'No connection to the leader of the partition.')
@@ -203,26 +201,16 @@ class PlatformaticTransport implements Transport {
   }
 }
 
-function toMessages({ topic, partition, records }: TransportBatch): MessageToProduce<Buffer, Buffer, Buffer, Buffer>[] {
-  return records.map(({ key, value, headers }) => ({
-    topic,
-    partition,
-    // The client writes null as it is; its types know undefined only.
-    key: toBuffer(key) as Buffer,
-    value: toBuffer(value) as Buffer,
-    headers: new Map(Object.entries(headers).map(([name, text]) => [Buffer.from(name), Buffer.from(text)])),
-  }))
-}
-
 const noPartition = ({ partition }: TransportBatch): Outcome => {
   const error = `The topic has no partition ${partition}.`
   return { kind: 'not-written', scope: 'transient', code: 'PARTITION_NOT_FOUND', error }
 }
 
-function acknowledged(batch: TransportBatch, answers: { topic: string; partition: number; offset: bigint }[]): Outcome {
-  const [answer] = answers
-  const named = answers.length === 1 && answer?.topic === batch.topic && answer.partition === batch.partition
-  if (named && answer.offset >= 0n) return { kind: 'acked', baseOffset: answer.offset }
+function acknowledged({ topic, partition }: TransportBatch, answers: ProduceResponse['responses']): Outcome {
+  const places = answers.flatMap(({ name, partitionResponses }) => partitionResponses.map((place) => ({ name, ...place })))
+  const [place] = places
+  const named = places.length === 1 && place?.name === topic && place.index === partition
+  if (named && place.baseOffset >= 0n) return { kind: 'acked', baseOffset: place.baseOffset }
   return { kind: 'unknown', code: 'WRONG_ACKNOWLEDGEMENT', error: 'The acknowledgement does not name this batch.' }
 }
 

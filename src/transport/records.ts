@@ -17,9 +17,3 @@ export function unfit(records: readonly TransportRecord[]): number[] {
   }
   return found
 }
-
-/** The bytes as a Buffer, not copied: kafkajs would write any other Uint8Array as text. */
-export const toBuffer = (bytes: Uint8Array | null): Buffer | null =>
-  bytes === null || Buffer.isBuffer(bytes)
-    ? (bytes as Buffer | null)
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
