@@ -7,6 +7,7 @@ import { judgePrisma } from '../doctor/project.ts'
 import { judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
+import { visible } from '../ops/words.ts'
 import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { examineCluster } from '../transport/cluster.ts'
@@ -100,7 +101,7 @@ function verdictsText(verdicts: readonly Verdict[]): string {
   const count = (level: Verdict['level']) => verdicts.filter((verdict) => verdict.level === level).length
   const shown = verdicts.map(({ check, level, finding, why, fix }) => {
     const more = level === 'ok' ? '' : `\n    Why: ${why}\n    Fix: ${fix}`
-    return `${marks[level]} ${check}: ${finding}${more}`
+    return visible(`${marks[level]} ${check}: ${finding}${more}`)
   })
   const sum = `${count('ok')} ok, ${count('warning')} warnings, ${count('failure')} failures, ${count('unseen')} not to be seen from here.`
   return [...shown, '', sum].join('\n')

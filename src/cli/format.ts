@@ -1,7 +1,10 @@
+import { inOneLine, visible } from '../ops/words.ts'
+
 export { counted, keyText, span } from '../ops/words.ts'
 
-/** Rows of text under headings, each column as wide as it must be; trailing blanks are cut. */
-export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Rows of text under headings, each column as wide as it must be; trailing blanks are cut. Names come from the database: each is one line. */
+export function table(headings: readonly string[], cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(inOneLine))
   const widths = headings.map((heading, column) => Math.max(heading.length, ...rows.map((row) => row[column]!.length)))
   const line = (row: readonly string[]) =>
     row
@@ -10,3 +13,14 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
       .trimEnd()
   return [headings, ...rows].map(line).join('\n')
 }
+
+/** A name, and what is to be said of it; undefined: nothing. */
+export type Field = [name: string, value: string | undefined]
+
+/** A line for each field; further lines of a value stand below its first, so that none looks like a field. */
+export const fields = (all: readonly Field[]): string =>
+  all
+    .flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(12)}${visible(value).replaceAll('\n', indented)}`]))
+    .join('\n')
+
+const indented = `\n${' '.repeat(12)}`

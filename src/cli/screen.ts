@@ -1,4 +1,4 @@
-import { visible } from '../ops/words.ts'
+import { inOneLine } from '../ops/words.ts'
 
 /** What is drawn on: standard output, as far as it is used. */
 export interface Output {
@@ -45,8 +45,7 @@ const wide = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f
 /** The beginning of a line that a terminal shows in so many columns; what cannot be seen is written out. */
 export function fitted(line: string, columns: number): string {
   let [text, left] = ['', columns]
-  const characters = [...visible(line).replace(/\s/g, ' ')]
-  for (const character of characters) {
+  for (const character of inOneLine(line)) {
     left -= wide.test(character) ? 2 : 1
     if (left < 0) return text
     text += character

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
 import type { ShownMessage } from '../store/operator.ts'
 import type { Flags } from './config.ts'
-import { keyText, span } from './format.ts'
+import { fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { print, withOperator } from './operator.ts'
 import { messageId, messageJson } from './selection.ts'
@@ -36,7 +36,7 @@ export function showCommand(): Command {
 
 function shownText(message: ShownMessage, withPayload: boolean): string {
   const names = Object.keys(message.headers ?? {})
-  const lines: [string, string | undefined][] = [
+  return fields([
     ['Message', message.messageId],
     ['State', stateText(message)],
     ['Topic', message.topic],
@@ -55,8 +55,7 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
     ['Wish', message.wish === null ? undefined : `${message.wish}${message.wishedBy === null ? '' : ` by ${message.wishedBy}`}`],
     ['Headers', names.length === 0 ? undefined : withPayload ? JSON.stringify(message.headers) : names.join(', ')],
     ['Payload', withPayload ? payloadText(message) : undefined],
-  ]
-  return lines.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(12)}${value}`])).join('\n')
+  ])
 }
 
 function payloadText({ tooLarge, value }: ShownMessage): string {

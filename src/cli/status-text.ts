@@ -1,3 +1,4 @@
+import { inOneLine } from '../ops/words.ts'
 import type { OutboxStatus } from '../store/operator.ts'
 import { span, table } from './format.ts'
 
@@ -5,7 +6,7 @@ import { span, table } from './format.ts'
 export function statusText({ backlog, leases, relays, dead }: OutboxStatus): string {
   const waiting = `${backlog.exact ? '' : 'about '}${backlog.messages} ${backlog.messages === 1 ? 'message' : 'messages'}`
   const oldest = backlog.oldestMs === null ? '' : `, the oldest for ${span(backlog.oldestMs)}`
-  const reasons = Object.entries(dead.byReason).map(([reason, n]) => `${n} ${reason}`)
+  const reasons = Object.entries(dead.byReason).map(([reason, n]) => `${n} ${inOneLine(reason)}`)
   const behind = dead.behind === 0 ? '' : `; ${dead.behind} wait behind them`
   const more = dead.exact ? '' : '; and more'
   const lines = [

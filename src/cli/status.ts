@@ -6,7 +6,7 @@ import { prismaHelp } from './help.ts'
 import { print, untilUnread, withOperator } from './operator.ts'
 import { addDatabaseFlags } from './settings.ts'
 import { statusText } from './status-text.ts'
-import { watch } from './watch.ts'
+import { type Ask, watch, watchAsJson } from './watch.ts'
 
 /** The command `status`. */
 export function statusCommand(): Command {
@@ -23,23 +23,22 @@ export function statusCommand(): Command {
 }
 
 async function status(flags: Flags): Promise<void> {
-  if (flags.watch === true && flags.json !== true) return watched(flags)
+  if (flags.watch === true) return watched(flags)
   await withOperator(flags, async (operator) => {
-    do {
-      const status = await operator.status()
-      print(flags.json === true ? JSON.stringify(status) : statusText(status))
-    } while (flags.watch === true && (await everySecond()))
+    const status = await operator.status()
+    print(flags.json === true ? JSON.stringify(status) : statusText(status))
   })
 }
-
-const everySecond = () => new Promise<true>((resolve) => setTimeout(() => resolve(true), 1_000))
 
 /** Never ends by itself: whoever looks does that. */
 async function watched(flags: Flags): Promise<void> {
   untilUnread()
   const operator = new OperatorOnDemand(() => postgresOperator(databaseConfig(flags, process.env)))
+  const ask: Ask = (what) => operator.ask(what)
+  const never = new AbortController().signal
   try {
-    await watch((what) => operator.ask(what), process.stdout, new AbortController().signal)
+    if (flags.json === true) await watchAsJson(ask, process.stdout, process.stderr, never)
+    else await watch(ask, process.stdout, never)
   } finally {
     operator.close()
   }

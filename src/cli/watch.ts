@@ -3,8 +3,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isOutboxError } from '../message/errors.ts'
 import { type Problem, tableProblems } from '../ops/dashboard/problems.ts'
 import { restMs } from '../ops/sampler.ts'
-import { numberText, span, visible } from '../ops/words.ts'
-import type { Operator, OutboxSample } from '../store/operator.ts'
+import { inOneLine, numberText, span } from '../ops/words.ts'
+import type { Operator, OutboxSample, OutboxStatus } from '../store/operator.ts'
 import { pointMs, Rate, sparkline } from './rate.ts'
 import { type Output, Screen } from './screen.ts'
 import { statusText } from './status-text.ts'
@@ -29,30 +29,49 @@ export interface View {
   failed?: Problem | undefined
 }
 
-/**
- * Shows how the outbox stands, again and again, until `signal` says so: in the same place of a terminal, elsewhere a line for each look. A
- * look that fails is told, and tried again; the first one throws, because a wrong address does not get better.
- */
-export async function watch(
-  ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>,
-  out: Output,
+/** Asks the database, which may be connected anew for each question. */
+export type Ask = <T>(what: (operator: Operator) => Promise<T>) => Promise<T>
+
+/** Shows how the outbox stands, again and again, until `signal` says so: in the same place of a terminal, elsewhere a line for each look. */
+export function watch(ask: Ask, out: Output, signal: AbortSignal): Promise<void> {
+  const [rate, screen, nobody] = [new Rate(points), new Screen(out), randomUUID()]
+  const look = async () => {
+    const sample = await ask((operator) => operator.sample(nobody))
+    rate.read(performance.now(), sample.deletedRows)
+    return sample
+  }
+  const show = (sample: OutboxSample, failed: Problem | undefined) => {
+    const view = { at: new Date().toISOString(), sample, rate, failed }
+    if (out.isTTY) screen.draw(picture(view))
+    else out.write(`${line(view)}\n`)
+  }
+  return lookAgain(look, show, signal)
+}
+
+/** The same for a program: what `status --json` says, a line for each look; one that fails gives a line in `errors` only. */
+export function watchAsJson(ask: Ask, out: Output, errors: Output, signal: AbortSignal): Promise<void> {
+  const show = (status: OutboxStatus, failed: Problem | undefined) =>
+    failed ? errors.write(`! ${failed.what} ${failed.remedy}\n`) : out.write(`${JSON.stringify(status)}\n`)
+  return lookAgain(() => ask((operator) => operator.status()), show, signal)
+}
+
+/** Looks until `signal` says so. A look that fails is told with what the last one saw; the first one throws: a wrong address does not get better. */
+async function lookAgain<Seen>(
+  look: () => Promise<Seen>,
+  show: (seen: Seen, failed: Problem | undefined) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const [rate, screen, nobody] = [new Rate(points), new Screen(out), randomUUID()]
-  let sample: OutboxSample | undefined
+  let seen: Seen | undefined
   while (!signal.aborted) {
     const since = performance.now()
     let failed: Problem | undefined
     try {
-      sample = await ask((operator) => operator.sample(nobody))
-      rate.read(performance.now(), sample.deletedRows)
+      seen = await look()
     } catch (error) {
-      if (sample === undefined) throw error
+      if (seen === undefined) throw error
       failed = failure(error)
     }
-    const view = { at: new Date().toISOString(), sample, rate, failed }
-    if (out.isTTY) screen.draw(picture(view))
-    else out.write(`${line(view)}\n`)
+    show(seen, failed)
     await pause(restMs(performance.now() - since, intervalMs), undefined, { signal }).catch(() => {})
   }
 }
@@ -103,7 +122,7 @@ export function line(view: View): string {
     `dead ${refused}${dead.exact ? '' : ' or more'}`,
     ...problemsOf(view).map(({ what }) => `! ${what}`),
   ]
-  return visible(parts.join('; ')).replace(/\s/g, ' ')
+  return inOneLine(parts.join('; '))
 }
 
 const rateText = (perSecond: number | null): string => (perSecond === null ? '-' : `${numberText(perSecond)}/s`)

@@ -5,7 +5,7 @@ import { keyBytes } from '../ops/words.ts'
 import type { ListedMessage, Operator, ShownMessage } from '../store/operator.ts'
 import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } from '../transport/find-record.ts'
 import { type Flags, kafkaConfigOf } from './config.ts'
-import { counted, keyText, span } from './format.ts'
+import { counted, type Field, fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { print, withOperator } from './operator.ts'
 import { age, count, messageId, messageJson } from './selection.ts'
@@ -48,10 +48,10 @@ async function headOf(operator: Operator, { state, topic, key, id }: ShownMessag
 function tellWaiting(message: ShownMessage, head: ListedMessage | null, json: boolean): void {
   const { headers: _, value: __, ...rest } = message
   if (json) print(JSON.stringify({ ...messageJson(rest as ShownMessage), behindMessageId: head?.messageId ?? null }))
-  else print(lines([['Message', message.messageId], ...(message.state === 'waiting' ? waiting(message) : dead(message, head))]))
+  else print(fields([['Message', message.messageId], ...(message.state === 'waiting' ? waiting(message) : dead(message, head))]))
 }
 
-function waiting(message: ShownMessage): Line[] {
+function waiting(message: ShownMessage): Field[] {
   const { claimedBy, claimedUntil, claimedForMs, bucket, topic, key, ageMs } = message
   const claim = `${claimedBy} until ${claimedUntil} (for ${span(claimedForMs ?? 0)})`
   return [
@@ -62,7 +62,7 @@ function waiting(message: ShownMessage): Line[] {
   ]
 }
 
-function dead(message: ShownMessage, head: ListedMessage | null): Line[] {
+function dead(message: ShownMessage, head: ListedMessage | null): Field[] {
   const { state, reason, error, behind, diedAt, diedBy, topic, key } = message
   const first = head === null ? '' : ` ${head.messageId} (${head.reason})`
   const others = behind === 0 ? '' : `; ${counted(behind, 'message')} of its key behind it`
@@ -114,11 +114,6 @@ export function advice({ key, sinceMs }: RecordSearch, { unread }: RecordSearche
   return `It was discarded, rolled back, is of another topic, or Kafka has removed it by now.${later}`
 }
 
-type Line = [name: string, value: string | undefined]
-
-const lines = (all: readonly Line[]): string =>
-  all.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(12)}${value}`])).join('\n')
-
 /** Milliseconds from the enqueue, by the database's clock, to the record's timestamp; null where a header does not tell. */
 function tookMs({ headers, timestamp }: FoundRecord): number | null {
   const created = Date.parse(headers['created-at'] ?? '')
@@ -127,7 +122,7 @@ function tookMs({ headers, timestamp }: FoundRecord): number | null {
 
 function recordText(id: string, record: FoundRecord): string {
   const took = tookMs(record)
-  return lines([
+  return fields([
     ['Message', id],
     ['State', 'published'],
     ['Place', `${record.topic}[${record.partition}]@${record.offset}`],

@@ -29,6 +29,9 @@ export const numberText = (n: number): string =>
 export const visible = (text: string): string =>
   text.replace(/[^\P{C}\n\t]/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`)
 
+/** A text of one line: a line end in a name must not begin another line, which would say what the name likes. */
+export const inOneLine = (text: string): string => visible(text).replace(/\s/g, ' ')
+
 /** A key for people: its text where it is text, else its bytes; cut to a column's width. */
 export function keyText(key: Uint8Array | null, width = 24): string {
   if (key === null) return '-'

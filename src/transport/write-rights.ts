@@ -1,4 +1,5 @@
 import type { Kafka } from 'kafkajs'
+import { clusterMaker } from './kafkajs-cluster.ts'
 import { trouble } from './kafkajs-errors.ts'
 
 /** A partition that no topic has. */
@@ -20,11 +21,13 @@ interface Broker {
 }
 
 /**
- * Whether this login may write to each of the topics, which exist; null where the broker says neither. Nothing can be written: the batch
+ * Whether this login may write to each of the topics, which exist; null where the broker says neither, or kafkajs is another version. Nothing can be written: the batch
  * is empty, and its partition is none. A broker judges the right first, and only then looks for the partition.
  */
 export async function writeRights(kafka: Kafka, topics: readonly string[]): Promise<(boolean | null)[]> {
-  const cluster = clusterOf(kafka)
+  const unknown = topics.map(() => null)
+  const cluster = clusterMaker<Cluster>(kafka)?.create({ metadataMaxAge: 300_000, allowAutoTopicCreation: false })
+  if (cluster === undefined) return unknown
   try {
     await cluster.connect()
     await cluster.refreshMetadata()
@@ -32,7 +35,7 @@ export async function writeRights(kafka: Kafka, topics: readonly string[]): Prom
     for (const topic of topics) rights.push(await cluster.brokerPool.withBroker(({ broker }) => mayWrite(broker, topic)))
     return rights
   } catch {
-    return topics.map(() => null)
+    return unknown
   } finally {
     await cluster.disconnect().catch(() => {})
   }
@@ -43,11 +46,4 @@ async function mayWrite(broker: Broker, topic: string): Promise<boolean | null> 
   const answer = await broker.produce({ acks: -1, timeout, topicData: [nothing] }).then(() => undefined, trouble)
   if (answer?.code === 'TOPIC_AUTHORIZATION_FAILED') return false
   return answer?.code === 'UNKNOWN_TOPIC_OR_PARTITION' ? true : null
-}
-
-/** By the name of its symbol, which kafkajs does not export; its version is pinned. */
-function clusterOf(kafka: Kafka): Cluster {
-  const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === 'private:Kafka:createCluster')!
-  const create = (kafka as unknown as Record<symbol, (options: object) => Cluster>)[symbol]!
-  return create({ metadataMaxAge: 300_000, allowAutoTopicCreation: false })
 }

@@ -233,6 +233,22 @@ describe('status', () => {
     expect(stdout).toMatch(/^relay-7f9c5d-x2k4j +alive +64 /m)
   })
 
+  test('a name from the table is one line, and commands no terminal, in status, list and show', async () => {
+    const name = 'relay\u001b[2J\nDead      none\u202e'
+    await database.query('INSERT INTO outbox_relay (id, name, version) VALUES ($1, $2, $2)', [randomUUID(), name])
+    await database.query(
+      'INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, error, relay) VALUES (0, 1, $1, $2, now(), $2, $2, gen_random_uuid())',
+      [randomUUID(), name],
+    )
+    const [dead] = await database.query<{ message_id: string }>('SELECT message_id FROM outbox_dead')
+    for (const args of [['status'], ['list', '--dead'], ['show', dead!.message_id]]) {
+      const { code, stdout } = await cli(args, env)
+      expect([code, stdout]).toEqual([0, expect.stringContaining('relay\\u{1b}[2J')])
+      expect(stdout).not.toMatch(/[^\P{C}\n]/u)
+      expect(stdout.match(/^Dead {6}none/gm)).toBeNull()
+    }
+  })
+
   test('--watch draws it again each second until it is interrupted; a reader that has seen enough is no error', async () => {
     const child = spawn(process.execPath, [builtMain, 'status', '--watch', '--json'], {
       env: { PATH: process.env.PATH, ...env },

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { pointMs, Rate, sparkline } from '../../src/cli/rate.ts'
 import { fitted, Screen } from '../../src/cli/screen.ts'
-import { watch } from '../../src/cli/watch.ts'
+import { watch, watchAsJson } from '../../src/cli/watch.ts'
 import { OperatorOnDemand } from '../../src/ops/dashboard/on-demand.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { builtMain } from '../support/build.ts'
@@ -112,6 +112,29 @@ test('status --watch into a pipe is a plain line for each look, without a sign f
     )
     expect(line).not.toMatch(/\p{C}/u)
   }
+})
+
+describe('status --watch --json', () => {
+  test('goes on after a look that failed, with a line among the errors and none among the answers', async () => {
+    const [answers, errors] = [new Terminal({ columns: 1_000 }), new Terminal({ columns: 1_000 })]
+    const end = new AbortController()
+    const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl: database.url, timeoutMs: 2_000 }))
+    const done = watchAsJson((what) => operator.ask(what), answers, errors, end.signal)
+    onTestFinished(async () => {
+      end.abort()
+      await done
+      operator.close()
+    })
+    await answers.until((text) => text.includes('}\n'))
+    await database.query('ALTER TABLE outbox RENAME TO hidden')
+    await errors.until((text) =>
+      text.includes('! The last look at the tables failed (OUTBOX_TABLES_MISSING): the figures are old.'),
+    )
+    await database.query('ALTER TABLE hidden RENAME TO outbox')
+    await insertRows(database.pool, [{ topic: 'later', key: 'a' }])
+    const text = await answers.until((text) => text.includes('"messages":1'))
+    for (const line of text.trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('backlog.exact', true)
+  })
 })
 
 describe('a screen', () => {

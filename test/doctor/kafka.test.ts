@@ -1,5 +1,6 @@
 import kafkajs, { type Admin } from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { writeRights } from '../../src/transport/write-rights.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type KafkaServer, startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
@@ -82,4 +83,12 @@ describe('a broker with ACLs', () => {
     await expect.poll(() => first(topic), { timeout: 20_000 }).toEqual(['warning', '1 replica, min.insync.replicas 1.'])
     expect(await readTopic(topic, broker.brokers)).toEqual([])
   })
+})
+
+test('where kafkajs is made otherwise inside, the right to write is not to be seen, and nothing else fails', async () => {
+  const topic = await createTopic('doctor', 1)
+  const client = testKafka()
+  expect(await writeRights(client, [topic])).toEqual([true])
+  for (const symbol of Object.getOwnPropertySymbols(client)) Reflect.deleteProperty(client, symbol)
+  expect(await writeRights(client, [topic, topic])).toEqual([null, null])
 })

@@ -121,7 +121,7 @@ function ofTables({ leases, dead, heldKeys, oldestTransactionMs }: OutboxSample)
     refused > 0 && {
       runbook: 'OutboxDead',
       what: `Kafka refused ${dead.exact ? '' : 'at least '}${counted(refused, 'message')} for good.`,
-      remedy: 'Remove the cause, then redrive them, or discard them: the page Dead has the commands.',
+      remedy: 'Remove the cause, then bring them back with redrive, or drop them with discard.',
       command: commandLine(['list', '--dead']),
     },
     heldKeys > 0 && {
