@@ -71,6 +71,17 @@ describe('placing an order', () => {
     expect(await contents()).toEqual({ stock: 3, orders: 0, shipping: 0, messages: 0 })
   })
 
+  test('announces nothing when the order fails at its very end: the announcement is in its transaction', async () => {
+    await database.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+      CREATE CONSTRAINT TRIGGER late AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+    try {
+      await expect(placeOrder(shop, request)).rejects.toThrow()
+    } finally {
+      await database.query('DROP FUNCTION refuse CASCADE')
+    }
+    expect(await contents()).toEqual({ stock: 3, orders: 0, shipping: 0, messages: 0 })
+  })
+
   test('gives the last ones to one of two customers who ask at the same time', async () => {
     const results = await Promise.allSettled([placeOrder(shop, request), placeOrder(shop, request)])
     expect(results.map((result) => result.status).sort()).toEqual(['fulfilled', 'rejected'])

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { TestDatabase } from '../support/database.ts'
+import { type Client, connect, createStage, effect, inboxDatabase, record, start, type Tx } from './stage.ts'
+
+// What docs/consumers.md says of slow handlers. What a handler takes is the time of a statement, as it mostly is.
+
+let db: TestDatabase
+let prisma: Client
+beforeAll(async () => {
+  db = await inboxDatabase()
+  prisma = connect(db.url)
+})
+beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
+afterAll(async () => {
+  await prisma.$disconnect()
+  await db.drop()
+})
+
+type Counted = { id: string; payload: { name: string; n: number }; partition: number }
+const takes = (tx: Tx, seconds: number) => tx.$executeRaw`SELECT pg_sleep(${seconds}::float8)`
+const names = async () => (await db.query<{ name: string }>('SELECT name FROM effects ORDER BY seq')).map(({ name }) => name)
+
+test('slower than the session: heartbeats go on, and the group does not take the member for dead', async () => {
+  const stage = await createStage(1)
+  await stage.send([record('slow', 1), record('next', 1)])
+  const { until, told } = start(stage, prisma, 'mail', {
+    // The shortest that a broker allows.
+    sessionTimeoutMs: 6_000,
+    handlers: {
+      Counted: async (event: Counted, tx: Tx) => {
+        if (event.payload.name === 'slow') await takes(tx, 9)
+        await effect(tx, 'mail', event)
+      },
+    },
+  })
+  await until('applied')
+  await stage.send([record('last', 1)])
+  await expect.poll(names, { timeout: 30_000 }).toEqual(['slow', 'next', 'last'])
+  expect(told.filter(({ event }) => event === 'partitions_assigned')).toHaveLength(1)
+  expect(told.filter(({ event }) => event === 'consumer_crashed')).toEqual([])
+}, 60_000)
+
+test('a partition with much work is left after a second: another one has its turn between two of its messages', async () => {
+  const stage = await createStage(2)
+  const many = 60
+  const seconds = 0.1
+  await stage.send(Array.from({ length: many }, (_, n) => record('busy', n, { partition: 0 })))
+  let sent: Promise<void> | undefined
+  start(stage, prisma, 'mail', {
+    handlers: {
+      Counted: async (event: Counted, tx: Tx) => {
+        // Sent when the first turn has begun: no fetch has both from the start.
+        sent ??= stage.send([record('other', 1, { partition: 1 })])
+        await sent
+        if (event.partition === 0) await takes(tx, seconds)
+        await effect(tx, 'mail', event)
+      },
+    },
+  })
+  await expect.poll(names, { timeout: 50_000 }).toHaveLength(many + 1)
+  // The turn under way, and one more if the busy partition comes first in the next fetch. A loaded machine does less in each.
+  expect((await names()).indexOf('other')).toBeLessThanOrEqual(2 * (1 / seconds + 1))
+}, 60_000)
+
+test('a single slow handler holds up the other partitions of its broker, also where several are worked on at once', async () => {
+  const stage = await createStage(2)
+  await stage.send([record('slow', 1, { partition: 0 })])
+  start(
+    stage,
+    prisma,
+    'mail',
+    {
+      handlers: {
+        Counted: async (event: Counted, tx: Tx) => {
+          if (event.payload.name === 'slow') {
+            await stage.send([record('other', 1, { partition: 1 })])
+            await takes(tx, 3)
+          }
+          await effect(tx, 'mail', event)
+        },
+      },
+    },
+    { concurrently: 2 },
+  )
+  await expect.poll(names, { timeout: 30_000 }).toEqual(['slow', 'other'])
+}, 60_000)
+
+test('partitionsConsumedConcurrently: handlers of two partitions that came with one fetch run at the same time', async () => {
+  const stage = await createStage(2)
+  await stage.send([record('left', 1, { partition: 0 }), record('right', 1, { partition: 1 })])
+  const met = new Set<string>()
+  let meet = () => {}
+  const both = new Promise<void>((resolve) => {
+    meet = resolve
+  })
+  const { told } = start(
+    stage,
+    prisma,
+    'mail',
+    {
+      handlers: {
+        Counted: async (event: Counted, tx: Tx) => {
+          met.add(event.payload.name)
+          if (met.size === 2) meet()
+          // One after the other they would never meet.
+          await both
+          await effect(tx, 'mail', event)
+        },
+      },
+      handlerTimeoutMs: 5_000,
+    },
+    { concurrently: 2 },
+  )
+  await expect.poll(names, { timeout: 30_000 }).toHaveLength(2)
+  expect(told.filter(({ event }) => event === 'apply_failed')).toEqual([])
+}, 60_000)
