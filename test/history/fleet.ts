@@ -24,23 +24,26 @@ const program = fileURLToPath(new URL('relay-program.ts', import.meta.url))
 /** Milliseconds after which a relay that has died is started again: a process manager is not quicker either. */
 const restartMs = 200
 
-/** Milliseconds that a relay which is started for a fault may take until it serves: the database may be away. */
-const serveMs = 20_000
+/**
+ * Milliseconds that a relay which is started for a fault may take until it has buckets: the database may be away, and on a busy machine
+ * eight relays that start at once need half a minute.
+ */
+const joinMs = 90_000
 
 class OneRelay implements RelayHandle {
   readonly name: string
   readonly child: ChildProcess
   /** Somebody wanted its end: by signal, failpoint or scaling. */
   doomed = false
-  /** Resolves when it serves the database for the first time, or has ended. */
-  readonly serves: Promise<void>
+  /** Resolves when it has buckets for the first time, or has ended. */
+  readonly joins: Promise<void>
   readonly #end: Promise<void>
 
   constructor(name: string, child: ChildProcess) {
     this.name = name
     this.child = child
     this.#end = new Promise((resolve) => child.once('exit', () => resolve()))
-    this.serves = Promise.race([this.#end, new Promise<void>((resolve) => child.once('message', () => resolve()))])
+    this.joins = Promise.race([this.#end, new Promise<void>((resolve) => child.once('message', () => resolve()))])
     // An order to a process that has just died.
     child.on('error', () => {})
   }
@@ -113,9 +116,9 @@ export class Fleet implements RelayFleet {
 
   async startWith(env: Record<string, string>): Promise<RelayHandle> {
     const relay = this.#start(env)
-    // On a busy machine a relay takes seconds to begin: a fault of its own would be over before it did anything.
+    // A fault of its own would be over before it did anything.
     const patience = new AbortController()
-    await Promise.race([relay.serves, sleep(serveMs, undefined, patience).catch(() => {})])
+    await Promise.race([relay.joins, sleep(joinMs, undefined, patience).catch(() => {})])
     patience.abort()
     return relay
   }

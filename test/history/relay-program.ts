@@ -71,6 +71,7 @@ async function ports(): Promise<RelayPorts> {
 const { Relay } = (await load('relay/relay.ts')) as typeof import('../../src/relay/relay.ts')
 const relay = new Relay(await ports(), options)
 relay.telemetry.subscribe((event, fields) => {
+  if (event === 'leases_taken') process.send?.('has buckets')
   if (event === 'row_found_below_position' || event === 'wrong_bucket') trace.add({ what: 'alarm', event })
   appendFileSync(env.EVENTS_FILE, `${JSON.stringify({ time: new Date(), event, ...fields })}\n`)
 })
@@ -85,4 +86,3 @@ process.once('SIGTERM', async () => {
 })
 trace.addNow({ what: 'began', relay: relay.id, pid: process.pid })
 await relay.start()
-process.send?.('serves')

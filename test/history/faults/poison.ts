@@ -1,6 +1,7 @@
 import { uuidv7 } from '../../../src/message/id.ts'
-import { bucketOf } from '../../../src/message/key.ts'
+import { bucketOf, partitionOf } from '../../../src/message/key.ts'
 import type { Fault, Ground } from '../fault.ts'
+import { topicPlan } from '../ground.ts'
 
 /** One message to be written, and what is expected of it: undefined, it is delivered; else it stands in outbox_dead. */
 interface Poison {
@@ -61,9 +62,18 @@ export const poisonFaults: readonly Fault[] = [
   },
 ]
 
-/** A key in the bucket of the messages without one: a relay that had this bucket and no other would see a topic that takes nothing at all. */
+/** Partitions of the topic that refuses messages without key. */
+const compactedPartitions = topicPlan.find(({ topic }) => topic === 'compacted')!.partitions
+
+/**
+ * A key in bucket and partition of the messages without one, so that one is taken between two that are refused, also when many of both
+ * have waited for Kafka: in another bucket another relay might have it, in another partition all would be sent first.
+ */
 function beside(topic: string): string {
-  for (let n = 0; ; n++) if (bucketOf(topic, Buffer.from(`fine-${n}`)) === bucketOf(topic, null)) return `fine-${n}`
+  const same = (key: Buffer) =>
+    bucketOf(topic, key) === bucketOf(topic, null) &&
+    partitionOf(topic, key, compactedPartitions) === partitionOf(topic, null, compactedPartitions)
+  for (let n = 0; ; n++) if (same(Buffer.from(`fine-${n}`))) return `fine-${n}`
 }
 
 /** Writes the messages in one transaction. After a failure the tables tell whether it was committed. */
