@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { dashboardPages } from '../../../src/ops/dashboard/pages.ts'
+import { Vitals } from '../../../src/ops/vitals.ts'
+import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
+import { postgresOperator } from '../../../src/store/postgres/operator.ts'
+import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { insertRows } from '../../support/rows.ts'
+
+const ids = { waiting: randomUUID(), dead: randomUUID(), behind: randomUUID() }
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await createDatabase()
+  await insertRows(database.pool, [
+    { topic: 'orders', key: 'a', value: '{"total":1990}', headers: { tenant: 'acme' }, messageId: ids.waiting, type: 'Placed' },
+    { topic: 'mails', key: 'd', messageId: ids.dead },
+    { topic: 'mails', key: 'd', messageId: ids.behind },
+    { topic: 'mails', key: 'd' },
+  ])
+  await database.query(
+    `WITH gone AS (DELETE FROM outbox WHERE topic = 'mails' RETURNING *)
+     INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, error, relay, wish, wished_by)
+     SELECT bucket, id, message_id, topic, key, value, created_at, CASE WHEN message_id = $1 THEN 'TOO_LARGE' END,
+       CASE WHEN message_id = $1 THEN 'over the limit' END, 'relay-1', NULL, NULL FROM gone`,
+    [ids.dead],
+  )
+})
+afterAll(() => database.drop())
+
+/** The pages of a relay that has told what is given, without HTML's signs: each as one line of words. */
+function pages({ payload = false, told = [] as [keyof RelayEvents, object][], databaseUrl = database.url } = {}) {
+  const telemetry = new Telemetry()
+  const vitals = new Vitals(telemetry, 3_000)
+  const { pages, close } = dashboardPages({ name: 'relay-1', telemetry, vitals, databaseUrl, payload })
+  for (const [event, data] of told) telemetry.emit(event, data as never)
+  return async (path: string) => {
+    try {
+      const url = new URL(path, 'http://relay')
+      const { status, body } = await pages[url.pathname]!.answer(url)
+      const words = String(body)
+        .replace(/[\s\S]*<h1>/, '')
+        .replace(/<[^>]*>/g, ' ')
+        .replace(/\s+/g, ' ')
+      return { status, words }
+    } finally {
+      close()
+    }
+  }
+}
+
+test('the page Dead counts by reason and topic what Kafka refused, and has the commands that put it back and drop it', async () => {
+  const { status, words } = await pages()('/dead')
+  expect(status).toBe(200)
+  expect(words).toMatch(/^Dead 2 more wait behind dead messages of their key\..* TOO_LARGE: 1 message /)
+  expect(words).toMatch(/ mails 1 [\d.]+ s over the limit /)
+  expect(words).toMatch(
+    /npx prisma-extension-outbox redrive --dry-run --reason TOO_LARGE .*redrive --reason TOO_LARGE .*discard --reason TOO_LARGE /,
+  )
+})
+
+test('a dead message has its way, who waits behind it, and its commands; the one behind it has none', async () => {
+  const { words } = await pages()(`/message?id=${ids.dead}`)
+  expect(words).toMatch(/State dead: TOO_LARGE Topic mails Key d .* Behind it 2 of its key wait /)
+  expect(words).toMatch(
+    /: enqueued, .* ago\. .*: refused for good, taken out of the way by relay-1\. TOO_LARGE : over the limit .*Now: waits for a redrive/,
+  )
+  expect(words).toContain(`npx prisma-extension-outbox redrive ${ids.dead}`)
+  expect(words).toContain(`npx prisma-extension-outbox discard ${ids.dead}`)
+  const behind = await pages()(`/message?id=${ids.behind}`)
+  expect(behind.words).toMatch(
+    /: moved behind a dead message of its key by relay-1\. Now: waits until the dead message before it/,
+  )
+  expect(behind.words).not.toContain('outbox redrive')
+})
+
+test('header values and payload are shown by a relay that is told to, and by no other', async () => {
+  const shown = await pages({ payload: true })(`/message?id=${ids.waiting}`)
+  expect(shown.words).toMatch(
+    /Type Placed .*nobody has claimed its bucket.* Headers tenant acme Payload .*&quot;total&quot;: 1990/,
+  )
+  const hidden = await pages()(`/message?id=${ids.waiting}`)
+  expect(hidden.words).toMatch(/Headers tenant hidden Values are hidden\..* Payload Hidden\./)
+  expect(hidden.words).not.toMatch(/acme|1990/)
+})
+
+test('a message that is nowhere is told with the command that looks everywhere; a filter with a slip and a database that fails are no 200', async () => {
+  const nowhere = await pages()(`/message?id=${randomUUID()}`)
+  expect([nowhere.status, nowhere.words]).toEqual([
+    404,
+    expect.stringMatching(/is not in the outbox any more.*npx prisma-extension-outbox show /),
+  ])
+  expect(await pages()('/messages?olderThan=soon')).toMatchObject({
+    status: 400,
+    words: expect.stringContaining('An age is a number with a unit'),
+  })
+  await using empty = await createDatabase('', { migrate: false })
+  const failed = await pages({ databaseUrl: empty.url })('/dead')
+  expect(failed).toMatchObject({ status: 503, words: expect.stringContaining('Try again, narrow the filter') })
+})
+
+test('the overview has the figures of the last look, and topics with what is paused first, then what waits longest', async () => {
+  const operator = await postgresOperator({ databaseUrl: database.url })
+  const sample = await operator.sample(randomUUID()).finally(() => operator.close())
+  const topics = [
+    { topic: 'early', oldestMs: 1_000, ownOldestMs: null },
+    { topic: 'late', oldestMs: 50_000, ownOldestMs: null },
+  ]
+  const look = pages({
+    told: [
+      ['published', { topic: 'early', partition: 0, records: 1_200, bytes: 1, ms: 1, agesMs: [], traces: [] }],
+      ['topic_paused', { topic: 'stopped', code: 'UNKNOWN_TOPIC_OR_PARTITION' }],
+      ['sampled', { ...sample, topics }],
+    ],
+  })
+  const { words } = await look('/')
+  expect(words).toMatch(/ Waiting 1 Oldest [\d.]+ s Dead 1 Keys that wait behind them 1 Leases held, run out, free 0, 0, 64 /)
+  expect(words).toMatch(/ stopped paused: UNKNOWN_TOPIC_OR_PARTITION none waits 0 late open 50 s 0 early open 1\.0 s 1,200 /)
+  expect(words).toMatch(/The topic stopped takes no messages .* Create the topic\./)
+  expect(await pages()('/')).toMatchObject({
+    words: expect.stringContaining('The tables were not looked at yet. Problems None is known.'),
+  })
+})
