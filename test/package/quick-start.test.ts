@@ -91,6 +91,27 @@ test('the quick start of the README, step by step, publishes a message that the 
   expect(last).toMatchObject({ event: 'stopped', clean: true })
 }, 240_000)
 
+test('the event and the consumer of the README, with the tables that docs/consumers.md adds: what the handler writes is there', async () => {
+  const page = codeBlocks(readFileSync(join(root, 'docs/consumers.md'), 'utf8'))
+  const addInbox = page.find(({ language }) => language === 'sh')!.code
+  const files = ['src/events.ts', 'src/place-event.ts', 'src/confirm.ts']
+  for (const path of files) write(path, codeBlocks(readme).find((block) => block.path === path)!.code)
+  const [, , , , createTopic, startRelay] = commands()
+  await shell(createTopic!.replace('order_placed', 'orders'))
+  const added = await shell(addInbox.replace('migrate dev', 'migrate deploy'))
+  expect(added).toContain('All migrations have been successfully applied.')
+  await shell('npx tsx src/place-event.ts')
+  // The event has the total of its order: without its handler it would stay what it is now.
+  const newest = '(SELECT max(id) FROM "Order")'
+  await database.query(`UPDATE "Order" SET total = 0 WHERE id = ${newest}`)
+  await interrupt(await relayUntilPublished(startRelay!))
+  start('npx tsx src/confirm.ts')
+  const applied = () =>
+    database.query(`SELECT o.total, i.consumer, p.reason FROM "Order" o, inbox i LEFT JOIN inbox_parked p USING (consumer, message_id)
+      WHERE o.id = ${newest}`)
+  await expect.poll(applied, { timeout: 60_000, interval: 200 }).toEqual([{ total: 1990, consumer: 'confirm', reason: null }])
+}, 240_000)
+
 test('every TypeScript example of the README and of docs/testing.md compiles against the tarball', async () => {
   const page = readFileSync(join(root, 'docs/testing.md'), 'utf8')
   const examples = [...codeBlocks(readme), ...codeBlocks(page)].filter(({ language }) => language === 'ts')
@@ -214,8 +235,8 @@ interface StartedRelay {
   log: AsyncIterator<string>
 }
 
-/** Starts the relay as the README does, and waits until it has published. */
-async function relayUntilPublished(command: string): Promise<StartedRelay> {
+/** Starts a program of the README, which runs until it is stopped; its whole group ends with the tests. */
+function start(command: string) {
   const child = spawn('bash', ['-e', '-c', `exec ${command}`], {
     cwd: project,
     env: { ...environment(), LOG_LEVEL: 'debug' },
@@ -223,6 +244,12 @@ async function relayUntilPublished(command: string): Promise<StartedRelay> {
     detached: true,
   })
   started.push(child)
+  return child
+}
+
+/** Starts the relay as the README does, and waits until it has published. */
+async function relayUntilPublished(command: string): Promise<StartedRelay> {
+  const child = start(command)
   const log = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   for (let line = await log.next(); !line.done; line = await log.next()) {
     if (JSON.parse(line.value).event === 'published') return { child, log }
