@@ -6,6 +6,7 @@ import type { Debt } from './debt.ts'
 import type { Hand } from './hand.ts'
 import type { Lane } from './lane.ts'
 import { Latch } from './latch.ts'
+import { Mark } from './mark.ts'
 import type { Telemetry } from './telemetry.ts'
 import type { Topics } from './topic.ts'
 import { nextPollMs } from './wake.ts'
@@ -82,12 +83,8 @@ export class Reader {
   /** Raise it when there may be something to do: a wake-up, room, a new claim, a resume. */
   readonly latch: Latch
   readonly #deps: ReaderDeps
+  readonly #mark: Mark
   #generation = 0
-  #mark = 0
-  #marking = false
-  #markedAt = Number.NEGATIVE_INFINITY
-  /** Highest id read so far: while it is above the mark, the mark has somewhere to go. */
-  #highest = 0
   #start = 0
   #active = 0
   #rowBytes = 0
@@ -97,6 +94,7 @@ export class Reader {
 
   constructor(deps: ReaderDeps) {
     this.#deps = deps
+    this.#mark = new Mark(deps.clock, deps.markMs)
     this.latch = new Latch(deps.clock)
   }
 
@@ -132,9 +130,7 @@ export class Reader {
 
   /** Forgets what was known of a server or connection that is gone. */
   reset(): void {
-    this.#mark = 0
-    this.#highest = 0
-    this.#marking = false
+    this.#mark.forget()
     this.#deps.hand.doubtIds()
     this.invalidate()
   }
@@ -155,7 +151,8 @@ export class Reader {
         continue
       }
       const generation = this.#generation
-      const mark = this.#mark
+      // Good for fetches that are sent after it was settled.
+      const mark = this.#mark.id
       const sentAt = this.#deps.clock.now()
       this.#oweExcluded(what)
       this.#deps.hand.fetchSent()
@@ -163,7 +160,7 @@ export class Reader {
       if (generation !== this.#generation || signal.aborted) continue
       const fresh = this.#take(what, answer, mark)
       this.#deps.telemetry.emit('fetched', { rows: answer.rows.length, ms: this.#deps.clock.now() - sentAt })
-      void this.#advanceMark(session).catch(() => {
+      void this.#mark.advance(session).catch(() => {
         // The session is ending, and tells so itself.
       })
       poll = nextPollMs(poll, fresh, what.limit, this.#deps.maxPollMs())
@@ -239,7 +236,7 @@ export class Reader {
   /** Puts the rows of one bucket where they belong. Returns how many were in hand already. */
   #takeBucket(claim: Claim, rows: readonly OutboxRow[], { what, scan, mark, isCut }: Part): number {
     const lastId = rows.at(-1)?.id ?? claim.position
-    this.#highest = Math.max(this.#highest, lastId)
+    this.#mark.saw(lastId)
     // Comes for its place alone: those before it were not asked for, and are owed.
     const ended = rows.length > 0 && what.withoutTopics.includes(rows.at(-1)!.topic)
     const lanes = new Set<Lane>()
@@ -306,18 +303,5 @@ export class Reader {
     hand.add(carried)
     lane.push(carried)
     return lane
-  }
-
-  /** Moves the mark on while rows come; a mark is used only for fetches sent after it was settled. */
-  async #advanceMark(session: StoreSession): Promise<void> {
-    const now = this.#deps.clock.now()
-    if (this.#marking || this.#highest <= this.#mark || now - this.#markedAt < this.#deps.markMs) return
-    this.#marking = true
-    this.#markedAt = now
-    try {
-      this.#mark = Math.max(this.#mark, await session.mark())
-    } finally {
-      this.#marking = false
-    }
   }
 }

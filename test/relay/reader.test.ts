@@ -3,6 +3,7 @@ import { bucketOf } from '../../src/message/key.ts'
 import { type CarriedRow, Claim, Claims } from '../../src/relay/claim.ts'
 import { Gate } from '../../src/relay/gate.ts'
 import { Hand } from '../../src/relay/hand.ts'
+import { Mark } from '../../src/relay/mark.ts'
 import { type RelayOptions, relaySettings } from '../../src/relay/options.ts'
 import { Reader } from '../../src/relay/reader.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
@@ -30,7 +31,7 @@ const row = (id: number, messageId = `message-${id}`): OutboxRow => ({
 })
 
 /** A reader over a store whose every answer the test gives. */
-function setUp(options: RelayOptions = {}) {
+function setUp(options: RelayOptions = {}, maxPollMs = 1) {
   const telemetry = new Telemetry()
   const alarms: RelayEvents['row_found_below_position'][] = []
   telemetry.subscribe((event, fields) => {
@@ -66,12 +67,19 @@ function setUp(options: RelayOptions = {}) {
     ...base,
     topics,
     limits: settings,
-    maxPollMs: () => 1,
+    maxPollMs: () => maxPollMs,
     markMs: 0,
     lookRows: 2,
     park: () => {},
     moveBehind: () => {},
   })
+  // How long it would wait, whether or not something wakes it.
+  const polls: number[] = []
+  const wait = reader.latch.wait.bind(reader.latch)
+  reader.latch.wait = (signal, ms) => {
+    polls.push(ms!)
+    return wait(signal, ms)
+  }
 
   const asked: { what: Fetch; answer: (fetched: Partial<Fetched>) => void }[] = []
   let look = () => {}
@@ -93,6 +101,7 @@ function setUp(options: RelayOptions = {}) {
     hand,
     acked,
     alarms,
+    polls,
     topics,
     settle: (mark_: number) => {
       mark = mark_
@@ -228,17 +237,23 @@ describe('answers of the store', () => {
 describe('topics that are left out', () => {
   const left = (id: number): OutboxRow => ({ ...row(id), topic: 'missing' })
 
-  test('the position follows a look that ended among their rows; above the mark, where it cannot, the next look goes further (rule 8)', async () => {
-    const it = setUp()
+  test('the position follows a look that ended among their rows; above the mark, where it cannot, the next look goes further, and later (rule 8)', async () => {
+    const it = setUp({}, 100)
     it.topics.get('missing')
     await opened(it)
-    it.settle(100)
     const first = await it.next()
     expect(first.what).toMatchObject({ withoutTopics: ['missing'], scans: [{ after: 0, look: 2 }] })
     first.answer({ rows: [left(2)] })
     const further = await it.next()
+    const soon = it.polls.at(-1)!
     expect(further.what.scans).toMatchObject([{ after: 0, look: 4 }])
+    it.settle(100)
     further.answer({ rows: [left(4)] })
+    const followed = await it.next()
+    // Nothing is gained by looking there again at once.
+    expect(it.polls.at(-1)).toBeGreaterThan(soon)
+    expect(followed.what.scans).toMatchObject([{ after: 0, look: 8 }])
+    followed.answer({ rows: [left(4)] })
     const on = await it.next()
     expect(on.what.scans).toMatchObject([{ after: 4, look: 2 }])
     on.answer({ rows: [row(5)] })
@@ -248,6 +263,25 @@ describe('topics that are left out', () => {
     // Those that were passed over are owed from the first on.
     expect(it.topics.get('missing').debt.take()).toEqual([[bucket, 1]])
     await it.stop()
+  })
+})
+
+describe('the mark', () => {
+  test('an answer that was asked for before a replaced connection says nothing of the ids after it (rule 7)', async () => {
+    let answer = (_: number) => {}
+    const answers = new Promise<number>((resolve) => {
+      answer = resolve
+    })
+    const mark = new Mark(systemClock, 0)
+    mark.saw(5)
+    const asked = mark.advance({ mark: () => answers } as unknown as StoreSession)
+    mark.forget()
+    answer(9)
+    await asked
+    expect(mark.id).toBe(0)
+    mark.saw(1)
+    await mark.advance({ mark: async () => 3 } as unknown as StoreSession)
+    expect(mark.id).toBe(3)
   })
 })
 
