@@ -6,6 +6,7 @@ import type { CarriedRow, Claims } from './claim.ts'
 import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
 import type { Hand } from './hand.ts'
+import { probeOf } from './probe.ts'
 import { toRecord } from './record.ts'
 import { Suspects } from './suspects.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -58,6 +59,8 @@ export interface LaneTopic {
   /** Keys refused in a row with that code, none accepted since. */
   refusedKeys(code: string): number
   refused(code: string, row: CarriedRow): void
+  /** Whether a record of its key was refused since one was accepted. */
+  wasRefused(row: CarriedRow): boolean
   accepted(): void
   pause(code: string, error: string): void
   recheck(): void
@@ -126,6 +129,7 @@ export class Lane {
       await gate.passable()
       const turn = await this.#topic.turn(this)
       if (signal.aborted) break
+      if (turn === 'probe') this.#bringForward()
       const batch = this.#next(turn === 'probe' ? 1 : this.#suspects.limit)
       const answer = this.#suspects.answerTo(batch[0])
       if (answer) this.#decide(batch, answer, this.#deps.clock.now())
@@ -138,6 +142,12 @@ export class Lane {
     this.#topic.pass(this)
     this.#attempt = 0
     gate.trust(this)
+  }
+
+  /** Puts the record that tries the topic in front. It is the first of its key: the order of keys stays. */
+  #bringForward(): void {
+    const probe = probeOf(this.#queue, (row) => this.#topic.wasRefused(row), this.#deps.random)
+    if (probe && probe !== this.#queue[0]) this.#queue = [probe, ...this.#queue.filter((row) => row !== probe)]
   }
 
   /** Takes the next batch off the queue; a row that Kafka has named at fault comes alone. */
@@ -199,6 +209,7 @@ export class Lane {
     this.#putBack(batch)
     switch (next.kind) {
       case 'pause-topic':
+        if (outcome.kind === 'not-written' && outcome.scope === 'record') this.#topic.refused(code, batch[0]!)
         this.#topic.pause(code, error)
         return 0
       case 'split':

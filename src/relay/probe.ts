@@ -1,3 +1,5 @@
+import type { CarriedRow } from './claim.ts'
+
 /**
  * Half-open state of a topic's circuit breaker: after trouble one lane at a time sends one record, and the others wait until it is known
  * what the topic makes of it.
@@ -44,4 +46,22 @@ export class Probe {
   #wake(): void {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
+}
+
+/**
+ * The record that finds it out for a lane: the first of a key that was not refused, by chance among those, so that a few bad records at the
+ * head of a queue do not speak for the whole topic again and again; else the first of all. `random` gives 0 to 1, without 1.
+ */
+export function probeOf(
+  queue: readonly CarriedRow[],
+  wasRefused: (row: CarriedRow) => boolean,
+  random: () => number,
+): CarriedRow | undefined {
+  const heads = new Map<string | null, CarriedRow>()
+  for (const row of queue) {
+    const key = row.key === null ? null : Buffer.from(row.key).toString('latin1')
+    if (!heads.has(key)) heads.set(key, row)
+  }
+  const hopeful = [...heads.values()].filter((row) => !wasRefused(row))
+  return hopeful[Math.floor(random() * hopeful.length)] ?? queue[0]
 }

@@ -83,9 +83,17 @@ export class Topic implements LaneTopic {
   refused(code: string, row: CarriedRow): void {
     if (code !== this.#refusedCode) this.#refused = new Set()
     this.#refusedCode = code
-    // Where the relay goes on with a key, one key alone could empty a topic that takes nothing: there messages count.
+    this.#refused.add(this.#counted(row))
+  }
+
+  wasRefused(row: CarriedRow): boolean {
+    return this.#refused.has(this.#counted(row))
+  }
+
+  /** What counts as one that was refused: where the relay goes on with a key, one key alone could empty a topic that takes nothing. */
+  #counted(row: CarriedRow): string {
     const alone = row.key === null || this.#deps.onDead(this.name) === 'skip'
-    this.#refused.add(alone ? row.messageId : Buffer.from(row.key!).toString('latin1'))
+    return alone ? row.messageId : Buffer.from(row.key!).toString('latin1')
   }
 
   turn(lane: Lane): Promise<'probe' | 'free'> {

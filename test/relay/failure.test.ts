@@ -84,6 +84,34 @@ describe('records that Kafka names', () => {
   })
 })
 
+describe('a topic that refuses many records and takes the others', () => {
+  test.each(['hold', 'skip'] as const)('goes on, with %s too: each pause ends with a record of another key', async (onDead) => {
+    const transport = memoryTransport({ partitions: 1 })
+    transport.refuse((record) => numberOf(record) <= 24, { outcome: poison })
+    // All in one bucket, which is read in the order of its ids: nothing comes before the bad ones by luck.
+    const bucket = bucketOf('t', Buffer.from('k1'))
+    const keys = upTo(5_000)
+      .map((n) => `k${n}`)
+      .filter((key) => bucketOf('t', Buffer.from(key)) === bucket)
+    const some = (from: number, to: number, first: number) =>
+      upTo(to)
+        .slice(from)
+        .map((n) => ({ topic: 't', key: keys[first + (n % 8)]!, value: `{"n":${n}}` }))
+    await insertRows(database.pool, some(0, 24, 0))
+    await using one = testRelay(database.url, transport, { onDead, batchRecords: 4 })
+    await one.relay.start()
+    await one.until('topic_paused')
+    await insertRows(database.pool, some(24, 64, 8))
+    await transport.written(40)
+    while ((await deadRows()).length < 24) await one.until('parked', () => true)
+    const sent = transport.records().map(numberOf)
+    for (let key = 0; key < 8; key++) {
+      expect(sent.filter((n) => n % 8 === key)).toEqual(upTo(64).filter((n) => n > 24 && n % 8 === key))
+    }
+    expect(one.all('topic_resumed')).toHaveLength(one.all('topic_paused').length)
+  })
+})
+
 describe('on-dead skip', () => {
   test('the refused record is parked alone, its key goes on in order; a take-over makes no hold of it, a redrive brings back just it', async () => {
     const transport = memoryTransport({ partitions: 1 })

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import type { CarriedRow } from '../../src/relay/claim.ts'
 import { Debt } from '../../src/relay/debt.ts'
 import { Gate } from '../../src/relay/gate.ts'
 import { Latch } from '../../src/relay/latch.ts'
 import { type OnDead, type OnDeadByTopic, onDeadOf } from '../../src/relay/on-dead.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
+import { probeOf } from '../../src/relay/probe.ts'
 import { toRecord } from '../../src/relay/record.ts'
 import { shareStep } from '../../src/relay/share.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
@@ -181,6 +183,36 @@ test('while brokers answer and take nothing, the gate stays closed longer each t
   gate.acknowledged(one)
   await doubt()
   expect(waits).toHaveLength(8)
+})
+
+describe('the record that tries a paused topic', () => {
+  const row = (id: number, key: string | null) => ({ id, key: key === null ? null : Buffer.from(key) }) as CarriedRow
+  const queue = [row(1, 'a'), row(2, 'a'), row(3, null), row(4, 'b'), row(5, null), row(6, 'c'), row(7, 'b')]
+  test.each<[string, number[], number, number]>([
+    ['nothing was refused: any key, its first record', [], 0, 1],
+    ['the messages without key are one key', [], 0.3, 3],
+    ['the last of the keys', [], 0.99, 6],
+    ['the first was refused', [1], 0, 3],
+    ['the first record of a key was refused: its next one does not overtake it', [1, 3], 0, 4],
+    ['all were refused: the first of all', [1, 3, 4, 6], 0.5, 1],
+  ])('%s', (_, refused, random, chosen) => {
+    expect(
+      probeOf(
+        queue,
+        ({ id }) => refused.includes(id),
+        () => random,
+      )?.id,
+    ).toBe(chosen)
+  })
+  test('an empty queue has none', () => {
+    expect(
+      probeOf(
+        [],
+        () => false,
+        () => 0,
+      ),
+    ).toBeUndefined()
+  })
 })
 
 test('a debt remembers the lowest id of each bucket and is empty once it was handed over', () => {
