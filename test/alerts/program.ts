@@ -36,6 +36,8 @@ try {
   await pager.stop()
   await ground.close()
 }
+// Left to end by itself, Node 20 turns for ever while it cleans up (Environment::CleanupHandles), with nothing left to wait for.
+process.exit()
 
 /** Names of what fired though nothing was wrong. */
 async function silent(pager: Pager, minutes: number): Promise<string[]> {
