@@ -90,7 +90,7 @@ export const relaySettings = {
     flag: '--stop-timeout-ms',
     env: 'OUTBOX_STOP_TIMEOUT_MS',
     value: 'ms',
-    what: 'Time to settle what is in flight at the end (default: 6000)',
+    what: 'Time to settle what is in flight at the end (default: 8000)',
   },
   transport: {
     flag: '--transport',

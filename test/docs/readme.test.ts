@@ -11,6 +11,7 @@ import { parkedCommand } from '../../src/cli/parked.ts'
 import { proveCommand } from '../../src/cli/prove.ts'
 import { relayCommand } from '../../src/cli/relay.ts'
 import { schemaCommand } from '../../src/cli/schema.ts'
+import { relaySettings as relayFlags } from '../../src/cli/settings.ts'
 import { showCommand } from '../../src/cli/show.ts'
 import { statusCommand } from '../../src/cli/status.ts'
 import { whereCommand } from '../../src/cli/where.ts'
@@ -66,6 +67,15 @@ describe('options', () => {
       const value = fixed[code(option!)]
       if (value !== undefined) expect([option, shown]).toEqual([option, `\`${inCode(value)}\``])
     }
+  })
+
+  test('of the relay: the help says the same', () => {
+    const said = Object.entries(relayFlags).flatMap(([name, { what }]) => {
+      const shown = /\(default: (\d+)\)$/.exec(what)?.[1]
+      return shown === undefined ? [] : [[name, Number(shown)]]
+    })
+    expect(said.length).toBeGreaterThan(5)
+    expect(relayDefaults).toMatchObject(Object.fromEntries(said))
   })
 
   test('of the Kafka transport: their defaults, and those that are needed', () => {
