@@ -35,7 +35,7 @@ export function doctorStatements(tables: Tables) {
   coalesce(s.n_dead_tup, 0)::float8 AS dead, coalesce(s.n_live_tup, 0)::float8 AS live,
   ${ageMs('greatest(s.last_autovacuum, s.last_vacuum)')} AS "vacuumedMsAgo",
   (SELECT coalesce(json_agg(r.r), '[]') FROM unnest(ARRAY['SELECT','INSERT','UPDATE','DELETE']) AS r(r) WHERE NOT has_table_privilege(c.oid, r.r)) AS denied
-  FROM ${named} JOIN pg_class AS c ON c.oid = n.oid LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid`),
+  FROM ${named} JOIN pg_class AS c ON c.oid = n.oid LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid ORDER BY n.name`),
 
     /** Their columns, with types as the catalogue writes them. */
     columns: () =>
