@@ -16,8 +16,6 @@ export interface ClientSettings {
   ssl: boolean | ConnectionOptions
   sasl?: { mechanism: string; username: string; password: string }
   connectionTimeoutMs: number
-  /** How long a leader may wait for its replicas, in ms. */
-  replicaTimeoutMs: number
 }
 
 /** Longer than any deadline of ours, which closes the sockets: a request that the client gives up stays in its way (ms). */
@@ -42,8 +40,6 @@ export class PlatformaticClient {
   readonly sends = new Set<Fuse>()
   /** Topics whose metadata must be read again. */
   readonly stale = new Set<string>()
-  /** How long a leader may wait for its replicas, in ms. */
-  readonly replicaTimeoutMs: number
   readonly #alive: Set<PlatformaticClient>
   #opened: BytesProducer | undefined
   #retired = false
@@ -51,7 +47,6 @@ export class PlatformaticClient {
 
   /** `alive` holds the client until its sockets are closed. */
   constructor(settings: ClientSettings, alive: Set<PlatformaticClient>) {
-    this.replicaTimeoutMs = settings.replicaTimeoutMs
     this.#alive = alive
     alive.add(this)
     this.producer = this.#open(settings)

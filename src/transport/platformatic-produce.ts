@@ -9,7 +9,7 @@ type Package = Awaited<ReturnType<typeof loadPackage>>
 /** Topics and their partitions, each with what became of its batch. */
 export type ProduceResponse = ReturnType<Package['produceV8']['parseResponse']>
 
-/** One produce request, and its answer as the client reads it. */
+/** One produce request, and its answer as the client reads it; `replicaTimeoutMs`: how long the leader may wait for its replicas. */
 export type Produce = (
   connection: Connection,
   batch: TransportBatch,

@@ -81,7 +81,7 @@ class PlatformaticTransport implements Transport {
     await within(loadPackage(), loadTimeoutMs, signal)
     // Connections of their own, since an old one proves nothing; to all brokers at once, so that a silent one delays nobody.
     const { brokers, connectionTimeoutMs } = this.#settings
-    const probes = brokers.map((broker) => this.#open({ brokers: [broker] }))
+    const probes = brokers.map((broker) => this.#open([broker]))
     try {
       const answers = probes.map(async (probe, index) => {
         await (await probe.producer).metadata({ topics: [] })
@@ -123,14 +123,14 @@ class PlatformaticTransport implements Transport {
     if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
-    this.#sender ??= this.#open({ replicaTimeoutMs: Math.max(1, Math.floor(timeoutMs * replicaTimeShare)) })
+    this.#sender ??= this.#open()
     const sender = this.#sender
     const fuse = new Fuse(timeoutMs)
     sender.sends.add(fuse)
     const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
     const { outcome, doubtful } = await Promise.race([
       fuse.blown.then((outcome) => ({ outcome, doubtful: true })),
-      this.#send(sender, batch, fuse),
+      this.#send(sender, batch, fuse, Math.max(1, Math.floor(timeoutMs * replicaTimeShare))),
     ])
     clearTimeout(timer)
     if (outcome.kind !== 'acked') sender.stale.add(batch.topic)
@@ -148,12 +148,17 @@ class PlatformaticTransport implements Transport {
   }
 
   /** Never rejects. `doubtful`: the client itself may be at fault, and should be thrown away. */
-  async #send(sender: PlatformaticClient, batch: TransportBatch, fuse: Fuse): Promise<{ outcome: Outcome; doubtful: boolean }> {
+  async #send(
+    sender: PlatformaticClient,
+    batch: TransportBatch,
+    fuse: Fuse,
+    replicaTimeoutMs: number,
+  ): Promise<{ outcome: Outcome; doubtful: boolean }> {
     try {
       const producer = await sender.producer
       const connection = await this.#leader(sender, producer, batch)
       if (!connection) return { outcome: noPartition(batch), doubtful: false }
-      const { responses } = await sender.produce(connection, batch, fuse, sender.replicaTimeoutMs)
+      const { responses } = await sender.produce(connection, batch, fuse, replicaTimeoutMs)
       const outcome = acknowledged(batch, responses)
       return { outcome, doubtful: outcome.kind !== 'acked' }
     } catch (error) {
@@ -188,9 +193,9 @@ class PlatformaticTransport implements Transport {
     client.retire()
   }
 
-  #open({ brokers = this.#inTurn(), replicaTimeoutMs = this.#settings.connectionTimeoutMs } = {}): PlatformaticClient {
+  #open(brokers = this.#inTurn()): PlatformaticClient {
     if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    return new PlatformaticClient({ ...this.#settings, brokers, replicaTimeoutMs }, this.#alive)
+    return new PlatformaticClient({ ...this.#settings, brokers }, this.#alive)
   }
 
   /** All brokers, from the one that is first; after a client that failed, from another: a silent one would be asked first for ever. */
