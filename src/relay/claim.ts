@@ -5,8 +5,8 @@ export interface CarriedRow extends OutboxRow {
   claim: Claim
 }
 
-/** Name of a key among the holds of a bucket. */
-export const holdName = (topic: string, key: Uint8Array): string =>
+/** A key of a topic, as text: among the holds of a bucket, and among those that Kafka refused. */
+export const keyName = (topic: string, key: Uint8Array): string =>
   `${topic}\n${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`
 
 /**
@@ -47,20 +47,20 @@ export class Claim implements Lease {
   /** Id of the dead row behind which this one must wait, if there is one. */
   headOf(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): number | undefined {
     if (this.#holds.size === 0 || row.key === null) return undefined
-    const head = this.#holds.get(holdName(row.topic, row.key))
+    const head = this.#holds.get(keyName(row.topic, row.key))
     return head !== undefined && head < row.id ? head : undefined
   }
 
   /** Rows of the key after `id` wait from now on. */
   hold(topic: string, key: Uint8Array | null, id: number): void {
     if (key === null) return
-    const name = holdName(topic, key)
+    const name = keyName(topic, key)
     this.#holds.set(name, Math.min(id, this.#holds.get(name) ?? id))
   }
 
   /** Rows of the key wait no longer. */
   unhold(topic: string, key: Uint8Array | null): void {
-    if (key !== null) this.#holds.delete(holdName(topic, key))
+    if (key !== null) this.#holds.delete(keyName(topic, key))
   }
 
   get heldKeys(): number {

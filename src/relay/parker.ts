@@ -1,6 +1,6 @@
 import type { Clock } from '../running/clock.ts'
 import { type FreedKey, isTooSlow, type Moved, type Parking, type Redriven, type StoreSession } from '../store/store.ts'
-import { type CarriedRow, type Claim, type Claims, holdName } from './claim.ts'
+import { type CarriedRow, type Claim, type Claims, keyName } from './claim.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
 import type { OnDead } from './on-dead.ts'
@@ -191,8 +191,8 @@ export class Parker {
     if (left.length === 0) return
     // Their head is gone: somebody deleted it by hand. Those behind it, if any, have another.
     const holds = await session.holds([claim.bucket])
-    const next = new Map(holds.map((hold) => [holdName(hold.topic, hold.key), hold.id]))
-    const keys = new Map(left.map((row) => [holdName(row.topic, row.key!), row]))
+    const next = new Map(holds.map((hold) => [keyName(hold.topic, hold.key), hold.id]))
+    const keys = new Map(left.map((row) => [keyName(row.topic, row.key!), row]))
     this.#free(
       claim,
       [...keys].map(([name, row]) => ({ topic: row.topic, key: row.key!, next: next.get(name) ?? null })),
@@ -260,8 +260,8 @@ export class Parker {
    */
   #free(claim: Claim, keys: readonly FreedKey[]): void {
     if (keys.length === 0) return
-    const names = new Set(keys.map(({ topic, key }) => holdName(topic, key)))
-    const same = (row: CarriedRow) => row.claim === claim && row.key !== null && names.has(holdName(row.topic, row.key))
+    const names = new Set(keys.map(({ topic, key }) => keyName(topic, key)))
+    const same = (row: CarriedRow) => row.claim === claim && row.key !== null && names.has(keyName(row.topic, row.key))
     for (const { topic, key } of keys) claim.unhold(topic, key)
     this.forget(same)
     this.#deps.letGo(same)
