@@ -168,13 +168,16 @@ describe('reading', () => {
     await using one = testRelay(database.url, transport)
     await one.relay.start()
     await one.until('leases_taken', (e) => e.owned === 64)
-    // The connection that is broken below is known by its last statement.
-    await one.until('fetched')
     const epochs = () => database.query<{ epoch: string }>('SELECT epoch FROM outbox_lease ORDER BY bucket')
     const before = await epochs()
-    await database.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database() AND query LIKE '%COPY%'",
+    // Broken in the middle of a fetch: between two statements a pooler would replace the connection without the relay's knowing.
+    const lock = await database.pool.connect()
+    await lock.query('BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE')
+    await eventually(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database() AND query LIKE '%COPY%' AND wait_event_type = 'Lock'",
     )
+    await lock.query('ROLLBACK')
+    lock.release()
     await one.until('database_recovered')
     const after = await epochs()
     expect(after.every((row, bucket) => Number(row.epoch) > Number(before[bucket]!.epoch))).toBe(true)
