@@ -72,7 +72,7 @@ export function judge(history: History): Judgement {
   const violations: NamedViolation[] = []
   for (const check of checkNames) {
     const finding = checks[check](evidence)
-    violations.push(...finding.violations.map((violation) => ({ check, ...violation })))
+    for (const violation of finding.violations) violations.push({ check, ...violation })
     verdicts.push(verdictOf(check, finding))
   }
   // Both dumps show the same fault: what is counted is messages.

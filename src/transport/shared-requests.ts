@@ -42,11 +42,13 @@ interface Waiting {
 }
 
 /**
- * Lets the sends that kafkajs makes in the same turn of the event loop share one request to their broker, and gives each the answer to its
- * own partition. kafkajs' own `sendBatch` shares too, but tells only the first refusal, and nothing of the partitions that were written.
+ * Lets the sends of kafkajs share requests to their broker, and gives each the answer to its own partition: those of one turn of the event
+ * loop, and those that come while such a request is under way. kafkajs' own `sendBatch` shares too, but tells only the first refusal, and
+ * nothing of the partitions that were written.
  *
- * Each lane sends by itself; a request for nearly every record was more work, for the relay and the broker, than the records. No partition
- * waits longer for others than it did: a broker takes the next request of a connection when it has answered the one before.
+ * Each lane sends by itself; a request for nearly every record was more work, for the relay and the broker, than the records. What waits
+ * for a request under way loses nothing: a broker takes the next request of a connection when it has answered the one before
+ * (`SocketServer` mutes it until then), so it would wait there, in a request of its own.
  */
 export class SharedRequests {
   readonly #brokers = new WeakMap<Broker, BrokerRequests>()
@@ -77,6 +79,7 @@ class BrokerRequests {
   #next: Waiting[] = []
   #timeout = 0
   #bytes = 0
+  #underWay = 0
 
   constructor(broker: Broker) {
     this.#asked = Object.create(broker, {
@@ -102,18 +105,30 @@ class BrokerRequests {
     // Kafka takes one batch of a partition in a request.
     const there = this.#next.some((other) => nameOf(other) === nameOf(waiting))
     if (full || there || timeout !== this.#timeout) this.#flush()
-    // The sends of a turn come one after the other, each some promises later: all of them are here when the turn has ended.
-    if (this.#next.length === 0) setImmediate(() => this.#flush())
+    // The sends of a turn come one after the other, each some promises later, and so do those that an answer lets go on: all of them are
+    // here when the turn has ended.
+    if (this.#next.length === 0) this.#flushSoon()
     this.#timeout = timeout
     this.#bytes += waiting.data.messages.bytes
     this.#next.push(waiting)
+  }
+
+  #flushSoon(): void {
+    setImmediate(() => {
+      if (this.#underWay === 0) this.#flush()
+    })
   }
 
   #flush(): void {
     const together = this.#next
     this.#next = []
     this.#bytes = 0
-    if (together.length > 0) void this.#ask(together, this.#timeout)
+    if (together.length === 0) return
+    this.#underWay++
+    void this.#ask(together, this.#timeout).then(() => {
+      this.#underWay--
+      this.#flushSoon()
+    })
   }
 
   async #ask(together: readonly Waiting[], timeout: number): Promise<void> {

@@ -414,3 +414,10 @@ describe('resources', () => {
     expect(violated(({ resources }) => Object.assign(resources, { walBytesPerMessage: null }))).toEqual([])
   })
 })
+
+test('a history with more violations than a call takes arguments is judged as well', () => {
+  const told = story()
+  const [one] = told.ledger
+  for (let n = 0; n < 200_000; n++) told.ledger.push({ ...one!, id: `lost ${n}` })
+  expect(judge(told as never).violations.length).toBeGreaterThanOrEqual(200_000)
+})

@@ -13,15 +13,25 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   ...recordMutants,
 }
 
-/** Faults that meet each group of rules: sending, reading, writing. */
-const faultsOfRules: readonly [last: number, faults: readonly string[]][] = [
-  [6, ['kafka-reset', 'kafka-all-refuse', 'kafka-black-hole', 'broker-sigstop', 'relay-sigstop', 'poison-too-large']],
-  [
-    11,
-    ['load-late-rollback', 'pg-backends-terminated', 'pg-immediate-stop', 'topic-recreated', 'kafka-all-refuse', 'topic-grows'],
-  ],
-  [20, ['poison-redriven', 'relay-sigstop', 'relay-sigkill', 'pg-late-answers', 'pg-backends-terminated', 'topic-grows']],
-]
+/** Faults that meet each rule. */
+const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
+  1: ['kafka-reset', 'kafka-all-refuse', 'broker-sigstop'],
+  2: ['kafka-reset', 'kafka-all-black-hole', 'broker-sigstop'],
+  3: ['kafka-all-black-hole', 'relay-scale', 'relay-sigterm', 'relay-sigstop'],
+  4: ['poison-too-large', 'topic-acl', 'topic-recreated', 'kafka-all-refuse'],
+  5: ['topic-acl', 'topic-recreated', 'kafka-black-hole'],
+  6: ['kafka-all-refuse', 'broker-sigstop'],
+  7: ['load-late-rollback', 'pg-backends-terminated', 'pg-immediate-stop', 'poison-too-large'],
+  8: ['topic-acl', 'topic-recreated', 'kafka-all-refuse'],
+  9: ['pg-backends-terminated', 'topic-acl', 'relay-scale', 'pg-late-answers'],
+  10: ['load-late-rollback', 'pg-immediate-stop'],
+  11: ['poison-too-large'],
+  12: ['pg-late-answers', 'pg-immediate-stop'],
+  13: ['poison-too-large', 'poison-redriven', 'relay-sigstop', 'pg-late-answers'],
+  14: ['poison-redriven', 'kafka-all-refuse'],
+  15: ['pg-row-locks', 'relay-sigkill', 'clock-behind'],
+  20: ['topic-grows', 'kafka-all-refuse'],
+}
 
 /** A torture shows neither how a relay refuses to start (16) nor what happens in the application (17 to 19). */
 const shown = takenOut.filter(({ rule }) => rule < 16 || rule > 19)
@@ -30,8 +40,7 @@ const shown = takenOut.filter(({ rule }) => rule < 16 || rule > 19)
 export const ruleMutants: Readonly<Record<string, Mutant>> = Object.fromEntries(
   shown.map(({ rule, without, edits }, at) => {
     const part = shown.slice(0, at + 1).filter((other) => other.rule === rule).length
-    const [, faults] = faultsOfRules.find(([last]) => rule <= last)!
-    return [`rule-${rule}.${part}`, { what: `lacks a part of rule ${rule}: ${without}`, edits, faults }]
+    return [`rule-${rule}.${part}`, { what: `lacks a part of rule ${rule}: ${without}`, edits, faults: faultsOfRules[rule]! }]
   }),
 )
 

@@ -5,7 +5,7 @@ import { FakeKafka } from '../support/fake-broker.ts'
 import type { FakePartition } from '../support/fake-partition.ts'
 import { Judge } from './judge.ts'
 
-describe('sends of kafkajs in one turn of the event loop', () => {
+describe('sends of kafkajs', () => {
   let kafka: FakeKafka
   let transport: Transport
   let judge: Judge
@@ -26,11 +26,18 @@ describe('sends of kafkajs in one turn of the event loop', () => {
     await kafka.stop()
   })
 
+  /** Lets the partition's next answer wait until the function that comes back is called. */
+  const held = (partition: FakePartition) => {
+    let answer = () => {}
+    partition.next({ after: new Promise<void>((resolve) => (answer = resolve)) })
+    return () => answer()
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
   const produced = () => kafka.requests.splice(0).filter((api) => api === 'Produce').length
   const publish = (values: string, partitions = [0, 1, 2]) =>
     Promise.all(partitions.map((partition) => judge.publish('orders', partition, `${values} ${partition}`)))
 
-  it('share a request for each broker, whatever their topics', async () => {
+  it('in one turn of the event loop share a request for each broker, whatever their topics', async () => {
     const outcomes = await Promise.all([publish('a', [0, 1, 2, 3]), judge.publish('mails', 0, 'a mail')])
     expect(outcomes.flat().map(({ kind }) => kind)).toEqual(Array(5).fill('acked'))
     expect(produced()).toBe(2)
@@ -58,19 +65,38 @@ describe('sends of kafkajs in one turn of the event loop', () => {
     await judge.insist('orders', 0, 'b')
   })
 
-  it('do not wait for a request that is under way', async () => {
-    let answer = () => {}
-    orders[0]!.next({
-      after: new Promise<void>((resolve) => {
-        answer = resolve
-      }),
-    })
+  it('wait for a request that is under way to their broker, and share the next', async () => {
+    const answer = held(orders[0]!)
     const first = judge.publish('orders', 0, 'first')
     await kafka.asked('Produce')
-    const second = judge.publish('orders', 3, 'second')
-    expect((await second).kind).toBe('acked')
+    const later = [judge.publish('orders', 1, 'later 1')]
+    await turn()
+    later.push(judge.publish('orders', 2, 'later 2'))
+    await turn()
+    expect(produced()).toBe(1)
+    answer()
+    expect((await Promise.all([first, ...later])).map(({ kind }) => kind)).toEqual(Array(3).fill('acked'))
+    expect(produced()).toBe(1)
+  })
+
+  it('do not wait for a request to another broker', async () => {
+    const answer = held(orders[0]!)
+    const first = judge.publish('orders', 0, 'first')
+    await kafka.asked('Produce')
+    expect((await judge.publish('orders', 3, 'elsewhere')).kind).toBe('acked')
     answer()
     expect((await first).kind).toBe('acked')
+  })
+
+  it('that still wait when their time is over are not written, then or later', async () => {
+    const answer = held(orders[0]!)
+    const first = judge.publish('orders', 0, 'first')
+    await kafka.asked('Produce')
+    expect(await judge.publish('orders', 1, 'late', { within: 100 })).toMatchObject({ kind: 'not-written', code: 'TIMEOUT' })
+    answer()
+    expect((await first).kind).toBe('acked')
+    await judge.insist('orders', 1, 'next')
+    expect(orders[1]!.log.map(({ value }) => String(value))).toEqual(['next-1'])
   })
 
   it('have a request each for two batches of one partition, and for what is large', async () => {
