@@ -1,30 +1,19 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { type Client, connect, createStage, effect, inboxDatabase, record, start, type Tx } from './stage.ts'
+import { createDatabase } from '../support/database.ts'
+import { createStage, effect, record, useMail } from './stage.ts'
 
-let db: TestDatabase
-let prisma: Client
-beforeAll(async () => {
-  db = await inboxDatabase()
-  prisma = connect(db.url)
-})
-beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
-afterAll(async () => {
-  await prisma.$disconnect()
-  await db.drop()
-})
+const { startMail, query, url, numbers } = useMail()
 
-const parked = (...args: string[]) => cli(['parked', ...args], { DATABASE_URL: db.url })
-const numbers = async () => (await db.query<{ n: number }>('SELECT n FROM effects ORDER BY seq')).map(({ n }) => n)
+const parked = (...args: string[]) => cli(['parked', ...args], { DATABASE_URL: url() })
 
 test('from the command line: a poison message is listed, fails again while it is poison, and is applied in order when it is not', async () => {
   const stage = await createStage(1)
   const id = randomUUID()
   let poison = true
   await stage.send([record('poison', 1, { id }), record('poison', 2), record('poison', 3)])
-  const { until, told } = start(stage, prisma, 'mail', {
+  const { until, times } = startMail(stage, {
     park: { after: 1 },
     handlers: {
       Counted: async (event, tx) => {
@@ -33,7 +22,7 @@ test('from the command line: a poison message is listed, fails again while it is
       },
     },
   })
-  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
+  await times('messages_behind', 2)
 
   const list = await parked('list', '--consumer', 'mail')
   expect(list.code).toBe(0)
@@ -61,7 +50,7 @@ test('redrive applies a key in the order of its offsets, also from 9 to 10, and 
   const all = Array.from({ length: 15 }, (_, i) => i + 1)
   await stage.send([record('poison', 1, { id }), ...all.slice(1).map((n) => record('poison', n))])
   let poison = true
-  const { until, told } = start(stage, prisma, 'mail', {
+  const { times } = startMail(stage, {
     park: { after: 1 },
     handlers: {
       Counted: async (event, tx) => {
@@ -72,35 +61,32 @@ test('redrive applies a key in the order of its offsets, also from 9 to 10, and 
       },
     },
   })
-  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 14)
+  await times('messages_behind', 14)
   poison = false
   // Less time than the whole takes: each message that is applied is a sign that somebody is at work.
   const { code, stderr } = await parked('redrive', id, '--timeout', '4')
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(await numbers()).toEqual(all)
-  expect(await db.query('SELECT FROM inbox_parked')).toEqual([])
+  expect(await query('SELECT FROM inbox_parked')).toEqual([])
 })
 
 test('a member that dies in the middle of a redrive leaves the wish to another', async () => {
   const stage = await createStage(1)
   await stage.send([1, 2, 3, 4].map((n) => record('poison', n, n === 1 ? { value: 'no JSON' } : {})))
-  const handlers = { Counted: (event: unknown, tx: Tx) => effect(tx, 'mail', event as never) }
-  const first = start(stage, prisma, 'mail', { handlers })
-  await first.until('messages_behind', () => first.told.filter(({ event }) => event === 'messages_behind').length === 3)
+  const first = startMail(stage)
+  await first.times('messages_behind', 3)
   await first.inbox.stop()
   // What a death between two transactions of a redrive leaves: the first is gone, and nobody else knows of the rest.
-  await db.query(
-    `UPDATE inbox_parked SET value = '{"name":"poison","n":1}', wish = 'redrive', wished_by = 'me' WHERE "offset" = 0`,
-  )
-  await db.query(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'gone' USING ERRCODE = '57P01'; END $$;
+  await query(`UPDATE inbox_parked SET value = '{"name":"poison","n":1}', wish = 'redrive', wished_by = 'me' WHERE "offset" = 0`)
+  await query(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'gone' USING ERRCODE = '57P01'; END $$;
     CREATE TRIGGER die BEFORE INSERT ON effects FOR EACH ROW WHEN (NEW.n = 2) EXECUTE FUNCTION die()`)
-  const dying = start(stage, prisma, 'mail', { handlers })
+  const dying = startMail(stage)
   await dying.until('upkeep_failed')
   await dying.inbox.stop()
-  await db.query('DROP FUNCTION die CASCADE')
+  await query('DROP FUNCTION die CASCADE')
   expect(await numbers()).toEqual([1])
 
-  const { until } = start(stage, prisma, 'mail', { handlers })
+  const { until } = startMail(stage)
   await until('parked_redriven', ({ messages, by }) => messages === 3 && by === 'me')
   expect(await numbers()).toEqual([1, 2, 3, 4])
 })
@@ -108,7 +94,7 @@ test('a member that dies in the middle of a redrive leaves the wish to another',
 test('discard asks, and drops for good: those behind are applied', async () => {
   const stage = await createStage(1)
   await stage.send([record('poison', 1, { value: 'no JSON' }), record('poison', 2)])
-  const { until } = start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event) } })
+  const { until } = startMail(stage)
   await until('messages_behind')
   const asked = await parked('discard', '--reason', 'INVALID_JSON')
   expect(asked.code).toBe(2)
@@ -125,13 +111,13 @@ test('discard asks, and drops for good: those behind are applied', async () => {
 })
 
 test('without a consumer the wish stands, and the command says so', async () => {
-  await db.query(
+  await query(
     `INSERT INTO inbox_parked (consumer, topic, "partition", "offset", headers, reason) VALUES ('mail', 't', 0, 7, '{}', 'X')`,
   )
   const { code, stderr } = await parked('redrive', '--all', '--timeout', '1')
   expect(code).toBe(1)
   expect(stderr).toContain('OUTBOX_NO_ANSWER')
-  expect(await db.query('SELECT wish FROM inbox_parked')).toEqual([{ wish: 'redrive' }])
+  expect(await query('SELECT wish FROM inbox_parked')).toEqual([{ wish: 'redrive' }])
 })
 
 test.each([

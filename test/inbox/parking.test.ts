@@ -1,25 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
-import type { TestDatabase } from '../support/database.ts'
-import { type Client, connect, createStage, effect, inboxDatabase, record, start, type Tx } from './stage.ts'
+import { expect, onTestFinished, test } from 'vitest'
+import { connect, createStage, effect, record, start, type Tx, useMail } from './stage.ts'
 
-let db: TestDatabase
-let prisma: Client
-beforeAll(async () => {
-  db = await inboxDatabase()
-  prisma = connect(db.url)
-})
-beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
-afterAll(async () => {
-  await prisma.$disconnect()
-  await db.drop()
-})
+const { startMail, query, url, effects, numbers } = useMail()
 
-const effects = () => db.query<{ name: string; n: number }>('SELECT name, n FROM effects ORDER BY seq')
-const numbers = async (name: string) => (await effects()).filter((row) => row.name === name).map(({ n }) => n)
 const parked = () =>
-  db.query<{ n: number | null; reason: string | null; attempts: number; error: string | null }>(
+  query<{ n: number | null; reason: string | null; attempts: number; error: string | null }>(
     `SELECT substring(convert_from(value, 'UTF8') from '"n":(\\d+)')::int AS n, reason, attempts, error
      FROM inbox_parked ORDER BY "partition", "offset"`,
   )
@@ -44,23 +31,18 @@ test('a message is put aside after so many tries, those of its key behind it, an
     record('poison', 1, { id }),
     record('fine', 2),
   ])
-  const { until, told } = start(
+  const { times, all } = startMail(
     stage,
-    prisma,
-    'mail',
     poisonous(() => true),
   )
-  await until(
-    'applied',
-    () => told.filter(({ event, fields }) => event === 'applied' && 'messages' in fields && fields.messages === 1).length === 2,
-  )
+  await times('applied', 2, ({ messages }) => messages === 1)
   expect(await parked()).toMatchObject([
     { n: 1, reason: 'HANDLER_FAILED', attempts: 3, error: 'cannot be done' },
     { n: 2, reason: null, attempts: 0 },
   ])
   expect(await numbers('fine')).toEqual([1, 2])
   expect(await numbers('poison')).toEqual([])
-  expect(told.filter(({ event }) => event === 'apply_failed')).toHaveLength(2)
+  expect(all('apply_failed')).toHaveLength(2)
 })
 
 test('one that another member parks while this one is at work: its handler has no effect here, and the next of its key goes behind it', async () => {
@@ -68,7 +50,7 @@ test('one that another member parks while this one is at work: its handler has n
   const id = randomUUID()
   await stage.send([record('first', 1), record('poison', 1, { id }), record('poison', 2)])
   const called: string[] = []
-  const { until } = start(stage, prisma, 'mail', {
+  const { until } = startMail(stage, {
     handlers: {
       Counted: async (event, tx) => {
         const { name, n } = event.payload
@@ -76,8 +58,8 @@ test('one that another member parks while this one is at work: its handler has n
         await effect(tx, 'mail', event)
         if (name !== 'first') return
         // All three were looked up by now, and nothing was known of them.
-        await db.query(`INSERT INTO inbox (consumer, message_id) VALUES ('mail', $1)`, [id])
-        await db.query(
+        await query(`INSERT INTO inbox (consumer, message_id) VALUES ('mail', $1)`, [id])
+        await query(
           `INSERT INTO inbox_parked (consumer, topic, partition, "offset", message_id, type, key, value, headers, reason)
            VALUES ('mail', $1, 0, 1, $2, 'Counted', 'poison', '{"name":"poison","n":1}', '{}', 'HANDLER_FAILED')`,
           [stage.topic, id],
@@ -98,37 +80,33 @@ test('a wish to redrive applies the messages of the key in order; one that comes
   const stage = await createStage(1)
   let poison = true
   await stage.send([1, 2, 3].map((n) => record('poison', n)))
-  const { until, told } = start(
+  const { until, times } = startMail(
     stage,
-    prisma,
-    'mail',
     poisonous(() => poison),
   )
-  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
-  await db.query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk' WHERE reason IS NOT NULL`)
+  await times('messages_behind', 2)
+  await query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk' WHERE reason IS NOT NULL`)
   expect(await until('redrive_failed')).toMatchObject({ offset: '0', code: 'Error' })
   expect(await parked()).toMatchObject([{ n: 1, attempts: 4 }, { n: 2 }, { n: 3 }])
   poison = false
-  await db.query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk'`)
+  await query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk'`)
   await stage.send([4, 5].map((n) => record('poison', n)))
   expect(await until('parked_redriven')).toMatchObject({ by: 'ann@desk' })
   await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([1, 2, 3, 4, 5])
   expect(await parked()).toEqual([])
-  expect(await db.query('SELECT FROM inbox')).toHaveLength(5)
+  expect(await query('SELECT FROM inbox')).toHaveLength(5)
 })
 
 test('a wish to discard drops the message for good, copies of it too, and those behind it are applied', async () => {
   const stage = await createStage(1)
   const id = randomUUID()
   await stage.send([record('poison', 1, { id }), record('poison', 2), record('poison', 3)])
-  const { until, told } = start(
+  const { until, times } = startMail(
     stage,
-    prisma,
-    'mail',
     poisonous(() => true),
   )
-  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
-  await db.query(`UPDATE inbox_parked SET wish = 'discard' WHERE reason IS NOT NULL`)
+  await times('messages_behind', 2)
+  await query(`UPDATE inbox_parked SET wish = 'discard' WHERE reason IS NOT NULL`)
   expect(await until('parked_redriven')).toMatchObject({ messages: 2 })
   await stage.send([record('poison', 1, { id }), record('poison', 4)])
   await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([2, 3, 4])
@@ -139,22 +117,20 @@ test('a redrive that comes upon a message of its key that is to be dropped drops
   const stage = await createStage(1)
   await stage.send([1, 2, 3].map((n) => record('poison', n)))
   let isPoison = true
-  const { until, told } = start(
+  const { until, times, all } = startMail(
     stage,
-    prisma,
-    'mail',
     poisonous(() => isPoison),
   )
-  await until('messages_behind', () => told.filter(({ event }) => event === 'messages_behind').length === 2)
+  await times('messages_behind', 2)
   isPoison = false
   // In one statement: whoever looks for wishes finds both.
-  await db.query(
+  await query(
     `UPDATE inbox_parked SET wish = CASE WHEN reason IS NULL THEN 'discard' ELSE 'redrive' END, wished_by = 'somebody'
      WHERE reason IS NOT NULL OR convert_from(value, 'UTF8') LIKE '%"n":2%'`,
   )
   expect(await until('parked_redriven')).toMatchObject({ messages: 2 })
   expect(await numbers('poison')).toEqual([1, 3])
-  expect(told.filter(({ event }) => event === 'parked_discarded')).toMatchObject([{ fields: { by: 'somebody' } }])
+  expect(all('parked_discarded')).toMatchObject([{ by: 'somebody' }])
   expect(await parked()).toEqual([])
 })
 
@@ -166,7 +142,7 @@ test.each([
 ])('a record %s is put aside at once, and the next of another key is applied', async (_, broken, reason) => {
   const stage = await createStage(1)
   await stage.send([record('a', 1, broken), record('a', 2), record('b', 3)])
-  const { until } = start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event) } })
+  const { until } = startMail(stage)
   await until('applied', ({ messages }) => messages === 1)
   expect((await parked()).map((row) => row.reason)).toEqual([reason, null])
   expect(await effects()).toMatchObject([{ name: 'b', n: 3 }])
@@ -176,7 +152,7 @@ test('troubles of the database do not count towards it', async () => {
   const stage = await createStage(1)
   await stage.send([record('a', 1)])
   let tries = 0
-  const { until, told } = start(stage, prisma, 'mail', {
+  const { until, all } = startMail(stage, {
     park: { after: 2 },
     handlers: {
       Counted: async (event, tx) => {
@@ -186,9 +162,7 @@ test('troubles of the database do not count towards it', async () => {
     },
   })
   await until('applied')
-  expect(told.filter(({ event }) => event === 'apply_failed').map(({ fields }) => fields)).toMatchObject(
-    Array(4).fill({ attempt: 0 }),
-  )
+  expect(all('apply_failed')).toMatchObject(Array(4).fill({ attempt: 0 }))
   expect(await numbers('a')).toEqual([1])
   expect(await parked()).toEqual([])
 })
@@ -197,18 +171,18 @@ test('a role with the rights of the page, and no others, can apply, park, put be
   const role = `consumer_${randomUUID().slice(0, 8)}`
   const page = readFileSync(new URL('../../docs/consumers.md', import.meta.url), 'utf8')
   const grants = page.match(/```sql\n(GRANT USAGE[\s\S]*?)```/)![1]!.replaceAll('my_consumer', role)
-  await db.query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'`)
-  await db.query(grants)
-  await db.query(`GRANT INSERT ON effects TO ${role}; GRANT USAGE ON SEQUENCE effects_seq_seq TO ${role}`)
-  const url = new URL(db.url)
-  ;[url.username, url.password] = [role, 'pw']
-  const own = connect(url.href)
+  await query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'`)
+  await query(grants)
+  await query(`GRANT INSERT ON effects TO ${role}; GRANT USAGE ON SEQUENCE effects_seq_seq TO ${role}`)
+  const ownUrl = new URL(url())
+  ;[ownUrl.username, ownUrl.password] = [role, 'pw']
+  const own = connect(ownUrl.href)
   onTestFinished(async () => {
     await own.$disconnect()
-    await db.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+    await query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
   })
   const stage = await createStage(1)
-  await db.query(`INSERT INTO inbox VALUES ('mail', gen_random_uuid(), '2020-01-01')`)
+  await query(`INSERT INTO inbox VALUES ('mail', gen_random_uuid(), '2020-01-01')`)
   let poison = true
   await stage.send([record('poison', 1), record('fine', 1), record('poison', 2)])
   const { until } = start(
@@ -220,7 +194,7 @@ test('a role with the rights of the page, and no others, can apply, park, put be
   await until('inbox_pruned')
   await until('messages_behind')
   poison = false
-  await db.query(`UPDATE inbox_parked SET wish = 'redrive' WHERE reason IS NOT NULL`)
+  await query(`UPDATE inbox_parked SET wish = 'redrive' WHERE reason IS NOT NULL`)
   await until('parked_redriven')
   expect(await effects()).toEqual([
     { name: 'fine', n: 1 },

@@ -1,33 +1,20 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { TestDatabase } from '../support/database.ts'
-import { type Client, connect, createStage, effect, inboxDatabase, record, start, type Tx } from './stage.ts'
+import { expect, onTestFinished, test } from 'vitest'
+import { connect, createStage, effect, record, start, type Tx, useMail } from './stage.ts'
 
 // What docs/consumers.md says of slow handlers. What a handler takes is the time of a statement, as it mostly is.
 
-let db: TestDatabase
-let prisma: Client
-beforeAll(async () => {
-  db = await inboxDatabase()
-  prisma = connect(db.url)
-})
-beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
-afterAll(async () => {
-  await prisma.$disconnect()
-  await db.drop()
-})
-
-type Counted = { id: string; payload: { name: string; n: number }; partition: number }
+const { startMail, url, effects } = useMail()
 const takes = (tx: Tx, seconds: number) => tx.$executeRaw`SELECT pg_sleep(${seconds}::float8)`
-const names = async () => (await db.query<{ name: string }>('SELECT name FROM effects ORDER BY seq')).map(({ name }) => name)
+const names = async () => (await effects()).map(({ name }) => name)
 
 test('slower than the session: heartbeats go on, and the group does not take the member for dead', async () => {
   const stage = await createStage(1)
   await stage.send([record('slow', 1), record('next', 1)])
-  const { until, told } = start(stage, prisma, 'mail', {
+  const { until, all } = startMail(stage, {
     // The shortest that a broker allows.
     sessionTimeoutMs: 6_000,
     handlers: {
-      Counted: async (event: Counted, tx: Tx) => {
+      Counted: async (event, tx) => {
         if (event.payload.name === 'slow') await takes(tx, 9)
         await effect(tx, 'mail', event)
       },
@@ -36,8 +23,8 @@ test('slower than the session: heartbeats go on, and the group does not take the
   await until('applied')
   await stage.send([record('last', 1)])
   await expect.poll(names, { timeout: 30_000 }).toEqual(['slow', 'next', 'last'])
-  expect(told.filter(({ event }) => event === 'partitions_assigned')).toHaveLength(1)
-  expect(told.filter(({ event }) => event === 'consumer_crashed')).toEqual([])
+  expect(all('partitions_assigned')).toHaveLength(1)
+  expect(all('consumer_crashed')).toEqual([])
 }, 60_000)
 
 test('a partition with much work is left after a second: another one has its turn between two of its messages', async () => {
@@ -46,9 +33,9 @@ test('a partition with much work is left after a second: another one has its tur
   const seconds = 0.1
   await stage.send(Array.from({ length: many }, (_, n) => record('busy', n, { partition: 0 })))
   let sent: Promise<void> | undefined
-  start(stage, prisma, 'mail', {
+  startMail(stage, {
     handlers: {
-      Counted: async (event: Counted, tx: Tx) => {
+      Counted: async (event, tx) => {
         // Sent when the first turn has begun: no fetch has both from the start.
         sent ??= stage.send([record('other', 1, { partition: 1 })])
         await sent
@@ -62,18 +49,23 @@ test('a partition with much work is left after a second: another one has its tur
   expect((await names()).indexOf('other')).toBeLessThanOrEqual(2 * (1 / seconds + 1))
 }, 60_000)
 
-test('a single slow handler holds up the other partitions of its broker, also where several are worked on at once', async () => {
+test('kafkajs holds up the other partitions of a broker while one handler is slow, also where several are worked on at once; a consumer of its own goes on', async () => {
+  // kafkajs' doing, which the inbox cannot change: it fetches again only when all batches of the last fetch are through. With a kafkajs that
+  // does better this fails, and docs/consumers.md is to be written anew.
   const stage = await createStage(2)
+  const client = connect(url())
+  onTestFinished(() => client.$disconnect())
+  const quick = start(stage, client, 'quick', { handlers: { Counted: () => {} } })
   await stage.send([record('slow', 1, { partition: 0 })])
-  start(
+  startMail(
     stage,
-    prisma,
-    'mail',
     {
       handlers: {
-        Counted: async (event: Counted, tx: Tx) => {
+        Counted: async (event, tx) => {
           if (event.payload.name === 'slow') {
             await stage.send([record('other', 1, { partition: 1 })])
+            // It is there to be had, and others have it.
+            await quick.until('applied', ({ partition }) => partition === 1)
             await takes(tx, 3)
           }
           await effect(tx, 'mail', event)
@@ -93,13 +85,11 @@ test('partitionsConsumedConcurrently: handlers of two partitions that came with 
   const both = new Promise<void>((resolve) => {
     meet = resolve
   })
-  const { told } = start(
+  const { all } = startMail(
     stage,
-    prisma,
-    'mail',
     {
       handlers: {
-        Counted: async (event: Counted, tx: Tx) => {
+        Counted: async (event, tx) => {
           met.add(event.payload.name)
           if (met.size === 2) meet()
           // One after the other they would never meet.
@@ -112,5 +102,5 @@ test('partitionsConsumedConcurrently: handlers of two partitions that came with 
     { concurrently: 2 },
   )
   await expect.poll(names, { timeout: 30_000 }).toHaveLength(2)
-  expect(told.filter(({ event }) => event === 'apply_failed')).toEqual([])
+  expect(all('apply_failed')).toEqual([])
 }, 60_000)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { CompressionTypes, type Consumer, type Kafka, type Message, Partitioners, type Producer } from 'kafkajs'
-import { onTestFinished } from 'vitest'
+import { afterAll, beforeAll, beforeEach, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import type { Inbox } from '../../src/inbox/inbox.ts'
 import { createInbox, type InboxEvent, type InboxEvents, type InboxOptions } from '../../src/inbox/index.ts'
@@ -89,9 +89,18 @@ export interface Running {
   told: { event: InboxEvent; fields: InboxEvents[InboxEvent]; at: number }[]
   /** Resolves with the first event, past or future, that fits. */
   until<E extends InboxEvent>(event: E, fits?: (fields: InboxEvents[E]) => boolean): Promise<InboxEvents[E]>
+  /** Resolves when so many events, past or future, have been told that fit. */
+  times<E extends InboxEvent>(event: E, times: number, fits?: (fields: InboxEvents[E]) => boolean): Promise<InboxEvents[E]>
+  /** What was told of an event so far. */
+  all<E extends InboxEvent>(event: E): InboxEvents[E][]
 }
 
 type Options<C, B extends number | undefined> = Omit<InboxOptions<C, Events, B>, 'prisma' | 'consumer' | 'events'>
+
+interface StartOptions {
+  kafka?: Kafka
+  concurrently?: number
+}
 
 /** Starts an inbox for a stage. */
 export function start<C extends object, const B extends number | undefined = undefined>(
@@ -99,7 +108,7 @@ export function start<C extends object, const B extends number | undefined = und
   prisma: C,
   consumer: string,
   options: Options<C, B>,
-  { kafka = stage.kafka, concurrently = 1 } = {},
+  { kafka = stage.kafka, concurrently = 1 }: StartOptions = {},
 ): Running {
   const given = { prisma, consumer, events: stage.events, retry: { firstMs: 50, maxMs: 100 }, ...options }
   const inbox = createInbox<C, Events, B>(given as InboxOptions<C, Events, B>)
@@ -113,22 +122,47 @@ export function start<C extends object, const B extends number | undefined = und
   const done = inbox.run(kafkaConsumer, { partitionsConsumedConcurrently: concurrently })
   done.catch(() => {})
   onTestFinished(() => inbox.stop())
+  const all: Running['all'] = (event) => told.filter((one) => one.event === event).map(({ fields }) => fields as never)
+  const times: Running['times'] = (event, count, fits = () => true) =>
+    new Promise((resolve, reject) => {
+      const look = () => {
+        const found = all(event).filter(fits)[count - 1]
+        if (!found) return
+        lookers.delete(look)
+        resolve(found)
+      }
+      lookers.add(look)
+      look()
+      done.catch(reject)
+    })
+  return { inbox, consumer: kafkaConsumer, done, told, all, times, until: (event, fits) => times(event, 1, fits) }
+}
+
+/** The database of a test file, empty before each test, and the consumer `mail`, which works on it. */
+export function useMail() {
+  let db: TestDatabase
+  let prisma: Client
+  beforeAll(async () => {
+    db = await inboxDatabase()
+    prisma = connect(db.url)
+  })
+  beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
+  afterAll(async () => {
+    await prisma.$disconnect()
+    await db.drop()
+  })
+  const query: TestDatabase['query'] = (sql, values) => db.query(sql, values)
+  const effects = () => query<{ name: string; n: number }>('SELECT name, n FROM effects ORDER BY seq')
   return {
-    inbox,
-    consumer: kafkaConsumer,
-    done,
-    told,
-    until: (event, fits = () => true) =>
-      new Promise((resolve, reject) => {
-        const look = () => {
-          const found = told.find((one) => one.event === event && fits(one.fields as never))
-          if (!found) return
-          lookers.delete(look)
-          resolve(found.fields as never)
-        }
-        lookers.add(look)
-        look()
-        done.catch(reject)
-      }),
+    query,
+    url: () => db.url,
+    /** Starts it with these options; without handlers each message has an effect. */
+    startMail: (stage: Stage, options: Partial<Options<Client, undefined>> = {}, more?: StartOptions) =>
+      start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event) }, ...options }, more),
+    /** What its messages have done, in the order of their transactions. */
+    effects,
+    /** The numbers of those of a name; of all without one. */
+    numbers: async (name?: string) =>
+      (await effects()).filter((row) => name === undefined || row.name === name).map(({ n }) => n),
   }
 }
