@@ -3,28 +3,20 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createApi } from '../../examples/orders/api.ts'
 import { placeOrderBefore } from '../../examples/orders/before/shop.ts'
-import { connectShop, OutOfStock, placeOrder, type Shop } from '../../examples/orders/shop.ts'
-import { createDatabase, migrationSql, type TestDatabase } from '../support/database.ts'
+import { OutOfStock, placeOrder, type Shop } from '../../examples/orders/shop.ts'
+import { migrationSql, type TestDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
 import { createProject } from '../support/prisma-cli.ts'
-
-const example = (path: string) => readFileSync(new URL(`../../examples/orders/${path}`, import.meta.url), 'utf8')
-const migration = (name: string) => example(`prisma/migrations/${name}/migration.sql`)
-const shopSql = ['20261101000000_shop', '20261125000000_inbox', '20261125100000_consumers', '20261126000000_channel']
-  .map(migration)
-  .join('\n')
+import { example, migration, openShop } from './ground.ts'
 
 let database: TestDatabase
 let shop: Shop
+let close = async () => {}
 
 beforeAll(async () => {
-  database = await createDatabase(shopSql)
-  shop = connectShop(database.url)
+  ;({ database, shop, close } = await openShop())
 })
-afterAll(async () => {
-  await shop?.$disconnect()
-  await database?.drop()
-})
+afterAll(() => close())
 beforeEach(() => database.query("INSERT INTO inventory (sku, stock, price) VALUES ('tea', 3, 490)"))
 afterEach(() => database.query('TRUNCATE inventory, orders, shipping_requests, outbox RESTART IDENTITY'))
 
