@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { bucketOf } from '../src/message/key.ts'
 import { postgresOperator } from '../src/store/postgres/operator.ts'
-import { chromiumPath, startBrowser } from '../test/support/browser.ts'
+import { chromiumPath, firstPaintMs, startBrowser } from '../test/support/browser.ts'
 import { migrationSql } from '../test/support/migrations.ts'
 import { startPostgres } from '../test/support/postgres.ts'
 
@@ -201,11 +201,7 @@ async function firstPaints(): Promise<number[]> {
   const paints: number[] = []
   for (let n = 0; n < 10; n++) {
     await page.goto(url)
-    paints.push(
-      await page.evaluate<number>(
-        `new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries()[0].startTime)).observe({ type: 'paint', buffered: true }))`,
-      ),
-    )
+    paints.push(await firstPaintMs(page))
   }
   await browser.close()
   return paints.map(Math.round)

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { Browser, BrowserContextOptions, Page, Request } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { chromiumPath, startBrowser } from '../../support/browser.ts'
+import { chromiumPath, firstPaintMs, startBrowser } from '../../support/browser.ts'
+import { insertRows } from '../../support/rows.ts'
 import { attack, attackShown, secret, type WatchedOutbox, watchedOutbox } from './outbox.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -76,13 +77,16 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
             name,
           ).toEqual([])
           expect(await page.evaluate('document.documentElement.scrollWidth'), name).toBeLessThanOrEqual(width)
+          const paper = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor')
+          const [red, green, blue] = paper.match(/\d+/g)!.map(Number)
+          expect(red! + green! + blue! > 384 ? 'light' : 'dark', name).toBe(colorScheme)
         },
         { colorScheme, viewport: { width, height: 800 } },
       )
     })
   })
 
-  test('the keyboard reaches every link, field and button of every page, and shows where it is', async () => {
+  test('the keyboard reaches every link, field and button of every page in their order, and shows where it is', async () => {
     await each(async (page, name) => {
       const all = await page.evaluate<number>(
         `window.all = [...document.querySelectorAll('a[href], button:not([hidden]), input, select')]; window.all.length`,
@@ -93,10 +97,7 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
         reached.push(await page.evaluate<number>(`window.all.indexOf(document.activeElement)`))
         expect(await page.evaluate(`getComputedStyle(document.activeElement).outlineStyle`), name).not.toBe('none')
       }
-      expect(
-        reached.filter((at) => at >= 0).sort((a, b) => a - b),
-        name,
-      ).toEqual(Array.from({ length: all }, (_, n) => n))
+      expect(reached, name).toEqual(Array.from({ length: all }, (_, n) => n))
     })
   })
 
@@ -112,22 +113,28 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
     const troubles: string[] = []
     page.on('console', (message) => troubles.push(message.text()))
     page.on('pageerror', (error) => troubles.push(String(error)))
+    // The browser loads the icon once; another one would load it with any of the pages.
+    const iconUrl = `${outbox.url}/icon.svg`
+    const icon = (await (await page.request.get(iconUrl)).body()).length
     for (const name of ['overview', 'messages', 'dead messages', 'a dead message', 'dead']) {
-      // By address: a page that is slow to load may already fetch itself anew.
-      const bytes = new Map<string, number>()
-      page.removeAllListeners('response')
-      page.on('response', (one) => void bytes.set(one.url(), Number(one.headers()['content-length'])))
+      const requests: Request[] = []
+      page.removeAllListeners('request')
+      page.on('request', (one) => void requests.push(one))
       await page.goto(outbox.url + paths[name], { waitUntil: 'networkidle' })
-      const own = [paths[name]!, '/dashboard.css', '/dashboard.js', '/icon.svg'].map((path) => outbox.url + path)
-      expect(
-        [...bytes.keys()].filter((url) => !own.includes(url)),
-        name,
-      ).toEqual([])
+      page.removeAllListeners('request')
+      // By address: a page that is slow to load may already fetch itself anew.
+      const bytes = new Map([[iconUrl, icon]])
+      for (const one of requests) {
+        const { responseBodySize, responseHeadersSize } = await one.sizes()
+        bytes.set(one.url(), responseBodySize + responseHeadersSize)
+      }
+      const own = [paths[name]!, '/dashboard.css', '/dashboard.js'].map((path) => outbox.url + path)
+      expect([...bytes.keys()].sort(), name).toEqual([...own, iconUrl].sort())
+      expect(Math.min(...bytes.values()), name).toBeGreaterThan(0)
       expect(
         [...bytes.values()].reduce((sum, n) => sum + n, 0),
         name,
       ).toBeLessThan(60_000)
-      expect(bytes.size, name).toBeGreaterThanOrEqual(3)
     }
     expect(troubles).toEqual([])
   })
@@ -151,6 +158,13 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
       `INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, relay) VALUES (0, 9, gen_random_uuid(), 'late', now(), 'LATE', 'r')`,
     )
     await page.getByText('Kafka refused 3 messages for good.').waitFor()
+    // The drawing as well as its words.
+    const drawn = () => page.locator('.chart path.line').first().getAttribute('d')
+    const line = await drawn()
+    await insertRows(outbox.database.pool, [{ topic: 'no-such-topic', key: 'late' }])
+    const [counted] = await outbox.database.query('SELECT count(*) AS waiting FROM outbox')
+    await page.getByRole('img', { name: new RegExp(`^Backlog, .*: now ${counted!.waiting};`) }).waitFor()
+    expect(await drawn()).not.toBe(line)
     expect(await page.evaluate('window.before === document.activeElement && window.before.isConnected')).toBe(true)
     await page.keyboard.press('Enter')
     await page.getByText('Copied').waitFor()
@@ -206,13 +220,35 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
     expect(await again.locator('.way').innerText()).toMatch(/enqueued[\s\S]*waits for Kafka; its bucket is claimed by/)
   })
 
-  test('the first paint does not wait for the database', async () => {
+  test('a link of the overview, and of the page Dead, leads to what it names', async () => {
     const page = await opened('/')
-    const paint = await page.evaluate<number>(
-      `new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries()[0].startTime)).observe({ type: 'paint', buffered: true }))`,
-    )
-    console.log(`first paint after ${Math.round(paint)} ms`)
-    // A machine at its limit takes long for everything; `npm run ten-million` measures.
-    expect(paint).toBeLessThan(5_000)
+    await page.getByRole('link', { name: 'no-such-topic' }).click()
+    expect(await page.inputValue('input[name=topic]')).toBe('no-such-topic')
+    expect(await page.getByRole('status').innerText()).toBe('The first 50 messages; there are more.')
+    expect(await page.locator('tbody tr').count()).toBe(50)
+    expect(new Set(await page.locator('tbody td[data-name=Topic]').allInnerTexts())).toEqual(new Set(['no-such-topic']))
+    for (const link of ['1 message', 'plain']) {
+      await page.goto(`${outbox.url}/dead`)
+      await page.locator('section', { hasText: 'MESSAGE_TOO_LARGE: ' }).getByRole('link', { name: link, exact: true }).click()
+      expect(await page.getByRole('status').innerText()).toBe('1 message.')
+      expect(await page.inputValue('input[name=reason]')).toBe('MESSAGE_TOO_LARGE')
+      expect(await page.inputValue('input[name=topic]')).toBe(link === 'plain' ? 'plain' : '')
+    }
+  })
+
+  test('the first paint is below 200 ms, and does not wait for the database', async () => {
+    const page = await opened('/')
+    const client = await outbox.database.pool.connect()
+    onTestFinished(() => client.release())
+    await client.query('BEGIN; LOCK TABLE outbox, outbox_dead, outbox_lease, outbox_relay IN ACCESS EXCLUSIVE MODE')
+    const paints: number[] = []
+    // The best of ten: the first one starts a process of the browser, and a machine at its limit takes long for each of them.
+    for (let n = 0; n < 10; n++) {
+      expect((await page.goto(`${outbox.url}/`))!.status()).toBe(200)
+      paints.push(await firstPaintMs(page))
+    }
+    await client.query('ROLLBACK')
+    console.log(`first paint after ${paints.map(Math.round).join(', ')} ms`)
+    expect(Math.min(...paints)).toBeLessThan(200)
   })
 })

@@ -99,6 +99,32 @@ test('a message that is nowhere is told with the command that looks everywhere; 
   expect(failed).toMatchObject({ status: 503, words: expect.stringContaining('Try again, narrow the filter') })
 })
 
+test('a message is looked for at the place that its link names', async () => {
+  const place = async (at: string) => (await pages()(`/message?id=${ids.waiting}&at=${at}`)).status
+  const [row] = await database.query('SELECT bucket, id FROM outbox')
+  expect(await place(`${row!.bucket}.${row!.id}`)).toBe(200)
+  expect(await place(`${row!.bucket}.${Number(row!.id) + 99}`)).toBe(404)
+  // What is no place is passed over.
+  expect(await place('nowhere')).toBe(200)
+})
+
+test('a page gives up a statement that takes too long, and the next one is answered', async () => {
+  const client = await database.pool.connect()
+  await client.query('BEGIN; LOCK TABLE outbox_dead IN ACCESS EXCLUSIVE MODE')
+  const look = pages()
+  try {
+    const asked = performance.now()
+    const words = expect.stringMatching(/The database did not answer in time, or refused \((57014|55P03)\)/)
+    expect(await look('/dead')).toMatchObject({ status: 503, words })
+    // After five seconds the server answers in the page's place, and has no words for the reason.
+    expect(performance.now() - asked).toBeLessThan(5_000)
+  } finally {
+    await client.query('ROLLBACK')
+    client.release()
+  }
+  expect((await look('/dead')).status).toBe(200)
+})
+
 test('the overview has the figures of the last look, and topics with what is paused first, then what waits longest', async () => {
   const operator = await postgresOperator({ databaseUrl: database.url })
   const sample = await operator.sample(randomUUID()).finally(() => operator.close())
@@ -116,6 +142,7 @@ test('the overview has the figures of the last look, and topics with what is pau
   const { words } = await look('/')
   expect(words).toMatch(/ Waiting 1 Oldest [\d.]+ s Dead 1 Keys that wait behind them 1 Leases held, run out, free 0, 0, 64 /)
   expect(words).toMatch(/ stopped paused: UNKNOWN_TOPIC_OR_PARTITION none waits 0 late open 50 s 0 early open 1\.0 s 1,200 /)
+  expect(words).toMatch(/Leases (· ?){64} /)
   expect(words).toMatch(/The topic stopped takes no messages .* Create the topic\./)
   expect(await pages()('/')).toMatchObject({
     words: expect.stringContaining('The tables were not looked at yet. Problems None is known.'),
