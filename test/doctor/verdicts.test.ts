@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { judgeDatabase } from '../../src/doctor/database.ts'
-import type { Surroundings } from '../../src/store/postgres/examine.ts'
+import type { DatabaseFacts, Surroundings } from '../../src/store/postgres/examine.ts'
 
 const well: Surroundings = {
   replica: false,
@@ -24,4 +24,15 @@ test.each<[string, Partial<Surroundings>, string]>([
 ])('%s: %o is %s', (check, facts, level) => {
   const verdicts = judgeDatabase({ surroundings: { ...well, ...facts }, holders: [] })
   expect(verdicts.find((one) => one.check === check)?.level).toBe(level)
+})
+
+// A slot that somebody reads is as old as its reader is slow: only how long it has held rows back counts.
+test.each<[DatabaseFacts['holders'][number]['kind'], string, number | null, string]>([
+  ['slot', 'active', null, 'ok'],
+  ['slot', 'inactive', null, 'warning'],
+  ['session', 'active', 300_000, 'ok'],
+  ['session', 'active', 300_001, 'warning'],
+])('a %s that is %s for %s ms is %s', (kind, state, ageMs, level) => {
+  const verdicts = judgeDatabase({ surroundings: well, holders: [{ kind, name: '1', state, ageMs, xids: 5 }] })
+  expect(verdicts.find((one) => one.check === 'horizon')?.level).toBe(level)
 })

@@ -1,15 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { ceiling, chart } from '../../../src/ops/dashboard/chart.ts'
 import { commandLine } from '../../../src/ops/dashboard/command.ts'
 import { filterOf, listCommandLine, selectionOf, wrongFields } from '../../../src/ops/dashboard/filter.ts'
-import { framed } from '../../../src/ops/dashboard/frame.ts'
 import { History, pointMs, points } from '../../../src/ops/dashboard/history.ts'
 import { html } from '../../../src/ops/dashboard/html.ts'
-import { overview } from '../../../src/ops/dashboard/overview.ts'
-import { Standing } from '../../../src/ops/dashboard/standing.ts'
 import { strip } from '../../../src/ops/dashboard/strip.ts'
-import { Vitals } from '../../../src/ops/vitals.ts'
 import { ageMs, keyBytes, numberText } from '../../../src/ops/words.ts'
 import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
 
@@ -207,84 +202,4 @@ test('every cell of a strip is drawn, whoever holds it', () => {
   expect([...text.matchAll(/<i [^>]*title="Bucket (\d+): /g)].map(([, bucket]) => Number(bucket))).toEqual(
     holders.map(({ bucket }) => bucket),
   )
-})
-
-describe('the colours', () => {
-  const files = new URL('../../../ops/dashboard/', import.meta.url)
-  const css = readFileSync(new URL('dashboard.css', files), 'utf8')
-  const tokens = (block: string) =>
-    Object.fromEntries([...block.matchAll(/--(\w+): (#\w+);/g)].map(([, name, colour]) => [name!, colour!]))
-  const [light, dark] = [...css.matchAll(/:root \{([^}]*)\}/g)].map(([, block]) => tokens(block!))
-
-  /** Contrast of two colours as WCAG 2.2 has it. */
-  function contrast(one: string, other: string): number {
-    const luminance = (colour: string) => {
-      const digits = colour.length === 4 ? [...colour.slice(1)].map((digit) => digit + digit) : colour.slice(1).match(/../g)!
-      const [red, green, blue] = digits.map((pair) => {
-        const part = Number.parseInt(pair, 16) / 255
-        return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
-      })
-      return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!
-    }
-    const [darker, lighter] = [luminance(one), luminance(other)].sort((a, b) => a - b)
-    return (lighter! + 0.05) / (darker! + 0.05)
-  }
-
-  // A page shows few of them at a time: what is well, a second line, and a third relay are seen on other days than the browser's.
-  test.each([
-    ['light', light!],
-    ['dark', dark!],
-  ])('of the %s scheme are all there, and can be read', (_, scheme) => {
-    expect(Object.keys(scheme).sort()).toEqual([...new Set([...css.matchAll(/var\(--(\w+)\)/g)].map(([, name]) => name!))].sort())
-    for (const name of ['ink', 'soft', 'accent', 'bad', 'well', 'second']) {
-      for (const ground of ['paper', 'panel']) {
-        expect(contrast(scheme[name]!, scheme[ground]!), `${name} on ${ground}`).toBeGreaterThanOrEqual(4.5)
-      }
-    }
-  })
-
-  test('of the marks of relays can be read, and are as many as relays have', () => {
-    const marks = [...css.matchAll(/\.(relay-\d|strip \.expired) \{\s+background: (#\w+);\s+color: (#\w+);/g)]
-    for (const [, name, ground, ink] of marks) expect(contrast(ground!, ink!), name).toBeGreaterThanOrEqual(4.5)
-    const relays = Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: `relay-${bucket}`, expired: bucket === 63 }))
-    const used = new Set([...String(strip(relays, [])).matchAll(/class="mark ([\w-]+)"/g)].map(([, look]) => look!))
-    expect(marks.map(([, name]) => name!.replace('strip .', '')).sort()).toEqual([...used].sort())
-  })
-})
-
-test('an overview of fifty topics and ten relays, with a whole quarter of an hour, is below 60 kB with all that it loads', () => {
-  const clock = { now: 0 }
-  const now = () => clock.now
-  const telemetry = new Telemetry()
-  const [vitals, standing] = [new Vitals(telemetry, 3_000, now), new Standing(telemetry, now)]
-  const history = new History(telemetry, now)
-  const relays = Array.from({ length: 10 }, (_, n) => ({
-    name: `relay-of-ten-${n}`,
-    alive: true,
-    buckets: 6,
-    seenMsAgo: 1,
-    ackedMsAgo: 1,
-  }))
-  const topics = Array.from({ length: 60 }, (_, n) => ({ topic: `topic-number-${n}`, oldestMs: 1_000, ownOldestMs: null }))
-  const holders = Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: relays[bucket % 10]!.name, expired: false }))
-  for (let n = 0; n < points; n++) {
-    const agesMs = [20 + n, 5_000 - 7 * n]
-    telemetry.emit('published', { topic: 't', partition: 0, records: 7_919 * (n % 13), bytes: 1, ms: 1, agesMs, traces: [] })
-    telemetry.emit('sampled', {
-      backlog: { messages: 104_729 * (n % 11), exact: true, oldestMs: 997 * (n % 17) },
-      topics,
-      leases: { held: 64, expired: 0, free: 0 },
-      holders,
-      relays: relays.map((relay) => ({ ...relay, version: '1.0.0' })),
-      dead: { byReason: {}, behind: 0, exact: true },
-      heldKeys: 0,
-      oldestTransactionMs: 0,
-    } as unknown as RelayEvents['sampled'])
-    clock.now += pointMs
-  }
-  const { body } = framed('relay', overview({ vitals, standing, history }))
-  expect(body.match(/<path class="line/g)).toHaveLength(5)
-  const files = new URL('../../../ops/dashboard/', import.meta.url)
-  const loaded = readdirSync(files).map((file) => readFileSync(new URL(file, files)).length)
-  expect(Buffer.byteLength(body) + loaded.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(60_000)
 })

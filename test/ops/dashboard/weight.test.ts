@@ -1,0 +1,45 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { framed } from '../../../src/ops/dashboard/frame.ts'
+import { History, pointMs, points } from '../../../src/ops/dashboard/history.ts'
+import { overview } from '../../../src/ops/dashboard/overview.ts'
+import { Standing } from '../../../src/ops/dashboard/standing.ts'
+import { Vitals } from '../../../src/ops/vitals.ts'
+import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
+
+test('an overview of fifty topics and ten relays, with a whole quarter of an hour, is below 60 kB with all that it loads', () => {
+  const clock = { now: 0 }
+  const now = () => clock.now
+  const telemetry = new Telemetry()
+  const [vitals, standing] = [new Vitals(telemetry, 3_000, now), new Standing(telemetry, now)]
+  const history = new History(telemetry, now)
+  const relays = Array.from({ length: 10 }, (_, n) => ({
+    name: `relay-of-ten-${n}`,
+    alive: true,
+    buckets: 6,
+    seenMsAgo: 1,
+    ackedMsAgo: 1,
+  }))
+  const topics = Array.from({ length: 60 }, (_, n) => ({ topic: `topic-number-${n}`, oldestMs: 1_000, ownOldestMs: null }))
+  const holders = Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: relays[bucket % 10]!.name, expired: false }))
+  for (let n = 0; n < points; n++) {
+    const agesMs = [20 + n, 5_000 - 7 * n]
+    telemetry.emit('published', { topic: 't', partition: 0, records: 7_919 * (n % 13), bytes: 1, ms: 1, agesMs, traces: [] })
+    telemetry.emit('sampled', {
+      backlog: { messages: 104_729 * (n % 11), exact: true, oldestMs: 997 * (n % 17) },
+      topics,
+      leases: { held: 64, expired: 0, free: 0 },
+      holders,
+      relays: relays.map((relay) => ({ ...relay, version: '1.0.0' })),
+      dead: { byReason: {}, behind: 0, exact: true },
+      heldKeys: 0,
+      oldestTransactionMs: 0,
+    } as unknown as RelayEvents['sampled'])
+    clock.now += pointMs
+  }
+  const { body } = framed('relay', overview({ vitals, standing, history }))
+  expect(body.match(/<path class="line/g)).toHaveLength(5)
+  const files = new URL('../../../ops/dashboard/', import.meta.url)
+  const loaded = readdirSync(files).map((file) => readFileSync(new URL(file, files)).length)
+  expect(Buffer.byteLength(body) + loaded.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(60_000)
+})
