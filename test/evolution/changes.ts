@@ -1,7 +1,8 @@
 import { z } from 'zod'
+import type { EventMap, ReadPayloadOf } from '../../src/enqueue/events.ts'
 import { type Lock, lockOf } from '../../src/evolution/lock.ts'
 import { createInbox, type Inbox } from '../../src/inbox/index.ts'
-import { defineEvents, enqueue, event } from '../../src/index.ts'
+import { type Catalogue, defineEvents, enqueue, event } from '../../src/index.ts'
 import type { Client, Tx } from '../inbox/stage.ts'
 
 /** An order as the ledger has it. */
@@ -31,27 +32,35 @@ export interface Change {
 /** Name of the consumer, over all deployments. */
 export const consumer = 'shipping'
 
-const settings = { consumer, park: { after: 3 }, retry: { firstMs: 50, maxMs: 100 } }
-
-/** What the handlers of a deployment write: a row for each time that one ran and committed. */
-const shipped =
-  (name: Code['name']) =>
-  (tx: Tx, { id, customer, cents }: Order) =>
-    tx.$executeRaw`INSERT INTO shipped (order_id, customer, cents, code) VALUES (${id}, ${customer}, ${cents}, ${name})`
+/** Code with a catalogue: its shipping service ships whatever event of it announces an order. */
+function code<E extends EventMap>(
+  name: Code['name'],
+  events: Catalogue<E>,
+  announce: Code['announce'],
+  orderOf: (payload: ReadPayloadOf<E[keyof E]>) => Order,
+): Code {
+  /** A row for each time that it ran and committed. */
+  const ship = ({ payload }: { payload: ReadPayloadOf<E[keyof E]> }, tx: Tx) => {
+    const { id, customer, cents } = orderOf(payload)
+    return tx.$executeRaw`INSERT INTO shipped (order_id, customer, cents, code) VALUES (${id}, ${customer}, ${cents}, ${name})`
+  }
+  const handlers = Object.fromEntries(Object.keys(events.events).map((type) => [type, ship]))
+  const settings = { consumer, events, park: { after: 3 }, retry: { firstMs: 50, maxMs: 100 } }
+  return {
+    name,
+    lock: lockOf(events),
+    announce,
+    ship: (prisma) => createInbox({ ...settings, prisma, handlers: handlers as never }),
+  }
+}
 
 const first = z.object({ id: z.int(), customer: z.string(), cents: z.int() })
 const placed = (topic: string) => event({ topic, key: ({ customer }) => customer, schema: first })
+const asItIs = (order: Order) => order
 
 function before(topic: string): Code {
   const events = defineEvents({ OrderPlaced: placed(topic) })
-  const write = shipped('before')
-  return {
-    name: 'before',
-    lock: lockOf(events),
-    announce: (tx, payload) => enqueue(tx, { type: 'OrderPlaced', payload }, { events }),
-    ship: (prisma) =>
-      createInbox({ ...settings, prisma, events, handlers: { OrderPlaced: ({ payload }, tx) => write(tx, payload) } }),
-  }
+  return code('before', events, (tx, payload) => enqueue(tx, { type: 'OrderPlaced', payload }, { events }), asItIs)
 }
 
 /** A field more within the version, which need not be there. */
@@ -60,14 +69,9 @@ const optionalField: Change = {
   after(topic) {
     const schema = first.extend({ note: z.string().optional() })
     const events = defineEvents({ OrderPlaced: event({ topic, key: ({ customer }) => customer, schema }) })
-    const write = shipped('after')
-    return {
-      name: 'after',
-      lock: lockOf(events),
-      announce: (tx, order) => enqueue(tx, { type: 'OrderPlaced', payload: { ...order, note: 'a gift' } }, { events }),
-      ship: (prisma) =>
-        createInbox({ ...settings, prisma, events, handlers: { OrderPlaced: ({ payload }, tx) => write(tx, payload) } }),
-    }
+    const announce: Code['announce'] = (tx, order) =>
+      enqueue(tx, { type: 'OrderPlaced', payload: { ...order, note: 'a gift' } }, { events })
+    return code('after', events, announce, asItIs)
   },
 }
 
@@ -79,14 +83,9 @@ const widerVersion: Change = {
     const events = defineEvents({
       OrderPlaced: placed(topic).evolve({ schema, up: (old) => ({ ...old, channel: 'web' }) }),
     })
-    const write = shipped('after')
-    return {
-      name: 'after',
-      lock: lockOf(events),
-      announce: (tx, order) => enqueue(tx, { type: 'OrderPlaced', payload: { ...order, channel: 'phone' } }, { events }),
-      ship: (prisma) =>
-        createInbox({ ...settings, prisma, events, handlers: { OrderPlaced: ({ payload }, tx) => write(tx, payload) } }),
-    }
+    const announce: Code['announce'] = (tx, order) =>
+      enqueue(tx, { type: 'OrderPlaced', payload: { ...order, channel: 'phone' } }, { events })
+    return code('after', events, announce, asItIs)
   },
 }
 
@@ -103,22 +102,9 @@ const otherVersion: Change = {
         up: ({ cents, ...old }) => ({ ...old, total: total(cents) }),
       }),
     })
-    const write = shipped('after')
-    return {
-      name: 'after',
-      lock: lockOf(events),
-      announce: (tx, { cents, ...order }) =>
-        enqueue(tx, { type: 'OrderPlaced', payload: { ...order, total: total(cents) } }, { events }),
-      ship: (prisma) =>
-        createInbox({
-          ...settings,
-          prisma,
-          events,
-          handlers: {
-            OrderPlaced: ({ payload }, tx) => write(tx, { ...payload, cents: Math.round(Number(payload.total.amount) * 100) }),
-          },
-        }),
-    }
+    const announce: Code['announce'] = (tx, { cents, ...order }) =>
+      enqueue(tx, { type: 'OrderPlaced', payload: { ...order, total: total(cents) } }, { events })
+    return code('after', events, announce, ({ total, ...order }) => ({ ...order, cents: Math.round(Number(total.amount) * 100) }))
   },
 }
 
@@ -127,23 +113,9 @@ const newEvent: Change = {
   before,
   after(topic) {
     const events = defineEvents({ OrderPlaced: placed(topic), PhoneOrderPlaced: placed(topic) })
-    const write = shipped('after')
-    return {
-      name: 'after',
-      lock: lockOf(events),
-      announce: (tx, payload) =>
-        enqueue(tx, { type: payload.id % 2 === 0 ? 'OrderPlaced' : 'PhoneOrderPlaced', payload }, { events }),
-      ship: (prisma) =>
-        createInbox({
-          ...settings,
-          prisma,
-          events,
-          handlers: {
-            OrderPlaced: ({ payload }, tx) => write(tx, payload),
-            PhoneOrderPlaced: ({ payload }, tx) => write(tx, payload),
-          },
-        }),
-    }
+    const announce: Code['announce'] = (tx, payload) =>
+      enqueue(tx, { type: payload.id % 2 === 0 ? 'OrderPlaced' : 'PhoneOrderPlaced', payload }, { events })
+    return code('after', events, announce, asItIs)
   },
 }
 
@@ -153,19 +125,9 @@ const changedInPlace: Change = {
   after(topic) {
     const schema = first.extend({ cents: z.string() })
     const events = defineEvents({ OrderPlaced: event({ topic, key: ({ customer }) => customer, schema }) })
-    const write = shipped('after')
-    return {
-      name: 'after',
-      lock: lockOf(events),
-      announce: (tx, order) => enqueue(tx, { type: 'OrderPlaced', payload: { ...order, cents: `${order.cents}` } }, { events }),
-      ship: (prisma) =>
-        createInbox({
-          ...settings,
-          prisma,
-          events,
-          handlers: { OrderPlaced: ({ payload }, tx) => write(tx, { ...payload, cents: Number(payload.cents) }) },
-        }),
-    }
+    const announce: Code['announce'] = (tx, order) =>
+      enqueue(tx, { type: 'OrderPlaced', payload: { ...order, cents: `${order.cents}` } }, { events })
+    return code('after', events, announce, (order) => ({ ...order, cents: Number(order.cents) }))
   },
 }
 
