@@ -86,7 +86,10 @@ export type TraceLine = { at: MonotonicMs } & (
   | { what: 'owns'; how: 'take' | 'retake' | 'renew'; leases: readonly LeaseName[]; until: MonotonicMs }
   | { what: 'releases'; leases: readonly LeaseName[] }
   | { what: 'fetched'; ids: readonly string[] }
-  /** `spareMs`: what was left of the shortest lease beyond the request's own time at the relay's last look at its clock; null: no lease. */
+  /**
+   * `spareMs`: what was left of the shortest lease beyond the request's own time at the relay's last look at its clock; null: no lease.
+   * `until`: when the request's own time is over; what is not answered by then is not written any more.
+   */
   | {
       what: 'publishes'
       batch: number
@@ -95,6 +98,7 @@ export type TraceLine = { at: MonotonicMs } & (
       ids: readonly string[]
       leases: readonly LeaseName[]
       spareMs: number | null
+      until: MonotonicMs
     }
   | { what: 'published'; batch: number; outcome: 'acked' | 'not-written' | 'unknown'; offset: number | null; code: string | null }
   | { what: 'settles'; ids: readonly string[] }

@@ -10,6 +10,7 @@ export interface Send {
   ids: readonly string[]
   leases: readonly LeaseName[]
   spareMs: number | null
+  until: MonotonicMs
   /** `none`: the relay ended before it knew. */
   outcome: 'acked' | 'not-written' | 'unknown' | 'none'
   endedAt: MonotonicMs
@@ -22,9 +23,9 @@ export function sendsOf({ relay, lines }: Trace): Send[] {
   const byBatch = new Map<number, Send>()
   for (const line of lines) {
     if (line.what === 'publishes') {
-      const { at, topic, partition, ids, leases, spareMs } = line
+      const { at, topic, partition, ids, leases, spareMs, until } = line
       const open = { outcome: 'none', endedAt: Number.POSITIVE_INFINITY, offset: null } as const
-      byBatch.set(line.batch, { relay, at, topic, partition, ids, leases, spareMs, ...open })
+      byBatch.set(line.batch, { relay, at, topic, partition, ids, leases, spareMs, until, ...open })
     } else if (line.what === 'published') {
       Object.assign(byBatch.get(line.batch)!, { outcome: line.outcome, endedAt: line.at, offset: line.offset })
     }

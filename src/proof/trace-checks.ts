@@ -5,8 +5,8 @@ import type { Trace } from './history.ts'
 import type { Send } from './sends.ts'
 
 /**
- * Trace safety: no row deleted before an acknowledgement names it, no bucket with two owners, nothing sent outside a lease, nothing sent
- * before its predecessor is acknowledged, and every acknowledged record at the offset that the acknowledgement named.
+ * Trace safety: no row deleted before an acknowledgement names it, no bucket with two owners, nothing sent outside a lease, no bucket given
+ * back while a request of it may still be written, nothing sent before its predecessor is acknowledged, and every acknowledged record at the offset that the acknowledgement named.
  */
 export function checkTrace(evidence: Evidence): Finding {
   const { traces } = evidence.history
@@ -18,6 +18,7 @@ export function checkTrace(evidence: Evidence): Finding {
   }
   checkOwners(traces, tally)
   checkDeadlines(evidence.sends, tally)
+  for (const trace of traces) checkReleases(trace, evidence, tally)
   checkOffsets(evidence, tally)
   checkPredecessors(evidence, tally)
   return tally
@@ -107,6 +108,26 @@ function checkDeadlines(sends: readonly Send[], tally: Tally): void {
     const found = send.spareMs === null ? 'without a lease' : `${(-send.spareMs).toFixed(1)} ms too late`
     const of = `${send.ids.length} records of ${send.topic}/${send.partition}, ${send.relay}`
     tally.expect(send.spareMs !== null && send.spareMs >= 0, () => ({ of, expected, found }))
+  }
+}
+
+/** The next owner begins at once: what is still written after that stands among what it sends. */
+function checkReleases({ relay, lines }: Trace, { sends }: Evidence, tally: Tally): void {
+  const expected = 'given back only when no request of it can be written any more'
+  for (const line of lines) {
+    if (line.what !== 'releases') continue
+    const open = sends.filter(
+      (send) =>
+        send.relay === relay &&
+        send.at < line.at &&
+        line.at < send.until &&
+        (send.outcome === 'unknown' || send.endedAt > line.at),
+    )
+    for (const [bucket, epoch] of line.leases) {
+      const late = open.find(({ leases }) => leases.some(([one]) => one === bucket))
+      const found = `${relay} gave it back ${((late?.until ?? 0) - line.at).toFixed(1)} ms too early`
+      tally.expect(late === undefined, () => ({ of: `bucket ${bucket}, epoch ${epoch}`, expected, found }))
+    }
   }
 }
 

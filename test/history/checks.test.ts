@@ -42,7 +42,7 @@ function copy(told: Story, id: string, publish?: { relay: string; at: number; ou
   const { relay, at, outcome } = publish
   const before: TraceLine[] = [
     { at: at - 1, what: 'owns', how: 'take', leases: [], until: at + 3_000 },
-    { at, what: 'publishes', batch: 99, topic: 'steady', partition, ids: [id], leases: [], spareMs: 1 },
+    { at, what: 'publishes', batch: 99, topic: 'steady', partition, ids: [id], leases: [], spareMs: 1, until: at + 1_500 },
     { at: at + 1, what: 'published', batch: 99, outcome, offset: outcome === 'acked' ? offset : null, code: null },
   ]
   const trace = told.traces.find((one) => one.relay === relay)
@@ -335,6 +335,17 @@ describe('trace', () => {
       })
     expect(found([{ at: 1_500, what: 'releases', leases }])).toEqual([])
     expect(found([{ at: 1_500, what: 'owns', how: 'renew', leases, until: 4_500 }])).toEqual(['trace'])
+  })
+
+  test('a bucket that is given back while a request of it may still be written', () => {
+    const breaks = (outcome: 'not-written' | 'unknown', releasedAt: number) =>
+      violated((told) => {
+        const again = { ...line(told, 'publishes'), at: 900, batch: 99, until: 2_400 }
+        const answer: TraceLine = { at: 950, what: 'published', batch: 99, outcome, offset: null, code: 'ECONNRESET' }
+        lines(told).push(again, answer, { at: releasedAt, what: 'releases', leases: again.leases })
+      }).includes('trace')
+    expect([breaks('unknown', 2_399), breaks('unknown', 2_401)]).toEqual([true, false])
+    expect([breaks('not-written', 949), breaks('not-written', 951)]).toEqual([true, false])
   })
 
   test('a publish that could outlast its lease, or has none', () => {

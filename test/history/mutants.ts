@@ -13,17 +13,17 @@ export const mutants: Readonly<Record<string, Mutant>> = {
   ...recordMutants,
 }
 
-/** Faults that meet each rule. */
+/** Faults that meet each rule, and that a single broker without an authorizer can have. */
 const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
   1: ['kafka-reset', 'kafka-all-refuse', 'broker-sigstop'],
   2: ['kafka-reset', 'kafka-all-black-hole', 'broker-sigstop'],
   3: ['kafka-all-black-hole', 'relay-scale', 'relay-sigterm', 'relay-sigstop'],
-  4: ['poison-too-large', 'topic-acl', 'topic-recreated', 'kafka-all-refuse'],
-  5: ['topic-acl', 'topic-recreated', 'kafka-black-hole'],
+  4: ['poison-too-large', 'topic-recreated', 'kafka-all-refuse'],
+  5: ['topic-recreated', 'kafka-black-hole'],
   6: ['kafka-all-refuse', 'broker-sigstop'],
   7: ['load-late-rollback', 'pg-backends-terminated', 'pg-immediate-stop', 'poison-too-large'],
-  8: ['topic-acl', 'topic-recreated', 'kafka-all-refuse'],
-  9: ['pg-backends-terminated', 'topic-acl', 'relay-scale', 'pg-late-answers'],
+  8: ['topic-recreated', 'kafka-all-refuse'],
+  9: ['pg-backends-terminated', 'topic-recreated', 'relay-scale', 'pg-late-answers'],
   10: ['load-late-rollback', 'pg-immediate-stop'],
   11: ['poison-too-large'],
   12: ['pg-late-answers', 'pg-immediate-stop'],

@@ -93,7 +93,17 @@ function linesOf(messages: readonly WrittenMessage[], records: readonly ReadReco
     const { partition, offset, topic } = records.find((record) => record.id === one.id)!
     const at = 100 + 10 * i
     lines.push(
-      { at, what: 'publishes', batch: i, topic, partition, ids: [one.id], leases: [leaseOf(one)], spareMs: 1_000 },
+      {
+        at,
+        what: 'publishes',
+        batch: i,
+        topic,
+        partition,
+        ids: [one.id],
+        leases: [leaseOf(one)],
+        spareMs: 1_000,
+        until: at + 1_500,
+      },
       { at: at + 1, what: 'published', batch: i, outcome: 'acked', offset, code: null },
       { at: at + 2, what: 'settles', ids: [one.id] },
       { at: at + 3, what: 'settled', ids: [one.id] },

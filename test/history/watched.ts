@@ -126,7 +126,7 @@ export class Watcher {
   }
 
   #publishes({ topic, partition, records }: TransportBatch, timeoutMs: number): number {
-    const [decidedAt] = this.#looks
+    const [decidedAt, sentAt] = this.#looks
     const leases = new Map<number, number>()
     let spareMs = Number.POSITIVE_INFINITY
     for (const { key } of records) {
@@ -144,6 +144,7 @@ export class Watcher {
       ids: records.map(({ headers }) => headers.id!),
       leases: [...leases],
       spareMs: Number.isFinite(spareMs) ? spareMs : null,
+      until: sentAt + timeoutMs,
     })
     return batch
   }
