@@ -47,7 +47,6 @@ CREATE TRIGGER fail_once BEFORE INSERT ON inbox FOR EACH ROW EXECUTE FUNCTION fa
 
 const kafka = testKafka()
 const closing: (() => unknown)[] = [() => vi.unstubAllEnvs()]
-const confirmed: unknown[] = []
 let database: TestDatabase
 let shop: Shop
 
@@ -84,11 +83,7 @@ beforeAll(async () => {
   await send(records)
   const projection = createMyOrders(shop)
   await Promise.all([
-    followInbox(
-      createMail(shop, (letter) => confirmed.push(letter)),
-      'mail',
-      4,
-    ),
+    followInbox(createMail(shop), 'mail', 4),
     followInbox(createShipping(shop), 'shipping', 4),
     follow(projection, () => projection.run(kafka, { groupId: `my-orders-${topic}` }), 5),
   ])
