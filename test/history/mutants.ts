@@ -17,7 +17,7 @@ export const mutants: Readonly<Record<string, Mutant>> = {
 const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
   1: ['kafka-reset', 'kafka-all-refuse', 'broker-sigstop'],
   2: ['kafka-reset', 'kafka-all-black-hole', 'broker-sigstop'],
-  3: ['kafka-all-black-hole', 'relay-scale', 'relay-sigterm', 'relay-sigstop'],
+  3: ['kafka-delay', 'kafka-reset', 'relay-scale', 'relay-sigterm', 'relay-event-loop'],
   4: ['poison-too-large', 'topic-recreated', 'kafka-all-refuse'],
   5: ['topic-recreated', 'kafka-black-hole'],
   6: ['kafka-all-refuse', 'broker-sigstop'],
