@@ -12,7 +12,7 @@ import { strip } from './strip.ts'
 import { row, table } from './table.ts'
 
 /** Topics that are shown; the oldest messages first. */
-const mostTopics = 50
+const mostTopics = 30
 
 /** What the overview is made of: everything is in memory, so that the page needs no database and looking at it costs it nothing. */
 export interface OverviewDeps {

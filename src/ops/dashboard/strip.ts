@@ -3,7 +3,7 @@ import { counted, span } from '../words.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 
-/** Relays that have a letter, and a colour, of their own. */
+/** The relays that are shown, each with a letter; more would make the page heavy, and fit no strip. */
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 const colours = 8
 
@@ -38,7 +38,7 @@ function summary(holders: readonly Holder[]): string {
 
 function relayTable(relays: readonly RelayState[], letterOf: (name: string) => string, colourOf: (name: string) => number): Html {
   if (relays.length === 0) return html`<p class="note">No relay has a heartbeat.</p>`
-  const rows = relays.slice(0, 64).map((relay) =>
+  const rows = relays.slice(0, letters.length).map((relay) =>
     row({
       Relay: html`<i class="mark relay-${colourOf(relay.name)}" aria-hidden="true">${letterOf(relay.name)}</i> ${cut(relay.name, nameLength)}`,
       State: relay.alive ? 'alive' : 'gone',
@@ -48,5 +48,7 @@ function relayTable(relays: readonly RelayState[], letterOf: (name: string) => s
       Version: relay.version,
     }),
   )
-  return table('Relays', ['Relay', 'State', 'Leases', 'Seen', 'Acknowledged', 'Version'], rows)
+  const more = relays.length - rows.length
+  return html`${table('Relays', ['Relay', 'State', 'Leases', 'Seen', 'Acknowledged', 'Version'], rows)}
+${more > 0 && html`<p class="note">… and ${more} more.</p>`}`
 }

@@ -7,21 +7,25 @@ import { Standing } from '../../../src/ops/dashboard/standing.ts'
 import { Vitals } from '../../../src/ops/vitals.ts'
 import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
 
-test('an overview of fifty topics and ten relays, with a whole quarter of an hour, is below 60 kB with all that it loads', () => {
+test('an overview of more topics and relays than it shows, with long names and a whole quarter of an hour, is below 60 kB with all that it loads', () => {
   const clock = { now: 0 }
   const now = () => clock.now
   const telemetry = new Telemetry()
   const [vitals, standing] = [new Vitals(telemetry, 3_000, now), new Standing(telemetry, now)]
   const history = new History(telemetry, now)
-  const relays = Array.from({ length: 10 }, (_, n) => ({
-    name: `relay-of-ten-${n}`,
+  const relays = Array.from({ length: 100 }, (_, n) => ({
+    name: `relay-${n}-`.padEnd(60, 'r'),
     alive: true,
     buckets: 6,
     seenMsAgo: 1,
     ackedMsAgo: 1,
   }))
-  const topics = Array.from({ length: 60 }, (_, n) => ({ topic: `topic-number-${n}`, oldestMs: 1_000, ownOldestMs: null }))
-  const holders = Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: relays[bucket % 10]!.name, expired: false }))
+  const topics = Array.from({ length: 60 }, (_, n) => ({
+    topic: `topic-${n}-`.padEnd(100, 't'),
+    oldestMs: 1_000,
+    ownOldestMs: null,
+  }))
+  const holders = Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: relays[bucket]!.name, expired: false }))
   for (let n = 0; n < points; n++) {
     const agesMs = [20 + n, 5_000 - 7 * n]
     telemetry.emit('published', { topic: 't', partition: 0, records: 7_919 * (n % 13), bytes: 1, ms: 1, agesMs, traces: [] })
@@ -39,6 +43,7 @@ test('an overview of fifty topics and ten relays, with a whole quarter of an hou
   }
   const { body } = framed('relay', overview({ vitals, standing, history }))
   expect(body.match(/<path class="line/g)).toHaveLength(5)
+  expect(body.match(/… and \d+ more/g)).toEqual(['… and 74 more', '… and 31 more'])
   const files = new URL('../../../ops/dashboard/', import.meta.url)
   const loaded = readdirSync(files).map((file) => readFileSync(new URL(file, files)).length)
   expect(Buffer.byteLength(body) + loaded.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(60_000)
