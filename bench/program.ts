@@ -8,6 +8,9 @@ import ts from 'typescript'
 const programs = new URL('./programs/', import.meta.url)
 const built = new URL('../.cache/bench/', import.meta.url)
 
+/** Flags for Node that every measured process gets: `--cpu-prof`, to see what its time goes to. */
+const nodeFlags = process.env.OUTBOX_BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
+
 /** Arguments of Node for a program of the folder `programs`: as JavaScript, since a loader of TypeScript would count as its memory and CPU. */
 export function programArgs(name: string): string[] {
   mkdirSync(built, { recursive: true })
@@ -33,7 +36,7 @@ export class Program implements AsyncDisposable {
   readonly #read: Promise<unknown>
 
   constructor(args: readonly string[], env: Record<string, string>) {
-    this.#child = spawn(process.execPath, args, {
+    this.#child = spawn(process.execPath, [...nodeFlags, ...args], {
       env: { ...process.env, NODE_ENV: 'production', ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     })

@@ -104,10 +104,14 @@ export function linkOf(
   return { traceId, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), isRemote: true }
 }
 
-/** The `traceparent` of each of these headers, each once; what is none is left out, whoever wrote it. */
+/** Links that a span keeps by default, after OpenTelemetry's specification (`LinkCountLimit`): an SDK drops what goes beyond. */
+const mostLinks = 128
+
+/** The `traceparent` of each of these headers, each once, and at most 128; what is none is left out, whoever wrote it. */
 export function tracesOf(rows: readonly { headers: Readonly<Record<string, string>> | null }[]): string[] {
   const found = new Set<string>()
   for (const { headers } of rows) {
+    if (found.size === mostLinks) break
     const traceparent = headers?.traceparent
     if (traceparent !== undefined && !found.has(traceparent) && wellFormed.test(traceparent)) found.add(traceparent)
   }

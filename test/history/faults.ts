@@ -3,7 +3,7 @@ import { brokerFaults } from './faults/brokers.ts'
 import { clockFaults } from './faults/clock.ts'
 import { loadFaults } from './faults/load.ts'
 import { lateAnswers, networkFaults } from './faults/network.ts'
-import { poisonFaults } from './faults/poison.ts'
+import { oversized, poisonFaults } from './faults/poison.ts'
 import { postgresFaults } from './faults/postgres.ts'
 import { relayFaults } from './faults/relays.ts'
 import { topicFaults } from './faults/topics.ts'
@@ -21,4 +21,4 @@ export const allFaults: readonly Fault[] = [
 ]
 
 /** Those that `--faults` may name: some are made to measure for a broken relay, and a sound one is to stand them as well. */
-export const namedFaults: readonly Fault[] = [...allFaults, lateAnswers]
+export const namedFaults: readonly Fault[] = [...allFaults, lateAnswers, oversized]

@@ -39,6 +39,9 @@ export const topicPlan = [
   { topic: 'compacted', partitions: 3, config: { 'cleanup.policy': 'compact' } },
 ] as const
 
+/** Bytes of a row that the relays carry: beyond what writers write, below what the topics take. */
+export const carriedBytes = 500_000
+
 /** Starts servers, proxies and topics of the torture's own; everything is closed with `closing`. */
 export async function prepareGround(
   options: TortureOptions,
@@ -57,7 +60,7 @@ export async function prepareGround(
     {
       databaseUrl: postgres.proxiedUrl,
       brokers: kafka.bootstrap,
-      options: { leaseMs: options.leaseMs },
+      options: { leaseMs: options.leaseMs, maxRowBytes: carriedBytes },
       folder,
       mutant: options.mutant ? await sourcesOf(options.mutant) : undefined,
       env: options.timezone ? { TZ: options.timezone } : {},

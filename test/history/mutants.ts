@@ -25,7 +25,7 @@ const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
   8: ['topic-recreated', 'kafka-all-refuse'],
   9: ['pg-backends-terminated', 'topic-recreated', 'relay-scale', 'pg-late-answers'],
   10: ['load-late-rollback', 'pg-immediate-stop'],
-  11: ['poison-too-large'],
+  11: ['poison-oversized'],
   12: ['pg-late-answers', 'pg-immediate-stop'],
   13: ['poison-too-large', 'poison-redriven', 'relay-sigstop', 'pg-late-answers'],
   14: ['poison-redriven', 'kafka-all-refuse'],

@@ -1,7 +1,7 @@
 import { uuidv7 } from '../../../src/message/id.ts'
 import { bucketOf, partitionOf } from '../../../src/message/key.ts'
 import type { Fault, Ground } from '../fault.ts'
-import { topicPlan } from '../ground.ts'
+import { carriedBytes, topicPlan } from '../ground.ts'
 
 /** One message to be written, and what is expected of it: undefined, it is delivered; else it stands in outbox_dead. */
 interface Poison {
@@ -61,6 +61,22 @@ export const poisonFaults: readonly Fault[] = [
     },
   },
 ]
+
+/** For the broken relays that load such a row, or send it: a topic would take it, the relay does not. */
+export const oversized: Fault = {
+  name: 'poison-oversized',
+  what: 'a message is larger than the relay carries; it is parked unread, and the messages of its key wait behind it',
+  lastsMs: [0, 0],
+  async begin(ground) {
+    const topic = ground.topics.steady[0]!
+    const key = `oversized-${Math.floor(ground.random() * poisonedKeys)}`
+    await write(ground, [
+      { topic, key, bytes: carriedBytes + 1, dead: { reason: 'MESSAGE_TOO_LARGE' } },
+      { topic, key, bytes: 10, dead: { reason: null } },
+    ])
+    return async () => {}
+  },
+}
 
 /** Partitions of the topic that refuses messages without key. */
 const compactedPartitions = topicPlan.find(({ topic }) => topic === 'compacted')!.partitions
