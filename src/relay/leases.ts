@@ -140,6 +140,9 @@ export class Leases {
     if (granted.length === 0) return granted
     if (claims.size === 0) this.#takenAt = clock.now()
     const holds = await session.holds(numbersOf(granted))
+    // Of our own the lease had run out by the time of the statement: rows that stayed under the old claim would be sent under none.
+    const former = granted.flatMap(({ bucket }) => claims.get(bucket) ?? [])
+    this.#end(former, 'leases_lost')
     for (const lease of granted) {
       const own = holds.filter((hold) => hold.bucket === lease.bucket)
       claims.add(new Claim(lease, before + leaseMs, own))
