@@ -59,7 +59,7 @@ export async function shipping(databaseUrl: string, topic: string): Promise<Meas
   process.env.ORDERS_TOPIC = topic
   const { connectShop } = await import('../examples/orders/shop.ts')
   const { events } = await import('../examples/orders/events.ts')
-  const { ship } = await import('../examples/orders/shipping.ts')
+  const { createShipping, ship } = await import('../examples/orders/shipping.ts')
   const prisma = connectShop(databaseUrl)
   return {
     name: 'shipping of the shop',
@@ -84,21 +84,8 @@ export async function shipping(databaseUrl: string, topic: string): Promise<Meas
         events,
         handlers: { OrderPlaced: ({ payload }, tx) => ship([payload.orderId], tx) },
       }),
-    // As the example does it, but under a name of its own: under the same one the second round would find nothing left to apply.
-    batches: (consumer) =>
-      createInbox({
-        prisma,
-        consumer,
-        events,
-        batch: 100,
-        handlers: {
-          OrderPlaced: (placed, tx) =>
-            ship(
-              placed.map(({ payload }) => payload.orderId),
-              tx,
-            ),
-        },
-      }),
+    // Under a name of its own: under the service's, the second round would find nothing left to apply.
+    batches: (consumer) => createShipping(prisma, consumer),
     close: () => prisma.$disconnect(),
   }
 }

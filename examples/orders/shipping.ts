@@ -6,10 +6,10 @@ import type { Shop, ShopTransaction } from './shop.ts'
 // outbox commit together: each order is shipped once and answered once, without Kafka's transactions.
 
 /** The shipping service. `prisma` has the outbox of the service's own database, with a relay of its own. */
-export function createShipping(prisma: Shop) {
+export function createShipping(prisma: Shop, consumer = 'shipping') {
   return createInbox({
     prisma,
-    consumer: 'shipping',
+    consumer,
     events,
     batch: 100,
     park: { after: 10 },

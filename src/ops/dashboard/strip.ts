@@ -3,7 +3,7 @@ import { counted, span } from '../words.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 
-/** The relays that are shown, each with a letter; more would make the page heavy, and fit no strip. */
+/** The marks of relays in the strip, and as many relays as are listed: more would make the page heavy. */
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 const colours = 8
 
