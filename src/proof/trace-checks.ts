@@ -65,8 +65,12 @@ function checkOwners(traces: readonly Trace[], tally: Tally): void {
       tally.expect(owner === term.relay, () => ({ of: name, expected: one, found: `${owner} and ${term.relay}` }))
       const overlap = last && last.relay !== term.relay ? last.until - term.from : 0
       const inTurn = 'one owner of a bucket at a time'
-      const found = `${last?.relay} and ${term.relay} both, for ${overlap.toFixed(1)} ms`
-      tally.expect(overlap <= 0, () => ({ of: name, expected: inTurn, found }))
+      const before = last?.relay
+      tally.expect(overlap <= 0, () => ({
+        of: name,
+        expected: inTurn,
+        found: `${before} and ${term.relay} both, for ${overlap.toFixed(1)} ms`,
+      }))
       if (!last || term.until > last.until) last = term
     }
   }
@@ -103,30 +107,32 @@ function ownerships(traces: readonly Trace[]): Map<number, Ownership[]> {
 }
 
 function checkDeadlines(sends: readonly Send[], tally: Tally): void {
-  for (const send of sends) {
-    const expected = 'sent only under leases that outlast the request'
-    const found = send.spareMs === null ? 'without a lease' : `${(-send.spareMs).toFixed(1)} ms too late`
-    const of = `${send.ids.length} records of ${send.topic}/${send.partition}, ${send.relay}`
-    tally.expect(send.spareMs !== null && send.spareMs >= 0, () => ({ of, expected, found }))
+  const expected = 'sent only under leases that outlast the request'
+  for (const { spareMs, ids, topic, partition, relay } of sends) {
+    tally.expect(spareMs !== null && spareMs >= 0, () => ({
+      of: `${ids.length} records of ${topic}/${partition}, ${relay}`,
+      expected,
+      found: spareMs === null ? 'without a lease' : `${(-spareMs).toFixed(1)} ms too late`,
+    }))
   }
 }
 
 /** The next owner begins at once: what is still written after that stands among what it sends. */
 function checkReleases({ relay, lines }: Trace, { sends }: Evidence, tally: Tally): void {
+  const own = sends.filter((send) => send.relay === relay)
   const expected = 'given back only when no request of it can be written any more'
   for (const line of lines) {
     if (line.what !== 'releases') continue
-    const open = sends.filter(
-      (send) =>
-        send.relay === relay &&
-        send.at < line.at &&
-        line.at < send.until &&
-        (send.outcome === 'unknown' || send.endedAt > line.at),
+    const open = own.filter(
+      (send) => send.at < line.at && line.at < send.until && (send.outcome === 'unknown' || send.endedAt > line.at),
     )
     for (const [bucket, epoch] of line.leases) {
       const late = open.find(({ leases }) => leases.some(([one]) => one === bucket))
-      const found = `${relay} gave it back ${((late?.until ?? 0) - line.at).toFixed(1)} ms too early`
-      tally.expect(late === undefined, () => ({ of: `bucket ${bucket}, epoch ${epoch}`, expected, found }))
+      tally.expect(late === undefined, () => ({
+        of: `bucket ${bucket}, epoch ${epoch}`,
+        expected,
+        found: `${relay} gave it back ${(late!.until - line.at).toFixed(1)} ms too early`,
+      }))
     }
   }
 }

@@ -55,8 +55,24 @@ test('fsync off is a warning, and the fix turns it on', async () => {
   await expect.poll(async () => (await look(server.url)).level('durability'), { timeout: 20_000 }).toBe('ok')
 })
 
-test('an inactive replication slot is a warning, and the fix drops it', async () => {
+/** Reads a slot as a subscriber does, until the connection ends. */
+async function readSlot(slot: string): Promise<pg.Client> {
+  const reader = new pg.Client({ connectionString: server.url, replication: 'database' } as pg.ClientConfig)
+  reader.on('error', () => {})
+  await reader.connect()
+  // It never ends by itself: the server streams from here on.
+  reader.query(`START_REPLICATION SLOT ${slot} LOGICAL 0/0 (proto_version '1', publication_names 'none')`).catch(() => {})
+  return reader
+}
+
+test('a replication slot that somebody reads is well, one that nobody reads a warning, and the fix drops it', async () => {
   await run(server.url, "SELECT pg_create_logical_replication_slot('forgotten', 'pgoutput')")
+  const horizon = async () => (await look(server.url)).level('horizon')
+  expect(await horizon()).toBe('warning')
+  const reader = await readSlot('forgotten')
+  await expect.poll(horizon, { timeout: 20_000 }).toBe('ok')
+  await reader.end()
+  await expect.poll(horizon, { timeout: 20_000 }).toBe('warning')
   const { level, finding, fix } = (await look(server.url)).of('horizon')
   expect([level, finding]).toEqual(['warning', expect.stringContaining('Replication slot forgotten (inactive)')])
   await run(server.url, statementOf(fix))
