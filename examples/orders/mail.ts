@@ -5,11 +5,8 @@ import type { Shop } from './shop.ts'
 // The mail service: a consumer that writes each confirmation once, however often Kafka holds the message. The row of the inbox commits with
 // the letter. It still has the catalogue of before the channel: messages of version 2 fit, so nobody had to deploy it.
 
-/** Told of every confirmation. */
-export type OnLetter = (letter: { orderId: number; customer: string }) => void
-
 /** The mail service; `prisma` is its own client, of its own database if you like. */
-export function createMail(prisma: Shop, onLetter: OnLetter = () => {}) {
+export function createMail(prisma: Shop) {
   return createInbox({
     prisma,
     consumer: 'mail',
@@ -25,7 +22,6 @@ export function createMail(prisma: Shop, onLetter: OnLetter = () => {}) {
         }))
         // A mail cannot be rolled back. Another process sends what stands in the table, with its id as the idempotency key.
         await tx.letter.createMany({ data: letters })
-        for (const letter of letters) onLetter(letter)
       },
     },
   })

@@ -1,5 +1,6 @@
 import type { AnyEvent, Catalogue, EventMap, ReadPayloadOf } from '../enqueue/events.ts'
 import type { CallbackForm } from '../enqueue/types.ts'
+import { wrongOption } from './failure.ts'
 import type { InboxRecord } from './record.ts'
 
 /** A message of the catalogue, as a handler gets it. */
@@ -39,4 +40,16 @@ export function handledEvent(
 ): AnyEvent | undefined {
   const event = type !== null && Object.hasOwn(handlers, type) ? events.find(type) : undefined
   return event?.topic === topic ? event : undefined
+}
+
+/** Topics of the events that have a handler, each once. */
+export const topicsOf = (handlers: object, events: Catalogue): string[] =>
+  [...new Set(Object.keys(handlers).map((type) => events.find(type)!.topic))].sort()
+
+/** Throws INVALID_OPTION where there is no handler, or one that is no function, or one of an event that the catalogue lacks. */
+export function checkHandlers(handlers: object | undefined, events: Catalogue): void {
+  const given = Object.entries(handlers ?? {})
+  const [wrong] = given.find(([type, handler]) => !events.find(type) || typeof handler !== 'function') ?? []
+  if (given.length > 0 && wrong === undefined) return
+  throw wrongOption(wrong === undefined ? 'handlers' : `handlers.${wrong}`, 'a function for an event of the catalogue')
 }

@@ -6,6 +6,7 @@ import { systemClock } from '../running/clock.ts'
 import { Emitter } from '../running/emitter.ts'
 import { Applier } from './apply.ts'
 import { codeOf } from './failure.ts'
+import { topicsOf } from './handlers.ts'
 import { explainInbox } from './once.ts'
 import { type InboxOptions, type ResolvedInbox, resolveInbox } from './options.ts'
 import { Reader } from './reader.ts'
@@ -41,7 +42,7 @@ export class Inbox {
   constructor(options: ResolvedInbox) {
     this.#options = options
     const { handlers, events, prisma, schema } = options
-    this.topics = [...new Set(Object.keys(handlers).map((type) => events.find(type)!.topic))].sort()
+    this.topics = topicsOf(handlers, events)
     this.#schema = schema ?? schemaOfTable(prisma, 'inbox')
     const statements = inboxStatements(this.#schema)
     const { telemetry } = this

@@ -1,6 +1,6 @@
 import type { Catalogue } from '../enqueue/events.ts'
 import { wrongOption } from './failure.ts'
-import type { Handlers, TransactionOf } from './handlers.ts'
+import { checkHandlers, type Handlers, type TransactionOf } from './handlers.ts'
 import { checkConsumer } from './once.ts'
 import { checkRetention, defaultRetentionDays } from './prune.ts'
 import type { SqlClient } from './statements.ts'
@@ -69,11 +69,7 @@ export function resolveInbox(options: InboxOptions<never, Catalogue, number | un
   if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
   checkConsumer(consumer)
   if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalogue that defineEvents() made')
-  const names = Object.keys(handlers ?? {})
-  const wrong = names.find((name) => !events.find(name) || typeof handlers[name] !== 'function')
-  if (names.length === 0 || wrong !== undefined) {
-    throw wrongOption(wrong === undefined ? 'handlers' : `handlers.${wrong}`, 'a function for an event of the catalogue')
-  }
+  checkHandlers(handlers, events)
   checkWhole('park.after', park?.after, 1_000_000)
   checkWhole('batch', batch, 10_000)
   checkWhole('retry.firstMs', retry.firstMs, 3_600_000)

@@ -1,7 +1,7 @@
 import type { Catalogue } from '../enqueue/events.ts'
 import { schemaOfTable } from '../enqueue/extension.ts'
 import { wrongOption } from './failure.ts'
-import type { Handlers, ReceivedEvent, TransactionOf } from './handlers.ts'
+import { checkHandlers, type Handlers, type ReceivedEvent, type TransactionOf, topicsOf } from './handlers.ts'
 import type { SqlClient } from './statements.ts'
 import type { InboxEvents } from './telemetry.ts'
 import type { PrismaLike } from './transaction.ts'
@@ -64,11 +64,9 @@ export function resolveProjection(options: ProjectionOptions<never, Catalogue>):
   if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
   if (typeof name !== 'string' || name === '') throw wrongOption('name', 'a name')
   if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalogue that defineEvents() made')
-  const types = Object.keys(handlers ?? {})
-  if (types.length === 0 || types.some((type) => !events.find(type)))
-    throw wrongOption('handlers', 'functions for events of the catalogue')
+  checkHandlers(handlers, events)
   if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) throw wrongOption('batch', 'a whole number from 1 to 100000')
-  const topics = options.topics ?? [...new Set(types.map((type) => events.find(type)!.topic))].sort()
+  const topics = options.topics ?? topicsOf(handlers, events)
   const schema = options.schema ?? schemaOfTable(prisma, 'inbox_projection')
   return { prisma, name, events, handlers, topics, allowMissingStart, batch, schema }
 }

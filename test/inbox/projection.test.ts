@@ -134,6 +134,8 @@ test('a topic whose beginning is gone is refused, unless that is allowed', async
 test.each([
   ['name', { name: '' }],
   ['handlers', { handlers: {} }],
+  ['handlers.Foreign', { handlers: { Foreign: () => {} } }],
+  ['handlers.Counted', { handlers: { Counted: 'add' } }],
   ['batch', { batch: 0 }],
   ['prisma', { prisma: {} }],
 ])('a wrong %s is refused', (field, wrong) => {

@@ -146,7 +146,7 @@ export function useMail() {
     db = await inboxDatabase()
     prisma = connect(db.url)
   })
-  beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects'))
+  beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects, outbox'))
   afterAll(async () => {
     await prisma.$disconnect()
     await db.drop()
@@ -156,6 +156,8 @@ export function useMail() {
   return {
     query,
     url: () => db.url,
+    /** Its client. */
+    client: () => prisma,
     /** Starts it with these options; without handlers each message has an effect. */
     startMail: (stage: Stage, options: Partial<Options<Client, undefined>> = {}, more?: StartOptions) =>
       start(stage, prisma, 'mail', { handlers: { Counted: (event, tx) => effect(tx, 'mail', event) }, ...options }, more),

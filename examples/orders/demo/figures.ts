@@ -9,6 +9,8 @@ export interface Figures {
   lag: number
   /** Records in the topic. */
   published: number
+  /** The newest confirmation of the mail service; null before the first. */
+  lastLetter: { orderId: number; customer: string } | null
 }
 
 /** Looks at the outbox and at the end of the topic. What cannot be seen, because its server is down, keeps its last figure. */
@@ -17,7 +19,7 @@ export class FigureReader {
   readonly #admin: Admin
   readonly #topic: string
   #asking = false
-  readonly last: Figures = { waiting: 0, lag: 0, published: 0 }
+  readonly last: Figures = { waiting: 0, lag: 0, published: 0, lastLetter: null }
 
   private constructor(pool: pg.Pool, admin: Admin, topic: string) {
     this.#pool = pool
@@ -36,8 +38,10 @@ export class FigureReader {
   async read(): Promise<Figures> {
     // Not awaited: without a broker it takes its time, and the orders go on meanwhile.
     void this.#readTopic()
-    const { rows } = await this.#pool.query<{ waiting: number; lag: number }>(
-      `SELECT count(*)::int AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS lag FROM outbox`,
+    const { rows } = await this.#pool.query<Omit<Figures, 'published'>>(
+      `SELECT count(*)::int AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS lag,
+         (SELECT json_build_object('orderId', order_id, 'customer', customer) FROM letters ORDER BY id DESC LIMIT 1) AS "lastLetter"
+       FROM outbox`,
     )
     return Object.assign(this.last, rows[0])
   }

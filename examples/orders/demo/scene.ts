@@ -26,8 +26,6 @@ export class Scene {
   readonly figures: FigureReader
   readonly addresses: Addresses & { dashboard: string }
   readonly places: Places
-  /** The last confirmation of the mail service. */
-  lastLetter: { orderId: number; customer: string } | undefined
   readonly #kafka: KafkaServer | undefined
   #switching = false
 
@@ -61,20 +59,15 @@ export class Scene {
     const figures = await FigureReader.open(databaseUrl, ground.kafka, topic)
     closing.add(() => figures.close())
 
-    let scene: Scene | undefined
-    const onLetter = (letter: Scene['lastLetter']) => {
-      if (scene) scene.lastLetter = letter
-    }
     const shipping = await openShipping(ground, closing)
-    const consumers = await startConsumers({ databaseUrl, shipping }, ground, onLetter, closing)
+    const consumers = await startConsumers({ databaseUrl, shipping }, ground, closing)
     const sales = new Sales()
     const served = await serveShop(shop, sales, ground, closing)
     const customers = new Customers([served.before, served.shop], rate)
     closing.add(() => customers.stop())
     const addresses = { ...served, dashboard: `http://127.0.0.1:${port}/` }
     const places = { shop, shipping, sales }
-    scene = new Scene({ customers, consumers, relay, figures, addresses, places }, ground.server)
-    return scene
+    return new Scene({ customers, consumers, relay, figures, addresses, places }, ground.server)
   }
 
   /** The relay, as something that is killed: whoever does so spoils the count of copies. */

@@ -8,7 +8,7 @@ import { placeOrderBefore } from '../before/shop.ts'
 import { topic } from '../events.ts'
 import { History } from '../history.ts'
 import { readLog } from '../log.ts'
-import { createMail, type OnLetter } from '../mail.ts'
+import { createMail } from '../mail.ts'
 import { createMyOrders } from '../my-orders.ts'
 import type { Sales } from '../sales.ts'
 import { createShipping } from '../shipping.ts'
@@ -27,7 +27,6 @@ export type Consumers = Record<'mail' | 'shipping' | 'myOrders', Progress>
 export async function startConsumers(
   { databaseUrl, shipping: prisma }: { databaseUrl: string; shipping: Shop },
   ground: Ground,
-  onLetter: OnLetter,
   closing: Closing,
 ): Promise<Consumers> {
   const watch = (consumer: Inbox | Projection, run: () => Promise<void>): Progress => {
@@ -49,7 +48,7 @@ export async function startConsumers(
   }
   const run = (inbox: Inbox, name: string): Progress =>
     watch(inbox, () => inbox.run(ground.kafka.consumer(inbox.consumerConfig({ groupId: `${name}-${topic}` }))))
-  const mail = run(createMail(own(), onLetter), 'mail')
+  const mail = run(createMail(own()), 'mail')
   const shipping = run(createShipping(prisma), 'shipping')
   const projection = createMyOrders(own())
   const myOrders = watch(projection, () => projection.run(ground.kafka, { groupId: `my-orders-${topic}` }))

@@ -10,9 +10,9 @@ export function addressLines({ addresses }: Scene): string[] {
 
 /** What the terminal shows while the shop is at work. */
 export function summary(scene: Scene, { server }: Ground, seconds: number): string[] {
-  const { customers, consumers, figures, relay, lastLetter } = scene
+  const { customers, consumers, figures, relay } = scene
   const { mail, shipping, myOrders } = consumers
-  const { waiting, lag, published } = figures.last
+  const { waiting, lag, published, lastLetter } = figures.last
   const on = green('runs')
   const figure = (name: string, n: number, note = '') => `  ${name.padEnd(11)}${bold(count(n).padStart(9))}  ${dim(note)}`
   const last = lastLetter ? `; last: order ${lastLetter.orderId} to ${lastLetter.customer}` : ''
