@@ -188,6 +188,40 @@ describe('reading', () => {
     await transport.written(1)
   })
 
+  test('a bucket that a relay takes although it has it, as its lease had run out by then, is read anew (rule 7)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    // One record a request, so that a row stays in the lane.
+    await using one = testRelay(database.url, transport, { batchRecords: 1 })
+    const beats = (count: number) => {
+      const enough = one.all('heartbeat').length + count
+      return one.until('heartbeat', () => one.all('heartbeat').length >= enough)
+    }
+    await one.relay.start()
+    await insertRows(database.pool, rows('t', 'k', 1))
+    await transport.written(1)
+    transport.pause()
+    await insertRows(database.pool, rows('t', 'k', 2, 3))
+    await one.until('heartbeat', (e) => e.handRows === 2)
+    const bucket = bucketOf('t', Buffer.from('k'))
+    const other = (bucket + 1) % 64
+    // One bucket less than its share, so that the relay looks for another.
+    await database.query(
+      `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, lease_ms = 3600000, leased_until = clock_timestamp() + interval '59 minutes' WHERE bucket = ${other}`,
+    )
+    await one.until('leases_lost', (e) => e.buckets.includes(other))
+    // The leases are renewed in the first of these, and not in the one after them: it is the taking that finds this one free.
+    await beats(2)
+    await database.query(
+      `UPDATE outbox_lease SET leased_until = clock_timestamp() - interval '1 second' WHERE bucket = ${bucket}`,
+    )
+    await one.until('leases_taken', (e) => e.owned === 63 && e.buckets.includes(bucket))
+    // The whole of the old lease: what stayed under it would be sent no more.
+    await beats(11)
+    transport.resume()
+    await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+    expect(transport.records().map(numberOf)).toEqual([1, 2, 3])
+  })
+
   test('thousands of rows of a dead topic do not keep the others from being read, and none is lost at its resume (rule 8)', async () => {
     const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
     await insertMany(database.pool, 'dead', 5_000, 40)

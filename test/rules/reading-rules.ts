@@ -48,6 +48,13 @@ export const readingRules: readonly TakenOut[] = [
     tests: 'retaking raises the epoch',
   },
   {
+    rule: 7,
+    without: 'a bucket taken although the relay has it leaves the old claim alive',
+    edits: [{ file: 'relay/leases.ts', from: "this.#end(former, 'leases_lost')", to: 'void former' }],
+    file: rules,
+    tests: 'although it has it',
+  },
+  {
     rule: 8,
     without: 'what a fetch leaves out of a paused topic is not owed',
     edits: [
