@@ -43,17 +43,24 @@ export async function startKafkaCluster(): Promise<KafkaCluster> {
       return { ...node, id, address: `127.0.0.1:${proxy.port}`, proxy }
     }),
   )
-  // None opens its port before the three have agreed on a controller.
-  await Promise.all(brokers.map((broker) => broker.start()))
+  const remove = async () => {
+    await Promise.all(brokers.map((broker) => broker.stop('SIGKILL')))
+    await Promise.all(brokers.map(({ proxy }) => proxy.close()))
+    await rm(parent, { recursive: true, force: true })
+  }
+  try {
+    // None opens its port before the three have agreed on a controller.
+    await Promise.all(brokers.map((broker) => broker.start()))
+  } catch (error) {
+    // Where one misses its port, nobody has the others yet who could end them.
+    await remove()
+    throw error
+  }
   return {
     brokers,
     bootstrap: brokers.map(({ address }) => address).join(),
     direct: ports.map(({ direct }) => `127.0.0.1:${direct}`).join(),
-    async remove() {
-      await Promise.all(brokers.map((broker) => broker.stop('SIGKILL')))
-      await Promise.all(brokers.map(({ proxy }) => proxy.close()))
-      await rm(parent, { recursive: true, force: true })
-    },
+    remove,
   }
 }
 

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -49,7 +50,11 @@ export async function kafkaNode({ jars, dir, properties, port, format, heapMb }:
       if (runs(child)) return portOpen(port, 60_000)
       const flags = ['-Xms128m', `-Xmx${heapMb}m`, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Dkafka.logs.dir=${dir}`]
       child = spawn('java', [...flags, '-cp', `${jars}/*`, 'kafka.Kafka', file], { stdio: 'ignore' })
-      await portOpen(port, 60_000)
+      // One that cannot serve ends, and says why only in a log that goes with it.
+      const ended = once(child, 'exit').then(([code]) =>
+        Promise.reject(new Error(`Kafka ended with ${code}, port ${port} unopened.`)),
+      )
+      await Promise.race([portOpen(port, 60_000), ended])
     },
     async stop(signal = 'SIGTERM') {
       if (!runs(child)) return
