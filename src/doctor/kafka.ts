@@ -1,12 +1,15 @@
 import { counted } from '../ops/words.ts'
 import type { ClusterFacts, TopicFacts } from '../transport/cluster.ts'
+import { blamesCertificate } from '../transport/kafka-codes.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Judges Kafka; `waiting`: topics of waiting messages, with the largest of each in bytes. Null: the table cannot be read. */
 export function judgeKafka(cluster: ClusterFacts, waiting: readonly { topic: string; bytes: number }[] | null): Verdict[] {
   const { trouble, brokers, topics } = cluster
   if (trouble) {
-    const fix = 'See whether the brokers run, and whether KAFKA_BROKERS, TLS and login are right.'
+    const fix = blamesCertificate(trouble.code)
+      ? 'Give Node the authority that signed it, NODE_EXTRA_CA_CERTS=ca.pem, and name the brokers in KAFKA_BROKERS as their certificates do.'
+      : 'See whether the brokers run, and whether KAFKA_BROKERS, TLS and login are right.'
     return [
       failure(
         'kafka',

@@ -44,3 +44,9 @@ export const topicFaults = new Set([
   'REPLICA_NOT_AVAILABLE',
   'LISTENER_NOT_FOUND',
 ])
+
+/**
+ * Whether a code of Node says that a broker's certificate is not to be trusted: unknown authority, another name, out of its time. With
+ * ERR_SSL_ begins what the broker says, of our certificate for example.
+ */
+export const blamesCertificate = (code: string): boolean => /^(?!ERR_SSL_).*CERT|^UNABLE_TO_VERIFY_LEAF_SIGNATURE$/.test(code)

@@ -1,4 +1,4 @@
-import { meanings, topicFaults } from './kafka-codes.ts'
+import { blamesCertificate, meanings, topicFaults } from './kafka-codes.ts'
 import { type Outcome, TransportError } from './transport.ts'
 
 /** An error of @platformatic/kafka, unwrapped. */
@@ -42,6 +42,9 @@ export function platformaticTrouble(error: unknown): PlatformaticTrouble {
   }
   const unknownTopic = all.find(({ message }) => /^Unknown topic /.test(message))
   if (unknownTopic) return { code: 'UNKNOWN_TOPIC_OR_PARTITION', error: unknownTopic.message, answer: false, refused: [] }
+  // What Node says of TLS names broker and certificate, and nothing of ours; the client says only that it came to no broker.
+  const tls = all.find(({ code }) => typeof code === 'string' && (code.startsWith('ERR_SSL_') || blamesCertificate(code)))
+  if (tls) return { code: String(tls.code), error: tls.message, answer: false, refused: [] }
   const system = all.find(({ code }) => typeof code === 'string' && /^E[A-Z]/.test(code) && !code.startsWith('ERR_'))
   const found = system ?? all.at(-1)
   const own = all.find(({ code }) => typeof code === 'string' && code.startsWith('PLT_KFK_'))

@@ -37,30 +37,39 @@ export async function kafkaTool(main: string, args: string[]): Promise<string> {
   return stdout
 }
 
-/** Starts Apache Kafka (KRaft, one node) on free ports of 127.0.0.1; takes about three seconds. */
-export async function startKafka(settings: BrokerProperties = {}): Promise<KafkaServer> {
+/**
+ * Starts Apache Kafka (KRaft, one node) on free ports of 127.0.0.1; takes about three seconds. `host`: its name for that address, which
+ * clients are told; `format`: more arguments of the format.
+ */
+export async function startKafka(
+  settings: BrokerProperties = {},
+  { host = '127.0.0.1', format = [] as readonly string[] } = {},
+): Promise<KafkaServer> {
   const jars = await kafkaJars()
   const [port, controller] = [await freePort(), await freePort()]
   const dir = await mkdtemp(join(tmpdir(), 'outbox-kafka-'))
-  const properties = { ...smallBroker, ...onlyBroker(port, controller, join(dir, 'log')), ...settings }
-  const node = await kafkaNode({ jars, dir, properties, port, format: ['--standalone'], heapMb: 512 })
-  await node.start()
-  return {
-    ...node,
-    brokers: `127.0.0.1:${port}`,
-    async remove() {
-      await node.stop('SIGKILL')
-      await rm(dir, { recursive: true, force: true })
-    },
+  const properties = { ...smallBroker, ...onlyBroker(`${host}:${port}`, controller, join(dir, 'log')), ...settings }
+  const node = await kafkaNode({ jars, dir, properties, port, format: ['--standalone', ...format], heapMb: 512 })
+  const remove = async () => {
+    await node.stop('SIGKILL')
+    await rm(dir, { recursive: true, force: true })
   }
+  try {
+    await node.start()
+  } catch (error) {
+    // Nobody has it yet who could end it.
+    await remove()
+    throw error
+  }
+  return { ...node, brokers: `${host}:${port}`, remove }
 }
 
-const onlyBroker = (port: number, controller: number, log: string): BrokerProperties => ({
+const onlyBroker = (address: string, controller: number, log: string): BrokerProperties => ({
   'process.roles': 'broker,controller',
   'node.id': 1,
   'controller.quorum.bootstrap.servers': `127.0.0.1:${controller}`,
-  listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
-  'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+  listeners: `PLAINTEXT://${address},CONTROLLER://127.0.0.1:${controller}`,
+  'advertised.listeners': `PLAINTEXT://${address}`,
   'controller.listener.names': 'CONTROLLER',
   'inter.broker.listener.name': 'PLAINTEXT',
   'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',

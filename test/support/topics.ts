@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type Admin, Kafka, logLevel } from 'kafkajs'
+import { type Admin, Kafka, type KafkaConfig, logLevel } from 'kafkajs'
 import { inject } from 'vitest'
 
 /** One record as it stands in the log. */
@@ -12,10 +12,13 @@ export interface LogRecord {
   timestamp: number
 }
 
+/** Brokers, separated by commas; where they ask for more, with TLS and login. */
+export type KafkaAccess = string | Pick<KafkaConfig, 'brokers' | 'ssl' | 'sasl'>
+
 /** A plain Kafka client of the tests' own. */
-export const testKafka = (brokers: string = inject('brokers')): Kafka =>
+export const testKafka = (access: KafkaAccess = inject('brokers')): Kafka =>
   new Kafka({
-    brokers: brokers.split(','),
+    ...(typeof access === 'string' ? { brokers: access.split(',') } : access),
     clientId: 'test',
     logLevel: logLevel.NOTHING,
     retry: { retries: 10, initialRetryTime: 50 },
@@ -25,7 +28,7 @@ export const testKafka = (brokers: string = inject('brokers')): Kafka =>
 export async function createTopic(
   name: string,
   partitions = 3,
-  { brokers = inject('brokers'), config = {} as Record<string, string>, replication = 1 } = {},
+  { brokers = inject('brokers') as KafkaAccess, config = {} as Record<string, string>, replication = 1 } = {},
 ): Promise<string> {
   const topic = `${name}-${randomBytes(4).toString('hex')}`
   const admin = testKafka(brokers).admin()
@@ -97,7 +100,7 @@ async function endsOf(topic: string, kafka: Kafka): ReturnType<Admin['fetchTopic
 }
 
 /** Reads a whole topic, every partition from its beginning to its present end; records are sorted by partition and offset. */
-export async function readTopic(topic: string, brokers: string = inject('brokers')): Promise<LogRecord[]> {
+export async function readTopic(topic: string, brokers: KafkaAccess = inject('brokers')): Promise<LogRecord[]> {
   const kafka = testKafka(brokers)
   const ends = await endsOf(topic, kafka)
   let left = ends.filter((end) => Number(end.high) > Number(end.low)).length
