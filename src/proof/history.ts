@@ -71,6 +71,8 @@ export interface TopicState {
   partitions: readonly number[]
   /** It was deleted and created again: what was lost with it is not the relay's loss, and its offsets came twice. */
   deleted: boolean
+  /** From this moment on every relay must use the last number of partitions, where a fault that grows the topic tells so. */
+  usedFrom?: MonotonicMs
 }
 
 /** Bucket and epoch of a lease. */
@@ -85,7 +87,11 @@ export type TraceLine = { at: MonotonicMs } & (
   /** Leases were granted or prolonged; `until` is their end, counted from before the statement was sent. */
   | { what: 'owns'; how: 'take' | 'retake' | 'renew'; leases: readonly LeaseName[]; until: MonotonicMs }
   | { what: 'releases'; leases: readonly LeaseName[] }
+  /** The relay lets go of buckets because it takes their leases for lost. */
+  | { what: 'loses'; buckets: readonly number[] }
   | { what: 'fetched'; ids: readonly string[] }
+  /** Rows were read of which some had been put in after the relay had read beyond their ids. */
+  | { what: 'finds-below'; rows: readonly { bucket: number; id: number; messageId: string }[] }
   /**
    * `spareMs`: what was left of the shortest lease beyond the request's own time at the relay's last look at its clock; null: no lease.
    * `until`: when the request's own time is over; what is not answered by then is not written any more.
@@ -105,7 +111,7 @@ export type TraceLine = { at: MonotonicMs } & (
   | { what: 'settled'; ids: readonly string[] }
   | { what: 'parks' | 'moves-behind'; ids: readonly string[]; lease: LeaseName; reason: string | null }
   /** The relay told something that must never happen. */
-  | { what: 'alarm'; event: string }
+  | { what: 'alarm'; event: string; bucket: number; id: number }
   | { what: 'stops' }
 )
 
@@ -121,6 +127,13 @@ export interface InjectedFault {
   from: MonotonicMs
   /** When everything was sound again. */
   healedAt: MonotonicMs
+  /** What flows on beside it. */
+  flow?: Flow
+}
+
+/** A fault that leaves others alone: their messages are acknowledged so many milliseconds after their commit also while it is in force. */
+export interface Flow {
+  withinMs: number
 }
 
 /** A message in outbox_dead, or expected there. */
@@ -173,6 +186,10 @@ export interface History {
   traces?: readonly Trace[]
   /** Where there is no trace: the copies that the faults can explain, for example the rows in hand of every relay that was killed. */
   mostDuplicates?: number
+  /** Messages of one key each that a fault wrote one after another, in that order; their topics are in no dump. */
+  lines?: readonly (readonly string[])[]
+  /** Messages that a fault put in below what the relays had read, as nobody does who writes by `enqueue`: each is sent, and told as an alarm. */
+  putBelow?: readonly string[]
   rest?: Rest
   resources?: Resources
 }

@@ -3,10 +3,11 @@ import { type Finding, notJudged, Tally } from './finding.ts'
 import type { DeadMessage } from './history.ts'
 
 /**
- * Liveness: after the last heal the outbox empties in time and by itself, no relay ended that nobody had killed, and outbox_dead holds
- * exactly what is expected there.
+ * Liveness: after the last heal the outbox empties in time and by itself, no relay ended that nobody had killed, outbox_dead holds
+ * exactly what is expected there, and messages that a fault leaves alone flow beside it.
  */
-export function checkLiveness({ history, dumps }: Evidence): Finding {
+export function checkLiveness(evidence: Evidence): Finding {
+  const { history, dumps } = evidence
   const { rest } = history
   if (!rest) return notJudged('nobody looked at the tables at the end')
   const tally = new Tally()
@@ -24,7 +25,28 @@ export function checkLiveness({ history, dumps }: Evidence): Finding {
     const found = dumps.some(({ copies }) => copies.has(id))
     tally.expect(!found, () => ({ of: id, expected: 'in outbox_dead and nowhere else', found: 'in the log' }))
   }
+  checkFlow(evidence, tally)
   return tally
+}
+
+/** Only of what was committed while no fault was in force but such as leave others alone: then each is acknowledged in time. */
+function checkFlow({ history, topics, sendsOf }: Evidence, tally: Tally): void {
+  for (const { kind, from, healedAt, flow } of history.faults) {
+    if (!flow) continue
+    const others = history.faults.filter((other) => !other.flow)
+    for (const { outcome, endedAt, messages } of history.attempts) {
+      const until = endedAt + flow.withinMs
+      if (outcome !== 'ok' || endedAt < from || until > healedAt) continue
+      if (others.some((other) => other.from < until && endedAt - flow.withinMs < other.healedAt)) continue
+      for (const { id, topic } of messages) {
+        if (topics.get(topic)?.deleted !== false) continue
+        const acked = Math.min(...(sendsOf.get(id) ?? []).map((send) => (send.outcome === 'acked' ? send.endedAt : Infinity)))
+        const expected = `acknowledged within ${flow.withinMs} ms of its commit also under ${kind}`
+        const found = Number.isFinite(acked) ? `after ${Math.round(acked - endedAt)} ms` : 'never'
+        tally.expect(acked <= until, () => ({ of: id, expected, found }))
+      }
+    }
+  }
 }
 
 function checkDead(dead: readonly DeadMessage[], expected: readonly DeadMessage[], tally: Tally): void {

@@ -2,11 +2,12 @@ import type { MonotonicMs } from './clock.ts'
 import { type Evidence, listed, placeOf } from './evidence.ts'
 import { type Finding, notJudged, Tally } from './finding.ts'
 import type { Trace } from './history.ts'
+import { checkAlarms, checkGrown, checkLines, checkLosses } from './rule-checks.ts'
 import type { Send } from './sends.ts'
 
 /**
  * Trace safety: no row deleted before an acknowledgement names it, no bucket with two owners, nothing sent outside a lease, no bucket given
- * back while a request of it may still be written, nothing sent before its predecessor is acknowledged, and every acknowledged record at the offset that the acknowledgement named.
+ * back while a request of it may still be written, none let go of while its lease is the relay's, nothing sent before its predecessor is acknowledged, and every acknowledged record at the offset that the acknowledgement named.
  */
 export function checkTrace(evidence: Evidence): Finding {
   const { traces } = evidence.history
@@ -14,13 +15,18 @@ export function checkTrace(evidence: Evidence): Finding {
   const tally = new Tally()
   for (const trace of traces) {
     checkDeletes(trace, evidence, tally)
-    checkAlarms(trace, tally)
+    checkAlarms(trace, evidence, tally)
   }
   checkOwners(traces, tally)
   checkDeadlines(evidence.sends, tally)
-  for (const trace of traces) checkReleases(trace, evidence, tally)
+  for (const trace of traces) {
+    checkReleases(trace, evidence, tally)
+    checkLosses(trace, tally)
+  }
   checkOffsets(evidence, tally)
   checkPredecessors(evidence, tally)
+  checkLines(evidence, tally)
+  checkGrown(evidence, tally)
   return tally
 }
 
@@ -32,13 +38,6 @@ function checkDeletes({ relay, lines }: Trace, { sendsOf }: Evidence, tally: Tal
       const expected = 'deleted only after an acknowledgement that names it'
       tally.expect(acked === true, () => ({ of: id, expected, found: `${relay} deleted it without one` }))
     }
-  }
-}
-
-function checkAlarms({ relay, lines }: Trace, tally: Tally): void {
-  for (const line of lines) {
-    if (line.what !== 'alarm') continue
-    tally.expect(false, () => ({ of: relay, expected: 'no alarm', found: line.event }))
   }
 }
 

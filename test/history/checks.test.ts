@@ -16,6 +16,7 @@ const stateOf = (check: CheckName, told: Partial<Story>) =>
 
 const message = (told: Story, id: string) => told.attempts.flatMap(({ messages }) => messages).find((one) => one.id === id)!
 const records = (told: Story) => told.dumps.map(({ records }) => records)
+const alarm = { at: 900, what: 'alarm', event: 'row_found_below_position', bucket: 1, id: 7 } as const
 const lines = (told: Story) => told.traces[0]!.lines
 
 /** Changes the order of two records of a partition in every dump. */
@@ -373,7 +374,51 @@ describe('trace', () => {
   })
 
   test('an alarm of the relay', () => {
-    expect(violated((told) => lines(told).push({ at: 900, what: 'alarm', event: 'row_found_below_position' }))).toEqual(['trace'])
+    expect(violated((told) => lines(told).push(alarm))).toEqual(['trace'])
+  })
+
+  test('a row that was put in below what the relay had read, and an alarm or none', () => {
+    const found = (told: Story) => {
+      told.putBelow = ['u2']
+      lines(told).push({ at: 890, what: 'finds-below', rows: [{ bucket: 1, id: 7, messageId: 'u2' }] })
+    }
+    expect(violated((told) => found(told))).toEqual(['trace'])
+    expect(violated((told) => void [found(told), lines(told).push(alarm)])).toEqual([])
+    expect(violated((told) => void [found(told), lines(told).push({ ...alarm, event: 'wrong_bucket' })])).toEqual(['trace'])
+  })
+
+  test('a bucket that a relay lets go of before its lease ends', () => {
+    const bucket = (told: Story) => (line(told, 'owns', 0) as { leases: [number, number][] }).leases[0]![0]
+    const lost = (at: number) => violated((told) => lines(told).push({ at, what: 'loses', buckets: [bucket(told)] }))
+    expect(lost(2_000)).toEqual(['trace'])
+    expect(lost(3_000)).toEqual([])
+  })
+
+  test('a bucket that a relay took anew after its lease had run out: the older claim is lost, the newer one is not', () => {
+    const retaken = (losses: number) =>
+      violated((told) => {
+        const [first] = lines(told) as unknown as [{ leases: [number, number][] }]
+        const [bucket, epoch] = first.leases[0]!
+        lines(told).push({ at: 3_001, what: 'owns', how: 'take', leases: [[bucket, epoch + 1]], until: 6_001 })
+        for (let n = 0; n < losses; n++) lines(told).push({ at: 3_002, what: 'loses', buckets: [bucket] })
+      })
+    expect(retaken(1)).toEqual([])
+    expect(retaken(2)).toEqual(['trace'])
+  })
+
+  test('a message of a fault’s own line that is published before the one before it is acknowledged', () => {
+    expect(violated((told) => void told.lines.push(['u1', 'u2']))).toEqual([])
+    expect(violated((told) => void told.lines.push(['u2', 'u1']))).toEqual(['trace'])
+  })
+
+  test('a partition of before a topic grew, when the new number has to be used', () => {
+    const grown = (usedFrom: number) =>
+      violated((told) => {
+        told.topics[0]!.partitions = [3, 4]
+        told.topics[0]!.usedFrom = usedFrom
+      })
+    expect(grown(1_000)).toEqual([])
+    expect(grown(0)).toEqual(['trace'])
   })
 
   test('without traces it is not judged, and does not count as passed', () => {
@@ -383,6 +428,17 @@ describe('trace', () => {
 })
 
 describe('liveness', () => {
+  test('a message that a fault leaves alone, and that waits while it is in force', () => {
+    const beside = (withinMs: number, ...others: number[]) =>
+      violated((told) => {
+        told.faults = [{ kind: 'one', from: 0, healedAt: 1_000, flow: { withinMs } }]
+        told.faults.push(...others.map((from) => ({ kind: 'other', from, healedAt: from + 1 })))
+      })
+    expect(beside(200)).toEqual([])
+    expect(beside(50)).toEqual(['liveness'])
+    expect(beside(50, 0, 25, 50, 75)).toEqual([])
+  })
+
   test.each([
     ['an outbox that is not empty', { emptiedMs: null, left: 3 }],
     ['an outbox that was empty too late', { emptiedMs: 1_001 }],

@@ -1,5 +1,6 @@
 import type { Admin } from 'kafkajs'
 import type pg from 'pg'
+import type { Flow } from '../../src/proof/history.ts'
 
 /** Takes a fault back; resolves when the surroundings are sound again. Calling it twice does no harm. */
 export type Heal = () => Promise<void>
@@ -15,6 +16,8 @@ export interface Fault {
   readonly what: string
   /** How long the fault stays in force, in milliseconds: a range from which the schedule draws. */
   readonly lastsMs: readonly [least: number, most: number]
+  /** What is promised of the messages that it does not touch. */
+  readonly flow?: Flow
   begin(ground: Ground): Promise<Heal>
 }
 
@@ -123,6 +126,12 @@ export interface Ground {
   }
   /** Says that these messages are expected in outbox_dead with that reason (null: behind another one), and nowhere else. */
   expectDead(messageIds: readonly string[], reason: string | null): void
+  /** Says that these messages of one key were written one after another. */
+  expectLine(messageIds: readonly string[]): void
+  /** Says that this message was put in below what the relays had read. */
+  expectAlarm(messageId: string): void
+  /** Says that from now on, and `ms` later at the latest, the last number of partitions of the growing topic is used. */
+  expectGrown(ms: number): void
   /** A line for the torture's record, with the time. */
   note(text: string): void
 }

@@ -26,6 +26,10 @@ export interface TortureGround extends Ground {
   proxiedUrl: string
   sql: ProofStatements
   expectedDead: DeadMessage[]
+  lines: (readonly string[])[]
+  putBelow: string[]
+  /** When the last number of partitions of the growing topic must be used; undefined: nobody has said. */
+  grownFrom(): number | undefined
 }
 
 /** Topics of a run with their partitions; `narrow` and `compacted` are for poison only. */
@@ -69,6 +73,9 @@ export async function prepareGround(
   )
   closing.add(() => fleet.stop(10_000))
   const expectedDead: DeadMessage[] = []
+  const lines: (readonly string[])[] = []
+  const putBelow: string[] = []
+  let grownFrom: number | undefined
   return {
     random,
     ...postgres,
@@ -84,6 +91,14 @@ export async function prepareGround(
     },
     expectedDead,
     expectDead: (ids, reason) => void expectedDead.push(...ids.map((id) => ({ id, reason }))),
+    lines,
+    expectLine: (ids) => void lines.push(ids),
+    putBelow,
+    expectAlarm: (id) => void putBelow.push(id),
+    grownFrom: () => grownFrom,
+    expectGrown: (ms) => {
+      grownFrom = monotonicMs() + ms
+    },
     note: (text) => appendFileSync(join(folder, 'notes.txt'), `${Math.round(monotonicMs())} ${text}\n`),
   }
 }

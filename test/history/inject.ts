@@ -31,7 +31,7 @@ export async function injectFaults(
     const from = monotonicMs()
     const healedAt = await inject(fault, planned, groundOf(ground, planned.seed), lastAt)
     if (healedAt === undefined) return
-    injected.push({ kind: fault.name, from, healedAt })
+    injected.push({ kind: fault.name, from, healedAt, ...(fault.flow ? { flow: fault.flow } : {}) })
     onHealed(injected, schedule.faults.length)
   }
   await Promise.all(schedule.faults.map(one))

@@ -24,13 +24,19 @@ const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
   7: ['load-late-rollback', 'pg-backends-terminated', 'pg-immediate-stop', 'poison-too-large'],
   8: ['topic-recreated', 'kafka-all-refuse'],
   9: ['pg-backends-terminated', 'topic-recreated', 'relay-scale', 'pg-late-answers'],
-  10: ['load-late-rollback', 'pg-immediate-stop'],
+  10: ['row-put-below'],
   11: ['poison-oversized'],
-  12: ['pg-late-answers', 'pg-immediate-stop'],
+  12: ['pg-ids-again'],
   13: ['poison-too-large', 'poison-redriven', 'relay-sigstop', 'pg-late-answers'],
-  14: ['poison-redriven', 'kafka-all-refuse'],
-  15: ['pg-row-locks', 'relay-sigkill', 'clock-behind'],
-  20: ['topic-grows', 'kafka-all-refuse'],
+  14: ['poison-mended', 'pg-late-answers'],
+  15: ['pg-row-locks'],
+  20: ['topic-grows-in-time'],
+}
+
+/** Parts that other faults meet than the rest of their rule. */
+const faultsOfParts: Readonly<Record<string, readonly string[]>> = {
+  '5.2': ['relay-cut-off'],
+  '15.2': ['clock-stepped-back'],
 }
 
 /** A torture shows neither how a relay refuses to start (16) nor what happens in the application (17 to 19). */
@@ -40,7 +46,9 @@ const shown = takenOut.filter(({ rule }) => rule < 16 || rule > 19)
 export const ruleMutants: Readonly<Record<string, Mutant>> = Object.fromEntries(
   shown.map(({ rule, without, edits }, at) => {
     const part = shown.slice(0, at + 1).filter((other) => other.rule === rule).length
-    return [`rule-${rule}.${part}`, { what: `lacks a part of rule ${rule}: ${without}`, edits, faults: faultsOfRules[rule]! }]
+    const name = `${rule}.${part}`
+    const faults = faultsOfParts[name] ?? faultsOfRules[rule]!
+    return [`rule-${name}`, { what: `lacks a part of rule ${rule}: ${without}`, edits, faults }]
   }),
 )
 

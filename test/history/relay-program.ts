@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
+import type { RelayEvents } from '../../src/relay/telemetry.ts'
 import { mutantNamed } from './mutants.ts'
 import { TraceFile } from './trace-file.ts'
 import { Watcher } from './watched.ts'
@@ -72,7 +73,11 @@ const { Relay } = (await load('relay/relay.ts')) as typeof import('../../src/rel
 const relay = new Relay(await ports(), options)
 relay.telemetry.subscribe((event, fields) => {
   if (event === 'leases_taken') process.send?.('has buckets')
-  if (event === 'row_found_below_position' || event === 'wrong_bucket') trace.add({ what: 'alarm', event })
+  if (event === 'leases_lost') trace.add({ what: 'loses', buckets: (fields as RelayEvents['leases_lost']).buckets })
+  if (event === 'row_found_below_position' || event === 'wrong_bucket') {
+    const { bucket, id } = fields as RelayEvents['wrong_bucket']
+    trace.add({ what: 'alarm', event, bucket, id })
+  }
   appendFileSync(env.EVENTS_FILE, `${JSON.stringify({ time: new Date(), event, ...fields })}\n`)
 })
 process.on('message', obey)

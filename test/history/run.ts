@@ -105,6 +105,8 @@ async function collect(
     dumps,
     faults,
     traces: kept.traces(folder),
+    lines: ground.lines,
+    putBelow: ground.putBelow,
     rest: { ...rest, unexpectedEnds: [...rest.unexpectedEnds, ...fleet.unexpectedEnds] },
     resources: { samples: measure.samples, walBytesPerMessage, budget: measure.budget },
   }
@@ -174,13 +176,14 @@ async function settle(ground: TortureGround, writers: Writers, { relays, emptyMs
   return { emptiedMs, limitMs: emptyMs, left, dead, expectedDead, unexpectedEnds: [] }
 }
 
-async function topicStates({ admin, topics }: TortureGround): Promise<TopicState[]> {
+async function topicStates({ admin, topics, grownFrom }: TortureGround): Promise<TopicState[]> {
   const names = [...topics.steady, topics.doomed, topics.growing]
   const { topics: found } = await admin.fetchTopicMetadata({ topics: names })
   return found.map(({ name, partitions }) => {
     const first = topicPlan.find(({ topic }) => topic === name)!.partitions
     const grown = Array.from({ length: Math.max(1, partitions.length - first + 1) }, (_, i) => first + i)
-    return { name, partitions: grown, deleted: name === topics.doomed }
+    const usedFrom = name === topics.growing ? grownFrom() : undefined
+    return { name, partitions: grown, deleted: name === topics.doomed, ...(usedFrom === undefined ? {} : { usedFrom }) }
   })
 }
 

@@ -76,6 +76,8 @@ export function story(): Story {
     faults: [],
     traces: [{ relay: 'R1', lines: linesOf(committed, records) }],
     mostDuplicates: 0,
+    lines: [],
+    putBelow: [],
     rest: { emptiedMs: 100, limitMs: 1_000, left: 0, dead: [], expectedDead: [], unexpectedEnds: [] },
     resources: {
       samples: [{ relay: 'R1', at: 100, rssBytes: 90e6, handles: 40, connections: 4 }],

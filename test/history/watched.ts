@@ -2,7 +2,7 @@ import { bucketOf } from '../../src/message/key.ts'
 import { monotonicMs } from '../../src/proof/clock.ts'
 import type { LeaseName } from '../../src/proof/history.ts'
 import { type Clock, systemClock } from '../../src/running/clock.ts'
-import type { Lease, RowName, Store, StoreSession } from '../../src/store/store.ts'
+import type { Fetch, Fetched, Lease, RowName, Store, StoreSession } from '../../src/store/store.ts'
 import type { Outcome, Transport, TransportBatch } from '../../src/transport/transport.ts'
 import type { TraceFile } from './trace-file.ts'
 
@@ -55,6 +55,8 @@ export class Watcher {
   /** The last two times that the relay was told: the one that it decided by, and the stamp of the send. */
   #looks: [number, number] = [0, 0]
   #batches = 0
+  /** The highest id after which a bucket was asked for, under its present lease. */
+  readonly #asked = new Map<number, number>()
 
   constructor(trace: TraceFile, failpoint: Failpoint, leaseMs: number) {
     this.#trace = trace
@@ -102,7 +104,7 @@ export class Watcher {
       retake: claims('retake'),
       renew: claims('renew'),
       release: { before: (leases) => this.#releases(leases) },
-      fetch: { after: ({ rows }) => trace.add({ what: 'fetched', ids: idsOf(rows) }) },
+      fetch: { after: (answer, _before, what) => this.#fetched(answer, what) },
       settle: {
         before: (rows) => trace.addNow({ what: 'settles', ids: idsOf(rows) }),
         after: (_answer, _before, rows) => trace.add({ what: 'settled', ids: idsOf(rows) }),
@@ -112,11 +114,24 @@ export class Watcher {
     }
   }
 
+  #fetched({ rows }: Fetched, { scans }: Fetch): void {
+    this.#trace.add({ what: 'fetched', ids: idsOf(rows) })
+    const below = rows.filter(({ bucket, id }) => id <= (this.#asked.get(bucket) ?? 0))
+    if (below.length > 0) {
+      const found = below.map(({ bucket, id, messageId }) => ({ bucket, id, messageId }))
+      this.#trace.add({ what: 'finds-below', rows: found })
+    }
+    for (const { bucket, after } of scans) this.#asked.set(bucket, Math.max(after, this.#asked.get(bucket) ?? 0))
+  }
+
   #owns(how: 'take' | 'retake' | 'renew', leases: readonly Lease[], sentAt: number): void {
     const until = sentAt + this.#leaseMs
     // What a new session does not get back is lost.
     if (how === 'retake') this.#leases.clear()
-    for (const { bucket, epoch } of leases) this.#leases.set(bucket, { epoch, until })
+    for (const { bucket, epoch } of leases) {
+      if (this.#leases.get(bucket)?.epoch !== epoch) this.#asked.delete(bucket)
+      this.#leases.set(bucket, { epoch, until })
+    }
     if (leases.length > 0) this.#trace.add({ what: 'owns', how, leases: namesOf(leases), until })
   }
 

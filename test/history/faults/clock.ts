@@ -35,6 +35,36 @@ function wrongClock(name: string, what: string, first: string, then: string): Fa
   }
 }
 
+/**
+ * For the broken relays that wait for such a lease. What a relay left behind that died: leases that end an hour later than any can. Relays
+ * that live have prolonged theirs by the new time. Nobody gets its buckets before it would have lost them: it counts as their owner.
+ */
+export const steppedBack: Fault = {
+  name: 'clock-stepped-back',
+  what: 'a relay is killed, and the clock of the database is an hour slower than when it wrote its leases',
+  lastsMs: [0, 0],
+  async begin({ relays, postgres }) {
+    const victim = relays.any()
+    const client = await postgres.admin.connect()
+    try {
+      const owned = 'owner IN (SELECT id FROM outbox_relay WHERE name = $1)'
+      await client.query('BEGIN')
+      await client.query(`SELECT 1 FROM outbox_lease WHERE ${owned} FOR UPDATE`, [victim.name])
+      victim.signal('SIGKILL')
+      await client.query(`SELECT pg_sleep_until(max(leased_until) + interval '100 ms') FROM outbox_lease WHERE ${owned}`, [
+        victim.name,
+      ])
+      await client.query(`UPDATE outbox_lease SET leased_until = clock_timestamp() + interval '1 hour' WHERE ${owned}`, [
+        victim.name,
+      ])
+      await client.query('COMMIT')
+    } finally {
+      client.release(true)
+    }
+    return async () => {}
+  },
+}
+
 /** Faults of the clocks of relays: leases go by the database's clock and by monotonic ones, so these must change nothing. */
 export const clockFaults: readonly Fault[] = [
   wrongClock(

@@ -94,6 +94,34 @@ export const relayFaults: readonly Fault[] = [
   },
 ]
 
+/** A port that nothing listens on (discard). */
+const nowhere = '127.0.0.1:9'
+
+/** Relays that are cut off at present: of two each could give its buckets up to the other. */
+const cutOffNow = new Set<string>()
+
+/** For the broken relays that keep buckets with which they can do nothing. A relay gives up after three leases and takes a share again after three more. */
+export const cutOff: Fault = {
+  name: 'relay-cut-off',
+  what: 'one more relay joins, which reaches the database and never Kafka: after three leases it leaves its buckets to the others',
+  lastsMs: [28_000, 32_000],
+  flow: { withinMs: 16_000 },
+  async begin({ relays, note }) {
+    if (cutOffNow.size > 0) {
+      note('relay-cut-off: there is one already')
+      return nothing
+    }
+    cutOffNow.add('starting')
+    const relay = await relays.startWith({ KAFKA_BROKERS: nowhere })
+    note(`relay-cut-off: ${relay.name}`)
+    return async () => {
+      relay.signal('SIGTERM')
+      await endOf(relay)
+      cutOffNow.clear()
+    }
+  },
+}
+
 /** A relay that another fault has frozen cannot stop: whoever wants it gone has to kill it, as a process manager does. */
 async function endOf(victim: { ended(): Promise<void>; signal(signal: NodeJS.Signals): void }): Promise<void> {
   const timer = setTimeout(() => victim.signal('SIGKILL'), 15_000)

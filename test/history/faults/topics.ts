@@ -1,4 +1,5 @@
 import kafkajs, { type Admin } from 'kafkajs'
+import { sweepMs } from '../../../src/relay/reader.ts'
 import type { Fault } from '../fault.ts'
 
 // Not among the names that Node finds in this CommonJS module.
@@ -63,6 +64,22 @@ export const topicFaults: readonly Fault[] = [
     },
   },
 ]
+
+/** Milliseconds in which every relay has asked for the number of partitions anew, between two and seven sweeps of a bucket; and some more. */
+const noticedMs = (7 * sweepMs) / 64 + 5_000
+
+/** For the broken relays that never use the new partitions. */
+export const growsInTime: Fault = {
+  name: 'topic-grows-in-time',
+  what: 'a topic gets one partition more, and nothing else happens until every relay has to use it',
+  lastsMs: [noticedMs + 20_000, noticedMs + 20_000],
+  async begin({ admin, topics, expectGrown }) {
+    const count = (await partitionsOf(admin, topics.growing)) + 1
+    await admin.createPartitions({ topicPartitions: [{ topic: topics.growing, count }] })
+    expectGrown(noticedMs)
+    return async () => {}
+  },
+}
 
 /** 0 while the topic does not exist. */
 async function partitionsOf(admin: Admin, topic: string): Promise<number> {

@@ -1,0 +1,77 @@
+import { uuidv7 } from '../../../src/message/id.ts'
+import { bucketOf } from '../../../src/message/key.ts'
+import { wakeChannel } from '../../../src/message/wake.ts'
+import type { Fault, Ground } from '../fault.ts'
+
+/** Bytes of a message that the topic takes, and of one that it takes only when it is mended. */
+const bytes = { small: 10, large: 40_000 }
+
+const topicResource = 2
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Milliseconds between two messages of the key, and from the mending of the topic to the wish, and from there to the last message. */
+const everyMs = 20
+const mendedMs = 500
+const goesOnMs = 3_000
+
+/** For the broken relays that mix up what waits behind a redriven message. */
+export const mended: Fault = {
+  name: 'poison-mended',
+  what: 'a message is too large for its topic; while its key is written on, the topic is mended and the operator asks for a redrive',
+  lastsMs: [500, 1_500],
+  async begin(ground) {
+    const { admin, kafka, expectLine } = ground
+    const topic = `mended-${Math.floor(ground.random() * 1e9)}`
+    const configEntries = [{ name: 'max.message.bytes', value: '20000' }]
+    await admin.createTopics({
+      topics: [{ topic, numPartitions: 3, replicationFactor: kafka.brokers.length, configEntries }],
+      waitForLeaders: true,
+    })
+    const line: string[] = []
+    expectLine(line)
+    await write(ground, topic, line, bytes.large)
+    while ((await dead(ground, topic)) === 0) await sleep(50)
+    let over = false
+    // After a failure nothing more is written: of a message whose commit is in doubt none behind it could tell.
+    const writing = (async () => {
+      while (!over) {
+        await write(ground, topic, line, bytes.small)
+        await sleep(everyMs)
+      }
+    })().catch((error) => ground.note(`poison-mended: ${error}`))
+    return async () => {
+      await admin.alterConfigs({ validateOnly: false, resources: [{ type: topicResource, name: topic, configEntries: [] }] })
+      await sleep(mendedMs)
+      await wish(ground, topic)
+      await sleep(goesOnMs)
+      over = true
+      await writing
+      while ((await dead(ground, topic)) > 0) {
+        await wish(ground, topic)
+        await sleep(1_000)
+      }
+      ground.note(`poison-mended: ${line.length} messages of ${topic}`)
+    }
+  },
+}
+
+async function wish({ postgres }: Ground, topic: string): Promise<void> {
+  await postgres.admin.query(
+    `UPDATE outbox_dead SET wish = 'redrive' WHERE (bucket, id) = (SELECT bucket, id FROM outbox_dead WHERE topic = $1 ORDER BY id LIMIT 1)`,
+    [topic],
+  )
+  await postgres.admin.query(`SELECT pg_notify($1, 'wish')`, [wakeChannel])
+}
+
+const dead = async ({ postgres }: Ground, topic: string): Promise<number> =>
+  (await postgres.admin.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox_dead WHERE topic = $1', [topic])).rows[0]!.n
+
+async function write({ postgres }: Ground, topic: string, line: string[], size: number): Promise<void> {
+  const id = uuidv7()
+  const key = Buffer.from('mended')
+  line.push(id)
+  await postgres.admin.query(
+    `INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, $2, $3, $4, convert_to(repeat('x', $5::int), 'UTF8'))`,
+    [bucketOf(topic, key), id, topic, key, size],
+  )
+}
