@@ -32,7 +32,10 @@ describe('sends of kafkajs', () => {
     partition.next({ after: new Promise<void>((resolve) => (answer = resolve)) })
     return () => answer()
   }
-  const turn = () => new Promise((resolve) => setImmediate(resolve))
+  /** Time enough for a send to reach the socket if nothing held it: one turn does for two sends of neighbouring turns to meet. */
+  const turns = async () => {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  }
   const produced = () => kafka.requests.splice(0).filter((api) => api === 'Produce').length
   const publish = (values: string, partitions = [0, 1, 2]) =>
     Promise.all(partitions.map((partition) => judge.publish('orders', partition, `${values} ${partition}`)))
@@ -70,9 +73,9 @@ describe('sends of kafkajs', () => {
     const first = judge.publish('orders', 0, 'first')
     await kafka.asked('Produce')
     const later = [judge.publish('orders', 1, 'later 1')]
-    await turn()
+    await turns()
     later.push(judge.publish('orders', 2, 'later 2'))
-    await turn()
+    await turns()
     expect(produced()).toBe(1)
     answer()
     expect((await Promise.all([first, ...later])).map(({ kind }) => kind)).toEqual(Array(3).fill('acked'))
