@@ -41,9 +41,11 @@ function checkFlow({ history, topics, sendsOf }: Evidence, tally: Tally): void {
       for (const { id, topic } of messages) {
         if (topics.get(topic)?.deleted !== false) continue
         const acked = Math.min(...(sendsOf.get(id) ?? []).map((send) => (send.outcome === 'acked' ? send.endedAt : Infinity)))
-        const expected = `acknowledged within ${flow.withinMs} ms of its commit also under ${kind}`
-        const found = Number.isFinite(acked) ? `after ${Math.round(acked - endedAt)} ms` : 'never'
-        tally.expect(acked <= until, () => ({ of: id, expected, found }))
+        tally.expect(acked <= until, () => ({
+          of: id,
+          expected: `acknowledged within ${flow.withinMs} ms of its commit also under ${kind}`,
+          found: Number.isFinite(acked) ? `after ${Math.round(acked - endedAt)} ms` : 'never',
+        }))
       }
     }
   }

@@ -46,8 +46,11 @@ export function checkLosses({ relay, lines }: Trace, tally: Tally): void {
     } else if (line.what === 'loses') {
       for (const bucket of line.buckets) {
         const left = (terms.get(bucket)?.shift()?.until ?? line.at) - line.at
-        const found = `${relay} let go of it ${left.toFixed(1)} ms before`
-        tally.expect(left <= leewayMs, () => ({ of: `bucket ${bucket}`, expected: 'kept until its lease ends', found }))
+        tally.expect(left <= leewayMs, () => ({
+          of: `bucket ${bucket}`,
+          expected: 'kept until its lease ends',
+          found: `${relay} let go of it ${left.toFixed(1)} ms before`,
+        }))
       }
     }
   }
@@ -65,8 +68,11 @@ export function checkLines({ history, sends, sendsOf }: Evidence, tally: Tally):
       here.add(id)
       if (before === undefined) continue
       const acked = here.has(before) || sendsOf.get(before)?.some((one) => one.outcome === 'acked' && one.endedAt <= send.at)
-      const expected = `published only after ${before}, the message of its key before it, was acknowledged`
-      tally.expect(acked === true, () => ({ of: id, expected, found: `published by ${send.relay} without that` }))
+      tally.expect(acked === true, () => ({
+        of: id,
+        expected: `published only after ${before}, the message of its key before it, was acknowledged`,
+        found: `published by ${send.relay} without that`,
+      }))
     }
   }
 }
@@ -82,8 +88,11 @@ export function checkGrown({ sends, topics, written }: Evidence, tally: Tally): 
       if (!message) continue
       const key = message.key === null ? null : Buffer.from(message.key, 'latin1')
       const right = placementHash(topic.name, key) % partitions
-      const expected = `in partition ${right} of the ${partitions} that ${topic.name} has had long enough`
-      tally.expect(send.partition === right, () => ({ of: id, expected, found: `${send.relay} sent it to ${send.partition}` }))
+      tally.expect(send.partition === right, () => ({
+        of: id,
+        expected: `in partition ${right} of the ${partitions} that ${topic.name} has had long enough`,
+        found: `${send.relay} sent it to ${send.partition}`,
+      }))
     }
   }
 }
