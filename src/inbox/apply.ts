@@ -1,4 +1,5 @@
 import { continueTrace } from '../message/trace.ts'
+import { withinLimit } from './failure.ts'
 import type { ReceivedEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
 import { clean, type InboxRecord } from './record.ts'
@@ -40,9 +41,10 @@ export class Applier {
   /** What is known of messages of one topic, one answer for each. */
   async look(records: readonly (InboxRecord & { id: string })[]): Promise<Outlook[]> {
     if (records.length === 0) return []
-    const { prisma, consumer } = this.#options
+    const { prisma, consumer, handlerTimeoutMs } = this.#options
     const { topic } = records[0]!
-    return prisma.$queryRaw<Outlook[]>(this.#statements.look, consumer, topic, ...idsAndKeys(records))
+    const asked = prisma.$queryRaw<Outlook[]>(this.#statements.look, consumer, topic, ...idsAndKeys(records))
+    return withinLimit(asked, handlerTimeoutMs)
   }
 
   /**

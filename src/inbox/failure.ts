@@ -19,12 +19,13 @@ export function codeOf(error: unknown): string {
 /** Whether a failure speaks against the message; `begun`: its handler was called. Troubles of the database never do. */
 export const speaksAgainst = (error: unknown, begun: boolean): boolean => begun && !passing.has(codeOf(error))
 
-/** The promise, or a rejection after `ms`: a handler that hangs must not hold its partition for ever. */
-export async function withinLimit<T>(promise: Promise<T>, ms: number): Promise<T> {
+/** The promise, or a rejection after `ms`: what hangs must not hold its partition for ever. */
+export async function withinLimit<T>(awaited: PromiseLike<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new HandlerTimeout(ms)), ms)
   })
+  const promise = Promise.resolve(awaited)
   // It may still fail when nobody waits any more.
   promise.catch(() => {})
   try {
@@ -34,13 +35,13 @@ export async function withinLimit<T>(promise: Promise<T>, ms: number): Promise<T
   }
 }
 
-/** A handler took longer than it may; its transaction is rolled back. */
+/** A handler, a codec or the database took longer than it may; the transaction is rolled back. */
 class HandlerTimeout extends Error {
   override readonly name = 'HandlerTimeout'
   readonly code = 'HANDLER_TIMEOUT'
 
   constructor(ms: number) {
-    super(`The handler took longer than ${ms} ms.`)
+    super(`It took longer than ${ms} ms.`)
   }
 }
 

@@ -26,7 +26,7 @@ export interface InboxOptions<Client, C extends Catalogue, Batch extends number 
   park?: ParkOptions | undefined
   /** Messages of one transaction at most; handlers then take arrays. @default none: a transaction for each message */
   batch?: Batch
-  /** Time for the transaction of a message or batch. @default 30_000 */
+  /** Time for the transaction of a message or batch, and for what comes before it: the look into the inbox, the codec. @default 30_000 */
   handlerTimeoutMs?: number | undefined
   /** First and longest wait before a failed message is tried again; doubled each time. @default { firstMs: 500, maxMs: 60_000 } */
   retry?: { firstMs: number; maxMs: number } | undefined

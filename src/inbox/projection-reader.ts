@@ -3,7 +3,7 @@ import { backoff } from '../running/backoff.ts'
 import type { Emitter } from '../running/emitter.ts'
 import { Beating } from './beating.ts'
 import { decode } from './decode.ts'
-import { codeOf } from './failure.ts'
+import { codeOf, withinLimit } from './failure.ts'
 import { handledEvent, type ReceivedEvent } from './handlers.ts'
 import { inboxDefaults } from './options.ts'
 import { Pauses } from './pauses.ts'
@@ -95,7 +95,7 @@ export class ProjectionReader {
     const record = recordOf(topic, partition, message)
     const event = handledEvent(record, options)
     if (!event) return undefined
-    const decoded = await decode(record, event, options.events)
+    const decoded = await withinLimit(decode(record, event, options.events), inboxDefaults.handlerTimeoutMs)
     if ('event' in decoded) return decoded.event
     throw Object.assign(new Error(decoded.error), { code: decoded.reason })
   }

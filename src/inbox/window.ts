@@ -1,6 +1,7 @@
 import type { AnyEvent } from '../enqueue/events.ts'
 import type { Applier, Outlook, Pending } from './apply.ts'
 import { type Decoded, decode } from './decode.ts'
+import { withinLimit } from './failure.ts'
 import type { ResolvedInbox } from './options.ts'
 import type { PartitionMemory } from './partition.ts'
 import type { InboxRecord } from './record.ts'
@@ -94,7 +95,9 @@ export class Window {
 
   async #decode(record: InboxRecord, event: AnyEvent): Promise<Decoded | { cause: unknown }> {
     try {
-      return await decode(record, event, this.#ports.options.events)
+      const { events, handlerTimeoutMs } = this.#ports.options
+      // A codec may ask a registry that never answers: heartbeats would go on for ever.
+      return await withinLimit(decode(record, event, events), handlerTimeoutMs)
     } catch (cause) {
       return { cause }
     }

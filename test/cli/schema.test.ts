@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { cli } from '../support/cli.ts'
+import { codeBlocks, readme, section } from '../support/readme.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 // Below the repository, where zod is found.
@@ -80,6 +81,27 @@ test('a new version passes, with the order of deployment', async () => {
   expect(stdout).toContain(
     '! Placed version 2, payload.total: string became number, for consumers that stop at version 1. Breaks old consumers.',
   )
+})
+
+test('what the README shows is what its events give, when a version is changed in its place and a value is added in a new one', async () => {
+  const block = codeBlocks(readme).find(({ path }) => path === 'src/events.ts')!.code
+  const locked = block.replace("'prisma-extension-outbox'", JSON.stringify(join(root, 'src', 'index.ts')))
+  writeFileSync(events, locked)
+  rmSync(lock, { force: true })
+  await schema('lock')
+  const third = "total: Money, channel: z.enum(['web', 'shop']).default('web') }),\n    up: (old) => old,\n  })"
+  expect(locked).toContain(third)
+  const fourth = `total: z.number(), channel: z.enum(['web', 'shop']).default('web') }),
+    up: (old) => ({ ...old, total: old.total.amount }),
+  })
+  .evolve({
+    schema: z.object({ orderId: z.string(), total: Money, channel: z.enum(['web', 'shop', 'phone']) }),
+    up: (old) => ({ ...old, total: { amount: old.total, currency: 'EUR' } }),
+  })`
+  writeFileSync(events, locked.replace(third, fourth))
+  const { code, stdout } = await schema('check')
+  expect(stdout).toBe(codeBlocks(section('### When a schema changes')).find(({ code }) => code.startsWith('✗'))!.code)
+  expect(code).toBe(1)
 })
 
 test('what cannot be loaded is refused with code 2, or 1 where it is not there', async () => {

@@ -3,6 +3,7 @@ import net from 'node:net'
 import { Kafka, KafkaJSNonRetriableError, logLevel } from 'kafkajs'
 import { describe, expect, inject, test } from 'vitest'
 import { createInbox } from '../../src/inbox/index.ts'
+import { type Codec, defineEvents } from '../../src/index.ts'
 import { isOutboxError } from '../../src/message/errors.ts'
 import { createDatabase } from '../support/database.ts'
 import { connect, connectWrapped, createStage, effect, eventsOf, record, start, useMail } from './stage.ts'
@@ -216,6 +217,27 @@ describe('a handler that fails', () => {
     expect(await until('apply_failed')).toMatchObject({ code: 'HANDLER_TIMEOUT' })
     await until('applied')
     expect(await numbers('a')).toEqual([1])
+  })
+
+  test('is not waited for where it cannot even begin: a codec that hangs, and a database that does not answer', async () => {
+    const stage = await createStage(1)
+    await stage.send([record('a', 1)])
+    let decodes = 0
+    const codec: Codec = {
+      contentType: 'application/json',
+      encode: (payload) => Buffer.from(JSON.stringify(payload)),
+      decode: (bytes) => (++decodes === 1 ? new Promise(() => {}) : JSON.parse(String(bytes))),
+    }
+    const events = defineEvents(stage.events.events, { codec })
+    const { until, times } = startMail({ ...stage, events }, { handlerTimeoutMs: 300 })
+    expect(await until('apply_failed')).toMatchObject({ code: 'HANDLER_TIMEOUT', attempt: 1 })
+    await until('applied')
+    const locked = query('BEGIN; LOCK TABLE inbox_parked; SELECT pg_sleep(2); COMMIT')
+    await stage.send([record('a', 2)])
+    expect(await times('apply_failed', 2)).toMatchObject({ code: 'HANDLER_TIMEOUT', attempt: 0 })
+    await locked
+    await times('applied', 2)
+    expect(await numbers('a')).toEqual([1, 2])
   })
 
   test('in a batch: its messages are tried one by one, and only the guilty one waits', async () => {

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type KafkaServer, kafkaJars, startKafka } from '../support/kafka.ts'
+import { freePort } from '../support/ports.ts'
 import { codeBlocks, readme, section } from '../support/readme.ts'
 
 const run = promisify(execFile)
@@ -16,6 +17,7 @@ const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const home = mkdtempSync(join(tmpdir(), 'outbox-quick-start-'))
 const project = join(home, 'shop')
 const quickStart = section('## Quick start')
+const consumersPage = codeBlocks(readFileSync(join(root, 'docs/consumers.md'), 'utf8'))
 
 const started: ChildProcess[] = []
 let database: TestDatabase
@@ -68,7 +70,10 @@ test('the quick start of the README, step by step, publishes a message that the 
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: project, env: environment() })
 
   const [addModel, install, addTables, enqueue, createTopic, startRelay, look] = commands()
-  append('prisma/schema.prisma', codeBlocks(quickStart).find(({ language }) => language === 'prisma')!.code)
+  // The page about consumers goes on in this project; its tables come with the first, since drift is not looked for here.
+  for (const blocks of [codeBlocks(quickStart), consumersPage]) {
+    append('prisma/schema.prisma', blocks.find(({ language }) => language === 'prisma')!.code)
+  }
   await shell(addModel!)
   await shell(install!.replace('prisma-extension-outbox', tarball))
   // Prisma's engine as WebAssembly can either apply a migration or look for drift, not both in one run.
@@ -92,8 +97,7 @@ test('the quick start of the README, step by step, publishes a message that the 
 }, 240_000)
 
 test('the event and the consumer of the README, with the tables that docs/consumers.md adds: what the handler writes is there', async () => {
-  const page = codeBlocks(readFileSync(join(root, 'docs/consumers.md'), 'utf8'))
-  const addInbox = page.find(({ language }) => language === 'sh')!.code
+  const addInbox = consumersPage.find(({ language }) => language === 'sh')!.code
   const files = ['src/events.ts', 'src/place-event.ts', 'src/confirm.ts']
   for (const path of files) write(path, codeBlocks(readme).find((block) => block.path === path)!.code)
   const [, , , , createTopic, startRelay] = commands()
@@ -112,9 +116,34 @@ test('the event and the consumer of the README, with the tables that docs/consum
   await expect.poll(applied, { timeout: 60_000, interval: 200 }).toEqual([{ total: 1990, consumer: 'confirm', reason: null }])
 }, 240_000)
 
-test('every TypeScript example of the README and of docs/testing.md compiles against the tarball', async () => {
-  const page = readFileSync(join(root, 'docs/testing.md'), 'utf8')
-  const examples = [...codeBlocks(readme), ...codeBlocks(page)].filter(({ language }) => language === 'ts')
+test('the programs of docs/consumers.md run as they stand: each has its effect of the event, and what is watched shows it', async () => {
+  for (const { path, code } of consumersPage) if (path) write(path, code)
+  const port = await freePort()
+  const program = readFileSync(join(project, 'src/write-letters.ts'), 'utf8')
+  const call = `watch(mail, ${port})\n`
+  write('src/write-letters.ts', `import { watch } from './watch.js'\n${program.replace('process.once', `${call}process.once`)}`)
+  const [order] = await database.query<{ id: string }>('SELECT max(id)::text AS id FROM "Order"')
+  for (const name of ['write-letters', 'write-many-letters', 'keep', 'order-view']) start(`npx tsx src/${name}.ts`)
+  const effects = async () => ({
+    letters: await database.query(
+      'SELECT "orderId" FROM "Letter" l JOIN inbox i ON i.message_id = l.key AND i.consumer = \'confirm\'',
+    ),
+    consumers: (await database.query('SELECT consumer FROM inbox ORDER BY consumer')).map(({ consumer }) => consumer),
+    view: await database.query('SELECT id, amount, channel, shipped FROM "OrderView"'),
+  })
+  await expect.poll(effects, { timeout: 90_000, interval: 200 }).toEqual({
+    letters: Array(3).fill({ orderId: order!.id }),
+    consumers: ['bulk_mail', 'confirm', 'keep', 'mail'],
+    view: [{ id: order!.id, amount: 1990, channel: 'web', shipped: false }],
+  })
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  expect(metrics).toContain('inbox_messages_applied_total{consumer="mail",topic="orders"} 1\n')
+  expect(await shell('npx tsx src/prune.ts')).toBe('Deleted: 0\n')
+}, 240_000)
+
+test('every TypeScript example of the README and of the pages about consumers and tests compiles against the tarball', async () => {
+  const page = codeBlocks(readFileSync(join(root, 'docs/testing.md'), 'utf8'))
+  const examples = [...codeBlocks(readme), ...consumersPage, ...page].filter(({ language }) => language === 'ts')
   expect(examples.filter(({ path }) => path === undefined)).toEqual([])
   expect(examples.length).toBeGreaterThanOrEqual(6)
   for (const { path, code } of examples) write(path!, code)
