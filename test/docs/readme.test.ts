@@ -228,8 +228,12 @@ test('the options of the demo are those of its help', () => {
 describe('guarantees', () => {
   const rows = tables(section('## Guarantees'))[0]!
   const told = file('GUARANTEES.md')
-  /** A promise's own section. */
-  const of = (name: string) => told.slice(told.indexOf(`\n## ${name}\n`)).split('\n## ')[1]!
+  /** A promise's own section, with links as the README has them. */
+  const of = (name: string) =>
+    told
+      .slice(told.indexOf(`\n## ${name}\n`))
+      .split('\n## ')[1]!
+      .replaceAll('](README.md#', '](#')
   const lines = told.split('\n').filter((line) => line.startsWith('- [ci] '))
   const named = lines.map((line) => /^- \[ci\] `(test\/[^`]+)` “([^”]+)”$/.exec(line)?.slice(1, 3) ?? [line, ''])
 
@@ -264,20 +268,6 @@ describe('guarantees', () => {
       else expect(command).toContain('npx prisma-extension-outbox')
     }
   })
-})
-
-test('every link within the README leads to a heading or an anchor', () => {
-  const text = readme.replace(/^```[\s\S]*?^```$/gm, '')
-  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
-    heading!
-      .toLowerCase()
-      .replace(/[^\w\- ]/g, '')
-      .replaceAll(' ', '-'),
-  )
-  const anchors = new Set([...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id]) => id!)])
-  const links = [...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, link]) => link!)
-  expect(links.length).toBeGreaterThan(10)
-  expect(links.filter((link) => !anchors.has(link))).toEqual([])
 })
 
 test('every file of the repository that the README names is there', () => {

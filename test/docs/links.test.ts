@@ -1,0 +1,46 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** The pages of the repository: those beside the package, and those below the folders that have some. */
+const pages = ['.', 'docs', 'bench', 'examples/orders'].flatMap((folder) =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => normalize(join(folder, name))),
+)
+
+/** A page without its blocks of code. */
+const textOf = (page: string) => readFileSync(join(root, page), 'utf8').replace(/^```[\s\S]*?^```$/gm, '')
+
+/** What a link to a part of the page may name: its headings, as GitHub names them, and its anchors. */
+function partsOf(page: string): Set<string> {
+  const text = textOf(page)
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  return new Set([...headings, ...[...text.matchAll(/<a id="([^"]+)">/g)].map(([, id]) => id!)])
+}
+
+/** Whether a link leads to a file that is there, and to a part of it that is there. */
+function leadsSomewhere(page: string, link: string): boolean {
+  const [path, part] = link.split('#')
+  const target = path === '' ? page : normalize(join(dirname(page), path!))
+  if (!existsSync(join(root, target))) return false
+  return part === undefined || !target.endsWith('.md') || partsOf(target).has(part)
+}
+
+test.each(pages)('every link of %s leads to a file, a heading or an anchor that is there', (page) => {
+  const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!).filter((link) => !/^https?:/.test(link))
+  expect(links.filter((link) => !leadsSomewhere(page, link))).toEqual([])
+})
+
+test('the README links to its own parts and to other pages', () => {
+  expect(textOf('README.md').match(/\]\(#/g)!.length).toBeGreaterThan(10)
+  expect(pages).toEqual(expect.arrayContaining(['README.md', 'GUARANTEES.md', 'CHANGELOG.md', 'docs/operating.md']))
+})
