@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
-import { diagnose } from './diagnose.ts'
+import { diagnose, loginOf } from './diagnose.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -67,17 +67,12 @@ describe('what holds dead rows back', () => {
     onTestFinished(() => client.end())
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1')
     expect((await look()).level('horizon')).toBe('ok')
-    const role = `doctor_${Date.now()}`
-    await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'p'`)
-    onTestFinished(async () => void (await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)))
-    const url = new URL(database.directUrl)
-    url.username = role
-    url.password = 'p'
-    expect((await look(url.href)).of('horizon')).toMatchObject({
+    const { role, url } = await loginOf(database)
+    expect((await look(url)).of('horizon')).toMatchObject({
       level: 'unseen',
       finding: '1 session of other roles cannot be seen.',
     })
     await database.query(`GRANT pg_read_all_stats TO ${role}`)
-    expect((await look(url.href)).level('horizon')).toBe('ok')
+    expect((await look(url)).level('horizon')).toBe('ok')
   })
 })

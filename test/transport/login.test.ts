@@ -1,5 +1,5 @@
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from 'kafkajs'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
 import { platformaticTransport } from '../../src/transport/platformatic.ts'
 import type { Transport } from '../../src/transport/transport.ts'
@@ -9,7 +9,6 @@ import { record } from './conformance.ts'
 const never = new AbortController().signal
 const module = 'org.apache.kafka.common.security.plain.PlainLoginModule'
 let kafka: KafkaServer
-const opened: Transport[] = []
 
 beforeAll(async () => {
   kafka = await startKafka({
@@ -21,9 +20,6 @@ beforeAll(async () => {
     'super.users': 'User:root;User:ANONYMOUS',
   })
 })
-afterEach(async () => {
-  for (const transport of opened.splice(0)) await transport.close()
-})
 afterAll(() => kafka.remove())
 
 const ways = { kafkajs: kafkajsTransport, platformatic: platformaticTransport }
@@ -31,7 +27,7 @@ type Way = keyof typeof ways
 
 function open(way: Way, username: string, password = username): Transport {
   const transport = ways[way]({ brokers: [kafka.brokers], sasl: { mechanism: 'plain', username, password } })
-  opened.push(transport)
+  onTestFinished(() => transport.close())
   return transport
 }
 

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { openTransport, transportNames } from '../../src/embed.ts'
 import type { KafkajsTransportOptions } from '../../src/transport/kafkajs.ts'
 import type { Transport } from '../../src/transport/transport.ts'
@@ -11,15 +11,11 @@ const never = new AbortController().signal
 let keys: Certificates
 let others: Certificates
 let kafka: TlsKafka
-const opened: Transport[] = []
 
 beforeAll(async () => {
   keys = await makeCertificates()
   others = await makeCertificates()
   kafka = await startTlsKafka(keys)
-})
-afterEach(async () => {
-  for (const transport of opened.splice(0)) await transport.close()
 })
 afterAll(async () => {
   await kafka?.remove()
@@ -29,7 +25,7 @@ afterAll(async () => {
 
 function open(way: (typeof transportNames)[number], options: Partial<KafkajsTransportOptions> = {}): Transport {
   const transport = openTransport(way, { ...kafka.access, ...options })
-  opened.push(transport)
+  onTestFinished(() => transport.close())
   return transport
 }
 
