@@ -45,6 +45,11 @@ test('one that is too small for what waits is a failure, and none once it is as 
   expect(small).toMatchObject({ level: 'failure', finding: 'A message of 5000 bytes waits, max.message.bytes is 2000.' })
   await alter('max.message.bytes', /max\.message\.bytes=(\d+)/.exec(small!.fix)![1]!, topic)
   await expect.poll(() => levels(topic, value), { timeout: 20_000 }).toEqual(['ok'])
+  // With what the batch adds to it as well.
+  const producer = testKafka(cluster.direct).producer()
+  await producer.connect()
+  const [taken] = await producer.send({ topic, messages: [{ value }] }).finally(() => producer.disconnect())
+  expect(taken).toMatchObject({ errorCode: 0 })
 })
 
 test('fewer in sync than must have a record is a failure, until the missing broker is back', async () => {
