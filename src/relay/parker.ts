@@ -24,9 +24,6 @@ const fewer = 8
 /** Milliseconds until a move that took too long is tried again: each try keeps the settler waiting. */
 const stuckMs = 60_000
 
-/** Milliseconds between two looks for wishes; a notification of the command line comes before. */
-const wishMs = 1_000
-
 /** What the parker needs from its surroundings. */
 export interface ParkerDeps {
   clock: Clock
@@ -41,6 +38,8 @@ export interface ParkerDeps {
   rewind: (claim: Claim) => void
   /** The lease turned out to be another relay's. */
   lost: (claim: Claim) => void
+  /** Milliseconds until wishes are looked for that no notification told of. */
+  wishPollMs: () => number
 }
 
 /**
@@ -94,7 +93,7 @@ export class Parker {
       const move = this.#next()
       if (move) await this.#move(session, move)
       else {
-        await this.latch.wait(signal, wishMs)
+        await this.latch.wait(signal, this.#deps.wishPollMs())
         if (!signal.aborted && !this.#next()) await this.#grant(session)
       }
     }

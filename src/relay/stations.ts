@@ -92,6 +92,7 @@ export class Stations {
       letGo: (which) => this.topics.letGo(which),
       rewind: (claim) => this.reader.rewind(claim),
       lost: (claim) => this.leases.lost(claim),
+      wishPollMs: () => this.#wake.wishPollMs,
     })
     this.leases = new Leases({
       ...base,
@@ -99,7 +100,7 @@ export class Stations {
       tickMs: Math.min(1_000, Math.floor(settings.leaseMs / 10)),
       ackedAt: () => this.#ackedAt,
       waiting: () => this.topics.waiting,
-      onTaken: () => this.reader.latch.raise(),
+      onTaken: () => this.#taken(),
       onLeaving: (claims) => this.#letGo(claims),
       onEnded: (claims) => this.#ended(claims),
     })
@@ -151,6 +152,12 @@ export class Stations {
   #madeRoom(): void {
     this.reader.latch.raise()
     this.leases.check()
+  }
+
+  /** New buckets: there may be rows to read, and wishes that nobody was there to hear of. */
+  #taken(): void {
+    this.reader.latch.raise()
+    this.#parker.latch.raise()
   }
 
   #letGo(claims: readonly Claim[]): void {

@@ -5,6 +5,9 @@ import { Latch } from './latch.ts'
 /** Milliseconds between two polls of an idle table: without notifications, and with notifications that are known to come through. */
 export const pollLimitsMs = { blind: 50, notified: 1_000 } as const
 
+/** Milliseconds between two looks for wishes, likewise. */
+const wishLimitsMs = { blind: 1_000, notified: 5_000 } as const
+
 /** A fetch that brought at least this share of its limit is followed by the next one at once. */
 const fullShare = 1 / 8
 
@@ -43,6 +46,11 @@ export class Wake {
   /** Milliseconds between two polls of an idle table, at most. */
   get maxPollMs(): number {
     return this.#trusted ? pollLimitsMs.notified : pollLimitsMs.blind
+  }
+
+  /** Milliseconds between two looks for wishes. */
+  get wishPollMs(): number {
+    return this.#trusted ? wishLimitsMs.notified : wishLimitsMs.blind
   }
 
   /** Takes a notification. Wakes the reader, or whoever looks for wishes. */
