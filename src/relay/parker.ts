@@ -47,9 +47,10 @@ export interface ParkerDeps {
  * What is held in memory follows what each statement finds.
  */
 export class Parker {
-  /** Raise it when there may be wishes. */
-  readonly latch: Latch
+  readonly #latch: Latch
   readonly #deps: ParkerDeps
+  /** When wishes are looked for next, on the relay's clock. */
+  #lookAt = Number.NEGATIVE_INFINITY
   #moves: Move[] = []
   /** Sizes of statements: smaller after one that took too long, and larger again from success to success. */
   #moveRows = moveRows
@@ -57,7 +58,13 @@ export class Parker {
 
   constructor(deps: ParkerDeps) {
     this.#deps = deps
-    this.latch = new Latch(deps.clock)
+    this.#latch = new Latch(deps.clock)
+  }
+
+  /** There may be wishes. */
+  wished(): void {
+    this.#lookAt = Number.NEGATIVE_INFINITY
+    this.#latch.raise()
   }
 
   /** Takes a row that was refused for good; later rows of its key wait from now on, unless its topic goes on. */
@@ -66,7 +73,7 @@ export class Parker {
     const holds = row.key !== null && this.#deps.onDead(row.topic) === 'hold'
     if (holds) row.claim.hold(row.topic, row.key, row.id)
     this.#moves.push({ row, why: { reason, error, holds }, notBefore: 0 })
-    this.latch.raise()
+    this.#latch.raise()
   }
 
   /** Takes a row that waits behind a dead one of its key. */
@@ -77,7 +84,7 @@ export class Parker {
       return
     }
     this.#moves.push({ row, why: undefined, notBefore: 0 })
-    this.latch.raise()
+    this.#latch.raise()
   }
 
   /** Forgets rows whose claim is gone: the next owner finds them where they are. */
@@ -91,11 +98,11 @@ export class Parker {
       // A bucket that is to be given back must not wait for what may never come.
       this.forget(({ claim }) => claim.leaving && claim.parkStuck)
       const move = this.#next()
+      const due = this.#lookAt <= this.#deps.clock.now()
       if (move) await this.#move(session, move)
-      else {
-        await this.latch.wait(signal, this.#deps.wishPollMs())
-        if (!signal.aborted && !this.#next()) await this.#grant(session)
-      }
+      // Also while moves keep coming: each message of a held key is one, and a wish may be to hold it no longer.
+      if (due && !signal.aborted) await this.#grant(session)
+      if (!move && !due) await this.#latch.wait(signal, this.#lookAt - this.#deps.clock.now())
     }
   }
 
@@ -199,6 +206,7 @@ export class Parker {
   }
 
   async #grant(session: StoreSession): Promise<void> {
+    this.#lookAt = this.#deps.clock.now() + this.#deps.wishPollMs()
     const owned = this.#deps.claims.all.filter((claim) => !claim.leaving)
     for (const { bucket, wish } of await session.wished(owned.map((claim) => claim.bucket))) {
       const claim = this.#deps.claims.get(bucket)
@@ -213,7 +221,7 @@ export class Parker {
     for (const row of found.rows) this.#deps.telemetry.emit('discarded', row)
     this.#free(claim, found.keys)
     // What is left of the wishes, and those behind the heads, go on at once.
-    if (found.rows.length > 0) this.latch.raise()
+    if (found.rows.length > 0) this.wished()
   }
 
   async #redrive(session: StoreSession, claim: Claim): Promise<void> {
@@ -232,7 +240,7 @@ export class Parker {
       this.#free(claim, found.keys)
       rewind(claim)
       // Refusals, and rows that wait, must not stand behind a million that are put back.
-      return this.latch.raise()
+      return this.wished()
     }
   }
 

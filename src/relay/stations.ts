@@ -120,7 +120,7 @@ export class Stations {
 
   /** Takes a notification of the database. */
   notified(payload: string): void {
-    this.#wake.notified(payload, { rows: this.reader.latch, wishes: this.#parker.latch })
+    this.#wake.notified(payload, { rows: () => this.reader.latch.raise(), wishes: () => this.#parker.wished() })
   }
 
   /** Notifications go unheard. */
@@ -157,7 +157,7 @@ export class Stations {
   /** New buckets: there may be rows to read, and wishes that nobody was there to hear of. */
   #taken(): void {
     this.reader.latch.raise()
-    this.#parker.latch.raise()
+    this.#parker.wished()
   }
 
   #letGo(claims: readonly Claim[]): void {

@@ -53,11 +53,11 @@ export class Wake {
     return this.#trusted ? wishLimitsMs.notified : wishLimitsMs.blind
   }
 
-  /** Takes a notification. Wakes the reader, or whoever looks for wishes. */
-  notified(payload: string, latches: { rows: Latch; wishes: Latch }): void {
+  /** Takes a notification, and tells what it says: there may be rows, or wishes. */
+  notified(payload: string, tell: { rows: () => void; wishes: () => void }): void {
     if (payload === this.#own) this.#cameBack = true
-    else if (payload === 'wish') latches.wishes.raise()
-    else if (!payload.startsWith('relay:')) latches.rows.raise()
+    else if (payload === 'wish') tell.wishes()
+    else if (!payload.startsWith('relay:')) tell.rows()
   }
 
   /** Nothing comes through any more: a commit must not wait for the next check to be seen soon. */

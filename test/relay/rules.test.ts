@@ -355,6 +355,30 @@ describe('writing', () => {
     expect(new Set(seen).size).toBe(seen.length)
   })
 
+  test('a wish is carried out though messages of the held key keep coming: each of them is one more to move behind (rule 14)', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await insertRows(database.pool, rows('t', 'k', 1))
+    await one.until('parked')
+    accept()
+    let last = 1
+    const writing = (async () => {
+      for (; one.all('redriven').length === 0; last++) {
+        const held = one.all('held').length
+        await insertRows(database.pool, rows('t', 'k', last + 1))
+        await Promise.race([one.until('held', () => one.all('held').length > held), one.until('redriven')])
+      }
+    })()
+    await one.until('held')
+    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE reason IS NOT NULL")
+    await one.until('redriven')
+    await writing
+    await transport.written(last)
+    expect(transport.records().map(numberOf)).toEqual(Array.from({ length: last }, (_, i) => i + 1))
+  })
+
   test('rows of a redriven key that were queued before it are let go of and read again behind it (rule 14)', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
