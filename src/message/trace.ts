@@ -95,13 +95,10 @@ export function addTrace(headers: Record<string, string>, trace: Readonly<Record
   if (!Object.keys(headers).some((name) => /^trace(parent|state)$/i.test(name))) Object.assign(headers, trace)
 }
 
-/** Where a span links to: trace and span of the one that enqueued. Undefined where the headers name none. */
-export function linkOf(
-  traceparent: string,
-): { traceId: string; spanId: string; traceFlags: number; isRemote: boolean } | undefined {
-  const [, traceId, spanId, flags] = wellFormed.exec(traceparent) ?? []
-  if (traceId === undefined) return undefined
-  return { traceId, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), isRemote: true }
+/** Where a span links to: trace and span of the one that enqueued, by a `traceparent` that {@link tracesOf} gave. */
+export function linkOf(traceparent: string): { traceId: string; spanId: string; traceFlags: number; isRemote: boolean } {
+  const [traceId, spanId, flags] = [traceparent.slice(3, 35), traceparent.slice(36, 52), traceparent.slice(53)]
+  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true }
 }
 
 /** Links that a span keeps by default, after OpenTelemetry's specification (`LinkCountLimit`): an SDK drops what goes beyond. */

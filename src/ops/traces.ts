@@ -51,7 +51,7 @@ function send({ topic, partition, records, ms, traces }: Sent, error?: string): 
       ...(records > 1 ? { 'messaging.batch.message_count': records } : {}),
       ...(error === undefined ? {} : { 'error.type': error }),
     },
-    links: traces.flatMap((traceparent) => linkOf(traceparent) ?? []).map((context) => ({ context })),
+    links: traces.map((traceparent) => ({ context: linkOf(traceparent) })),
   })
   if (error !== undefined) span.setStatus({ code: failed })
   span.end(end)

@@ -159,6 +159,11 @@ describe('the Kafka record', () => {
     expect(toRecord(given)).toEqual({ key: given.key, value: given.value, headers })
   })
 
+  test('a header named __proto__ is sent like any other', () => {
+    const { headers } = toRecord({ ...row, headers: JSON.parse('{"__proto__":"x","y":"z"}') })
+    expect(Object.entries(headers)).toEqual([['__proto__', 'x'], ['y', 'z'], ...Object.entries(ours)])
+  })
+
   test('tells the time of each row, in whatever order they come', () => {
     const times = [0, 7, 999, 1_000, 1_042, 999, -1, 1_767_312_000_000, 1_767_312_000_010]
     const told = times.map((createdAt) => toRecord({ ...row, createdAt }).headers['created-at'])
