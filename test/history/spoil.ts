@@ -17,10 +17,13 @@ export const stateOf = (check: CheckName, told: Partial<Story>) =>
 /** The message of that id, as its transaction enqueued it. */
 export const message = (told: Story, id: string) =>
   told.attempts.flatMap(({ messages }) => messages).find((one) => one.id === id)!
+
 /** The records of each dump, to be spoilt in place. */
 export const records = (told: Story) => told.dumps.map(({ records }) => records)
+
 /** A relay that found what it had missed. */
 export const alarm = { at: 900, what: 'alarm', event: 'row_found_below_position', bucket: 1, id: 7 } as const
+
 /** The trace of the first relay, to be spoilt in place. */
 export const lines = (told: Story) => told.traces[0]!.lines
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { uuidv7 } from '../../../src/message/id.ts'
 import { bucketOf } from '../../../src/message/key.ts'
 import { wakeChannel } from '../../../src/message/wake.ts'
@@ -7,7 +8,6 @@ import type { Fault, Ground } from '../fault.ts'
 const bytes = { small: 10, large: 40_000 }
 
 const topicResource = 2
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Milliseconds between two messages of the key, and from the mending of the topic to the wish, and from there to the last message. */
 const everyMs = 20

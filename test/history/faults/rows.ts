@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { uuidv7 } from '../../../src/message/id.ts'
 import { bucketOf } from '../../../src/message/key.ts'
@@ -9,8 +10,6 @@ import type { Fault, Ground } from '../fault.ts'
 /** Faults that put rows into the outbox as no enqueue does. They stand in the ledger: each must come to Kafka. */
 
 const sql = proofStatements('public')
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Writes into the ledger what a row of the outbox will be in Kafka. */
 const record = (client: pg.PoolClient, id: string, topic: string, key: Buffer, value: Buffer) =>
