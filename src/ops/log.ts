@@ -60,12 +60,12 @@ export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.Wri
 export function logEvents(logger: Logger, now: () => number = Date.now): Subscriber {
   const quiet = new Map<RelayEvent, { since: number; left: number }>()
   return (event, fields) => {
+    const level = levelOf[event]
+    // Most events are told at levels that nobody turns on; their fields need not be made.
+    if (!logger.isLevelEnabled(level)) return
     const left = leftOut(event, quiet, now())
     if (left === undefined) return
-    logger[levelOf[event]](
-      { event, ...fieldsOf(event, fields), ...(left > 0 ? { leftOut: left } : {}) },
-      event.replaceAll('_', ' '),
-    )
+    logger[level]({ event, ...fieldsOf(event, fields), ...(left > 0 ? { leftOut: left } : {}) }, event.replaceAll('_', ' '))
   }
 }
 

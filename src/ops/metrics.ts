@@ -1,13 +1,11 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
+import { DeliveryLatency } from './delivery-latency.ts'
 import { BoundedLabels } from './labels.ts'
 import { sampledMetrics } from './sampled-metrics.ts'
 
 /** Upper bounds in seconds of what a publish may take: half a lease ends it, 5 s by default. */
 const publishSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
-
-/** Upper bounds in seconds of the time from creation to acknowledgement: milliseconds on a good day, hours after an outage. */
-const deliverySeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200]
 
 /** Upper bounds of the records of a request; 1,000 is the most that the relay can be told to send. */
 const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
@@ -67,27 +65,24 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
 
 /** How publishing, reading and deleting go. */
 function publishMetrics(registry: Registry, topics: BoundedLabels): Handlers {
-  const histogram = <L extends string>(name: string, help: string, buckets: number[], labelNames: L[]) =>
-    new Histogram<L>({ name, help, buckets, labelNames, registers: [registry] })
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name, help, buckets, registers: [registry] })
   const failures = new Counter({
     name: 'outbox_publish_failures_total',
     help: 'Requests that were not acknowledged; kind is not-written or unknown.',
     labelNames: ['topic', 'kind'],
     registers: [registry],
   })
-  const latency = 'Time from the creation of a message to its acknowledgement.'
-  const duration = histogram('outbox_publish_duration_seconds', 'Time to an acknowledgement of Kafka.', publishSeconds, [])
-  const delivery = histogram('outbox_delivery_latency_seconds', latency, deliverySeconds, ['topic'])
-  const batch = histogram('outbox_batch_messages', 'Messages of one acknowledged request.', batchRecords, [])
-  const fetch = histogram('outbox_fetch_duration_seconds', 'Time of a read of rows.', publishSeconds, [])
-  const settle = histogram('outbox_settle_duration_seconds', 'Time of a delete of acknowledged rows.', publishSeconds, [])
+  const duration = histogram('outbox_publish_duration_seconds', 'Time to an acknowledgement of Kafka.', publishSeconds)
+  const delivery = new DeliveryLatency(registry)
+  const batch = histogram('outbox_batch_messages', 'Messages of one acknowledged request.', batchRecords)
+  const fetch = histogram('outbox_fetch_duration_seconds', 'Time of a read of rows.', publishSeconds)
+  const settle = histogram('outbox_settle_duration_seconds', 'Time of a delete of acknowledged rows.', publishSeconds)
   return {
     published: (it) => {
       duration.observe(it.ms / 1000)
       batch.observe(it.records)
-      const ofTopic = delivery.labels(topics.of(it.topic))
-      // The clocks of database and relay differ: a message from the future is a new one.
-      for (const ageMs of it.agesMs) ofTopic.observe(Math.max(0, ageMs) / 1000)
+      delivery.observe(topics.of(it.topic), it.agesMs)
     },
     publish_failed: (it) => failures.inc({ topic: topics.of(it.topic), kind: it.kind }),
     fetched: (it) => fetch.observe(it.ms / 1000),

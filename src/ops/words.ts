@@ -18,9 +18,11 @@ export function span(ms: number): string {
 /** A number with its noun: `1 message`, `2 messages`. */
 export const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
 
+/** Made once: a formatter costs more than all numbers of a page. */
+const whole = new Intl.NumberFormat('en-GB')
+
 /** A number for people, its thousands apart: `1,234`, and small parts to a tenth: `0.5`. */
-export const numberText = (n: number): string =>
-  n < 100 && !Number.isInteger(n) ? n.toFixed(1) : Math.round(n).toLocaleString('en-GB')
+export const numberText = (n: number): string => (n < 100 && !Number.isInteger(n) ? n.toFixed(1) : whole.format(Math.round(n)))
 
 /**
  * A text in which what cannot be seen, but for line ends and tabs, is written out, as `\u{202e}`: a topic or header must not turn the line
