@@ -1,46 +1,35 @@
 import { tracesOf } from '../message/trace.ts'
 import { backoff } from '../running/backoff.ts'
-import type { Clock } from '../running/clock.ts'
 import type { Outcome, Transport } from '../transport/transport.ts'
 import type { CarriedRow, Claims } from './claim.ts'
 import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
 import type { Hand } from './hand.ts'
-import { probeOf } from './probe.ts'
+import { Queue, type QueueDeps, type RequestLimits } from './queue.ts'
 import { toRecord } from './record.ts'
 import { Suspects } from './suspects.ts'
 import type { Telemetry } from './telemetry.ts'
 import { verdict } from './verdict.ts'
 
 /** Limits of a lane. */
-export interface LaneLimits {
+export interface LaneLimits extends RequestLimits {
   /** Rows that a lane may have in hand; beyond that it owes. */
   quotaRows: number
-  /** Records of one request. */
-  batchRecords: number
-  /** Bytes of keys, values and headers of one request. */
-  batchBytes: number
-  /** Milliseconds in which a request is answered, or counts as unknown. */
-  requestTimeoutMs: number
 }
 
 /** What a lane needs from its surroundings. */
-export interface LaneDeps {
+export interface LaneDeps extends QueueDeps {
   transport: Transport
-  clock: Clock
   telemetry: Telemetry
   gate: Gate
   hand: Hand
   claims: Claims
   limits: LaneLimits
-  random: () => number
   signal: AbortSignal
   /** Takes rows that Kafka has acknowledged. */
   settle: (rows: readonly CarriedRow[]) => void
   /** Takes a row that Kafka refused for good. */
   park: (row: CarriedRow, reason: string, error: string) => void
-  /** Takes a row that must wait behind a dead one. */
-  moveBehind: (row: CarriedRow) => void
   /** Room was made after the lane had owed. */
   resume: (owed: Debt) => void
 }
@@ -77,9 +66,9 @@ export class Lane {
   readonly debt = new Debt()
   readonly #topic: LaneTopic
   readonly #deps: LaneDeps
-  #queue: CarriedRow[] = []
-  #inFlight = 0
   readonly #suspects: Suspects
+  readonly #queue: Queue
+  #inFlight = 0
   #attempt = 0
   #running = false
   #idle: (() => void)[] = []
@@ -89,6 +78,7 @@ export class Lane {
     this.#topic = topic
     this.#deps = deps
     this.#suspects = new Suspects(deps.limits.batchRecords)
+    this.#queue = new Queue(this.#suspects, deps)
   }
 
   /** Rows that the lane may still take; 0 while it owes: what comes later must not overtake what it owes. */
@@ -109,12 +99,7 @@ export class Lane {
 
   /** Takes rows that are not on their way out of the queue and gives them back to the caller. */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
-    const gone = this.#queue.filter(which)
-    if (gone.length > 0) {
-      this.#queue = this.#queue.filter((row) => !which(row))
-      this.#suspects.dropAll(gone)
-    }
-    return gone
+    return this.#queue.letGo(which)
   }
 
   /** Resolves when no request is outstanding. */
@@ -129,8 +114,8 @@ export class Lane {
       await gate.passable()
       const turn = await this.#topic.turn(this)
       if (signal.aborted) break
-      if (turn === 'probe') this.#bringForward()
-      const batch = this.#next(turn === 'probe' ? 1 : this.#suspects.limit)
+      if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.wasRefused(row))
+      const batch = this.#queue.next(turn === 'probe' ? 1 : this.#suspects.limit)
       const answer = this.#suspects.answerTo(batch[0])
       if (answer) this.#decide(batch, answer, this.#deps.clock.now())
       else if (batch.length > 0) await this.#send(batch)
@@ -142,39 +127,6 @@ export class Lane {
     this.#topic.pass(this)
     this.#attempt = 0
     gate.trust(this)
-  }
-
-  /** Puts the record that tries the topic in front. It is the first of its key: the order of keys stays. */
-  #bringForward(): void {
-    const probe = probeOf(this.#queue, (row) => this.#topic.wasRefused(row), this.#deps.random)
-    if (probe && probe !== this.#queue[0]) this.#queue = [probe, ...this.#queue.filter((row) => row !== probe)]
-  }
-
-  /** Takes the next batch off the queue; a row that Kafka has named at fault comes alone. */
-  #next(limit: number): CarriedRow[] {
-    const { clock, limits, moveBehind } = this.#deps
-    const safe = clock.now() + limits.requestTimeoutMs
-    const batch: CarriedRow[] = []
-    let bytes = 0
-    let taken = 0
-    for (const row of this.#queue) {
-      if (batch.length >= limit) break
-      if (row.claim.isHeld(row)) {
-        this.#suspects.drop(row)
-        moveBehind(row)
-        taken++
-        continue
-      }
-      // A request that could outlive the lease might land after the next owner's.
-      if (row.claim.deadline <= safe) break
-      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#suspects.isNamed(row))) break
-      batch.push(row)
-      bytes += row.bytes
-      taken++
-      if (this.#suspects.isNamed(row)) break
-    }
-    if (taken > 0) this.#queue = this.#queue.slice(taken)
-    return batch
   }
 
   async #send(batch: CarriedRow[]): Promise<void> {
@@ -277,7 +229,7 @@ export class Lane {
         kept.push(row)
       }
     }
-    this.#queue = [...kept, ...this.#queue]
+    this.#queue.putBack(kept)
   }
 
   #resumeIfRoom(): void {

@@ -1,14 +1,12 @@
-import { bucketOf } from '../message/key.ts'
 import type { Clock } from '../running/clock.ts'
 import type { Fetch, Fetched, OutboxRow, Scan, StoreSession } from '../store/store.ts'
-import type { CarriedRow, Claim, Claims } from './claim.ts'
+import type { Claim, Claims } from './claim.ts'
 import type { Debt } from './debt.ts'
-import type { Hand } from './hand.ts'
 import type { Lane } from './lane.ts'
 import { Latch } from './latch.ts'
 import { Mark } from './mark.ts'
-import type { Telemetry } from './telemetry.ts'
-import type { Topics } from './topic.ts'
+import { type PlaceDeps, place } from './place.ts'
+import { fullLaneMs, type Last, rowsOf, scansOf } from './plan.ts'
 import { nextPollMs } from './wake.ts'
 
 /** Limits of the reader. */
@@ -24,12 +22,9 @@ export interface ReaderLimits {
 }
 
 /** What the reader needs from its surroundings. */
-export interface ReaderDeps {
+export interface ReaderDeps extends PlaceDeps {
   clock: Clock
-  telemetry: Telemetry
-  hand: Hand
   claims: Claims
-  topics: Topics
   limits: ReaderLimits
   /** Milliseconds between two polls of an idle table, at most. */
   maxPollMs: () => number
@@ -37,14 +32,7 @@ export interface ReaderDeps {
   markMs: number
   /** Rows of one bucket that a fetch looks at while topics are left out, unless that takes it nowhere. */
   lookRows: number
-  /** Takes a row that must wait behind a dead one. */
-  moveBehind: (row: CarriedRow) => void
-  /** Takes a row that can never be sent. */
-  park: (row: CarriedRow, reason: string, error: string) => void
 }
-
-/** A bucket whose rows all go to one full lane is not read again before this, in milliseconds: the rows would be dropped once more. */
-const fullLaneMs = 50
 
 /** Every bucket is read from its beginning once in so many milliseconds: a fault of the mark becomes a delay, never a loss. */
 export const sweepMs = 600_000
@@ -54,15 +42,6 @@ export const sweepMs = 600_000
  * a statement might not end in time.
  */
 const lookGrowth = 4
-
-/** What the last fetch of a bucket found. */
-interface Last {
-  /** The only lane its rows went to. */
-  lane: Lane | undefined
-  at: number
-  /** Rows to look at the next time. */
-  look: number
-}
 
 /** The part of a fetch that one bucket has. */
 interface Part {
@@ -85,7 +64,7 @@ export class Reader {
   readonly #deps: ReaderDeps
   readonly #mark: Mark
   #generation = 0
-  #start = 0
+  #turn = 0
   #active = 0
   #rowBytes = 0
   #last = new WeakMap<Claim, Last>()
@@ -168,36 +147,27 @@ export class Reader {
     }
   }
 
+  get #readable(): Claim[] {
+    return this.#deps.claims.all.filter((claim) => !claim.leaving)
+  }
+
   /** The next fetch, or nothing while there is no room or no bucket to read. */
   #plan(): Fetch | undefined {
     const { hand, limits, claims, topics, clock, lookRows } = this.#deps
-    const roomRows = limits.handRows - hand.size
-    const roomBytes = limits.handBytes - hand.bytes
-    if (roomRows <= 0 || roomBytes <= 0) return undefined
-    const byBytes = this.#rowBytes > 0 ? Math.ceil(roomBytes / this.#rowBytes) : limits.fetchRows
-    const limit = Math.max(1, Math.min(limits.fetchRows, roomRows, byBytes))
-    const readable = claims.all.filter((claim) => !claim.leaving)
-    const inner = Math.max(8, Math.ceil(limit / Math.max(1, this.#active || readable.length)))
-    const now = clock.now()
-    const scans = []
-    // The list begins elsewhere each time: the limit must not starve its end.
-    for (let i = 0; i < readable.length; i++) {
-      const claim = readable[(this.#start + i) % readable.length]!
-      const last = this.#last.get(claim)
-      const room = last?.lane?.room ?? Number.POSITIVE_INFINITY
-      if (room < Math.min(64, inner) && last && now - last.at < fullLaneMs) continue
-      const limit = Math.max(8, Math.min(inner, room))
-      scans.push({ bucket: claim.bucket, after: claim.position, limit, look: last?.look ?? lookRows })
-    }
-    this.#start++
+    const { fetchRows, maxRowBytes } = limits
+    const bytes = limits.handBytes - hand.bytes
+    const limit = rowsOf({ rows: limits.handRows - hand.size, bytes, rowBytes: this.#rowBytes, fetchRows })
+    if (limit === 0) return undefined
+    const turn = this.#turn++
+    const scans = scansOf(this.#readable, this.#last, { limit, turn, active: this.#active, now: clock.now(), lookRows })
     if (scans.length === 0) return undefined
     return {
       scans,
       limit,
       withoutTopics: topics.closed().map((topic) => topic.name),
       withoutIds: hand.idsAbove((bucket) => claims.get(bucket)?.position ?? Number.POSITIVE_INFINITY),
-      maxRowBytes: limits.maxRowBytes,
-      maxBytes: roomBytes,
+      maxRowBytes,
+      maxBytes: bytes,
     }
   }
 
@@ -229,7 +199,7 @@ export class Reader {
     }
     this.#active = active
     if (answer.rows.length > 0) this.#rowBytes = Math.max(this.#rowBytes * 0.8, bytes / answer.rows.length)
-    this.#empty = answer.rows.length === 0 && what.scans.length === this.#deps.claims.all.filter((claim) => !claim.leaving).length
+    this.#empty = answer.rows.length === 0 && what.scans.length === this.#readable.length
     return answer.rows.length - known
   }
 
@@ -243,13 +213,13 @@ export class Reader {
     let stuck: OutboxRow | undefined
     let known = 0
     for (const row of ended ? rows.slice(0, -1) : rows) {
-      const place = this.#place(row, claim)
-      if (place === 'stuck') {
+      const where = place(row, claim, this.#deps)
+      if (where === 'stuck') {
         stuck = row
         break
       }
-      if (place === 'known') known++
-      else if (place !== 'none') lanes.add(place)
+      if (where === 'known') known++
+      else if (where !== 'none') lanes.add(where)
     }
     const whole = !stuck && !ended && !isCut && rows.length < scan.limit
     const reached = whole ? mark : stuck ? stuck.id - 1 : lastId
@@ -260,48 +230,5 @@ export class Reader {
     this.#last.set(claim, { lane: lanes.size === 1 ? [...lanes][0] : undefined, at: clock.now(), look })
     // Nothing is gained by looking there again at once: until the mark moves on, it would be all that the database does.
     return stands ? known + 1 : known
-  }
-
-  /** Puts a row where it belongs. Returns the lane it went to, or would have gone to. */
-  #place(row: OutboxRow, claim: Claim): Lane | 'none' | 'known' | 'stuck' {
-    const { hand, topics, telemetry, limits } = this.#deps
-    const known = hand.knows(row)
-    if (known === 'yes') return 'known'
-    if (known === 'other') return 'stuck'
-    const topic = topics.get(row.topic)
-    const carried = Object.assign(row, { claim })
-    if (!topic.open) {
-      topic.owe(carried)
-      return 'none'
-    }
-    if (row.id <= claim.sweptTo && !topic.debt.covers(row.bucket, row.id)) {
-      const owed = topic.lanes.some((lane) => lane.debt.covers(row.bucket, row.id))
-      if (!owed) telemetry.emit('row_found_below_position', { bucket: row.bucket, id: row.id, topic: row.topic })
-    }
-    if (claim.isHeld(row)) {
-      hand.add(carried)
-      this.#deps.moveBehind(carried)
-      return 'none'
-    }
-    if (row.oversized) {
-      hand.add(carried)
-      this.#deps.park(
-        carried,
-        'MESSAGE_TOO_LARGE',
-        `The message has ${row.bytes} bytes; the relay carries ${limits.maxRowBytes}.`,
-      )
-      return 'none'
-    }
-    const lane = topic.laneOf(carried)
-    if (lane.room === 0) {
-      lane.debt.owe(row.bucket, row.id)
-      return lane
-    }
-    if (bucketOf(row.topic, row.key) !== row.bucket) {
-      telemetry.emit('wrong_bucket', { bucket: row.bucket, id: row.id, topic: row.topic })
-    }
-    hand.add(carried)
-    lane.push(carried)
-    return lane
   }
 }

@@ -159,7 +159,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 11,
     without: 'a row whose value was not loaded is sent without it',
-    edits: [{ file: 'relay/reader.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
+    edits: [{ file: 'relay/place.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
     file: 'relay/relay.test.ts',
     tests: 'a row too large to carry is parked',
   },

@@ -33,7 +33,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 3,
     without: 'a request is sent that may outlive its lease',
-    edits: [{ file: 'relay/lane.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' }],
+    edits: [{ file: 'relay/queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' }],
     file: rules,
     tests: 'stops the sending before it ends',
   },
@@ -109,9 +109,9 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a batch that is to be sent again goes behind what has queued up since',
     edits: [
       {
-        file: 'relay/lane.ts',
-        from: 'this.#queue = [...kept, ...this.#queue]',
-        to: 'this.#queue = [...this.#queue, ...kept]',
+        file: 'relay/queue.ts',
+        from: 'this.#rows = [...rows, ...this.#rows]',
+        to: 'this.#rows = [...this.#rows, ...rows]',
       },
     ],
     file: rules,

@@ -85,7 +85,7 @@ export const leasingMutants: Record<string, Mutant> = {
     what: 'believes in a lease that has run out, and sends under it',
     faults: ['relay-sigstop', 'relay-event-loop'],
     edits: [
-      { file: 'relay/lane.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' },
+      { file: 'relay/queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' },
       { file: 'relay/leases.ts', from: 'claim.deadline <= now)', to: 'claim.deadline < 0 * now)' },
     ],
   },

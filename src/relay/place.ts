@@ -1,0 +1,74 @@
+import { bucketOf } from '../message/key.ts'
+import type { OutboxRow } from '../store/store.ts'
+import type { CarriedRow, Claim } from './claim.ts'
+import type { Hand } from './hand.ts'
+import type { Lane } from './lane.ts'
+import type { Telemetry } from './telemetry.ts'
+import type { Topic, Topics } from './topic.ts'
+
+/** What there is to know for the place of a row, and where it may go. */
+export interface PlaceDeps {
+  telemetry: Telemetry
+  hand: Hand
+  topics: Topics
+  limits: {
+    /** Rows over this size are never loaded. */
+    maxRowBytes: number
+  }
+  /** Takes a row that must wait behind a dead one. */
+  moveBehind: (row: CarriedRow) => void
+  /** Takes a row that can never be sent. */
+  park: (row: CarriedRow, reason: string, error: string) => void
+}
+
+/**
+ * Where a row that was read belongs: to a lane, which has taken it or owes it; `none`: its topic owes it, or it is on its way to the dead;
+ * `known`: it was in hand before; `stuck`: its id is in hand for another message, and nothing of its bucket may pass it.
+ */
+export type Place = Lane | 'none' | 'known' | 'stuck'
+
+/** Puts a row where it belongs. */
+export function place(row: OutboxRow, claim: Claim, deps: PlaceDeps): Place {
+  const { hand, topics, limits } = deps
+  const known = hand.knows(row)
+  if (known === 'yes') return 'known'
+  if (known === 'other') return 'stuck'
+  const topic = topics.get(row.topic)
+  const carried = Object.assign(row, { claim })
+  if (!topic.open) {
+    topic.owe(carried)
+    return 'none'
+  }
+  if (row.id <= claim.sweptTo) tellMissed(row, topic, deps.telemetry)
+  if (claim.isHeld(row)) {
+    hand.add(carried)
+    deps.moveBehind(carried)
+    return 'none'
+  }
+  if (row.oversized) {
+    hand.add(carried)
+    deps.park(carried, 'MESSAGE_TOO_LARGE', `The message has ${row.bytes} bytes; the relay carries ${limits.maxRowBytes}.`)
+    return 'none'
+  }
+  return intoLane(carried, topic, deps)
+}
+
+/** A row below the position should have been seen before, unless it was owed. */
+function tellMissed({ bucket, id }: OutboxRow, topic: Topic, telemetry: Telemetry): void {
+  if (topic.debt.covers(bucket, id) || topic.lanes.some((lane) => lane.debt.covers(bucket, id))) return
+  telemetry.emit('row_found_below_position', { bucket, id, topic: topic.name })
+}
+
+function intoLane(row: CarriedRow, topic: Topic, { telemetry, hand }: PlaceDeps): Lane {
+  const lane = topic.laneOf(row)
+  if (lane.room === 0) {
+    lane.debt.owe(row.bucket, row.id)
+    return lane
+  }
+  if (bucketOf(row.topic, row.key) !== row.bucket) {
+    telemetry.emit('wrong_bucket', { bucket: row.bucket, id: row.id, topic: row.topic })
+  }
+  hand.add(row)
+  lane.push(row)
+  return lane
+}

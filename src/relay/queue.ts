@@ -1,0 +1,92 @@
+import type { Clock } from '../running/clock.ts'
+import type { CarriedRow } from './claim.ts'
+import { probeOf } from './probe.ts'
+import type { Suspects } from './suspects.ts'
+
+/** Limits of one request. */
+export interface RequestLimits {
+  /** Records of one request. */
+  batchRecords: number
+  /** Bytes of keys, values and headers of one request. */
+  batchBytes: number
+  /** Milliseconds in which a request is answered, or counts as unknown. */
+  requestTimeoutMs: number
+}
+
+/** What a queue needs from its surroundings. */
+export interface QueueDeps {
+  clock: Clock
+  limits: RequestLimits
+  random: () => number
+  /** Takes a row that must wait behind a dead one. */
+  moveBehind: (row: CarriedRow) => void
+}
+
+/** The rows of a lane that wait to be sent, first in, first out, and the batches that they make. */
+export class Queue {
+  readonly #suspects: Suspects
+  readonly #deps: QueueDeps
+  #rows: CarriedRow[] = []
+
+  /** `suspects`: those of the lane. A row that is named goes alone, and one that leaves is no longer suspected. */
+  constructor(suspects: Suspects, deps: QueueDeps) {
+    this.#suspects = suspects
+    this.#deps = deps
+  }
+
+  get length(): number {
+    return this.#rows.length
+  }
+
+  push(row: CarriedRow): void {
+    this.#rows.push(row)
+  }
+
+  /** Puts a batch that is to be sent again, or what is left of it, back to the head. */
+  putBack(rows: readonly CarriedRow[]): void {
+    this.#rows = [...rows, ...this.#rows]
+  }
+
+  /** Takes rows out and gives them to the caller. */
+  letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
+    const gone = this.#rows.filter(which)
+    if (gone.length > 0) {
+      this.#rows = this.#rows.filter((row) => !which(row))
+      this.#suspects.dropAll(gone)
+    }
+    return gone
+  }
+
+  /** Puts the record that tries the topic in front. It is the first of its key: the order of keys stays. */
+  bringForward(wasRefused: (row: CarriedRow) => boolean): void {
+    const probe = probeOf(this.#rows, wasRefused, this.#deps.random)
+    if (probe && probe !== this.#rows[0]) this.#rows = [probe, ...this.#rows.filter((row) => row !== probe)]
+  }
+
+  /** Takes the next batch, of `limit` rows at most; a row that Kafka has named at fault comes alone. */
+  next(limit: number): CarriedRow[] {
+    const { clock, limits, moveBehind } = this.#deps
+    const safe = clock.now() + limits.requestTimeoutMs
+    const batch: CarriedRow[] = []
+    let bytes = 0
+    let taken = 0
+    for (const row of this.#rows) {
+      if (batch.length >= limit) break
+      if (row.claim.isHeld(row)) {
+        this.#suspects.drop(row)
+        moveBehind(row)
+        taken++
+        continue
+      }
+      // A request that could outlive the lease might land after the next owner's.
+      if (row.claim.deadline <= safe) break
+      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#suspects.isNamed(row))) break
+      batch.push(row)
+      bytes += row.bytes
+      taken++
+      if (this.#suspects.isNamed(row)) break
+    }
+    if (taken > 0) this.#rows = this.#rows.slice(taken)
+    return batch
+  }
+}
