@@ -1,5 +1,6 @@
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
 import { backoff } from '../running/backoff.ts'
+import { systemClock } from '../running/clock.ts'
 import type { Emitter } from '../running/emitter.ts'
 import { Beating } from './beating.ts'
 import { decode } from './decode.ts'
@@ -11,6 +12,7 @@ import type { ProjectionEvents, ResolvedProjection } from './projection-options.
 import { recordOf } from './record.ts'
 import type { InboxStatements } from './statements.ts'
 import { inTransactionFor } from './transaction.ts'
+import type { PassedOver } from './watched-consumer.ts'
 
 /** What a projection's reader works with. */
 export interface ProjectionReaderPorts {
@@ -26,6 +28,8 @@ export class ProjectionReader {
   readonly #ports: ProjectionReaderPorts
   readonly #pauses = new Pauses()
   readonly #tries = new Map<string, number>()
+  readonly #end = new AbortController()
+  #storing = Promise.resolve()
 
   constructor(ports: ProjectionReaderPorts) {
     this.#ports = ports
@@ -52,11 +56,33 @@ export class ProjectionReader {
         }
         i += chunk.length
       } catch (error) {
-        this.#wait(error, chunk[0]!.offset, payload)
+        this.#pauses.begin(payload, this.#failed(error, topic, partition, chunk[0]!.offset))
         break
       }
     }
     beating.end()
+  }
+
+  /**
+   * Takes note of offsets that hold nothing to apply. At the end of a partition the place goes behind them: once they are deleted, a place
+   * before them would look as if records were missing. Elsewhere the records that follow take it along.
+   */
+  passOver(passed: PassedOver): void {
+    if (passed.next < passed.end) this.#ports.passed(passed.topic, passed.partition, passed.next)
+    else this.#storing = this.#storing.then(() => this.#store(passed))
+  }
+
+  /** Tries until it succeeds: kafkajs does not come back to these offsets. */
+  async #store({ topic, partition, next }: PassedOver): Promise<void> {
+    while (!this.#end.signal.aborted) {
+      try {
+        this.#ports.passed(topic, partition, await this.#apply(topic, partition, [], next))
+        this.#tries.delete(`${topic}/${partition}`)
+        return
+      } catch (error) {
+        await systemClock.wait(this.#failed(error, topic, partition, String(next)), this.#end.signal)
+      }
+    }
   }
 
   /** Applies records in one transaction with the new place; those below the stored place are passed over. Gives the place. */
@@ -100,19 +126,21 @@ export class ProjectionReader {
     throw Object.assign(new Error(decoded.error), { code: decoded.reason })
   }
 
-  #wait(error: unknown, offset: string, payload: EachBatchPayload): void {
+  /** Tells of it, and how many milliseconds to wait. */
+  #failed(error: unknown, topic: string, partition: number, offset: string): number {
     const { options, telemetry } = this.#ports
-    const { topic, partition } = payload.batch
     const place = `${topic}/${partition}`
     const tries = (this.#tries.get(place) ?? 0) + 1
     this.#tries.set(place, tries)
     const waitMs = backoff(tries, Math.random(), inboxDefaults.retry)
     telemetry.emit('projection_failed', { name: options.name, topic, partition, offset, code: codeOf(error), waitMs })
-    this.#pauses.begin(payload, waitMs)
+    return waitMs
   }
 
-  /** Forgets the waits of paused partitions. */
-  stop(): void {
+  /** Forgets the waits of paused partitions, and ends a place that is being stored. */
+  stop(): Promise<void> {
     this.#pauses.forget()
+    this.#end.abort()
+    return this.#storing
   }
 }

@@ -61,7 +61,7 @@ export class Projection {
   /** Finishes the transaction under way and leaves the group; then `run` resolves. Never rejects. */
   async stop(): Promise<void> {
     this.#end.abort()
-    this.#reader.stop()
+    void this.#reader.stop()
     await this.#running?.catch(() => {})
   }
 
@@ -87,12 +87,13 @@ export class Projection {
         autoCommit: false,
         silenceMs: 2 * inboxDefaults.sessionTimeoutMs,
         eachBatch: (payload) => this.#reader.eachBatch(payload, consumer),
+        passedOver: (passed) => this.#reader.passOver(passed),
         assigned,
         crashed,
       },
       systemClock,
       this.#end.signal,
-    )
+    ).finally(() => this.#reader.stop())
   }
 
   #passed(topic: string, partition: number, next: bigint): void {

@@ -17,10 +17,22 @@ export interface WatchOptions {
   /** Silence after which the consumer is given up. */
   silenceMs: number
   eachBatch: (payload: EachBatchPayload) => Promise<void>
+  /** kafkajs has passed over what no consumer gets to see, and calls no `eachBatch` for. */
+  passedOver?: (passed: PassedOver) => void
   /** The member has these partitions now. */
   assigned: (partitions: Record<string, number[]>) => void
   /** kafkajs has taken the consumer away. */
   crashed: (code: string, restart: boolean) => void
+}
+
+/** Offsets without a record for a consumer: markers and aborted records of Kafka's transactions, and what compaction has removed. */
+export interface PassedOver {
+  topic: string
+  partition: number
+  /** The offset behind them. */
+  next: bigint
+  /** The end of the partition: records follow where `next` is less. */
+  end: bigint
 }
 
 /** Signs of life, whatever they tell. A consumer whose loop ended without a crash gives none. */
@@ -50,6 +62,10 @@ export async function runWatched(consumer: Consumer, options: WatchOptions, cloc
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) =>
       options.assigned(payload.memberAssignment as Record<string, number[]>),
     )
+    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { topic, partition, batchSize, lastOffset, highWatermark } }) => {
+      if (batchSize > 0) return
+      options.passedOver?.({ topic, partition, next: BigInt(lastOffset) + 1n, end: BigInt(highWatermark) })
+    })
     const seen = () => {
       lastSign = clock.now()
     }

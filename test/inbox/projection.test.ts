@@ -1,8 +1,8 @@
+import type { Message } from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
 import { createProjection, inbox } from '../../src/inbox/index.ts'
 import { isOutboxError } from '../../src/message/errors.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { testKafka } from '../support/topics.ts'
 import { consume } from './members.ts'
 import { type Client, connect, createStage, inboxDatabase, record, type Stage, type Tx } from './stage.ts'
 
@@ -57,6 +57,16 @@ const produce = async (stage: Stage, count: number) => {
   for (let from = 0; from < count; from += 500) {
     await stage.send(Array.from({ length: Math.min(500, count - from) }, (_, i) => record(`key-${(from + i) % 300}`, from + i)))
   }
+}
+
+/** Deletes what is before the offset, as retention does. */
+async function deleteRecords(stage: Stage, offset: string): Promise<void> {
+  const admin = stage.kafka.admin()
+  await admin.connect()
+  // kafkajs asks for no metadata of its own before it deletes.
+  await admin.fetchTopicOffsets(stage.topic)
+  await admin.deleteTopicRecords({ topic: stage.topic, partitions: [{ partition: 0, offset }] })
+  await admin.disconnect()
 }
 
 const records = Number(process.env.OUTBOX_PROJECTION_RECORDS ?? 12_000)
@@ -118,17 +128,89 @@ test('a handler that fails is tried again with nothing applied, and a copy in th
 test('a topic whose beginning is gone is refused, unless that is allowed', async () => {
   const stage = await createStage(1)
   await produce(stage, 10)
-  const admin = testKafka().admin()
-  await admin.connect()
-  // kafkajs asks for no metadata of its own before it deletes.
-  await admin.fetchTopicOffsets(stage.topic)
-  await admin.deleteTopicRecords({ topic: stage.topic, partitions: [{ partition: 0, offset: '4' }] })
-  await admin.disconnect()
+  await deleteRecords(stage, '4')
   const refused = start(stage, `gone-${stage.topic}`)
   await expect(refused.done).rejects.toSatisfy((error) => isOutboxError(error, 'OUTBOX_PROJECTION_START_GONE'))
   const allowed = start(stage, `allowed-${stage.topic}`, { allowMissingStart: true })
   await allowed.projection.live
   expect(await sum(`allowed-${stage.topic}`)).toEqual({ records: 6, places: 10 })
+})
+
+/** A producer of Kafka's own transactions, as any exactly-once producer is. */
+async function transactional(stage: Stage) {
+  const transactionalId = `tx-${stage.topic}`
+  const producer = stage.kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  onTestFinished(() => producer.disconnect())
+  const begin = async (...messages: Message[]) => {
+    const transaction = await producer.transaction()
+    await transaction.send({ topic: stage.topic, messages })
+    return transaction
+  }
+  return {
+    begin,
+    commit: async (...messages: Message[]) => (await begin(...messages)).commit(),
+    abort: async (...messages: Message[]) => (await begin(...messages)).abort(),
+  }
+}
+type Transactional = Awaited<ReturnType<typeof transactional>>
+
+test.each<[string, { records: number; places: number }, (producer: Transactional) => Promise<void>]>([
+  ['the marker of a commit', { records: 2, places: 3 }, ({ commit }) => commit(record('a', 1), record('a', 2))],
+  [
+    'an aborted transaction',
+    { records: 1, places: 4 },
+    async ({ commit, abort }) => {
+      await commit(record('a', 1))
+      await abort(record('a', 2))
+    },
+  ],
+  ['nothing but an aborted transaction', { records: 0, places: 2 }, ({ abort }) => abort(record('a', 1))],
+])('a partition that ends in %s is live, and is so again when it is started again', async (_, expected, fill) => {
+  const stage = await createStage(1)
+  const producer = await transactional(stage)
+  await fill(producer)
+  const name = `transactional-${stage.topic}`
+  const first = start(stage, name)
+  await first.projection.live
+  await first.projection.stop()
+  expect(await sum(name)).toEqual(expected)
+  const second = start(stage, name)
+  await second.projection.live
+  await producer.commit(record('late', 3))
+  const { records, places } = expected
+  await expect.poll(() => sum(name), { timeout: 10_000 }).toEqual({ records: records + 1, places: places + 2 })
+})
+
+test('a transaction that is open does not keep from being live, and is applied when it is committed', async () => {
+  const stage = await createStage(1)
+  await stage.send([record('a', 1)])
+  const open = await (await transactional(stage)).begin(record('a', 2))
+  const name = `open-${stage.topic}`
+  const { projection } = start(stage, name)
+  await projection.live
+  expect(await sum(name)).toEqual({ records: 1, places: 1 })
+  await open.commit()
+  await expect.poll(() => sum(name), { timeout: 10_000 }).toEqual({ records: 2, places: 3 })
+})
+
+test('the place goes behind an aborted transaction, after a database that was away too: with its records gone, nothing is missing', async () => {
+  const stage = await createStage(1)
+  await stage.send([record('a', 1)])
+  const name = `behind-${stage.topic}`
+  const { projection } = start(stage, name)
+  await projection.live
+  await db.query('ALTER TABLE inbox_projection RENAME TO away')
+  const failed = new Promise<unknown>((resolve) => {
+    projection.telemetry.subscribe((event, fields) => event === 'projection_failed' && resolve(fields))
+  })
+  await (await transactional(stage)).abort(record('a', 2))
+  expect(await failed).toMatchObject({ topic: stage.topic, partition: 0, offset: '3', code: '42P01' })
+  await db.query('ALTER TABLE away RENAME TO inbox_projection')
+  await expect.poll(() => sum(name), { timeout: 10_000 }).toEqual({ records: 1, places: 3 })
+  await projection.stop()
+  await deleteRecords(stage, '3')
+  await start(stage, name).projection.live
 })
 
 test.each([
