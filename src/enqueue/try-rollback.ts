@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { encodeMessage } from '../message/message.ts'
+import { within } from '../running/within.ts'
 import { enqueue, modelOfTable } from './extension.ts'
 import type { TransactionClient } from './types.ts'
 
@@ -34,6 +35,8 @@ const topic = 'outbox-rollback-trial'
 /** Milliseconds for all of it. Among the extensions that break transactions are some under which a transaction never ends. */
 const timeoutMs = 10_000
 
+const noEnd = (limitMs: number) => new Error(`no end within ${limitMs / 1000} s`)
+
 /**
  * Writes into the outbox in both ways that an application's transaction has, by a raw statement and by a model, and throws. Query
  * extensions stand in the way of the one or the other: whether all is gone is to be looked for on another connection. Disconnects the client.
@@ -60,22 +63,10 @@ export async function tryRollback(client: TriedClient, schema: string, whereSql:
   }
   let trouble: unknown
   try {
-    await inTime(client.$transaction(callback))
+    await within(client.$transaction(callback), timeoutMs, noEnd)
   } catch (error) {
     if (!wrote) trouble = error
   }
-  await inTime(client.$disconnect()).catch(() => {})
+  await within(client.$disconnect(), timeoutMs, noEnd).catch(() => {})
   return { bucket, ids, place, trouble }
-}
-
-async function inTime<T>(promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end within ${timeoutMs / 1000} s`)), timeoutMs)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -1,5 +1,6 @@
 import { continueTrace } from '../message/trace.ts'
-import { withinLimit } from './failure.ts'
+import { within } from '../running/within.ts'
+import { handlerTimeout } from './failure.ts'
 import type { ReceivedEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
 import { clean, type InboxRecord } from './record.ts'
@@ -44,7 +45,7 @@ export class Applier {
     const { prisma, consumer, handlerTimeoutMs } = this.#options
     const { topic } = records[0]!
     const asked = prisma.$queryRaw<Outlook[]>(this.#statements.look, consumer, topic, ...idsAndKeys(records))
-    return withinLimit(asked, handlerTimeoutMs)
+    return within(asked, handlerTimeoutMs, handlerTimeout)
   }
 
   /**

@@ -19,29 +19,15 @@ export function codeOf(error: unknown): string {
 /** Whether a failure speaks against the message; `begun`: its handler was called. Troubles of the database never do. */
 export const speaksAgainst = (error: unknown, begun: boolean): boolean => begun && !passing.has(codeOf(error))
 
-/** The promise, or a rejection after `ms`: what hangs must not hold its partition for ever. */
-export async function withinLimit<T>(awaited: PromiseLike<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new HandlerTimeout(ms)), ms)
-  })
-  const promise = Promise.resolve(awaited)
-  // It may still fail when nobody waits any more.
-  promise.catch(() => {})
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
 /** A handler, a codec or the database took longer than it may; the transaction is rolled back. */
+export const handlerTimeout = (limitMs: number): Error => new HandlerTimeout(limitMs)
+
 class HandlerTimeout extends Error {
   override readonly name = 'HandlerTimeout'
   readonly code = 'HANDLER_TIMEOUT'
 
-  constructor(ms: number) {
-    super(`It took longer than ${ms} ms.`)
+  constructor(limitMs: number) {
+    super(`It took longer than ${limitMs} ms.`)
   }
 }
 

@@ -2,9 +2,10 @@ import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
 import { backoff } from '../running/backoff.ts'
 import { systemClock } from '../running/clock.ts'
 import type { Emitter } from '../running/emitter.ts'
+import { within } from '../running/within.ts'
 import { Beating } from './beating.ts'
 import { decode } from './decode.ts'
-import { codeOf, withinLimit } from './failure.ts'
+import { codeOf, handlerTimeout } from './failure.ts'
 import { handledEvent, type ReceivedEvent } from './handlers.ts'
 import { inboxDefaults } from './options.ts'
 import { Pauses } from './pauses.ts'
@@ -121,7 +122,7 @@ export class ProjectionReader {
     const record = recordOf(topic, partition, message)
     const event = handledEvent(record, options)
     if (!event) return undefined
-    const decoded = await withinLimit(decode(record, event, options.events), inboxDefaults.handlerTimeoutMs)
+    const decoded = await within(decode(record, event, options.events), inboxDefaults.handlerTimeoutMs, handlerTimeout)
     if ('event' in decoded) return decoded.event
     throw Object.assign(new Error(decoded.error), { code: decoded.reason })
   }

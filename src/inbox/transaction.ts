@@ -1,4 +1,5 @@
-import { withinLimit } from './failure.ts'
+import { within } from '../running/within.ts'
+import { handlerTimeout } from './failure.ts'
 import type { SqlClient } from './statements.ts'
 
 /** Milliseconds to wait for a connection of Prisma's pool: two seconds, its default, are little where handlers are slow. */
@@ -11,5 +12,5 @@ export interface PrismaLike extends SqlClient {
 
 /** A transaction that ends `timeout` milliseconds after it began, also where its callback does not. */
 export function inTransactionFor<R>(prisma: PrismaLike, timeout: number, callback: (tx: SqlClient) => Promise<R>): Promise<R> {
-  return withinLimit(prisma.$transaction(callback, { timeout, maxWait: maxWaitMs }), timeout + maxWaitMs)
+  return within(prisma.$transaction(callback, { timeout, maxWait: maxWaitMs }), timeout + maxWaitMs, handlerTimeout)
 }

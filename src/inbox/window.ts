@@ -1,7 +1,8 @@
 import type { AnyEvent } from '../enqueue/events.ts'
+import { within } from '../running/within.ts'
 import type { Applier, Outlook, Pending } from './apply.ts'
 import { type Decoded, decode } from './decode.ts'
-import { withinLimit } from './failure.ts'
+import { handlerTimeout } from './failure.ts'
 import type { ResolvedInbox } from './options.ts'
 import type { PartitionMemory } from './partition.ts'
 import type { InboxRecord } from './record.ts'
@@ -97,7 +98,7 @@ export class Window {
     try {
       const { events, handlerTimeoutMs } = this.#ports.options
       // A codec may ask a registry that never answers: heartbeats would go on for ever.
-      return await withinLimit(decode(record, event, events), handlerTimeoutMs)
+      return await within(decode(record, event, events), handlerTimeoutMs, handlerTimeout)
     } catch (cause) {
       return { cause }
     }

@@ -1,4 +1,5 @@
 import type { Admin, Kafka, KafkaConfig, Producer, RecordMetadata } from 'kafkajs'
+import { within } from '../running/within.ts'
 import { checkBrokers } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { KafkajsBatch } from './kafkajs-batch.ts'
@@ -7,8 +8,7 @@ import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trou
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { SharedRequests } from './shared-requests.ts'
-import { type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
-import { within } from './within.ts'
+import { noAnswer, type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
 
 /** Options of {@link kafkajsTransport}. */
 export interface KafkajsTransportOptions {
@@ -73,7 +73,7 @@ class KafkajsTransport implements Transport {
     const probes = brokers.map((broker) => this.#open((kafka) => kafka.admin(), [broker]))
     try {
       const answers = probes.map(({ ready }, index) => ready.then(() => index))
-      this.#first = await within(Promise.any(answers), connectionTimeoutMs, signal)
+      this.#first = await within(Promise.any(answers), connectionTimeoutMs, noAnswer, signal)
     } catch (error) {
       signal.throwIfAborted()
       throw transportError(error instanceof AggregateError ? error.errors[0] : error, 'producer')
@@ -87,7 +87,7 @@ class KafkajsTransport implements Transport {
     this.#admin ??= this.#open((kafka) => kafka.admin())
     const admin = this.#admin
     try {
-      return await within(countPartitions(admin, topic), this.#settings.connectionTimeoutMs, signal)
+      return await within(countPartitions(admin, topic), this.#settings.connectionTimeoutMs, noAnswer, signal)
     } catch (error) {
       signal.throwIfAborted()
       if (blamesTopic(trouble(error))) throw transportError(error, 'topic')

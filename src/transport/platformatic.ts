@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Connection } from '@platformatic/kafka'
 import { OutboxError } from '../message/errors.ts'
+import { within } from '../running/within.ts'
 import { checkBrokers } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { type BytesProducer, PlatformaticClient } from './platformatic-client.ts'
@@ -8,8 +9,7 @@ import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platfor
 import { checkPackage, loadPackage } from './platformatic-package.ts'
 import type { ProduceResponse } from './platformatic-produce.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
-import { type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
-import { within } from './within.ts'
+import { noAnswer, type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
 
 /** Options of {@link platformaticTransport}: the same as those of kafkajs, but for logins that only kafkajs knows. */
 export interface PlatformaticTransportOptions {
@@ -78,7 +78,7 @@ class PlatformaticTransport implements Transport {
   }
 
   async connect(signal: AbortSignal): Promise<void> {
-    await within(loadPackage(), loadTimeoutMs, signal)
+    await within(loadPackage(), loadTimeoutMs, noAnswer, signal)
     // Connections of their own, since an old one proves nothing; to all brokers at once, so that a silent one delays nobody.
     const { brokers, connectionTimeoutMs } = this.#settings
     const probes = brokers.map((broker) => this.#open([broker]))
@@ -87,7 +87,7 @@ class PlatformaticTransport implements Transport {
         await (await probe.producer).metadata({ topics: [] })
         return index
       })
-      this.#first = await within(Promise.any(answers), connectionTimeoutMs, signal)
+      this.#first = await within(Promise.any(answers), connectionTimeoutMs, noAnswer, signal)
     } catch (error) {
       signal.throwIfAborted()
       throw transportError(error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error, 'producer')
@@ -98,12 +98,12 @@ class PlatformaticTransport implements Transport {
 
   async partitions(topic: string, signal: AbortSignal): Promise<number> {
     if (topic === '') throw new TransportError('INVALID_TOPIC_EXCEPTION', 'topic', 'The topic has no name.')
-    await within(loadPackage(), loadTimeoutMs, signal)
+    await within(loadPackage(), loadTimeoutMs, noAnswer, signal)
     this.#asker ??= this.#open()
     const asker = this.#asker
     try {
       const asked = asker.producer.then((producer) => producer.metadata({ topics: [topic], forceUpdate: true }))
-      const { topics } = await within(asked, this.#settings.connectionTimeoutMs, signal)
+      const { topics } = await within(asked, this.#settings.connectionTimeoutMs, noAnswer, signal)
       return topics.get(topic)!.partitionsCount
     } catch (error) {
       signal.throwIfAborted()

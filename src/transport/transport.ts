@@ -49,6 +49,10 @@ export class TransportError extends Error {
   }
 }
 
+/** No broker said anything in so many milliseconds. */
+export const noAnswer = (limitMs: number): TransportError =>
+  new TransportError('TIMEOUT', 'producer', `No answer within ${limitMs} ms.`)
+
 /**
  * The way to Kafka. The relay owns this port and promises at most one outstanding `publish` a topic-partition; several partitions
  * go on at once.

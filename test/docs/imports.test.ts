@@ -45,9 +45,9 @@ function importsOf(file: string): Import[] {
 const knows: Record<string, string[]> = {
   message: [],
   running: [],
-  enqueue: ['message/'],
+  enqueue: ['message/', 'running/'],
   store: ['message/'],
-  transport: ['message/'],
+  transport: ['message/', 'running/'],
   relay: ['message/', 'running/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   inbox: ['message/', 'enqueue/', 'running/'],
   ops: ['message/', 'running/', 'store/', 'transport/', 'relay/', 'inbox/telemetry.ts', 'version.ts'],
