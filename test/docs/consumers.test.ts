@@ -6,11 +6,15 @@ import { inboxDefaults } from '../../src/inbox/index.ts'
 import type { InboxEvents } from '../../src/inbox/telemetry.ts'
 import { inboxMetrics } from '../../src/ops/index.ts'
 import { Emitter } from '../../src/running/emitter.ts'
-import { tables } from '../support/readme.ts'
+import { section, tableOf } from '../support/readme.ts'
 
 const file = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
 const page = file('docs/consumers.md')
-const [options, reasons, told, metrics, projection] = tables(page) as [string[][], string[][], string[][], string[][], string[][]]
+const options = tableOf('option', section('## A consumer: `createInbox`', page))
+const reasons = tableOf('reason', section('### Parked messages', page))
+const told = tableOf('told', section('### Watching a consumer', page))
+const metrics = tableOf('metric', section('### Watching a consumer', page))
+const projection = tableOf('option', section('## Read models: `createProjection`', page))
 /** Everything that stands as code in the first cells. */
 const names = (rows: string[][]) => rows.flatMap(([cell]) => [...cell!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!))
 /** Members of an exported interface, as its file declares them. */

@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url'
 /** The README as it is shipped. */
 export const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8')
 
-/** Text below a heading, up to the next heading of its level or above. */
-export function section(heading: string): string {
-  const lines = readme.split('\n')
+/** Text of a page, the README by default, below a heading, up to the next heading of its level or above. */
+export function section(heading: string, page: string = readme): string {
+  const lines = page.split('\n')
   const start = lines.indexOf(heading)
-  if (start < 0) throw new Error(`The README has no heading "${heading}".`)
+  if (start < 0) throw new Error(`The page has no heading "${heading}".`)
   const level = heading.indexOf(' ')
   let fenced = false
   const end = lines.findIndex((line, i) => {
@@ -19,7 +19,16 @@ export function section(heading: string): string {
 }
 
 /** Cells of each table in the text, without its head. */
-export function tables(text: string): string[][][] {
+export const tables = (text: string): string[][][] => tablesWithHeads(text).map(([, ...rows]) => rows)
+
+/** Cells, without the head, of the one table in the text whose first column has this name: others may come before it. */
+export function tableOf(column: string, text: string): string[][] {
+  const found = tablesWithHeads(text).filter(([head]) => head![0] === column)
+  if (found.length !== 1) throw new Error(`${found.length} tables begin with the column "${column}", not one.`)
+  return found[0]!.slice(1)
+}
+
+function tablesWithHeads(text: string): string[][][] {
   const blocks = text.split('\n').reduce<string[][]>(
     (found, line) => {
       if (line.startsWith('|')) found.at(-1)!.push(line)
@@ -33,7 +42,7 @@ export function tables(text: string): string[][][] {
       .split('|')
       .slice(1, -1)
       .map((cell) => cell.trim())
-  return blocks.filter((block) => block.length > 2).map((block) => block.slice(2).map(cells))
+  return blocks.filter((block) => block.length > 2).map(([head, , ...rows]) => [head!, ...rows].map(cells))
 }
 
 /** A fenced block of code. */
