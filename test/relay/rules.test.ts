@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
+import { postgresStore } from '../../src/store/postgres/store.ts'
+import type { Store } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
@@ -17,10 +20,19 @@ const rows = (topic: string, key: string | null, ...numbers: number[]) =>
 const unknown = { kind: 'unknown', code: 'ECONNRESET', error: 'gone' } as const
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
 
-/** Resolves when the query gives a row; the database has no other signal. */
-async function eventually(sql: string): Promise<void> {
-  while ((await database.query(sql)).length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
-}
+/** The store, with something that happens whenever it is asked to take buckets, just before. */
+const beforeTaking = (store: Store, happen: () => Promise<void>): Store => ({
+  ...store,
+  async connect(me) {
+    const session = await store.connect(me)
+    const take = session.take.bind(session)
+    session.take = async (count) => {
+      await happen()
+      return take(count)
+    }
+    return session
+  },
+})
 
 describe('sending', () => {
   test('nothing later of a key is sent before the outcome of an earlier record is decided (rule 1)', async () => {
@@ -135,7 +147,7 @@ describe('sending', () => {
       await a.until('gave_up')
       await b.until('leases_taken', (e) => e.owned === 64)
       clearInterval(more)
-      await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+      await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
     },
     40_000,
   )
@@ -174,6 +186,7 @@ describe('reading', () => {
     const lock = await database.pool.connect()
     await lock.query('BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE')
     await eventually(
+      database.pool,
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database() AND query LIKE '%COPY%' AND wait_event_type = 'Lock'",
     )
     await lock.query('ROLLBACK')
@@ -190,12 +203,10 @@ describe('reading', () => {
 
   test('a bucket that a relay takes although it has it, as its lease had run out by then, is read anew (rule 7)', async () => {
     const transport = memoryTransport({ partitions: 1 })
+    let atTaking = async () => {}
+    const store = beforeTaking(postgresStore({ databaseUrl: database.url }), () => atTaking())
     // One record a request, so that a row stays in the lane.
-    await using one = testRelay(database.url, transport, { batchRecords: 1 })
-    const beats = (count: number) => {
-      const enough = one.all('heartbeat').length + count
-      return one.until('heartbeat', () => one.all('heartbeat').length >= enough)
-    }
+    await using one = testRelay(database.url, transport, { batchRecords: 1 }, { store })
     await one.relay.start()
     await insertRows(database.pool, rows('t', 'k', 1))
     await transport.written(1)
@@ -209,16 +220,19 @@ describe('reading', () => {
       `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, lease_ms = 3600000, leased_until = clock_timestamp() + interval '59 minutes' WHERE bucket = ${other}`,
     )
     await one.until('leases_lost', (e) => e.buckets.includes(other))
-    // The leases are renewed in the first of these, and not in the one after them: it is the taking that finds this one free.
-    await beats(2)
-    await database.query(
-      `UPDATE outbox_lease SET leased_until = clock_timestamp() - interval '1 second' WHERE bucket = ${bucket}`,
-    )
+    // A renewal before it would find the lease gone and forget the bucket: it is the taking that must find it free.
+    atTaking = async () => {
+      atTaking = async () => {}
+      await database.query(
+        `UPDATE outbox_lease SET leased_until = clock_timestamp() - interval '1 second' WHERE bucket = ${bucket}`,
+      )
+    }
     await one.until('leases_taken', (e) => e.owned === 63 && e.buckets.includes(bucket))
     // The whole of the old lease: what stayed under it would be sent no more.
-    await beats(11)
+    const beats = one.all('heartbeat').length
+    await one.until('heartbeat', () => one.all('heartbeat').length >= beats + 11)
     transport.resume()
-    await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+    await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
     expect(transport.records().map(numberOf)).toEqual([1, 2, 3])
   })
 
@@ -235,7 +249,7 @@ describe('reading', () => {
     await insertRows(database.pool, rows('dead', 'key-0', 6_000))
     transport.setPartitions('dead', 3)
     await transport.written(5_001, 'dead')
-    await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+    await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
     const own = transport
       .records('dead')
       .filter((record) => String(Buffer.from(record.key!)) === 'key-0')
@@ -349,7 +363,7 @@ describe('writing', () => {
     }
     writing = false
     await writer
-    await eventually('SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox) AND NOT EXISTS (SELECT 1 FROM outbox_dead)')
+    await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox) AND NOT EXISTS (SELECT 1 FROM outbox_dead)')
     const seen = transport.records().map(numberOf)
     expect(seen).toEqual([...seen].sort((x, y) => x - y))
     expect(new Set(seen).size).toBe(seen.length)
