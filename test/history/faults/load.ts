@@ -1,6 +1,5 @@
 import type pg from 'pg'
-import { uuidv7 } from '../../../src/message/id.ts'
-import { bucketOf } from '../../../src/message/key.ts'
+import { insertRows } from '../../support/rows.ts'
 import type { Fault } from '../fault.ts'
 
 /** Faults that come with the load of the applications. */
@@ -30,12 +29,6 @@ export const loadFaults: readonly Fault[] = [
 async function drawIds(client: pg.PoolClient, topic: string): Promise<void> {
   await client.query('BEGIN')
   for (let i = 0; i < 100; i++) {
-    const key = Buffer.from(`never-${i}`)
-    await client.query('INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, $2, $3, $4, $4)', [
-      bucketOf(topic, key),
-      uuidv7(),
-      topic,
-      key,
-    ])
+    await insertRows(client, [{ topic, key: `never-${i}`, value: `never-${i}` }])
   }
 }

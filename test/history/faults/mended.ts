@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { uuidv7 } from '../../../src/message/id.ts'
-import { bucketOf } from '../../../src/message/key.ts'
 import { wakeChannel } from '../../../src/message/wake.ts'
+import { eventually } from '../../support/eventually.ts'
+import { insertRows } from '../../support/rows.ts'
 import type { Fault, Ground } from '../fault.ts'
 
 /** Bytes of a message that the topic takes, and of one that it takes only when it is mended. */
@@ -30,7 +31,7 @@ export const mended: Fault = {
     const line: string[] = []
     expectLine(line)
     await write(ground, topic, line, bytes.large)
-    while ((await dead(ground, topic)) === 0) await sleep(50)
+    await eventually(ground.postgres.admin, 'SELECT FROM outbox_dead WHERE topic = $1', [topic])
     let over = false
     // After a failure nothing more is written: of a message whose commit is in doubt none behind it could tell.
     const writing = (async () => {
@@ -67,11 +68,7 @@ const dead = async ({ postgres }: Ground, topic: string): Promise<number> =>
   (await postgres.admin.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox_dead WHERE topic = $1', [topic])).rows[0]!.n
 
 async function write({ postgres }: Ground, topic: string, line: string[], size: number): Promise<void> {
-  const id = uuidv7()
-  const key = Buffer.from('mended')
-  line.push(id)
-  await postgres.admin.query(
-    `INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, $2, $3, $4, convert_to(repeat('x', $5::int), 'UTF8'))`,
-    [bucketOf(topic, key), id, topic, key, size],
-  )
+  const messageId = uuidv7()
+  line.push(messageId)
+  await insertRows(postgres.admin, [{ topic, key: 'mended', value: 'x'.repeat(size), messageId }])
 }

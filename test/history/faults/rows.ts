@@ -5,6 +5,8 @@ import { bucketOf } from '../../../src/message/key.ts'
 import { fingerprint } from '../../../src/proof/fingerprint.ts'
 import { proofStatements } from '../../../src/proof/statements.ts'
 import { sweepMs } from '../../../src/relay/reader.ts'
+import { eventually } from '../../support/eventually.ts'
+import { insertRows } from '../../support/rows.ts'
 import type { Fault, Ground } from '../fault.ts'
 
 /** Faults that put rows into the outbox as no enqueue does. They stand in the ledger: each must come to Kafka. */
@@ -14,8 +16,6 @@ const sql = proofStatements('public')
 /** Writes into the ledger what a row of the outbox will be in Kafka. */
 const record = (client: pg.PoolClient, id: string, topic: string, key: Buffer, value: Buffer) =>
   client.query(sql.record, [id, topic, key.toString('hex'), null, fingerprint(value)])
-
-const insert = 'INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, $2, $3, $4, $5)'
 
 /** Works in one transaction of an admin session. */
 async function inTransaction<T>({ postgres }: Ground, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
@@ -31,9 +31,8 @@ async function inTransaction<T>({ postgres }: Ground, work: (client: pg.PoolClie
 }
 
 /** Resolves when these messages are in the outbox no more. */
-async function untilSent({ postgres }: Ground, ids: readonly string[]): Promise<void> {
-  while ((await postgres.admin.query('SELECT FROM outbox WHERE message_id = ANY($1)', [ids])).rowCount! > 0) await sleep(50)
-}
+const untilSent = ({ postgres }: Ground, ids: readonly string[]): Promise<void> =>
+  eventually(postgres.admin, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox WHERE message_id = ANY($1))', [ids])
 
 /** Messages that are in hand when the server is replaced, and milliseconds in which the relays have read and sent them. */
 const inHand = 6
@@ -46,14 +45,12 @@ export const idsAgain: Fault = {
   lastsMs: [4_000, 6_000],
   async begin(ground) {
     const { kafka, topics, postgres } = ground
-    const keys = Array.from({ length: inHand }, (_, i) => Buffer.from(`again-${i}`))
+    const keys = Array.from({ length: inHand }, (_, i) => `again-${i}`)
     const writeNarrow = () =>
       inTransaction(ground, async (client) => {
-        const ids = keys.map(() => uuidv7())
-        for (const [i, key] of keys.entries()) {
-          await client.query(insert, [bucketOf(topics.narrow, key), ids[i], topics.narrow, key, key])
-        }
-        return ids
+        const rows = keys.map((key) => ({ topic: topics.narrow, key, value: key, messageId: uuidv7() }))
+        await insertRows(client, rows)
+        return rows.map(({ messageId }) => messageId)
       })
     // A topic that a relay has not met yet would not be sent to.
     await untilSent(ground, await writeNarrow())
@@ -73,7 +70,7 @@ export const idsAgain: Fault = {
             id,
             topic,
           ])
-          if (rowCount === 1) await record(client, id, topic, key, key)
+          if (rowCount === 1) await record(client, id, topic, Buffer.from(key), Buffer.from(key))
         }
         await client.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'relay-%'`,
