@@ -1,21 +1,11 @@
 import type { Message } from 'kafkajs'
-import { encodeRecords } from './encode.ts'
 import type { Fuse } from './fuse.ts'
 import type { TransportBatch } from './transport.ts'
 
-/** What kafkajs takes for an encoder of one record. */
-interface Encoded {
-  buf: Buffer
-  buffer: Buffer
-}
-
-const nothing: Encoded = { buf: Buffer.alloc(0), buffer: Buffer.alloc(0) }
-
 /**
- * A batch in place of kafkajs' array of messages. kafkajs groups messages by partition in quadratic time and allocates 512 bytes, set to
- * zero, for every record and again for each of its headers: half of what a relay did was that. All that its producer (2.2.4) asks of the
- * array is here, and the answers are a batch that is grouped and encoded already. Another version may ask for something else; the
- * dependency is pinned, and the conformance suite reads every byte back.
+ * A batch in place of kafkajs' array of messages, which it would group by partition in quadratic time. All that its producer (2.2.4) asks of
+ * the array is here; what becomes of the batch below the producer is {@link SharedRequests}'. Another version may ask for something else;
+ * the dependency is pinned, and the conformance suite reads every byte back.
  */
 export class KafkajsBatch {
   readonly length: number
@@ -46,13 +36,8 @@ export class KafkajsBatch {
     return { [this.#batch.partition]: this }
   }
 
-  /** Asked for the timestamps, which are left to the time of the request, and then, with a place for each, for the encoded records. */
-  map(of: (...args: never[]) => unknown): Encoded[] {
-    if (of.length < 2) return []
-    const bytes = encodeRecords(this.#fuse.pass(this.#batch.records))
-    const records = new Array<Encoded>(this.length).fill(nothing)
-    // kafkajs counts the records and writes them one behind the other.
-    records[0] = { buf: bytes, buffer: bytes }
-    return records
+  /** The batch itself, to be written into a request; throws when it is too late for that. */
+  take(): TransportBatch {
+    return this.#fuse.pass(this.#batch)
   }
 }

@@ -1,4 +1,5 @@
 import type { Kafka } from 'kafkajs'
+import { OutboxError } from '../message/errors.ts'
 
 /** How a client of kafkajs makes its clusters. */
 export interface ClusterMaker<Cluster> {
@@ -8,12 +9,12 @@ export interface ClusterMaker<Cluster> {
 }
 
 /**
- * The part of kafkajs (2.2.4) that talks to brokers, below its producer, by the name of a symbol that it does not export; undefined in a
- * version that has none.
+ * The part of kafkajs (2.2.4) that talks to brokers, below its producer, by the name of a symbol that it does not export. Throws
+ * OUTBOX_TRANSPORT_PACKAGE in a version that has none.
  */
-export function clusterMaker<Cluster>(kafka: Kafka): ClusterMaker<Cluster> | undefined {
+export function clusterMaker<Cluster>(kafka: Kafka): ClusterMaker<Cluster> {
   const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === 'private:Kafka:createCluster')
-  if (symbol === undefined) return undefined
+  if (symbol === undefined) throw anotherVersion()
   const makers = kafka as unknown as Record<symbol, (options: object) => Cluster>
   const create = makers[symbol]!
   return {
@@ -23,3 +24,13 @@ export function clusterMaker<Cluster>(kafka: Kafka): ClusterMaker<Cluster> | und
     },
   }
 }
+
+const anotherVersion = (): OutboxError =>
+  new OutboxError(
+    'TRANSPORT_PACKAGE',
+    'The kafkajs that is installed is another version than 2.2.4, whose insides the transport knows.',
+    {
+      field: 'transport',
+      remedy: 'Take the override of kafkajs out of package.json and install again, or use another transport.',
+    },
+  )

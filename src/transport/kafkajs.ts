@@ -1,9 +1,10 @@
-import type { Admin, Kafka, KafkaConfig, Producer, RecordMetadata } from 'kafkajs'
+import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
 import { within } from '../running/within.ts'
 import { checkBrokers } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { KafkajsBatch } from './kafkajs-batch.ts'
 import { KafkajsClient } from './kafkajs-client.ts'
+import { clusterMaker } from './kafkajs-cluster.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
@@ -41,10 +42,12 @@ export const kafkajsTransportDefaults = Object.freeze({
  * The way to Kafka through kafkajs 2.2.4, in the only shape in which it loses nothing: one `send` for each topic-partition, no retries,
  * no idempotence, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
  *
- * Throws OUTBOX_INVALID_OPTION. Opens no connection before it is used.
+ * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs. Opens no connection before it is used.
  */
 export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
   checkBrokers(options.brokers)
+  // Here, and not at the first message.
+  clusterMaker(new Kafka({ brokers: options.brokers }))
   quietKafkajsTimers()
   return new KafkajsTransport({ ...kafkajsTransportDefaults, ...options })
 }

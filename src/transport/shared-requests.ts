@@ -1,5 +1,7 @@
 import type { Kafka } from 'kafkajs'
+import type { KafkajsBatch } from './kafkajs-batch.ts'
 import { clusterMaker } from './kafkajs-cluster.ts'
+import { encodeProduce } from './produce-request.ts'
 
 /**
  * Bytes of keys and values up to which partitions share a request. What is large gains nothing by it, and a broker can work on one while
@@ -9,7 +11,7 @@ const sharedBytes = 65_536
 
 interface Partition {
   partition: number
-  messages: { length: number; bytes: number }
+  messages: KafkajsBatch
 }
 
 interface Produce {
@@ -22,6 +24,11 @@ interface Answer {
   topics: { topicName: string; partitions: { partition: number; errorCode: number }[] }[]
 }
 
+/** A request of kafkajs, and what it takes for an encoder. */
+interface Request {
+  encode(): Promise<{ buf: Buffer; buffer: Buffer }>
+}
+
 interface Response {
   decode(bytes: Buffer): Promise<Answer>
   parse(answer: Answer): Promise<Answer>
@@ -30,7 +37,7 @@ interface Response {
 /** What is used of kafkajs' insides. */
 interface Broker {
   produce(request: Produce): Promise<Answer>
-  lookupRequest(...args: unknown[]): (request: Produce) => { request: unknown; response: Response }
+  lookupRequest(...args: unknown[]): (request: Produce) => { request: Request; response: Response }
 }
 
 /** A send that waits for its request. */
@@ -42,7 +49,7 @@ interface Waiting {
 }
 
 /**
- * Lets the sends of kafkajs share requests to their broker, and gives each the answer to its own partition: those of one turn of the event
+ * Encodes the requests of kafkajs' producer, and lets its sends share them, and gives each the answer to its own partition: those of one turn of the event
  * loop, and those that come while such a request is under way. kafkajs' own `sendBatch` shares too, but tells only the first refusal, and
  * nothing of the partitions that were written.
  *
@@ -53,10 +60,10 @@ interface Waiting {
 export class SharedRequests {
   readonly #brokers = new WeakMap<Broker, BrokerRequests>()
 
-  /** For all clusters that `kafka` makes from now on. Another version of kafkajs may not be made that way; its sends share nothing. */
+  /** For all clusters that `kafka` makes from now on. */
   through(kafka: Kafka): void {
     const maker = clusterMaker<{ findBroker(by: object): Promise<Broker> }>(kafka)
-    maker?.replace((options) => {
+    maker.replace((options) => {
       const cluster = maker.create(options)
       const find = cluster.findBroker.bind(cluster)
       cluster.findBroker = async (by) => this.#sharing(await find(by))
@@ -84,8 +91,7 @@ class BrokerRequests {
   constructor(broker: Broker) {
     this.#asked = Object.create(broker, {
       produce: { value: broker.produce },
-      // kafkajs throws the first refusal of an answer away with the rest of it; here each send reads its own part.
-      lookupRequest: { value: (...args: unknown[]) => unread(broker.lookupRequest(...args)) },
+      lookupRequest: { value: (...args: unknown[]) => encodedHere(broker.lookupRequest(...args)) },
     })
   }
 
@@ -153,10 +159,19 @@ class BrokerRequests {
   }
 }
 
-/** Requests whose answers come as they are, with what reads them. */
-const unread = (make: ReturnType<Broker['lookupRequest']>) => (given: Produce) => {
+/**
+ * Requests that are encoded at once, and whose answers come as they are, with what reads them: kafkajs throws the first refusal of an answer
+ * away with the rest of it, and here each send reads its own part.
+ */
+const encodedHere = (make: ReturnType<Broker['lookupRequest']>) => (given: Produce) => {
   const { request, response } = make(given)
-  return { request, response: { decode: response.decode, parse: async (answer: Answer) => ({ ...answer, response }) } }
+  const encode = async () => {
+    const batches = given.topicData.flatMap(({ partitions }) => partitions.map(({ messages }) => messages.take()))
+    const buffer = encodeProduce(batches, given.timeout, Date.now())
+    return { buf: buffer, buffer }
+  }
+  const parse = async (answer: Answer) => ({ ...answer, response })
+  return { request: { ...request, encode }, response: { decode: response.decode, parse } }
 }
 
 const nameOf = ({ topic, data }: Waiting): string => `${topic}/${data.partition}`

@@ -26,19 +26,18 @@ interface Broker {
  * partition.
  */
 export async function writeRights(kafka: Kafka, topics: readonly string[]): Promise<(boolean | null)[]> {
-  const unknown = topics.map(() => null)
-  const cluster = clusterMaker<Cluster>(kafka)?.create({ metadataMaxAge: 300_000, allowAutoTopicCreation: false })
-  if (cluster === undefined) return unknown
+  let cluster: Cluster | undefined
   try {
+    cluster = clusterMaker<Cluster>(kafka).create({ metadataMaxAge: 300_000, allowAutoTopicCreation: false })
     await cluster.connect()
     await cluster.refreshMetadata()
     const rights: (boolean | null)[] = []
     for (const topic of topics) rights.push(await cluster.brokerPool.withBroker(({ broker }) => mayWrite(broker, topic)))
     return rights
   } catch {
-    return unknown
+    return topics.map(() => null)
   } finally {
-    await cluster.disconnect().catch(() => {})
+    await cluster?.disconnect().catch(() => {})
   }
 }
 

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { promisify } from 'node:util'
+import type { Kafka } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type KafkajsTransportOptions, kafkajsTransport } from '../../src/transport/kafkajs.ts'
+import { clusterMaker } from '../../src/transport/kafkajs-cluster.ts'
 import type { Transport } from '../../src/transport/transport.ts'
 import { kafkaTool } from '../support/kafka.ts'
 import { createTopic, deleteTopic, readTopic } from '../support/topics.ts'
@@ -23,6 +25,12 @@ afterEach(async () => {
 })
 
 brokerConformance('kafkajs', open)
+
+it('is not made from a kafkajs that is built in another way', () => {
+  expect(() => clusterMaker({} as Kafka)).toThrow(
+    expect.objectContaining({ code: 'OUTBOX_TRANSPORT_PACKAGE', field: 'transport' }),
+  )
+})
 
 describe('a deleted topic', () => {
   it('costs a healthy topic of the same producer one attempt when the metadata is read again', async () => {
