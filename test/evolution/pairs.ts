@@ -1,201 +1,138 @@
-import { randomFrom } from '../../src/proof/random.ts'
+import fc, { type Arbitrary } from 'fast-check'
 
-/** A schema as it is generated here: plain keywords, so that a pair can be changed in one place. */
+/** A schema of plain keywords. */
 export type Generated = boolean | { [keyword: string]: unknown }
 
-/** Draws of one seed. */
-export class Dice {
-  readonly #next: () => number
-
-  constructor(seed: number) {
-    // Neighbouring seeds begin alike with this generator.
-    this.#next = randomFrom(seed * 48_611 + 7)
-    for (let i = 0; i < 5; i++) this.#next()
-  }
-
-  /** A whole number below `n`. */
-  below(n: number): number {
-    return Math.floor(this.#next() * n)
-  }
-
-  one<T>(...choices: T[]): T {
-    return choices[this.below(choices.length)]!
-  }
-
-  chance(of: number): boolean {
-    return this.below(of) === 0
-  }
+/** What is written by one schema and read by the other. */
+export interface Pair {
+  writer: Generated
+  reader: Generated
 }
 
-const names = ['a', 'b', 'c', 'k']
+/** Something of both schemas, the same or not: one tree for the two, so that a pair gets smaller and stays a pair. */
+type Both<T> = (side: keyof Pair) => T
+type Part = Arbitrary<Both<object>>
 
-/** A schema of a few levels, with everything that schema libraries write. */
-export function schemaOf(dice: Dice, depth = 3): Generated {
-  const leaf = [text, number, literal, () => ({ type: dice.one('boolean', 'null') }), () => dice.one<Generated>(true, {})]
-  const deep = [
-    object,
-    object,
-    object,
-    array,
-    union,
-    tagged,
-    record,
-    () => ({ allOf: [object(dice, depth), object(dice, depth)] }),
-  ]
-  return dice.one(...leaf, ...(depth > 0 ? deep : []))(dice, depth)
+/** Names of properties. */
+export const names = ['a', 'b', 'c', 'k']
+
+/** The same in both, but once in `n` times drawn for each. */
+function forked<T>(n: number, part: Arbitrary<Both<T>>): Arbitrary<Both<T>> {
+  const fork = fc.record({ writer: part, reader: part }).map((drawn) => (side: keyof Pair) => drawn[side](side))
+  return fc.oneof({ withCrossShrink: true }, { arbitrary: part, weight: n - 1 }, { arbitrary: fork, weight: 1 })
 }
 
-function text(dice: Dice): Generated {
-  return {
-    type: 'string',
-    ...(dice.chance(3) && { minLength: dice.below(3) }),
-    ...(dice.chance(3) && { maxLength: 1 + dice.below(4) }),
-    ...(dice.chance(4) && { pattern: dice.one('^a', 'b$', '^[ab]*$') }),
-  }
+/** One of them, each as often; what fails is made smaller to the first. */
+const one = <T>(...choices: Arbitrary<T>[]): Arbitrary<T> => fc.oneof({ withCrossShrink: true }, ...choices)
+const same = <T>(value: Arbitrary<T>): Arbitrary<Both<T>> => value.map((drawn) => () => drawn)
+const list = <T>(...items: Arbitrary<Both<T>>[]): Arbitrary<Both<T[]>> =>
+  fc.tuple(...items).map((drawn) => (side) => drawn.map((item) => item(side)))
+const keyword = (name: string, value: Arbitrary<Both<unknown>>): Part => value.map((drawn) => (side) => ({ [name]: drawn(side) }))
+const together = (...parts: Part[]): Part => list(...parts).map((drawn) => (side) => Object.assign({}, ...drawn(side)))
+
+/** What stands in one schema of so many; evolution adds, drops and changes it. */
+function seldom(n: number, part: Part): Part {
+  const none = { arbitrary: same(fc.constant({})), weight: n - 1 }
+  return forked(12, fc.oneof({ withCrossShrink: true }, none, { arbitrary: part, weight: 1 }))
 }
 
-function number(dice: Dice): Generated {
-  return {
-    type: dice.one<unknown>('number', 'integer', ['integer', 'null'], ['number', 'string']),
-    ...(dice.chance(3) && { [dice.one('minimum', 'exclusiveMinimum')]: dice.below(4) - 2 }),
-    ...(dice.chance(3) && { [dice.one('maximum', 'exclusiveMaximum')]: dice.below(4) }),
-    ...(dice.chance(6) && { multipleOf: dice.one(1, 2, 4) }),
-  }
+const typed = (...types: unknown[]) => forked(20, keyword('type', same(fc.constantFrom(...types))))
+const limit = (keywords: string[], value: Arbitrary<number>) => one(...keywords.map((name) => keyword(name, same(value))))
+const anything = same(fc.constantFrom<Generated>(true, {}))
+
+const text = together(
+  typed('string', 'string', ['string', 'null']),
+  seldom(3, limit(['minLength'], fc.nat(2))),
+  seldom(3, limit(['maxLength'], fc.integer({ min: 1, max: 4 }))),
+  seldom(4, keyword('pattern', same(fc.constantFrom('^a', 'b$', '^[ab]*$')))),
+)
+
+const number = together(
+  typed('number', 'integer', ['integer', 'null'], ['number', 'string']),
+  seldom(3, limit(['minimum', 'exclusiveMinimum'], fc.integer({ min: -2, max: 1 }))),
+  seldom(3, limit(['maximum', 'exclusiveMaximum'], fc.nat(3))),
+  seldom(6, limit(['multipleOf'], fc.constantFrom(1, 2, 4))),
+)
+
+const literals = fc.subarray<unknown>(['a', 'b', 'ab', 1, 2, null, true], { minLength: 1 })
+const literal = forked(6, one(keyword('const', same(fc.constantFrom<unknown>('a', 1))), keyword('enum', same(literals))))
+
+/** Schemas of so many levels. */
+function level(depth: number): Arbitrary<Both<Generated>> {
+  const leaves = [anything, typed('boolean', 'null'), text, number, literal] as Arbitrary<Both<Generated>>[]
+  if (depth === 0) return one(...leaves)
+  const below = schemas(depth - 1)
+  const object = objectOf(below)
+  const union = together(
+    one(keyword('anyOf', list(below, below)), keyword('anyOf', list(below, below)), keyword('oneOf', list(below, below))),
+    seldom(6, typed('object')),
+  )
+  const record = together(
+    typed('object'),
+    keyword('propertyNames', same(fc.constant({ type: 'string' }))),
+    keyword('additionalProperties', below),
+  )
+  const both = keyword('allOf', list(object, object))
+  const deep = [object, object, object, arrayOf(below), union, tagged(), record, both] as Arbitrary<Both<Generated>>[]
+  return one(...leaves, ...deep)
 }
 
-function literal(dice: Dice): Generated {
-  const values = ['a', 'b', 'ab', 1, 2, null, true].filter(() => dice.chance(2))
-  return dice.chance(3) || values.length === 0 ? { const: dice.one<unknown>('a', 1) } : { enum: values }
+const levels: Arbitrary<Both<Generated>>[] = []
+
+/** Schemas with everything that schema libraries write: mostly the same in both, now and then another or one more in a union. */
+function schemas(depth: number): Arbitrary<Both<Generated>> {
+  if (levels[depth]) return levels[depth]
+  const plain = level(depth)
+  const other = depth === 0 ? plain : schemas(0)
+  const wider = list(plain, other).map((drawn) => (side: keyof Pair) => {
+    const [narrow] = drawn(side)
+    return side === 'writer' ? narrow! : { anyOf: drawn(side) }
+  })
+  const weighed = [
+    { arbitrary: forked(25, plain), weight: 24 },
+    { arbitrary: wider, weight: 1 },
+  ] as const
+  levels[depth] = fc.oneof({ withCrossShrink: true }, ...weighed)
+  return levels[depth]
 }
 
-function object(dice: Dice, depth: number): Generated {
-  const own = names.filter(() => dice.chance(2))
-  return {
-    type: 'object',
-    properties: Object.fromEntries(own.map((name) => [name, schemaOf(dice, depth - 1)])),
-    ...(dice.chance(2) && { required: names.filter((name) => (own.includes(name) ? dice.chance(2) : dice.chance(8))) }),
-    ...(dice.chance(2) && { additionalProperties: dice.chance(3) ? schemaOf(dice, 0) : false }),
-    ...(dice.chance(6) && { patternProperties: { '^[ab]': schemaOf(dice, 0) } }),
-    ...(dice.chance(8) && { propertyNames: dice.one<Generated>({ maxLength: 1 }, { enum: ['a', 'b', 'c'] }) }),
-    ...(dice.chance(8) && { [dice.one('minProperties', 'maxProperties')]: dice.below(3) }),
-  }
+function objectOf(below: Arbitrary<Both<Generated>>): Part {
+  const required = same(fc.subarray(names, { maxLength: 3 }))
+  const closed = same(fc.constant<Generated>(false))
+  return together(
+    typed('object'),
+    keyword('properties', together(...names.map((name) => seldom(2, keyword(name, below))))),
+    seldom(2, keyword('required', required)),
+    seldom(2, keyword('additionalProperties', one(closed, closed, schemas(0)))),
+    seldom(6, keyword('patternProperties', keyword('^[ab]', schemas(0)))),
+    seldom(8, keyword('propertyNames', same(fc.constantFrom<Generated>({ maxLength: 1 }, { enum: ['a', 'b', 'c'] })))),
+    seldom(8, limit(['minProperties', 'maxProperties'], fc.nat(2))),
+  )
 }
 
-function record(dice: Dice, depth: number): Generated {
-  return { type: 'object', propertyNames: { type: 'string' }, additionalProperties: schemaOf(dice, depth - 1) }
-}
-
-function array(dice: Dice, depth: number): Generated {
-  return {
-    type: 'array',
-    ...(dice.chance(3) && { prefixItems: [schemaOf(dice, depth - 1), schemaOf(dice, 0)] }),
-    ...(!dice.chance(4) && { items: dice.chance(5) ? false : schemaOf(dice, depth - 1) }),
-    ...(dice.chance(4) && { minItems: dice.below(3) }),
-    ...(dice.chance(4) && { maxItems: 1 + dice.below(3) }),
-    ...(dice.chance(8) && { uniqueItems: true }),
-  }
-}
-
-function union(dice: Dice, depth: number): Generated {
-  const branches = [schemaOf(dice, depth - 1), schemaOf(dice, depth - 1)]
-  return { [dice.one('anyOf', 'anyOf', 'oneOf')]: branches, ...(dice.chance(6) && { type: 'object' }) }
+function arrayOf(below: Arbitrary<Both<Generated>>): Part {
+  const none = same(fc.constant<Generated>(false))
+  return together(
+    typed('array'),
+    seldom(3, keyword('prefixItems', list(below, schemas(0)))),
+    seldom(2, keyword('items', one(below, below, below, none))),
+    seldom(4, limit(['minItems'], fc.nat(2))),
+    seldom(4, limit(['maxItems'], fc.integer({ min: 1, max: 3 }))),
+    seldom(8, keyword('uniqueItems', same(fc.constant(true)))),
+  )
 }
 
 /** A union told apart by a property, as a discriminated union. */
-function tagged(dice: Dice): Generated {
-  const branch = (k: string) => ({
-    ...(object(dice, 1) as object),
-    properties: { k: { const: k }, n: schemaOf(dice, 0) },
-    required: ['k'],
-  })
-  return { oneOf: ['x', 'y', 'z'].slice(0, 1 + dice.below(3)).map(branch) }
+function tagged(): Part {
+  const branch = (k: string): Part =>
+    together(
+      objectOf(schemas(0)),
+      keyword('properties', together(keyword('k', same(fc.constant({ const: k }))), keyword('n', schemas(0)))),
+      keyword('required', same(fc.constant(['k']))),
+    )
+  const of = (...tags: string[]) => list(...tags.map(branch))
+  return keyword('oneOf', forked(6, one(of('x'), of('x', 'y'), of('x', 'y', 'z'))))
 }
 
-/** The schema with a change in one place, as evolution makes it: mostly small, so that many pairs stay compatible. */
-export function changed(schema: Generated, dice: Dice): Generated {
-  if (typeof schema === 'boolean' || dice.chance(6))
-    return dice.one(schema, schemaOf(dice, 1), { anyOf: [schema, schemaOf(dice, 0)] })
-  const keywords = Object.keys(schema)
-  const keyword = keywords[dice.below(keywords.length)]
-  if (keyword === undefined) return schemaOf(dice, 1)
-  const value = schema[keyword]
-  if (dice.chance(6)) return Object.fromEntries(Object.entries(schema).filter(([name]) => name !== keyword))
-  if (typeof value === 'number')
-    return { ...schema, [keyword]: Math.max(keyword === 'multipleOf' ? 1 : 0, value + dice.one(-1, 1)) }
-  if (keyword === 'type')
-    return dice.chance(2) && value === 'integer'
-      ? { ...schema, type: 'number' }
-      : { ...schema, type: [...new Set([value, 'null'].flat())] }
-  if (keyword === 'required' && Array.isArray(value)) {
-    return { ...schema, required: dice.chance(2) ? value.slice(1) : [...new Set([...value, dice.one(...names)])] }
-  }
-  if (keyword === 'enum' && Array.isArray(value)) {
-    return { ...schema, enum: dice.chance(2) && value.length > 1 ? value.slice(1) : [...new Set([...value, 'new'])] }
-  }
-  if (Array.isArray(value)) {
-    const list = value as Generated[]
-    if (dice.chance(3)) return { ...schema, [keyword]: [...list, schemaOf(dice, 1)] }
-    const at = dice.below(list.length)
-    return { ...schema, [keyword]: list.map((one, i) => (i === at ? changed(one, dice) : one)) }
-  }
-  if (keyword === 'properties') {
-    const map = value as Record<string, Generated>
-    const name = dice.one(...names)
-    return { ...schema, properties: { ...map, [name]: Object.hasOwn(map, name) ? changed(map[name]!, dice) : schemaOf(dice, 1) } }
-  }
-  if (keyword === 'uniqueItems') return { ...schema, uniqueItems: !value }
-  if (typeof value === 'boolean' || keyword === 'additionalProperties')
-    return { ...schema, [keyword]: dice.one<Generated>(true, false, changed(value as Generated, dice)) }
-  return schema
-}
-
-/** A value near to the schema: mostly valid, often at a limit, sometimes with what the schema does not mention. */
-export function valueNear(schema: Generated, dice: Dice, depth = 5): unknown {
-  if (typeof schema === 'boolean' || depth === 0 || dice.chance(25)) return anyValue(dice, depth)
-  const branches = [schema.anyOf, schema.oneOf].find(Array.isArray) as Generated[] | undefined
-  if (branches) return valueNear(dice.one(...branches), dice, depth)
-  if (Array.isArray(schema.allOf)) {
-    const values = (schema.allOf as Generated[]).map((part) => valueNear(part, dice, depth))
-    return values.every((value) => typeof value === 'object' && value !== null)
-      ? Object.assign({}, ...values.reverse())
-      : values[0]
-  }
-  if (Object.hasOwn(schema, 'const')) return schema.const
-  if (Array.isArray(schema.enum)) return dice.one(...schema.enum)
-  const type = dice.one(...[schema.type ?? dice.one('string', 'number', 'array', 'object')].flat())
-  switch (type) {
-    case 'string':
-      return dice.one('', 'a', 'ab', 'b', 'abab', 'new', 'bba', 'a'.repeat(Number(schema.maxLength ?? schema.minLength ?? 1)))
-    case 'integer':
-    case 'number': {
-      const limit = Number(schema.minimum ?? schema.exclusiveMinimum ?? schema.maximum ?? schema.exclusiveMaximum ?? 0)
-      return limit + (type === 'integer' ? dice.one(-1, 0, 1, 2, 3) : dice.one(-1, 0, 0.5, 1, -0.5, 2))
-    }
-    case 'array': {
-      const prefix = (schema.prefixItems as Generated[] | undefined) ?? []
-      const length = dice.below(4)
-      return Array.from({ length }, (_, i) =>
-        valueNear(prefix[i] ?? (schema.items as Generated | undefined) ?? true, dice, depth - 1),
-      )
-    }
-    case 'object':
-      return objectNear(schema, dice, depth)
-    default:
-      return type === 'null' ? null : dice.chance(2)
-  }
-}
-
-function objectNear(schema: { [keyword: string]: unknown }, dice: Dice, depth: number): unknown {
-  const properties = (schema.properties as Record<string, Generated> | undefined) ?? {}
-  const required = (schema.required as string[] | undefined) ?? []
-  const rest = (schema.additionalProperties as Generated | undefined) ?? true
-  const present = [...names, 'n'].filter(
-    (name) => required.includes(name) || dice.chance(Object.hasOwn(properties, name) ? 2 : 5),
-  )
-  return Object.fromEntries(present.map((name) => [name, valueNear(properties[name] ?? rest, dice, depth - 1)]))
-}
-
-function anyValue(dice: Dice, depth: number): unknown {
-  const flat = [null, true, false, 0, 1, -1, 0.5, 7, '', 'a', 'zzz']
-  return dice.one<unknown>(...flat, ...(depth > 0 ? [[], [1, 'a'], {}, { a: 1 }, { zz: null }] : []))
-}
+/** Two schemas that differ in few places, as those of two versions do, so that many stay compatible. */
+export const pairs: Arbitrary<Pair> = schemas(3).map((both) => ({ writer: both('writer'), reader: both('reader') }))
