@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
@@ -168,7 +169,7 @@ describe('discard', () => {
     expect(stdout).toContain('Dropped: 1 message.')
     await relay.until((line) => line.event === 'discarded' && line.messageId === keyless)
     expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
-    while ((await database.query('SELECT 1 FROM outbox')).length > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    await emptied(database.pool)
     expect((await readTopic(topic)).map((record) => String(record.key)).sort()).toEqual(['a', 'b'])
   })
 
@@ -309,7 +310,7 @@ test('what is far too large is parked, listed and shown without ever coming into
     `INSERT INTO outbox (bucket, message_id, topic, key, value, headers) VALUES (1, gen_random_uuid(), '${topic}', 'value', ${huge}, NULL),
      (2, gen_random_uuid(), '${topic}', ${huge}, '', NULL), (3, gen_random_uuid(), '${topic}', 'headers', '', ${headers}) RETURNING message_id AS id`,
   )
-  while ((await database.query('SELECT 1 FROM outbox')).length > 0) await new Promise((resolve) => setTimeout(resolve, 100))
+  await emptied(database.pool)
   expect(relay.highestRss() - idle).toBeLessThan(size / 2)
   await relay.end('SIGTERM')
   expect(relay.log.filter((line) => line.event === 'parked')).toHaveLength(3)

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinish
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
@@ -31,7 +32,7 @@ test('a message goes from the table to Kafka with key, value and headers, and it
   await insertRows(database.pool, [{ topic, key: 'order-1', value: '{"n":1}', headers: { tenant: 'blue' }, type: 'OrderPlaced' }])
   const relay = startRelayProcess(env)
   await relay.until((line) => line.event === 'leases_taken')
-  while ((await database.query('SELECT 1 FROM outbox')).length > 0) await pause(20)
+  await emptied(database.pool)
   const [record] = await readTopic(topic)
   expect(record).toMatchObject({ headers: { tenant: 'blue', type: 'OrderPlaced', id: expect.any(String) } })
   expect([record!.key, record!.value].map(String)).toEqual(['order-1', '{"n":1}'])
@@ -100,9 +101,9 @@ test('messages go on when nobody reads the log any more', async () => {
   await once(child.stdout!, 'data')
   child.stdout!.destroy()
   await insertRows(database.pool, [{ topic, key: 'a' }])
-  while ((await database.query('SELECT 1 FROM outbox')).length > 0) await pause(20)
+  await emptied(database.pool)
   await insertRows(database.pool, [{ topic, key: 'b' }])
-  while ((await database.query('SELECT 1 FROM outbox')).length > 0) await pause(20)
+  await emptied(database.pool)
   child.kill('SIGTERM')
   expect(await once(child, 'exit')).toEqual([0, null])
   expect(await readTopic(topic)).toHaveLength(2)
@@ -234,7 +235,7 @@ describe('the Kafka client', () => {
     await insertRows(database.pool, [{ topic, key: 'k', value: '{"n":1}' }])
     const relay = startRelayProcess({ ...env, OUTBOX_TRANSPORT: 'platformatic' })
     expect(await relay.until((line) => line.event === 'configuration')).toMatchObject({ transport: 'platformatic' })
-    while ((await database.query('SELECT 1 FROM outbox')).length > 0) await pause(20)
+    await emptied(database.pool)
     expect((await readTopic(topic)).map(({ value }) => String(value))).toEqual(['{"n":1}'])
     expect(await relay.end('SIGTERM')).toEqual({ code: 0, signal: null })
   })

@@ -4,7 +4,7 @@ import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { eventually } from '../support/eventually.ts'
+import { emptied, eventually } from '../support/eventually.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
@@ -146,7 +146,7 @@ describe('sending', () => {
       await a.until('gave_up')
       await b.until('leases_taken', (e) => e.owned === 64)
       clearInterval(more)
-      await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+      await emptied(database.pool)
     },
     40_000,
   )
@@ -231,7 +231,7 @@ describe('reading', () => {
     const beats = one.all('heartbeat').length
     await one.until('heartbeat', () => one.all('heartbeat').length >= beats + 11)
     transport.resume()
-    await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+    await emptied(database.pool)
     expect(transport.records().map(numberOf)).toEqual([1, 2, 3])
   })
 
@@ -248,7 +248,7 @@ describe('reading', () => {
     await insertRows(database.pool, rows('dead', 'key-0', 6_000))
     transport.setPartitions('dead', 3)
     await transport.written(5_001, 'dead')
-    await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox)')
+    await emptied(database.pool)
     const own = transport
       .records('dead')
       .filter((record) => String(Buffer.from(record.key!)) === 'key-0')

@@ -1,6 +1,4 @@
-import { execFile } from 'node:child_process'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { promisify } from 'node:util'
 import type { Kafka } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type KafkajsTransportOptions, kafkajsTransport } from '../../src/transport/kafkajs.ts'
@@ -10,6 +8,7 @@ import { kafkaTool } from '../support/kafka.ts'
 import { createTopic, deleteTopic, readTopic } from '../support/topics.ts'
 import { brokerConformance } from './broker-conformance.ts'
 import { record, values } from './conformance.ts'
+import { expectProcessToEnd } from './process-end.ts'
 
 const timeoutMs = 10_000
 const opened: Transport[] = []
@@ -82,22 +81,8 @@ describe('connections', () => {
     expect(connections).toBe(2)
   })
 
-  it('a process that closes the transport ends, and kafkajs has printed nothing', async () => {
-    const topic = await createTopic('exit', 1)
-    const script = `
-      import { kafkajsTransport } from './src/transport/kafkajs.ts'
-      const never = new AbortController().signal
-      const transport = kafkajsTransport({ brokers: ['${inject('brokers').split(',')[0]}'] })
-      await transport.connect(never)
-      await transport.partitions('${topic}', never)
-      const records = [{ key: null, value: new Uint8Array(3), headers: {} }]
-      const good = await transport.publish({ topic: '${topic}', partition: 0, records }, 5000)
-      const bad = await transport.publish({ topic: 'no spaces', partition: 0, records }, 5000)
-      if (good.kind !== 'acked' || bad.kind !== 'not-written') process.exitCode = 3
-      await transport.close()`
-    const node = ['--import', 'tsx', '--input-type=module', '-e', script]
-    expect(await promisify(execFile)(process.execPath, node, { timeout: 20_000 })).toEqual({ stdout: '', stderr: '' })
-  })
+  it('a process that closes the transport ends, and kafkajs has printed nothing', () =>
+    expectProcessToEnd('kafkajsTransport', 'kafkajs.ts'))
 })
 
 describe('a throttled client', () => {

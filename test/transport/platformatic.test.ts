@@ -1,13 +1,11 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { afterEach, describe, expect, inject, it, test } from 'vitest'
 import { createRelay, type TransportName } from '../../src/embed.ts'
 import { platformaticTransport } from '../../src/transport/platformatic.ts'
 import { checkPackage, unsuitable } from '../../src/transport/platformatic-package.ts'
 import { FakeKafka } from '../support/fake-broker.ts'
-import { createTopic } from '../support/topics.ts'
 import { brokerConformance } from './broker-conformance.ts'
 import { record } from './conformance.ts'
+import { expectProcessToEnd } from './process-end.ts'
 
 brokerConformance('platformatic', (options = {}) =>
   platformaticTransport({ brokers: inject('brokers').split(','), clientId: 'transport-test', ...options }),
@@ -102,19 +100,5 @@ describe('what scripted brokers say about single records', () => {
   })
 })
 
-it('a process that closes the transport ends, and nothing is printed', async () => {
-  const topic = await createTopic('exit', 1)
-  const script = `
-    import { platformaticTransport } from './src/transport/platformatic.ts'
-    const never = new AbortController().signal
-    const transport = platformaticTransport({ brokers: ['${inject('brokers').split(',')[0]}'] })
-    await transport.connect(never)
-    await transport.partitions('${topic}', never)
-    const records = [{ key: null, value: new Uint8Array(3), headers: {} }]
-    const good = await transport.publish({ topic: '${topic}', partition: 0, records }, 5000)
-    const bad = await transport.publish({ topic: 'no spaces', partition: 0, records }, 5000)
-    if (good.kind !== 'acked' || bad.kind !== 'not-written') process.exitCode = 3
-    await transport.close()`
-  const node = ['--import', 'tsx', '--input-type=module', '-e', script]
-  expect(await promisify(execFile)(process.execPath, node, { timeout: 60_000 })).toEqual({ stdout: '', stderr: '' })
-})
+it('a process that closes the transport ends, and nothing is printed', () =>
+  expectProcessToEnd('platformaticTransport', 'platformatic.ts'))
