@@ -1,7 +1,11 @@
 import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, inject, test } from 'vitest'
+import { ConfigResourceTypes } from 'kafkajs'
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
+import { Closing } from '../../examples/orders/demo/closing.ts'
 import { areRight, judgeEffects } from '../../examples/orders/demo/effects.ts'
+import { prepareGround } from '../../examples/orders/demo/ground.ts'
 import { isKept, judge } from '../../examples/orders/demo/judge.ts'
 import { random } from '../../examples/orders/demo/kills.ts'
 import { readOptions } from '../../examples/orders/demo/options.ts'
@@ -91,6 +95,27 @@ test('the moments of the kills are the same for the same seed, and others for an
   const draw = (seed: number) => Array.from({ length: 5 }, random(seed))
   expect(draw(7)).toEqual(draw(7))
   expect(draw(7)).not.toEqual(draw(8))
+})
+
+test('a topic of the demo keeps everything: views that are made anew begin with its first record', async () => {
+  vi.stubEnv('DATABASE_URL', inject('databaseUrl'))
+  vi.stubEnv('KAFKA_BROKERS', inject('brokers'))
+  onTestFinished(() => void vi.unstubAllEnvs())
+  await using closing = new Closing()
+  const ground = await prepareGround(closing)
+  const topic = `orders-${randomUUID()}`
+  await ground.createTopic(topic)
+  const admin = ground.kafka.admin()
+  await admin.connect()
+  closing.add(() => admin.disconnect())
+  const asked = {
+    type: ConfigResourceTypes.TOPIC,
+    name: topic,
+    configNames: ['retention.ms', 'retention.bytes', 'cleanup.policy'],
+  }
+  const { resources } = await admin.describeConfigs({ resources: [asked], includeSynonyms: false })
+  const settings = resources[0]!.configEntries.map(({ configName, configValue }) => [configName, configValue])
+  expect(Object.fromEntries(settings)).toEqual({ 'retention.ms': '-1', 'retention.bytes': '-1', 'cleanup.policy': 'delete' })
 })
 
 /** Runs the demo on the servers of the test run. */
