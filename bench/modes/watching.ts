@@ -22,7 +22,7 @@ const startMs = 100
 
 /** What metrics cost the relay, and what metrics, a span of each publish and an open dashboard cost it together. */
 export const watchingMode: Mode<Backlog & { name: string }> = {
-  cases: ({ messages = 300_000 }) => [{ name: `${messages} messages`, messages, keys: 10_000, traced: true }],
+  cases: ({ messages = 1_000_000 }) => [{ name: `${messages} messages`, messages, keys: 10_000, traced: true }],
   contenders: Object.keys(ways),
   ratios: {
     figure: 'perSecond',

@@ -43,7 +43,7 @@ export interface RelayEvents {
   /**
    * Kafka acknowledged a batch `ms` after it was sent; `bytes` are those of keys, values and headers. `agesMs` has the age of each message
    * in the order of the batch, from its creation by the database's clock to the acknowledgement by the relay's: clocks that differ show.
-   * `traces` names the spans that enqueued them, each once, as `traceparent` does, and at most 128: what a span links to.
+   * `traces` names the spans that enqueued them, each once, as `traceparent` does, and at most 32: what a span links to.
    */
   published: { topic: string; partition: number; records: number; bytes: number; ms: number; agesMs: number[]; traces: string[] }
   /**
