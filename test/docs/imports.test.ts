@@ -46,7 +46,7 @@ const knows: Record<string, string[]> = {
   message: [],
   running: [],
   enqueue: ['message/', 'running/'],
-  store: ['message/'],
+  store: ['message/', 'running/'],
   transport: ['message/', 'running/'],
   relay: ['message/', 'running/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   inbox: ['message/', 'enqueue/', 'running/'],

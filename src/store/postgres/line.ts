@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
+import { within } from '../../running/within.ts'
 import { CopyOut } from './copy.ts'
 
 /** Settings of one statement; they end with it. */
@@ -116,28 +117,18 @@ export class Line {
       const settings = `SET TRANSACTION ISOLATION LEVEL READ COMMITTED;SET LOCAL statement_timeout=${statementTimeoutMs};SET LOCAL lock_timeout=${lockTimeoutMs};SET LOCAL enable_bitmapscan=off;SET LOCAL enable_seqscan=off;SET LOCAL jit=off;SET LOCAL synchronous_commit=on;SET LOCAL row_security=off;`
       const turn = this.#last.then(() => {
         if (this.#lost) throw this.#lost
-        return this.#deadline(send(settings + sql), statementTimeoutMs + graceMs)
+        return within(send(settings + sql), statementTimeoutMs + graceMs, (ms) => this.#late(ms))
       })
       this.#last = turn.catch(() => {})
       return turn
     }
   }
 
-  async #deadline<T>(answer: Promise<T>, ms: number): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const error = new Error(`The database did not answer within ${ms} ms.`)
-        this.#lose(error)
-        reject(error)
-      }, ms)
-    })
-    answer.catch(() => {})
-    try {
-      return await Promise.race([answer, late])
-    } finally {
-      clearTimeout(timer)
-    }
+  /** Why a statement has no answer; there will be none for those after it either. */
+  #late(ms: number): Error {
+    const error = new Error(`The database did not answer within ${ms} ms.`)
+    this.#lose(error)
+    return error
   }
 
   #lose(error: Error): void {
