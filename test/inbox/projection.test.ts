@@ -153,6 +153,15 @@ async function transactional(stage: Stage) {
     abort: async (...messages: Message[]) => (await begin(...messages)).abort(),
   }
 }
+/** The end of the first partition, as far as it is committed. */
+async function endOf({ kafka, topic }: Stage): Promise<number> {
+  const admin = kafka.admin()
+  await admin.connect()
+  const [partition] = await admin.fetchTopicOffsets(topic)
+  await admin.disconnect()
+  return Number(partition!.high)
+}
+
 type Transactional = Awaited<ReturnType<typeof transactional>>
 
 test.each<[string, { records: number; places: number }, (producer: Transactional) => Promise<void>]>([
@@ -170,6 +179,8 @@ test.each<[string, { records: number; places: number }, (producer: Transactional
   const stage = await createStage(1)
   const producer = await transactional(stage)
   await fill(producer)
+  // Kafka answers before it has written the marker, and until then nobody sees anything of the transaction.
+  await expect.poll(() => endOf(stage), { timeout: 10_000 }).toBe(expected.places)
   const name = `transactional-${stage.topic}`
   const first = start(stage, name)
   await first.projection.live
