@@ -355,10 +355,12 @@ describe('writing', () => {
       for (let n = 4; writing; n++) await insertRows(database.pool, rows('t', 'k', n))
     })()
     for (let round = 0; round < 3; round++) {
-      const head = await database.query<{ id: string }>('SELECT min(id) AS id FROM outbox_dead')
-      await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [head[0]!.id])
       const redriven = one.all('redriven').length
-      if (head[0]!.id !== null) await one.until('redriven', () => one.all('redriven').length > redriven)
+      // None where the redrive before has taken all along.
+      const wished = await database.query(
+        "UPDATE outbox_dead SET wish = 'redrive' WHERE id = (SELECT min(id) FROM outbox_dead) RETURNING id",
+      )
+      if (wished.length > 0) await one.until('redriven', () => one.all('redriven').length > redriven)
     }
     writing = false
     await writer
