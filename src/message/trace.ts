@@ -102,8 +102,8 @@ export function linkOf(traceparent: string): { traceId: string; spanId: string; 
 }
 
 /**
- * Links of one span. A relay that keeps up has fewer messages than that in a batch. One that empties a backlog has hundreds, and spans of as
- * many links as an SDK keeps (128, `LinkCountLimit`) were a tenth of its work, before anything was exported.
+ * Links of one span. A relay that keeps up has fewer messages than that in a batch. One that empties a backlog has hundreds, and
+ * with spans of as many links as an SDK keeps (128, `LinkCountLimit`) traces and dashboard took a tenth of its work, before anything was exported.
  */
 const mostLinks = 32
 

@@ -12,7 +12,7 @@ interface Series {
 
 /**
  * The one histogram that counts every message. prom-client's own takes one value at a time and looks its labels up for each: 3 % of all that
- * a relay does (`npm run metrics-cost`). This one takes those of a batch at once, and is a metric of a registry like any other.
+ * a relay does (`npm run profile` of `npm run metrics-cost`). This one takes those of a batch at once, and is a metric of a registry like any other.
  */
 export class DeliveryLatency {
   readonly name = 'outbox_delivery_latency_seconds'

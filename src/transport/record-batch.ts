@@ -14,8 +14,8 @@ const crcEnd = 21
 
 /**
  * A batch in Kafka's format 2 (https://kafka.apache.org/41/implementation/message-format/#record-batch), measured, so that it can be written
- * straight into a request. The clients make a buffer, filled with zeros, for each record, header and number, or copy a batch seven times on
- * its way: half of what a relay did was that.
+ * straight into a request. The clients make a buffer for each record, header and number, and copy a batch from one to the next: more than
+ * half of what a relay did was that.
  */
 export class RecordBatch {
   /** Bytes of the batch. */

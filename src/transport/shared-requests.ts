@@ -49,9 +49,9 @@ interface Waiting {
 }
 
 /**
- * Encodes the requests of kafkajs' producer, and lets its sends share them, and gives each the answer to its own partition: those of one turn of the event
- * loop, and those that come while such a request is under way. kafkajs' own `sendBatch` shares too, but tells only the first refusal, and
- * nothing of the partitions that were written.
+ * Encodes the requests of kafkajs' producer, and lets its sends share them; each gets the answer to its own partition. One request takes the
+ * sends of one turn of the event loop, the next those that come while it is under way. kafkajs' own `sendBatch` shares too, but tells only
+ * the first refusal, and nothing of the partitions that were written.
  *
  * Each lane sends by itself; a request for nearly every record was more work, for the relay and the broker, than the records. What waits
  * for a request under way loses nothing: a broker takes the next request of a connection when it has answered the one before
@@ -139,10 +139,7 @@ class BrokerRequests {
 
   async #ask(together: readonly Waiting[], timeout: number): Promise<void> {
     try {
-      const topicData = [...new Set(together.map(({ topic }) => topic))].map((topic) => ({
-        topic,
-        partitions: together.filter((waiting) => waiting.topic === topic).map(({ data }) => data),
-      }))
+      const topicData = together.map(({ topic, data }) => ({ topic, partitions: [data] }))
       const answer = (await this.#asked.produce({ acks: -1, timeout, topicData })) as Answer & { response: Response }
       for (const waiting of together) void this.#answer(waiting, answer)
     } catch (error) {

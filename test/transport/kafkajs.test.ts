@@ -82,7 +82,7 @@ describe('connections', () => {
   })
 
   it('a process that closes the transport ends, and kafkajs has printed nothing', () =>
-    expectProcessToEnd('kafkajsTransport', 'kafkajs.ts'))
+    expectProcessToEnd('kafkajsTransport', 'kafkajs.ts', 20_000))
 })
 
 describe('a throttled client', () => {

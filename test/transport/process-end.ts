@@ -3,8 +3,12 @@ import { promisify } from 'node:util'
 import { expect, inject } from 'vitest'
 import { createTopic } from '../support/topics.ts'
 
-/** A process that asks and writes through a transport of the sources, well and in vain, ends when it closes it, and has printed nothing. */
-export async function expectProcessToEnd(create: 'kafkajsTransport' | 'platformaticTransport', file: string): Promise<void> {
+/** A process that asks and writes through a transport of the sources, well and in vain, ends when it closes it, and has printed nothing; within `timeoutMs`. */
+export async function expectProcessToEnd(
+  create: 'kafkajsTransport' | 'platformaticTransport',
+  file: string,
+  timeoutMs: number,
+): Promise<void> {
   const topic = await createTopic('exit', 1)
   const script = `
     import { ${create} } from './src/transport/${file}'
@@ -18,5 +22,5 @@ export async function expectProcessToEnd(create: 'kafkajsTransport' | 'platforma
     if (good.kind !== 'acked' || bad.kind !== 'not-written') process.exitCode = 3
     await transport.close()`
   const node = ['--import', 'tsx', '--input-type=module', '-e', script]
-  expect(await promisify(execFile)(process.execPath, node, { timeout: 60_000 })).toEqual({ stdout: '', stderr: '' })
+  expect(await promisify(execFile)(process.execPath, node, { timeout: timeoutMs })).toEqual({ stdout: '', stderr: '' })
 }
