@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const dist = (path) => import(new URL(`../dist/${path}`, import.meta.url).href)
+const { uuidv7 } = await dist('message/id.js')
 const { bucketOf } = await dist('message/key.js')
 const { wakeChannel } = await dist('message/wake.js')
 
@@ -51,8 +52,14 @@ const adapter = {
   },
   insert: (ctx, message) => ({
     name: 'enqueue',
-    text: 'INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, gen_random_uuid(), $2, $3, $4)',
-    values: [bucketOf(ctx.topic, Buffer.from(message.key)), ctx.topic, Buffer.from(message.key), Buffer.from(message.payload)],
+    text: 'INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, $2, $3, $4, $5)',
+    values: [
+      bucketOf(ctx.topic, Buffer.from(message.key)),
+      uuidv7(),
+      ctx.topic,
+      Buffer.from(message.key),
+      Buffer.from(message.payload),
+    ],
   }),
   afterCommit: (_ctx, pool) => wake(pool),
   relay: () => ({

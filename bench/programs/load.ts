@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { WakeUp } from '../../dist/enqueue/wake-up.js'
+import { uuidv7 } from '../../dist/message/id.js'
 import { bucketOf } from '../../dist/message/key.js'
 import { wakeChannel } from '../../dist/message/wake.js'
 import { keyOf, payloadOf } from './message.ts'
@@ -38,8 +39,8 @@ function insert(key: string, value: string): pg.QueryConfig {
   }
   return {
     name: 'outbox',
-    text: 'INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, gen_random_uuid(), $2, $3, $4)',
-    values: [bucketOf(topic, Buffer.from(key)), topic, Buffer.from(key), Buffer.from(value)],
+    text: 'INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES ($1, $2, $3, $4, $5)',
+    values: [bucketOf(topic, Buffer.from(key)), uuidv7(), topic, Buffer.from(key), Buffer.from(value)],
   }
 }
 

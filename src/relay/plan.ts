@@ -47,22 +47,28 @@ export interface Circumstances {
   turn: number
   /** Buckets that had rows the last time; 0: not known. */
   active: number
+  /** The last fetch brought so little that this one will not reach its limit either. */
+  sparse: boolean
   now: number
   /** Rows that a fetch looks at in a bucket of which nothing is known. */
   lookRows: number
 }
 
-/** From where, and how many rows, a fetch reads of each bucket. */
+/**
+ * From where, and how many rows, a fetch reads of each bucket. Where few are expected nothing is shared out: with the same limit for all,
+ * and in the order of the buckets, the store can ask for all of them at once.
+ */
 export function scansOf(
   claims: readonly Claim[],
   last: { get(claim: Claim): Last | undefined },
-  { limit, turn, active, now, lookRows }: Circumstances,
+  { limit, turn, active, sparse, now, lookRows }: Circumstances,
 ): Scan[] {
-  const share = Math.max(leastRows, Math.ceil(limit / Math.max(1, active || claims.length)))
-  const scans: Scan[] = []
+  const share = sparse ? limit : Math.max(leastRows, Math.ceil(limit / Math.max(1, active || claims.length)))
   // The list begins elsewhere each time: the limit must not starve its end.
+  const first = sparse ? 0 : turn
+  const scans: Scan[] = []
   for (let i = 0; i < claims.length; i++) {
-    const claim = claims[(turn + i) % claims.length]!
+    const claim = claims[(first + i) % claims.length]!
     const known = last.get(claim)
     const room = known?.lane?.room ?? Number.POSITIVE_INFINITY
     if (room < Math.min(worthRows, share) && known && now - known.at < fullLaneMs) continue

@@ -66,6 +66,7 @@ export class Reader {
   #generation = 0
   #turn = 0
   #active = 0
+  #sparse = false
   #rowBytes = 0
   #last = new WeakMap<Claim, Last>()
   /** Whether the last fetch that was taken found every bucket empty. */
@@ -143,12 +144,14 @@ export class Reader {
         // The session is ending, and tells so itself.
       })
       poll = nextPollMs(poll, fresh, what.limit, this.#deps.maxPollMs())
+      this.#sparse = poll > 0
       if (poll > 0) await this.latch.wait(signal, poll)
     }
   }
 
+  /** In the order of their buckets. */
   get #readable(): Claim[] {
-    return this.#deps.claims.all.filter((claim) => !claim.leaving)
+    return this.#deps.claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
   }
 
   /** The next fetch, or nothing while there is no room or no bucket to read. */
@@ -158,8 +161,8 @@ export class Reader {
     const bytes = limits.handBytes - hand.bytes
     const limit = rowsOf({ rows: limits.handRows - hand.size, bytes, rowBytes: this.#rowBytes, fetchRows })
     if (limit === 0) return undefined
-    const turn = this.#turn++
-    const scans = scansOf(this.#readable, this.#last, { limit, turn, active: this.#active, now: clock.now(), lookRows })
+    const found = { turn: this.#turn++, active: this.#active, sparse: this.#sparse }
+    const scans = scansOf(this.#readable, this.#last, { limit, ...found, now: clock.now(), lookRows })
     if (scans.length === 0) return undefined
     return {
       scans,

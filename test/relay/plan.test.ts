@@ -23,7 +23,7 @@ describe('scans of a fetch', () => {
   const [one, two] = claims as [Claim, Claim, Claim]
   one.position = 10
   const now = 5_000
-  const usual: Circumstances = { limit: 300, turn: 0, active: 0, now, lookRows: 1_000 }
+  const usual: Circumstances = { limit: 300, turn: 0, active: 0, sparse: false, now, lookRows: 1_000 }
   /** What was found a moment ago in a bucket whose rows went to one lane. */
   const found = (room: number, at = now - fullLaneMs + 1): Last => ({ lane: { room }, at, look: 1_000 })
 
@@ -47,6 +47,13 @@ describe('scans of a fetch', () => {
     ['room for less than eight rows is none', { limit: 3 }, [[two, found(7)]], '1:8 3:8'],
     ['it was full a while ago', {}, [[two, found(0, now - fullLaneMs)]], '1:100 2:8 3:100'],
     ['the rows went to several lanes', {}, [[two, { ...found(0), lane: undefined }]], '1:100 2:100 3:100'],
+    [
+      'few rows are expected: nothing is shared out, in the order of the buckets',
+      { sparse: true, turn: 1 },
+      [],
+      '1:300 2:300 3:300',
+    ],
+    ['few rows, but a lane takes less', { sparse: true }, [[two, found(70)]], '1:300 2:70 3:300'],
     ['all lanes are full', {}, claims.map((claim) => [claim, found(0)]), ''],
   ])('%s', (_, given, last, expected) => {
     const scans = scansOf(claims, new Map(last), { ...usual, ...given })

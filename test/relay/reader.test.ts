@@ -30,8 +30,8 @@ const row = (id: number, messageId = `message-${id}`): OutboxRow => ({
   oversized: false,
 })
 
-/** A reader over a store whose every answer the test gives. */
-function setUp(options: RelayOptions = {}, maxPollMs = 1) {
+/** A reader over a store whose every answer the test gives. `others`: buckets it has besides that of the rows. */
+function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = []) {
   const telemetry = new Telemetry()
   const alarms: RelayEvents['row_found_below_position'][] = []
   telemetry.subscribe((event, fields) => {
@@ -93,6 +93,7 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1) {
   } as unknown as StoreSession
   let mark = 0
   const claim = new Claim({ bucket, epoch: 1 }, systemClock.now() + 60_000, [])
+  for (const other of others) claims.add(new Claim({ bucket: other, epoch: 1 }, claim.deadline, []))
   claims.add(claim)
   const running = reader.run(session, end.signal)
   return {
@@ -230,6 +231,25 @@ describe('answers of the store', () => {
     after.answer({ rows: [row(1, 'another'), row(2)] })
     await it.acknowledged(3)
     expect(it.acked.map((one) => one.messageId)).toEqual(['message-1', 'another', 'message-2'])
+    await it.stop()
+  })
+})
+
+describe('what a fetch asks for', () => {
+  test('after few rows all buckets in their order, each for as many as the fetch may bring; after many a share of each', async () => {
+    const it = setUp({ fetchRows: 64 }, 1, [bucket + 1, bucket - 1])
+    const asked = ({ what }: { what: Fetch }) => what.scans.map((scan) => [scan.bucket - bucket, scan.limit])
+    await opened(it)
+    ;(await it.next()).answer({})
+    const few = [-1, 0, 1].map((place) => [place, 64])
+    const first = await it.next()
+    expect(asked(first)).toEqual(few)
+    first.answer({ rows: [row(1)] })
+    const second = await it.next()
+    expect(asked(second)).toEqual(few)
+    second.answer({ rows: Array.from({ length: 8 }, (_, i) => ({ ...row(i + 2), bucket: bucket + 1 })) })
+    // One bucket had rows: each may fill the fetch. But another one comes first each time.
+    expect(asked(await it.next())[0]![0]).not.toBe(-1)
     await it.stop()
   })
 })

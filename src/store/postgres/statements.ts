@@ -1,7 +1,7 @@
 import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
-import type { Fetch, Scan } from '../store.ts'
 import { deadStatements } from './dead-statements.ts'
+import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
 import { identifier, integers, literal, milliseconds, uuids } from './sql.ts'
 
 /** Names of the tables in SQL, quoted and with their schema. */
@@ -19,24 +19,6 @@ export const tablesOf = (schema: string): Tables => ({
   relay: `${identifier(schema)}."outbox_relay"`,
   dead: `${identifier(schema)}."outbox_dead"`,
 })
-
-/** What a fetch asks of the table. */
-type FetchedRows = Omit<Fetch, 'maxBytes'>
-
-/** Scans as four arrays: bucket, id to start after, rows to return, rows to look at. */
-const scanned = (scans: readonly Scan[]): string =>
-  [
-    integers(
-      scans.map((scan) => scan.bucket),
-      'smallint',
-    ),
-    ...(['after', 'limit', 'look'] as const).map((name) =>
-      integers(
-        scans.map((scan) => scan[name]),
-        'bigint',
-      ),
-    ),
-  ].join(', ')
 
 /**
  * Every statement of the relay. They are sent as simple queries without parameters, several in one message, because that is an implicit
@@ -128,26 +110,8 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')}) AS own
   WHERE t."bucket" = own."bucket"`,
 
-    /**
-     * The next rows of some buckets. One index probe a bucket: as `bucket = ANY(…) ORDER BY id` it would read and sort the whole table.
-     * COPY, because its binary rows cost the relay a third of what rows of a query cost. The message id as text: the relay needs nothing else.
-     */
-    fetch: (what: FetchedRows) => {
-      const ids = what.withoutIds.length === 0 ? '' : ` AND m."id" <> ALL(${integers(what.withoutIds, 'bigint')})`
-      const next = (rows: string) => `SELECT m.* FROM ${outbox} AS m
-    WHERE m."bucket" = o.b AND m."id" > o.lo${ids} ORDER BY m."bucket", m."id" LIMIT ${rows}`
-      // Bounded: among ten million rows of topics that are left out, one statement would look for another until it is broken off.
-      const others = () => `SELECT m.* FROM (SELECT l.*, row_number() OVER () AS seen FROM (${next('o.look')}) AS l) AS m
-    WHERE m."topic" <> ALL(ARRAY[${what.withoutTopics.map(literal).join(',')}]) OR m.seen = o.look LIMIT o.n`
-      const fits = (column: string) => `CASE WHEN x.size <= ${what.maxRowBytes} THEN x.${column} END`
-      return `COPY (SELECT x."bucket", x."id", x."message_id"::text, x."topic", x."type",
-  CASE WHEN octet_length(x."key") <= ${what.maxRowBytes} THEN x."key" END, ${fits('"value"')}, ${fits('"headers"::text')},
-  x."created_at", x.size
-  FROM unnest(${scanned(what.scans)}) AS o(b, lo, n, look) CROSS JOIN LATERAL (
-    SELECT r.*, coalesce(octet_length(r."key"), 0) + coalesce(octet_length(r."value"), 0) + coalesce(octet_length(r."headers"::text), 0) AS size
-    FROM (${what.withoutTopics.length === 0 ? next('o.n') : others()}) AS r) AS x
-  LIMIT ${what.limit}) TO STDOUT (FORMAT binary)`
-    },
+    /** The next rows of some buckets. */
+    fetch: (what: FetchedRows) => fetchStatement(outbox, what),
 
     /** Candidate of the mark. A sequence that was never used has last_value 1: taken at its word, the mark would pass row 1 unseen. */
     lastId: (sequence: string) =>
