@@ -4,6 +4,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
+import { wish } from '../support/wishes.ts'
 import { diagnose } from './diagnose.ts'
 
 let database: TestDatabase
@@ -73,7 +74,7 @@ test('a message that Kafka refused is told with its reason, and no longer once i
   ])
   await expect.poll(async () => (await look()).level('dead'), { timeout: 30_000 }).toBe('warning')
   await expect.poll(async () => (await look()).of('dead').finding).toBe('Dead: 1 MESSAGE_TOO_LARGE; 1 wait behind them.')
-  await database.query("UPDATE outbox_dead SET wish = 'discard'")
+  await wish(database.pool, 'discard', 'true')
   await expect.poll(async () => (await look()).level('dead'), { timeout: 30_000 }).toBe('ok')
   await relay.end('SIGTERM')
 })

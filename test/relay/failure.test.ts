@@ -7,6 +7,7 @@ import { shared, testRelay } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
+import { wish } from '../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -132,7 +133,7 @@ describe('on-dead skip', () => {
     await b.relay.start()
     await transport.written(5, 'log')
     accept()
-    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE topic = 'log'")
+    await wish(database.pool, 'redrive', "topic = 'log'")
     await transport.written(6, 'log')
     expect(transport.records('log').map(numberOf)).toEqual([1, 2, 4, 5, 6, 3])
     expect(await deadRows()).toEqual([

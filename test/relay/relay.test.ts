@@ -3,6 +3,7 @@ import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
+import { wish } from '../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -185,7 +186,7 @@ describe('refused messages', () => {
     while ((await dead()).length < 33) await one.until('held')
     expect((await dead()).filter((row) => row.reason !== null)).toHaveLength(1)
     accept()
-    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE reason IS NOT NULL")
+    await wish(database.pool, 'redrive')
     await transport.written(200)
     expect(await dead()).toEqual([])
     const ownKey = transport
@@ -206,6 +207,7 @@ describe('refused messages', () => {
     await using one = testRelay(database.url, transport)
     await one.relay.start()
     await one.until('held')
+    // By hand, without a notification: it is looked for as well.
     await database.query("UPDATE outbox_dead SET wish = 'discard' WHERE id = $1", [poison])
     await transport.written(2)
     expect(transport.records().map(numberOf)).toEqual([2, 3])

@@ -7,6 +7,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
+import { wish } from '../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -169,7 +170,7 @@ describe('reading', () => {
     await transport.written(1)
     expect(transport.records().map(numberOf)).toEqual([9])
     accept()
-    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE reason IS NOT NULL")
+    await wish(database.pool, 'redrive')
     await transport.written(4)
     expect(transport.records().map(numberOf)).toEqual([9, 1, 2, 3])
   })
@@ -357,10 +358,8 @@ describe('writing', () => {
     for (let round = 0; round < 3; round++) {
       const redriven = one.all('redriven').length
       // None where the redrive before has taken all along.
-      const wished = await database.query(
-        "UPDATE outbox_dead SET wish = 'redrive' WHERE id = (SELECT min(id) FROM outbox_dead) RETURNING id",
-      )
-      if (wished.length > 0) await one.until('redriven', () => one.all('redriven').length > redriven)
+      const wished = await wish(database.pool, 'redrive', 'id = (SELECT min(id) FROM outbox_dead)')
+      if (wished > 0) await one.until('redriven', () => one.all('redriven').length > redriven)
     }
     writing = false
     await writer
@@ -387,7 +386,7 @@ describe('writing', () => {
       }
     })()
     await one.until('held')
-    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE reason IS NOT NULL")
+    await wish(database.pool, 'redrive')
     await one.until('redriven')
     await writing
     await transport.written(last)
@@ -407,7 +406,7 @@ describe('writing', () => {
     // 2 waits in the lane, behind 10, whose outcome stays unknown.
     await Promise.all([one.until('parked'), one.until('publish_failed', (e) => e.kind === 'unknown')])
     accept()
-    await database.query("UPDATE outbox_dead SET wish = 'redrive'")
+    await wish(database.pool, 'redrive')
     await one.until('redriven')
     answer()
     await transport.written(3)
@@ -423,7 +422,7 @@ describe('writing', () => {
     while ((await database.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox_dead'))[0]!.n < 2_500)
       await one.until('held')
     accept()
-    await database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE reason IS NOT NULL")
+    await wish(database.pool, 'redrive')
     await transport.written(2_500)
     expect(transport.records().map(numberOf)).toEqual(Array.from({ length: 2_500 }, (_, i) => i + 1))
   })
