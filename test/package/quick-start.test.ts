@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -67,7 +67,7 @@ test('the tarball holds what is needed to run, and neither sources nor tests', a
 
 test('the quick start of the README, step by step, publishes a message that the console consumer of Kafka sees', async () => {
   writeEmptyProject()
-  await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: project, env: environment() })
+  await shell('npm install')
 
   const [addModel, install, addTables, enqueue, createTopic, startRelay, look] = commands()
   // The page about consumers goes on in this project; its tables come with the first, since drift is not looked for here.
@@ -147,22 +147,16 @@ test('every TypeScript example of the README and of the pages about consumers an
   expect(examples.filter(({ path }) => path === undefined)).toEqual([])
   expect(examples.length).toBeGreaterThanOrEqual(6)
   for (const { path, code } of examples) write(path!, code)
+  // The compiler sees the examples, and it is not lenient: without an error there it would say that none was found.
+  const wrong = '// @ts-expect-error\nawait prisma.outbox.enqueue({ topic: 1, payload: {} })\n'
+  write('src/wrong.ts', `import { prisma } from './db.js'\n${wrong}`)
   expect(await shell('npx tsc --noEmit')).toBe('')
-  // The compiler sees the examples, and it is not lenient.
-  write('src/wrong.ts', "import { prisma } from './db.js'\nawait prisma.outbox.enqueue({ topic: 1, payload: {} })\n")
-  await expect(shell('npx tsc --noEmit')).rejects.toThrow(/src\/wrong\.ts/)
 }, 240_000)
 
-/** Builds the sources as they are now, and packs them. */
+/** Packs what the test run has built. */
 async function pack(): Promise<string> {
-  const stage = join(home, 'stage')
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'GUARANTEES.md', 'docs', 'prisma', 'ops']) {
-    cpSync(join(root, name), join(stage, name), { recursive: true })
-  }
-  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  await run(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', join(stage, 'dist')], { cwd: root })
-  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts'], { cwd: stage })
-  return join(stage, JSON.parse(stdout)[0].filename)
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', home], { cwd: root })
+  return join(home, JSON.parse(stdout)[0].filename)
 }
 
 /** What `prisma init --datasource-provider postgresql` of Prisma 7.10 leaves in an empty folder, and the compiler's settings. */
@@ -244,6 +238,9 @@ function environment(): NodeJS.ProcessEnv {
     PRISMA_HIDE_UPDATE_MESSAGE: '1',
     CHECKPOINT_DISABLE: '1',
     NO_COLOR: '1',
+    npm_config_audit: 'false',
+    npm_config_fund: 'false',
+    npm_config_prefer_offline: 'true',
   }
 }
 
