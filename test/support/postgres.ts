@@ -28,7 +28,7 @@ export async function startPostgres(settings: Record<string, string | number> = 
   // As root the server runs as the user postgres, who must reach its data folder.
   await chmod(parent, 0o755)
   const dir = join(parent, 'data')
-  const flags = Object.entries({ max_connections: 200, listen_addresses: '127.0.0.1', ...settings })
+  const flags = Object.entries({ max_connections: 500, listen_addresses: '127.0.0.1', ...settings })
   const server = new EmbeddedPostgres({
     databaseDir: dir,
     port,
