@@ -22,6 +22,8 @@ export interface ProjectionReaderPorts {
   telemetry: Emitter<ProjectionEvents>
   /** The partition has come to `next`. */
   passed: (topic: string, partition: number, next: bigint) => void
+  /** Aborts when the projection ends: a place that is being stored is given up. */
+  signal: AbortSignal
 }
 
 /** Reads batches of kafkajs into a read model. A partition whose records fail is paused, and tried again from there. */
@@ -29,7 +31,6 @@ export class ProjectionReader {
   readonly #ports: ProjectionReaderPorts
   readonly #pauses = new Pauses()
   readonly #tries = new Map<string, number>()
-  readonly #end = new AbortController()
   #storing = Promise.resolve()
 
   constructor(ports: ProjectionReaderPorts) {
@@ -75,13 +76,14 @@ export class ProjectionReader {
 
   /** Tries until it succeeds: kafkajs does not come back to these offsets. */
   async #store({ topic, partition, next }: PassedOver): Promise<void> {
-    while (!this.#end.signal.aborted) {
+    const { signal } = this.#ports
+    while (!signal.aborted) {
       try {
         this.#ports.passed(topic, partition, await this.#apply(topic, partition, [], next))
         this.#tries.delete(`${topic}/${partition}`)
         return
       } catch (error) {
-        await systemClock.wait(this.#failed(error, topic, partition, String(next)), this.#end.signal)
+        await systemClock.wait(this.#failed(error, topic, partition, String(next)), signal)
       }
     }
   }
@@ -138,10 +140,9 @@ export class ProjectionReader {
     return waitMs
   }
 
-  /** Forgets the waits of paused partitions, and ends a place that is being stored. */
-  stop(): Promise<void> {
+  /** After the signal and the consumer's end: forgets the waits of paused partitions; resolves when no place is being stored. */
+  end(): Promise<void> {
     this.#pauses.forget()
-    this.#end.abort()
     return this.#storing
   }
 }

@@ -36,8 +36,9 @@ export class Projection {
     this.#options = options
     this.#statements = inboxStatements(options.schema)
     const { telemetry } = this
+    const { signal } = this.#end
     const passed = (topic: string, partition: number, next: bigint) => this.#passed(topic, partition, next)
-    this.#reader = new ProjectionReader({ options, statements: this.#statements, telemetry, passed })
+    this.#reader = new ProjectionReader({ options, statements: this.#statements, telemetry, passed, signal })
     this.live = new Promise((resolve) => {
       this.#resolveLive = resolve
     })
@@ -61,7 +62,6 @@ export class Projection {
   /** Finishes the transaction under way and leaves the group; then `run` resolves. Never rejects. */
   async stop(): Promise<void> {
     this.#end.abort()
-    void this.#reader.stop()
     await this.#running?.catch(() => {})
   }
 
@@ -93,7 +93,11 @@ export class Projection {
       },
       systemClock,
       this.#end.signal,
-    ).finally(() => this.#reader.stop())
+    ).finally(() => {
+      // Where kafkajs gave up nobody has asked for the end.
+      this.#end.abort()
+      return this.#reader.end()
+    })
   }
 
   #passed(topic: string, partition: number, next: bigint): void {
