@@ -108,7 +108,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'a row over the limit is loaded',
     edits: [
       {
-        file: 'store/postgres/statements.ts',
+        file: 'store/postgres/fetch-statement.ts',
         from: 'CASE WHEN x.size <= ${what.maxRowBytes} THEN x.${column} END',
         to: 'x.${column}',
       },
@@ -145,7 +145,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a fetch that passes over a paused topic looks until it finds another, or is broken off',
-    edits: [{ file: 'store/postgres/statements.ts', from: "next('o.look')", to: "next('NULL')" }],
+    edits: [{ file: 'store/postgres/fetch-statement.ts', from: "next('o.look')", to: "next('NULL')" }],
     file: 'store/postgres.test.ts',
     tests: 'a scan looks no further than it may',
   },

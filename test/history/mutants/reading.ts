@@ -34,14 +34,14 @@ export const readingMutants: Record<string, Mutant> = {
     what: 'reads in the order of the times of creation, which are those of the transactions',
     faults: backlog,
     sql: 'ALTER TABLE outbox ALTER created_at SET DEFAULT now()',
-    edits: [{ file: 'store/postgres/statements.ts', from: order, to: 'ORDER BY m."bucket", m."created_at" LIMIT ${rows}' }],
+    edits: [{ file: 'store/postgres/fetch-statement.ts', from: order, to: 'ORDER BY m."bucket", m."created_at" LIMIT ${rows}' }],
   },
   'order-by-xid': {
     what: 'reads in the order of the transaction ids',
     faults: backlog,
     edits: [
       {
-        file: 'store/postgres/statements.ts',
+        file: 'store/postgres/fetch-statement.ts',
         from: order,
         to: 'ORDER BY m."bucket", m.xmin::text::bigint, m."id" LIMIT ${rows}',
       },
@@ -52,9 +52,9 @@ export const readingMutants: Record<string, Mutant> = {
     faults: ['relay-sigkill'],
     edits: [
       {
-        file: 'store/postgres/statements.ts',
-        from: 'WHERE m."bucket" = o.b AND m."id" > o.lo',
-        to: 'WHERE m."bucket" = o.b AND o.b < 32 AND m."id" > o.lo',
+        file: 'store/postgres/fetch-statement.ts',
+        from: 'WHERE m."bucket" ${buckets} AND m."id"',
+        to: 'WHERE m."bucket" ${buckets} AND m."bucket" < 32 AND m."id"',
       },
     ],
   },
