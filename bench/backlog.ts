@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import { bucketOf } from '../src/message/key.ts'
 import type { Ground } from './ground.ts'
 import { stride, valueBytes } from './programs/message.ts'
@@ -19,9 +20,9 @@ const sqlNumbers = 'generate_series($3::bigint, $3 + $4 - 1) AS n'
 /** Most rows of one statement: the backlog of ten million needs no transaction of ten million. */
 const atOnce = 1_000_000
 
-/** Puts a backlog into the table of the outbox. */
+/** Puts a backlog into the table of the outbox; by a client of the pool it is a part of that one's transaction. */
 export async function preloadOutbox(
-  { pool, topic }: Ground,
+  { pool, topic }: { pool: pg.Pool | pg.PoolClient; topic: string },
   { messages, keys, from = 0, traced = false }: Backlog,
 ): Promise<void> {
   const buckets = Array.from({ length: keys }, (_, index) => bucketOf(topic, Buffer.from(`key-${index}`)))

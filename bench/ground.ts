@@ -65,6 +65,14 @@ export class Ground implements AsyncDisposable {
     return ends.reduce((sum, { high }) => sum + Number(high), 0)
   }
 
+  /** Nothing of what was published and deleted is left for the next portion to be read over, or for autovacuum to come for. */
+  async clear(): Promise<void> {
+    const ends = await this.#admin.fetchTopicOffsets(this.topic)
+    const partitions = ends.map(({ partition, high }) => ({ partition, offset: high }))
+    await this.#admin.deleteTopicRecords({ topic: this.topic, partitions })
+    await this.pool.query('VACUUM outbox')
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pool.end()
     await onServer(this.#server, `DROP DATABASE "${new URL(this.databaseUrl).pathname.slice(1)}" WITH (FORCE)`)

@@ -1,5 +1,5 @@
 import { arch, cpus, platform, totalmem } from 'node:os'
-import { type Figure, figures, type Measured, type Spread, spread, spreadText } from './figures.ts'
+import { certaintyText, type Figure, figures, type Measured, type Spread, spread, spreadText } from './figures.ts'
 import type { Mode } from './mode.ts'
 import type { BenchOptions } from './options.ts'
 
@@ -23,6 +23,8 @@ export interface Result {
     contenders: Record<string, Partial<Record<Figure, Spread>>>
     /** Of the mode's figure, paired within each run: `relay/naive`. */
     ratios: Record<string, Spread>
+    /** The same of the figure beside it, in modes that have one. */
+    beside?: Record<string, Spread>
   }[]
   runs: Run[]
 }
@@ -52,22 +54,30 @@ export function casesOf(mode: Mode, names: readonly string[], runs: readonly Run
       })
       return [contender, Object.fromEntries(spreads)]
     })
-    const ratios = mode.ratios.pairs.map(([contender, floor]) => {
-      const floors = values(floor, mode.ratios.figure)
-      return [`${contender}/${floor}`, spread(values(contender, mode.ratios.figure).map((value, run) => value / floors[run]!))]
-    })
-    return { name, contenders: Object.fromEntries(contenders), ratios: Object.fromEntries(ratios) }
+    const ratiosOf = (figure: Figure) =>
+      Object.fromEntries(
+        mode.ratios.pairs.map(([contender, floor]) => {
+          const floors = values(floor, figure)
+          return [`${contender}/${floor}`, spread(values(contender, figure).map((value, run) => value / floors[run]!))]
+        }),
+      )
+    const { figure, beside } = mode.ratios
+    const ratios = ratiosOf(figure)
+    return { name, contenders: Object.fromEntries(contenders), ratios, ...(beside && { beside: ratiosOf(beside) }) }
   })
 }
 
 /** The result for people: Markdown tables, so that they can go into a document as they are. */
-export function tablesOf({ mode, at, machine, options, cases }: Result, { figure: compared }: Mode['ratios']): string {
+export function tablesOf(
+  { mode, at, machine, options, cases }: Result,
+  { figure: compared, beside: other }: Mode['ratios'],
+): string {
   const { cpu, cores, memoryGiB, node, postgres } = machine
   const lines = [
     `${mode}, ${options.runs} runs, ${options.transport}, ${at.slice(0, 16)}Z`,
     `${cores} cores of ${cpu}, ${memoryGiB} GiB, Node ${node.slice(1)}, PostgreSQL ${postgres}`,
   ]
-  for (const { name, contenders, ratios } of cases) {
+  for (const { name, contenders, ratios, beside } of cases) {
     const shown = (Object.keys(figures) as Figure[]).filter((figure) => Object.values(contenders).some((of) => of[figure]))
     const rows = Object.entries(contenders).map(([contender, of]) => [
       contender,
@@ -79,10 +89,22 @@ export function tablesOf({ mode, at, machine, options, cases }: Result, { figure
       '',
       ...table([['', ...shown.map((figure) => figures[figure].title)], ...rows]),
     )
-    if (Object.keys(ratios).length > 0) lines.push('', `Ratios of ${figures[compared].title}, of each run:`)
-    for (const [pair, ratio] of Object.entries(ratios)) lines.push(`- ${pair} ${spreadText(ratio, 3)}`)
+    lines.push(...ratioLines(compared, ratios, options.runs))
+    if (beside) lines.push(...ratioLines(other!, beside, options.runs))
   }
   return lines.join('\n')
+}
+
+/** Runs that say more than their ends do. */
+const manyRuns = 10
+
+function ratioLines(figure: Figure, ratios: Record<string, Spread>, runs: number): string[] {
+  if (Object.keys(ratios).length === 0) return []
+  const lines = Object.entries(ratios).map(([pair, ratio]) => {
+    const more = runs < manyRuns ? '' : `; ${certaintyText(ratio, 3)}`
+    return `- ${pair} ${spreadText(ratio, 3)}${more}`
+  })
+  return ['', `Ratios of ${figures[figure].title}, of each run:`, ...lines]
 }
 
 function table([head, ...rows]: string[][]): string[] {

@@ -44,18 +44,27 @@ export async function run(bench: Bench, tell: (line: string) => void): Promise<R
   const at = new Date().toISOString()
   const cases = mode.cases(options)
   const runs: Run[] = []
-  for (let index = 0; index < options.runs; index++) {
-    for (const of of cases) {
-      for (const contender of inTurn(mode.contenders, index)) {
-        const figures = await mode.measure(bench, contender, of)
-        runs.push({ run: index + 1, case: of.name, contender, figures })
-        tell(`run ${index + 1}, ${of.name}, ${contender}: ${JSON.stringify(figures)}`)
-      }
-    }
+  for await (const one of runsOf(mode, bench, cases)) {
+    runs.push(one)
+    tell(`run ${one.run}, ${one.case}, ${one.contender}: ${JSON.stringify(one.figures)}`)
   }
   const names = cases.map(({ name }) => name)
   const postgres = await postgresVersion(bench)
   return { mode: options.mode, at, machine: machine(postgres), options, cases: casesOf(mode, names, runs), runs }
+}
+
+async function* runsOf(mode: Mode, bench: Bench, cases: readonly { name: string }[]): AsyncGenerator<Run> {
+  if ('runs' in mode) {
+    for (const of of cases) yield* mode.runs(bench, of)
+    return
+  }
+  for (let index = 0; index < bench.options.runs; index++) {
+    for (const of of cases) {
+      for (const contender of inTurn(mode.contenders, index)) {
+        yield { run: index + 1, case: of.name, contender, figures: await mode.measure(bench, contender, of) }
+      }
+    }
+  }
 }
 
 /** Another one goes first in each run: a machine that gets slower or faster favours none. */

@@ -1,6 +1,6 @@
 import { contenderOf } from '../contenders.ts'
 import { drain } from '../drain.ts'
-import type { Mode } from '../mode.ts'
+import type { MeasuringMode, Mode } from '../mode.ts'
 
 interface Case {
   name: string
@@ -19,7 +19,7 @@ const against = {
     ],
   },
   measure: (bench, contender, { messages, keys }) => drain(bench, contenderOf(contender), { messages, keys }),
-} as const satisfies Omit<Mode<Case>, 'cases'>
+} as const satisfies Omit<MeasuringMode<Case>, 'cases'>
 
 /** A backlog of 10,000 keys. */
 export const drainMode: Mode<Case> = {

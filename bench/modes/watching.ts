@@ -1,11 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { builtMain } from '../../test/support/build.ts'
 import { freePort } from '../../test/support/ports.ts'
-import type { Backlog } from '../backlog.ts'
-import { contenders } from '../contenders.ts'
-import { drain } from '../drain.ts'
-import type { Mode } from '../mode.ts'
+import { LivingRelay } from '../living-relay.ts'
+import { Looks } from '../looks.ts'
+import type { Bench, Mode } from '../mode.ts'
 import { programArgs } from '../program.ts'
+import type { Run } from '../result.ts'
 
 /** Ways to watch the relay: the pages that are asked for, and whether it makes spans. */
 const ways = {
@@ -14,67 +13,70 @@ const ways = {
   everything: { pages: ['/metrics', '/'], traces: true },
 } as const satisfies Record<string, { pages: readonly string[]; traces: boolean }>
 
-/** Milliseconds between two looks: as often as an open overview asks, and more often than Prometheus by default. */
-const lookMs = 5_000
+type Way = keyof typeof ways
 
-/** Milliseconds to the next try while it does not listen yet. */
-const startMs = 100
+interface Case {
+  name: string
+  messages: number
+}
 
-/** What metrics cost the relay, and what metrics, a span of each publish and an open dashboard cost it together. */
-export const watchingMode: Mode<Backlog & { name: string }> = {
-  cases: ({ messages = 1_000_000 }) => [{ name: `${messages} messages`, messages, keys: 10_000, traced: true }],
+/**
+ * What metrics cost the relay, and what metrics, a span of each publish and an open dashboard cost it together. The relays live side by side,
+ * each on a ground of its own, and get portions of messages in turn, forwards and backwards: what the machine does otherwise meets neighbours.
+ */
+export const watchingMode: Mode<Case> = {
+  cases: ({ messages = 100_000 }) => [{ name: `portions of ${messages} messages`, messages }],
   contenders: Object.keys(ways),
   ratios: {
     figure: 'perSecond',
+    beside: 'cpuMicros',
     pairs: [
       ['metrics', 'unwatched'],
       ['everything', 'unwatched'],
     ],
   },
-  async measure(bench, contender, backlog) {
-    const { pages, traces } = ways[contender as keyof typeof ways]
+  async *runs(bench, of) {
+    await using relays = new Relays()
+    for (const name of Object.keys(ways) as Way[]) await relays.start(bench, name)
+    // The first portion of each is not counted: code is compiled, and each page is looked at for the first time.
+    for (let run = 0; run <= bench.options.runs; run++) {
+      for (const name of run % 2 === 0 ? relays.names : relays.names.reverse()) {
+        const figures = await relays.portion(name, of)
+        if (run > 0) yield { run, case: of.name, contender: name, figures } satisfies Run
+      }
+    }
+  },
+}
+
+/** The relays that live side by side. */
+class Relays implements AsyncDisposable {
+  readonly #relays = new Map<Way, { relay: LivingRelay; urls: string[] }>()
+
+  get names(): Way[] {
+    return [...this.#relays.keys()]
+  }
+
+  async start(bench: Bench, name: Way): Promise<void> {
+    const { pages, traces } = ways[name]
     const port = await freePort()
-    const args = [
+    const relay = await LivingRelay.start(bench, [
       ...(traces ? ['--import', ...programArgs('dropping-traces')] : []),
       builtMain,
       'relay',
       ...(pages.length > 0 ? ['--listen', String(port), '--dashboard', traces ? 'on' : 'off'] : []),
-    ]
-    await using _looks = new Looks(pages.map((page) => `http://127.0.0.1:${port}${page}`))
-    return await drain(bench, { ...contenders.relay, args, ...(traces && { wrote: 'spans: send ' }) }, backlog)
-  },
-}
+    ])
+    this.#relays.set(name, { relay, urls: pages.map((page) => `http://127.0.0.1:${port}${page}`) })
+  }
 
-/** Asks for pages again and again. Ends with an error where one never answered: what was measured then was not watched. */
-class Looks implements AsyncDisposable {
-  readonly #seen = new Set<string>()
-  readonly #urls: readonly string[]
-  readonly #end = new AbortController()
-  readonly #done: Promise<unknown>
-
-  constructor(urls: readonly string[]) {
-    this.#urls = urls
-    this.#done = Promise.all(urls.map((url) => this.#look(url)))
+  async portion(name: Way, { messages }: Case) {
+    const { relay, urls } = this.#relays.get(name)!
+    const figures = await relay.portion({ messages, keys: 10_000, traced: true }, () => new Looks(urls))
+    // Without a span there is nothing to compare.
+    if (ways[name].traces) await relay.line('spans: send ')
+    return figures
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#end.abort()
-    await this.#done
-    const unseen = this.#urls.filter((url) => !this.#seen.has(url))
-    if (unseen.length > 0) throw new Error(`Never answered: ${unseen.join(', ')}`)
-  }
-
-  async #look(url: string): Promise<void> {
-    const { signal } = this.#end
-    while (!signal.aborted) {
-      try {
-        const response = await fetch(url, { signal })
-        await response.text()
-        if (response.ok) this.#seen.add(url)
-      } catch {
-        // It does not listen yet, or any more.
-      }
-      await sleep(this.#seen.has(url) ? lookMs : startMs, undefined, { signal }).catch(() => {})
-    }
+    await Promise.all([...this.#relays.values()].map(({ relay }) => relay[Symbol.asyncDispose]()))
   }
 }

@@ -29,10 +29,12 @@ export class DeliveryLatency {
 
   observe(topic: string, agesMs: readonly number[]): void {
     const series = this.#of(topic)
+    let bound = 0
     for (const age of agesMs) {
       // The clocks of database and relay differ: a message from the future is a new one.
       const ms = age > 0 ? age : 0
-      let bound = 0
+      // Messages of a batch are of nearly one age: mostly the bound of the one before is theirs too.
+      if (bound > 0 && ms <= boundsMs[bound - 1]!) bound = 0
       while (bound < boundsMs.length && ms > boundsMs[bound]!) bound++
       if (bound < boundsMs.length) series.within[bound]!++
       series.sumMs += ms

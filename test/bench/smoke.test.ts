@@ -9,7 +9,7 @@ vi.setConfig({ testTimeout: 180_000 })
 const names = Object.keys(modes)
 const servers = { databaseUrl: inject('databaseUrl'), brokers: inject('brokers') }
 
-// One of each kind: a backlog read back, an application beside the relay, several relays, Prisma in this process, a relay that is watched,
+// One of each kind: a backlog read back, an application beside the relay, several relays, Prisma in this process, relays that live on and are watched,
 // and one with flags against itself. The other modes are made of the same parts, and each takes the time of several programs' start.
 const kinds = ['drain', 'latency', 'scale', 'enqueue', 'watching', 'backlog --with batch-records=50']
 
@@ -28,6 +28,7 @@ test.for(kinds)('%s measures every contender, and its result is a table and JSON
   const spreads = result.cases.flatMap((of) => [
     ...Object.values(of.contenders).flatMap((figures) => Object.values(figures)),
     ...Object.values(of.ratios),
+    ...Object.values(of.beside ?? {}),
   ])
   for (const { median, least, most } of spreads) {
     // NaN and Infinity are no JSON: a division by a figure that was not measured.

@@ -123,6 +123,27 @@ describe('the last quarter of an hour', () => {
     expect(history.points.at(-1)).toMatchObject({ rate: 0, p50: null, p95: null })
   })
 
+  test.each<[string, number[]]>([
+    ['old and new ones in turn', Array.from({ length: 100 }, (_, n) => (n % 10 === 9 ? 5_000 : 10))],
+    ['the oldest first', Array.from({ length: 100 }, (_, n) => (n < 10 ? 5_000 : 10))],
+    ['new ones by a clock that goes wrong', Array.from({ length: 100 }, (_, n) => (n < 10 ? 5_000 : n % 2 ? 10 : -10))],
+  ])('the latencies of one batch count each for itself: %s', (_, agesMs) => {
+    const { history, published, pass } = kept()
+    published(...agesMs)
+    pass(1)
+    const sorted = [...agesMs].map((age) => Math.max(1, age)).sort((a, b) => a - b)
+    const { p50, p95 } = history.points.at(-1)!
+    expect(Math.abs(p50! / sorted[49]! - 1)).toBeLessThan(0.1)
+    expect(Math.abs(p95! / sorted[94]! - 1)).toBeLessThan(0.1)
+  })
+
+  test('a message older than any step counts as of the last one', () => {
+    const { history, published, pass } = kept()
+    published(1e14)
+    pass(1)
+    expect(history.points.at(-1)!.p50).toBeGreaterThan(2e12)
+  })
+
   test('a look at the tables counts until the next one, and no longer than until one fails', () => {
     const { telemetry, history, sampled, pass } = kept()
     sampled(7, 300)
