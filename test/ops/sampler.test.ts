@@ -71,11 +71,22 @@ describe('a sample', () => {
     )
     const { topics, backlog } = await next('sampled').then(() => next('sampled'))
     expect(backlog).toMatchObject({ messages: 3, exact: true })
+    expect(backlog.oldestMs).toBeGreaterThan(60_000)
     const of = (name: string) => topics.find(({ topic }) => topic === name)!
     expect(of('mine').oldestMs).toBeGreaterThan(60_000)
     expect(of('other').oldestMs).toBeLessThan(60_000)
     expect(of('mine').ownOldestMs).toBeGreaterThan(60_000)
     expect(of('other').ownOldestMs).toBeNull()
+  })
+
+  test('counts a backlog of few keys, though it looks at the first of each bucket only, and estimates a large one', async () => {
+    await insertMany(database.pool, 'few', 305, 1)
+    expect((await sampling().next('sampled')).backlog).toMatchObject({ messages: 305, exact: true })
+    await insertMany(database.pool, 'few', 12_000, 1)
+    await database.query('ANALYZE outbox')
+    const { messages, exact } = (await sampling().next('sampled')).backlog
+    expect(exact).toBe(false)
+    expect(Math.abs(messages - 12_305)).toBeLessThan(1_000)
   })
 
   test('has the dead by reason, those behind them, and the keys that wait', async () => {
@@ -126,7 +137,7 @@ test('a large backlog is estimated, and no statement of a sample reads more than
   expect(backlog.exact).toBe(false)
   expect(Math.abs(backlog.messages - 200_000)).toBeLessThan(20_000)
   const sql = operatorStatements(tablesOf('public'))
-  for (const statement of [sql.backlog(), sql.heads(randomUUID()), sql.sampleDead(), sql.horizon()]) {
+  for (const statement of [sql.backlog(), sql.counted(), sql.heads(randomUUID()), sql.sampleDead(), sql.horizon()]) {
     const plan = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; EXPLAIN (ANALYZE, FORMAT JSON) ${statement}`
     const results = (await database.pool.query(plan)) as unknown as pg.QueryResult[]
     expect(rowsOf(results.at(-1)!.rows[0]['QUERY PLAN'][0].Plan)).toBeLessThan(25_000)

@@ -13,7 +13,7 @@ export const countedDead = 100_000
 export const sampledDead = 10_000
 
 /** Messages of a bucket that a sample looks at: with 64 buckets as many as are counted. */
-const sampledHeads = 160
+export const sampledHeads = 160
 
 /** Bytes of a key that a list shows, and of a message that is shown: one that no relay carries must not fill the memory of a terminal. */
 const keyBytes = 65_536
@@ -93,13 +93,18 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   const sized = (most: number) =>
     `CROSS JOIN LATERAL (SELECT coalesce(octet_length(m."headers"::text) > ${most}, false) OR coalesce(octet_length(m."value") > ${most}, false) AS large) AS s`
 
+  const counted = `(SELECT count(*) FROM (SELECT 1 FROM ${outbox} LIMIT ${countedMessages + 1}) AS c)::float8`
+  const estimate = `(SELECT CASE WHEN relpages > 0 THEN reltuples / relpages * (pg_relation_size(oid) / current_setting('block_size')::int) ELSE 0 END
+    FROM pg_class WHERE oid = ${literal(outbox)}::regclass)::float8`
+
   return {
     /** Backlog, counted to a limit; `estimate` goes by the size of the table. */
-    backlog: () => `SELECT (SELECT count(*) FROM (SELECT 1 FROM ${outbox} LIMIT ${countedMessages + 1}) AS c)::float8 AS counted,
-  (SELECT CASE WHEN relpages > 0 THEN reltuples / relpages * (pg_relation_size(oid) / current_setting('block_size')::int) ELSE 0 END
-    FROM pg_class WHERE oid = ${literal(outbox)}::regclass)::float8 AS estimate,
+    backlog: () => `SELECT ${counted} AS counted, ${estimate} AS estimate,
   (SELECT max(${age('t."created_at"')}) FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
     (SELECT "created_at" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT 1) AS t) AS "oldestMs"`,
+
+    /** Messages that wait, counted to a limit. */
+    counted: () => `SELECT ${counted} AS counted`,
 
     /** Who holds each bucket. */
     holders: () => `SELECT l."bucket" AS bucket, coalesce(r."name", l."owner"::text) AS relay,
@@ -118,12 +123,16 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
     dead: () => `SELECT "reason" AS reason, count(*)::float8 AS n FROM (SELECT "reason" FROM ${dead} LIMIT ${countedDead}) AS m
   GROUP BY 1 ORDER BY 2 DESC, 1`,
 
-    /** The first messages of each bucket by topic. `own`: of the buckets that this relay holds. */
+    /**
+     * The first messages of each bucket by topic, and of all topics: a row without one. `own`: of the buckets that this relay holds; `fullest`:
+     * most of a bucket. One pass: until VACUUM comes, each passes every row that was deleted before them.
+     */
     heads: (relayId: string) => `SELECT x."topic" AS topic, ${age('min(x."created_at")')} AS "oldestMs",
-  ${age(`min(x."created_at") FILTER (WHERE l."owner" = ${literal(relayId)}::uuid)`)} AS "ownOldestMs"
-  FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
-    (SELECT m."topic", m."created_at" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT ${sampledHeads}) AS x
-  LEFT JOIN ${lease} AS l ON l."bucket" = b AND l."leased_until" > clock_timestamp() GROUP BY 1`,
+  ${age(`min(x."created_at") FILTER (WHERE l."owner" = ${literal(relayId)}::uuid)`)} AS "ownOldestMs",
+  count(*)::float8 AS counted, coalesce(max(x.n), 0)::int AS fullest, ${estimate} AS estimate
+  FROM generate_series(0, 63) AS b CROSS JOIN LATERAL (SELECT m."topic", m."created_at", count(*) OVER () AS n
+    FROM (SELECT "topic", "created_at" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT ${sampledHeads}) AS m) AS x
+  LEFT JOIN ${lease} AS l ON l."bucket" = b AND l."leased_until" > clock_timestamp() GROUP BY GROUPING SETS ((x."topic"), ())`,
 
     /** Dead messages by reason, and keys among them. Grouped by hash: count(DISTINCT …) would sort every key at every look. */
     sampleDead:

@@ -17,7 +17,7 @@ import type {
 import type { RowName } from '../store.ts'
 import { refusal, refuseMissingTables } from './check.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
-import { countedDead, countedMessages, operatorStatements, sampledDead, shownBytes } from './operator-statements.ts'
+import { countedDead, countedMessages, operatorStatements, sampledDead, sampledHeads, shownBytes } from './operator-statements.ts'
 import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
@@ -92,6 +92,13 @@ interface Backlog {
   oldestMs: number | null
 }
 
+/** What waits first in each bucket: of a topic, or, where that is null, of all. */
+interface Heads extends Backlog {
+  topic: string | null
+  ownOldestMs: number | null
+  fullest: number
+}
+
 const toBacklog = ({ counted, estimate, oldestMs }: Backlog): OutboxStatus['backlog'] => {
   const exact = counted <= countedMessages
   return { messages: exact ? counted : Math.max(counted, Math.round(estimate)), exact, oldestMs }
@@ -127,8 +134,11 @@ class PostgresOperator implements Operator {
   }
 
   async sample(relayId: string): Promise<OutboxSample> {
-    const [backlog] = await this.#ask<Backlog>(this.#sql.backlog())
-    const topics = await this.#ask<OutboxSample['topics'][number]>(this.#sql.heads(relayId))
+    const heads = await this.#ask<Heads>(this.#sql.heads(relayId))
+    const backlog = await this.#backlog(heads.find((one) => one.topic === null)!)
+    const topics = heads.flatMap(({ topic, oldestMs, ownOldestMs }) =>
+      topic === null ? [] : [{ topic, oldestMs: oldestMs!, ownOldestMs }],
+    )
     const holders = await this.#ask<Holder>(this.#sql.holders())
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number; keys: number }>(this.#sql.sampleDead())
@@ -136,7 +146,7 @@ class PostgresOperator implements Operator {
       this.#sql.horizon(),
     )
     return {
-      backlog: toBacklog(backlog!),
+      backlog: toBacklog(backlog),
       topics,
       leases: toLeases(holders),
       holders,
@@ -145,6 +155,13 @@ class PostgresOperator implements Operator {
       heldKeys: dead.reduce((sum, one) => sum + (one.reason === null ? 0 : one.keys), 0),
       ...horizon!,
     }
+  }
+
+  /** Those that were looked at are all, or too many to be counted; where one bucket has more and the others few, they are counted. */
+  async #backlog(heads: Heads): Promise<Backlog> {
+    if (heads.fullest < sampledHeads || heads.counted > countedMessages) return heads
+    const [all] = await this.#ask<Pick<Backlog, 'counted'>>(this.#sql.counted())
+    return { ...heads, ...all! }
   }
 
   list(which: Selection & Look & { dead: boolean; limit: number }): Promise<ListedMessage[]> {
