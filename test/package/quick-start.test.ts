@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type KafkaServer, kafkaJars, startKafka } from '../support/kafka.ts'
+import { kafkaJava } from '../support/kafka-java.ts'
 import { freePort } from '../support/ports.ts'
 import { codeBlocks, readme, section } from '../support/readme.ts'
 
@@ -216,11 +217,13 @@ function commands(): string[] {
 
 /** Kafka's own scripts are not in Maven's jars: these do what they do. The consumer of the README runs until it is stopped. */
 async function writeKafkaTools(): Promise<void> {
-  const java = `java -XX:TieredStopAtLevel=1 -cp '${await kafkaJars()}/*'`
+  const java = kafkaJava(await kafkaJars())
+    .map((argument) => `'${argument}'`)
+    .join(' ')
   const script = (name: string, main: string, more = '') => {
     const path = join(home, 'bin', name)
     mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, `#!/bin/sh\nexec ${java} ${main} "$@" ${more}\n`)
+    writeFileSync(path, `#!/bin/sh\nexec java ${java} ${main} "$@" ${more}\n`)
     chmodSync(path, 0o755)
   }
   script('kafka-topics.sh', 'org.apache.kafka.tools.TopicCommand')

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { kafkaJava } from './kafka-java.ts'
 import { portOpen } from './ports.ts'
 
 const run = promisify(execFile)
@@ -31,25 +32,27 @@ export interface NodePlan {
   /** Arguments of the format: `--standalone` for the only node of a cluster. */
   format: readonly string[]
   heapMb: number
+  /** More arguments of `java`. */
+  java?: readonly string[]
 }
 
 const clusterId = '4L6g3nShT-eMCtK--X86sw'
 
 /** Formats the log folder of a node that is yet to be started. */
-export async function kafkaNode({ jars, dir, properties, port, format, heapMb }: NodePlan): Promise<KafkaNode> {
+export async function kafkaNode({ jars, dir, properties, port, format, heapMb, java = [] }: NodePlan): Promise<KafkaNode> {
   const file = join(dir, 'server.properties')
   const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`)
   await writeFile(file, lines.join('\n'))
   const args = ['format', ...format, '--ignore-formatted', '-t', clusterId, '-c', file]
-  await run('java', ['-Xmx128m', '-XX:TieredStopAtLevel=1', '-cp', `${jars}/*`, 'kafka.tools.StorageTool', ...args])
+  await run('java', ['-Xmx128m', ...kafkaJava(jars), 'kafka.tools.StorageTool', ...args])
   // One that has not opened its port in time still runs: a second process would fight for its folder.
   const runs = (it: ChildProcess | undefined): it is ChildProcess => it?.exitCode === null && it.signalCode === null
   let child: ChildProcess | undefined
   return {
     async start() {
       if (runs(child)) return portOpen(port, 60_000)
-      const flags = ['-Xms128m', `-Xmx${heapMb}m`, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Dkafka.logs.dir=${dir}`]
-      child = spawn('java', [...flags, '-cp', `${jars}/*`, 'kafka.Kafka', file], { stdio: 'ignore' })
+      const flags = ['-Xms128m', `-Xmx${heapMb}m`, '-XX:+UseSerialGC', `-Dkafka.logs.dir=${dir}`, ...java]
+      child = spawn('java', [...flags, ...kafkaJava(jars), 'kafka.Kafka', file], { stdio: 'ignore' })
       // One that cannot serve ends, and says why only in a log that goes with it.
       const ended = once(child, 'exit').then(([code]) =>
         Promise.reject(new Error(`Kafka ended with ${code}, port ${port} unopened.`)),

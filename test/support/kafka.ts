@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { classesFile, kafkaJava } from './kafka-java.ts'
 import { type BrokerProperties, type KafkaNode, kafkaNode, smallBroker } from './kafka-node.ts'
 import { freePort } from './ports.ts'
 
@@ -28,28 +29,38 @@ export async function kafkaJars(): Promise<string> {
   await mkdir(arriving, { recursive: true })
   await run('mvn', ['-q', '-f', join(root, 'pom.xml'), 'dependency:copy-dependencies', `-DoutputDirectory=${arriving}`])
   await rename(arriving, jars)
+  await keepClasses(jars)
   return jars
+}
+
+/** Starts a broker once, so that the next ones start quickly. */
+async function keepClasses(jars: string): Promise<void> {
+  const arriving = `${classesFile(jars)}.${process.pid}`
+  const broker = await startKafka({}, { java: [`-XX:ArchiveClassesAtExit=${arriving}`] })
+  await broker.stop()
+  await broker.remove()
+  await rename(arriving, classesFile(jars))
 }
 
 /** Runs a class of Kafka's own tools, for example `org.apache.kafka.tools.consumer.ConsoleConsumer`, and gives what it prints. */
 export async function kafkaTool(main: string, args: string[]): Promise<string> {
-  const { stdout } = await run('java', ['-XX:TieredStopAtLevel=1', '-cp', `${await kafkaJars()}/*`, main, ...args])
+  const { stdout } = await run('java', [...kafkaJava(await kafkaJars()), main, ...args])
   return stdout
 }
 
 /**
  * Starts Apache Kafka (KRaft, one node) on free ports of 127.0.0.1; takes about three seconds. `host`: its name for that address, which
- * clients are told; `format`: more arguments of the format.
+ * clients are told; `format`, `java`: more arguments of the format, and of the broker's `java`.
  */
 export async function startKafka(
   settings: BrokerProperties = {},
-  { host = '127.0.0.1', format = [] as readonly string[] } = {},
+  { host = '127.0.0.1', format = [] as readonly string[], java = [] as readonly string[] } = {},
 ): Promise<KafkaServer> {
   const jars = await kafkaJars()
   const [port, controller] = [await freePort(), await freePort()]
   const dir = await mkdtemp(join(tmpdir(), 'outbox-kafka-'))
   const properties = { ...smallBroker, ...onlyBroker(`${host}:${port}`, controller, join(dir, 'log')), ...settings }
-  const node = await kafkaNode({ jars, dir, properties, port, format: ['--standalone', ...format], heapMb: 512 })
+  const node = await kafkaNode({ jars, dir, properties, port, format: ['--standalone', ...format], heapMb: 512, java })
   const remove = async () => {
     await node.stop('SIGKILL')
     await rm(dir, { recursive: true, force: true })
