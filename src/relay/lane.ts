@@ -97,9 +97,11 @@ export class Lane {
     if (!this.#running) void this.#run()
   }
 
-  /** Takes rows that are not on their way out of the queue and gives them back to the caller. */
+  /** Lets go of rows that are not on their way; gives them to the caller, who may owe them. */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
-    return this.#queue.letGo(which)
+    const gone = this.#queue.letGo(which)
+    for (const row of gone) this.#deps.hand.drop(row)
+    return gone
   }
 
   /** Resolves when no request is outstanding. */

@@ -73,7 +73,7 @@ export class Topic implements LaneTopic {
 
   /** Lets go of queued rows; they are read again, if at all, under another claim. */
   letGo(which: (row: CarriedRow) => boolean): void {
-    for (const lane of this.#lanes) for (const row of lane.letGo(which)) this.#deps.hand.drop(row)
+    for (const lane of this.#lanes) lane.letGo(which)
   }
 
   refusedKeys(code: string): number {
@@ -143,10 +143,7 @@ export class Topic implements LaneTopic {
     this.#open = false
     this.#probe.end()
     for (const lane of this.#lanes) {
-      for (const row of lane.letGo(() => true)) {
-        this.owe(row)
-        this.#deps.hand.drop(row)
-      }
+      for (const row of lane.letGo(() => true)) this.owe(row)
       for (const [bucket, id] of lane.debt.take()) this.debt.owe(bucket, id)
     }
   }
