@@ -51,6 +51,17 @@ export async function preloadPlain({ pool, topic }: Ground, { messages, keys, fr
   }
 }
 
+/** Puts a backlog into eventferry's table. */
+export async function preloadEventferry({ pool, topic }: Ground, { messages, keys, from = 0 }: Backlog): Promise<void> {
+  for (const [first, count] of portions(from, messages)) {
+    await pool.query(
+      `INSERT INTO outbox (aggregate_type, aggregate_id, topic, "key", payload)
+       SELECT 'bench', ${sqlKey}, $1, ${sqlKey}, ${sqlValue}::jsonb FROM ${sqlNumbers} ORDER BY n`,
+      [topic, keys, first, count],
+    )
+  }
+}
+
 function portions(from: number, messages: number): [first: number, count: number][] {
   return Array.from({ length: Math.ceil(messages / atOnce) }, (_, index) => [
     from + index * atOnce,

@@ -1,9 +1,10 @@
 import { builtMain } from '../test/support/build.ts'
 import { migrationSql } from '../test/support/migrations.ts'
-import { type Backlog, plainTable, preloadOutbox, preloadPlain } from './backlog.ts'
+import { type Backlog, plainTable, preloadEventferry, preloadOutbox, preloadPlain } from './backlog.ts'
 import type { Ground } from './ground.ts'
 import { Program, programArgs } from './program.ts'
 import type { Load } from './programs/load.ts'
+import { rivalSchema } from './rivals.ts'
 
 /** Something that moves messages, or a part of it that shows what the parts cost alone. */
 export interface Contender {
@@ -15,8 +16,8 @@ export interface Contender {
   begins: string
   /** Whether its messages come to the topic; one that only reads and deletes says itself how long it took. */
   records: boolean
-  /** Whether rows must be gone before it has done its work. */
-  deletes: boolean
+  /** The table, with a condition, of what waits for it in the database; empty when it has done its work. Without: it reads from memory. */
+  waiting?: string
   /** What it writes where it does all that is to be measured; a run without it is none. */
   wrote?: string
   /** What the transactions of an application write beside it. */
@@ -33,21 +34,36 @@ export const contenders = {
     args: [builtMain, 'relay'],
     begins: 'leases_taken',
     records: true,
-    deletes: true,
+    waiting: 'outbox',
     way: 'outbox',
   },
   /** The loop of the articles, tuned: a thousand rows a round, one request with all of them, 20 ms of sleep. */
-  naive: { ...loop, args: programArgs('naive'), records: true, deletes: true },
+  naive: { ...loop, args: programArgs('naive'), records: true, waiting: 'outbox' },
   /** Reads and deletes, and publishes nothing. */
-  'postgres-only': { ...loop, args: programArgs('postgres-only'), records: false, deletes: true },
+  'postgres-only': { ...loop, args: programArgs('postgres-only'), records: false, waiting: 'outbox' },
   /** Publishes the same records from memory. */
-  'kafka-only': { ...loop, preload: async () => {}, args: programArgs('kafka-only'), records: true, deletes: false },
+  'kafka-only': { ...loop, preload: async () => {}, args: programArgs('kafka-only'), records: true },
+  /** A relay of others, with what its README advises for throughput and latency: batches of 1,000, woken by a trigger's NOTIFY. */
+  eventferry: {
+    get schema() {
+      return rivalSchema('eventferry')
+    },
+    preload: preloadEventferry,
+    args: programArgs('eventferry'),
+    begins: 'begin',
+    records: true,
+    waiting: 'outbox WHERE status <> 2',
+    way: 'eventferry',
+  },
 } as const satisfies Record<string, Contender>
+
+/** Relays of others. */
+export const rivals: readonly string[] = ['eventferry'] satisfies (keyof typeof contenders)[]
 
 /** A contender by its name, after which flags may stand that its program is started with: `relay --lease-ms=3000`. */
 export function contenderOf(name: string): Contender {
   const [known, ...flags] = name.split(' ')
-  const contender = contenders[known as keyof typeof contenders]
+  const contender: Contender = contenders[known as keyof typeof contenders]
   return { ...contender, args: [...contender.args, ...flags] }
 }
 

@@ -28,28 +28,26 @@ export async function drain(
   const costs = {
     cpuMicros: (program.cpuMicros() - cpu) / backlog.messages,
     peakMiB: program.peakMiB(),
-    ...(contender.deletes ? { walBytes: ((await ground.walPosition()) - wal) / backlog.messages } : {}),
+    ...(contender.waiting ? { walBytes: ((await ground.walPosition()) - wal) / backlog.messages } : {}),
   }
   if (contender.wrote !== undefined) await program.line(contender.wrote)
   if (!contender.records) return { ...JSON.parse(await program.line('perSecond')), ...costs }
   return { perSecond: ratePerSecond(complete(await readTopic(ground.topic, ground.brokers), backlog)), ...costs }
 }
 
-/** Resolves when the topic holds so many records and, where the contender deletes, no row is left. */
+/** Resolves when the topic holds so many records and nothing waits in the database. */
 export async function drained(
   ground: Ground,
   contender: Contender,
   messages: number,
   programs: readonly Program[],
 ): Promise<void> {
+  const { waiting } = contender
+  const isEmpty = async () => (await ground.number(`SELECT count(*) FROM (SELECT FROM ${waiting} LIMIT 1) AS waiting`)) === 0
   for (;;) {
     if (programs.some((program) => program.ended)) throw new Error('A contender ended before its work was done.')
     const published = !contender.records || (await ground.records()) >= messages
-    if (
-      published &&
-      (!contender.deletes || (await ground.number('SELECT count(*) FROM (SELECT FROM outbox LIMIT 1) AS waiting')) === 0)
-    )
-      return
+    if (published && (!waiting || (await isEmpty()))) return
     await sleep(lookMs)
   }
 }

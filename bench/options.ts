@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type TransportName, transportNames } from '../src/embed.ts'
+import { rivals } from './contenders.ts'
 
 /** What a benchmark is told. */
 export interface BenchOptions {
@@ -17,6 +18,8 @@ export interface BenchOptions {
   transport: TransportName
   /** Flags of the relay, without their dashes: it is measured with them beside itself without them. */
   with: readonly string[]
+  /** Relays of others that are measured too. */
+  rivals: readonly string[]
 }
 
 export const usage = (modes: readonly string[]): string => `Usage: npm run bench -- ${modes.join('|')} [options]
@@ -27,7 +30,8 @@ export const usage = (modes: readonly string[]): string => `Usage: npm run bench
   --seconds <n>        seconds of a run, in modes that measure for a time (default: as the mode says)
   --rate <n>           transactions a second, in the mode latency (default: 200, then 1,000)
   --transport <name>   Kafka client: ${transportNames.join(' or ')} (default: kafkajs)
-  --with <flag=value>  the relay with this flag of its own beside the relay without it, and nothing else; may come several times`
+  --with <flag=value>  the relay with this flag of its own beside the relay without it, and nothing else; may come several times
+  --rival <name>       a relay of others beside it: ${rivals.join(' or ')}; RIVALS is the folder that bench/rivals.sh has filled`
 
 /**
  * Reads the arguments of `npm run bench`.
@@ -46,11 +50,13 @@ export function benchOptions(args: readonly string[], modes: readonly string[]):
       rate: { type: 'string' },
       transport: { type: 'string', default: 'kafkajs' },
       with: { type: 'string', multiple: true, default: [] },
+      rival: { type: 'string', multiple: true, default: [] },
     },
   })
   const [mode = ''] = positionals
   const transport = transportNames.find((name) => name === values.transport)
-  if (positionals.length !== 1 || !modes.includes(mode) || !transport) throw new Error(usage(modes))
+  const isKnown = transport && values.rival.every((name) => rivals.includes(name))
+  if (positionals.length !== 1 || !modes.includes(mode) || !isKnown) throw new Error(usage(modes))
   const count = (text: string) => {
     if (!/^[1-9]\d*$/.test(text)) throw new Error(usage(modes))
     return Number(text)
@@ -64,5 +70,6 @@ export function benchOptions(args: readonly string[], modes: readonly string[]):
     rate: values.rate === undefined ? undefined : count(values.rate),
     transport,
     with: values.with,
+    rivals: values.rival,
   }
 }

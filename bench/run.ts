@@ -28,13 +28,23 @@ export const modes: Record<string, Mode> = {
   watching: watchingMode,
 }
 
-/** The mode that is asked for: with settings of its own the relay is compared with itself, and the floors are left out. */
-export function modeOf({ mode: name, with: settings }: BenchOptions): Mode {
+/**
+ * The mode that is asked for: with relays of others beside the contenders; with settings of its own the relay is compared with itself, and
+ * the floors are left out.
+ */
+export function modeOf({ mode: name, with: settings, rivals }: BenchOptions): Mode {
   const mode = modes[name]!
+  if (rivals.length > 0) return besideRivals(name, mode, rivals)
   if (settings.length === 0) return mode
   if (!mode.contenders.includes('relay')) throw new Error(`The mode ${name} compares no single relay: it takes no --with.`)
   const other = ['relay', ...settings.map((setting) => `--${setting}`)].join(' ')
   return { ...mode, contenders: ['relay', other], ratios: { ...mode.ratios, pairs: [[other, 'relay']] } }
+}
+
+function besideRivals(name: string, mode: Mode, rivals: readonly string[]): Mode {
+  if (!mode.contenders.includes('naive')) throw new Error(`The mode ${name} has no place for another relay: it takes no --rival.`)
+  const pairs = [...mode.ratios.pairs, ...rivals.map((rival) => ['relay', rival] as const)]
+  return { ...mode, contenders: [...mode.contenders, ...rivals], ratios: { ...mode.ratios, pairs } }
 }
 
 /** Measures every contender of the mode in every case, `runs` times in turn. `tell` hears of each. */

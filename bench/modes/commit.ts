@@ -21,6 +21,7 @@ export const commitMode: Mode<Case> = {
   contenders: ['relay', 'naive', 'nothing'],
   ratios: {
     figure: 'commitMs',
+    beside: 'commitsPerSecond',
     pairs: [
       ['relay', 'naive'],
       ['relay', 'nothing'],

@@ -12,6 +12,7 @@ const against = {
   contenders: ['relay', 'naive', 'kafka-only', 'postgres-only'],
   ratios: {
     figure: 'perSecond',
+    beside: 'cpuMicros',
     pairs: [
       ['relay', 'naive'],
       ['relay', 'kafka-only'],

@@ -20,6 +20,7 @@ export const latencyMode: Mode<Case> = {
   contenders: ['relay', 'naive', 'kafka-only'],
   ratios: {
     figure: 'p50Ms',
+    beside: 'p99Ms',
     pairs: [
       ['relay', 'naive'],
       ['relay', 'kafka-only'],

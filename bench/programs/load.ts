@@ -5,13 +5,14 @@ import { bucketOf } from '../../dist/message/key.js'
 import { wakeChannel } from '../../dist/message/wake.js'
 import { keyOf, payloadOf } from './message.ts'
 import { plainProducer, plainRecord } from './producer.ts'
+import { rival } from './rival.ts'
 
 /** What an application is told: how many transactions a second, 0 for as many as 24 writers can, and how long. */
 export interface Load {
   rate: number
   seconds: number
   /** What a transaction writes; `send` writes nothing and publishes itself after the commit. */
-  way: 'outbox' | 'plain' | 'send'
+  way: 'outbox' | 'plain' | 'send' | 'eventferry'
 }
 
 /** What it tells: for each committed message its number, the time of the commit, and how long the transaction took in milliseconds. */
@@ -27,6 +28,7 @@ const writers = 24
 const pool = new pg.Pool({ connectionString: DATABASE_URL, max: writers, idleTimeoutMillis: 0 })
 for (const client of await Promise.all(Array.from({ length: writers }, () => pool.connect()))) client.release()
 const wakeUp = new WakeUp(() => pool.query(`NOTIFY ${wakeChannel}`))
+const enqueue = way === 'eventferry' ? await eventferry() : undefined
 const send = way === 'send' ? await plainProducer(OUTBOX_TRANSPORT!, KAFKA_BROKERS!) : undefined
 
 const now = () => performance.timeOrigin + performance.now()
@@ -44,13 +46,21 @@ function insert(key: string, value: string): pg.QueryConfig {
   }
 }
 
+/** eventferry writes its rows itself. */
+async function eventferry() {
+  const { PostgresStore } = await rival('@eventferry/postgres')
+  const store = new PostgresStore({ pool })
+  return (client: pg.PoolClient, key: string, value: string): Promise<unknown> =>
+    store.enqueue(client, { topic, aggregateType: 'bench', aggregateId: key, key, payload: JSON.parse(value) })
+}
+
 async function commit(n: number): Promise<void> {
   const key = keyOf(n, 10_000)
   const value = payloadOf(n)
   const client = await pool.connect()
   const began = now()
   await client.query('BEGIN')
-  await client.query(insert(key, value))
+  await (enqueue ? enqueue(client, key, value) : client.query(insert(key, value)))
   await client.query('COMMIT')
   const at = now()
   client.release()

@@ -1,5 +1,6 @@
 import { expect, inject, test, vi } from 'vitest'
 
+import { contenderOf } from '../../bench/contenders.ts'
 import { type BenchOptions, benchOptions } from '../../bench/options.ts'
 import { tablesOf } from '../../bench/result.ts'
 import { modeOf, modes, run } from '../../bench/run.ts'
@@ -46,9 +47,22 @@ test('with flags of its own the relay is compared with itself, in every mode tha
   for (const mode of ['drain', 'hot', 'latency', 'xmin', 'idle', 'backlog', 'commit']) {
     const { contenders, ratios } = asked(mode)
     expect(contenders).toEqual(['relay', other])
-    expect(ratios).toEqual({ figure: modes[mode]!.ratios.figure, pairs: [[other, 'relay']] })
+    expect(ratios).toEqual({ ...modes[mode]!.ratios, pairs: [[other, 'relay']] })
   }
   for (const mode of ['scale', 'partitions', 'enqueue', 'watching']) expect(() => asked(mode)).toThrow(`The mode ${mode} `)
+})
+
+test('a relay of others is measured beside the contenders, in every mode that has a loop beside the relay', async () => {
+  const asked = (...args: string[]) => benchOptions([...args, '--rival', 'eventferry'], names)
+  for (const mode of ['drain', 'hot', 'latency', 'xmin', 'idle', 'backlog', 'commit']) {
+    const { contenders, ratios } = modeOf(asked(mode))
+    expect(contenders).toEqual([...modes[mode]!.contenders, 'eventferry'])
+    expect(ratios.pairs).toEqual([...modes[mode]!.ratios.pairs, ['relay', 'eventferry']])
+  }
+  for (const mode of ['scale', 'partitions', 'watching']) expect(() => modeOf(asked(mode))).toThrow(`The mode ${mode} `)
+  vi.stubEnv('RIVALS', '')
+  expect(() => contenderOf('eventferry')).toThrow('bench/rivals.sh')
+  vi.unstubAllEnvs()
 })
 
 test('the flags reach the relay: one that it does not know ends the measurement', async () => {
@@ -63,7 +77,14 @@ test('the rate that is given is the only one that latency is measured at', () =>
 })
 
 test('what it does not know is answered with the usage', () => {
-  for (const args of [[], ['fast'], ['drain', 'hot'], ['drain', '--runs', '0'], ['drain', '--transport', 'mail']]) {
+  for (const args of [
+    [],
+    ['fast'],
+    ['drain', 'hot'],
+    ['drain', '--runs', '0'],
+    ['drain', '--transport', 'mail'],
+    ['drain', '--rival', 'nobody'],
+  ]) {
     expect(() => benchOptions(args, names)).toThrow('Usage: npm run bench -- drain')
   }
 })
