@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
@@ -168,16 +169,14 @@ describe('operating', () => {
       stdout: expect.stringContaining('Put back: 1 key, 2 messages.'),
     })
     await relay.until((line) => line.event === 'parked' && line !== relay.log.find((first) => first.event === 'parked'))
-    while ((await database.query('SELECT 1 FROM outbox_dead')).length < 2) await new Promise((resolve) => setTimeout(resolve, 20))
+    await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) >= 2')
 
     expect(await cli(['discard', big], env)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
     expect(await cli(['discard', big, '--yes'], env)).toMatchObject({
       code: 0,
       stdout: expect.stringContaining('Dropped: 1 message.'),
     })
-    while ((await database.query('SELECT 1 FROM outbox UNION ALL SELECT 1 FROM outbox_dead')).length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox UNION ALL SELECT FROM outbox_dead)')
     expect((await readTopic(topic)).map((record) => record.headers.id)).toContain(after)
     expect(relay.log.filter((line) => line.event === 'discarded')).toMatchObject([{ messageId: big, topic }])
     expect(await relay.end('SIGTERM')).toEqual({ code: 0, signal: null })

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { randomFrom } from '../../src/proof/random.ts'
 import { shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 import { type Judgement, judge, startShopLoad } from './shop-load.ts'
@@ -15,7 +16,6 @@ afterAll(async () => {
 })
 
 const orders = () => database.query<{ customer: string; total: string }>('SELECT customer, total FROM orders')
-const waiting = async () => Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM outbox'))[0]!.n)
 
 function relay(more: Record<string, string> = {}): RelayProcess {
   return startRelayProcess({
@@ -24,13 +24,6 @@ function relay(more: Record<string, string> = {}): RelayProcess {
     OUTBOX_LEASE_MS: '3000',
     ...more,
   })
-}
-
-async function emptied(): Promise<void> {
-  for (let left = 600; (await waiting()) > 0; left--) {
-    if (left === 0) throw new Error(`${await waiting()} messages are still in the outbox.`)
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
 }
 
 const show = (what: string, judgement: Judgement) => console.log(`${what}: ${JSON.stringify(judgement)}`)
@@ -61,7 +54,7 @@ describe('relays that are killed', () => {
     }
     await load.finished
     expect(load.failures).toEqual([])
-    await emptied()
+    await emptied(database.pool)
     const judgement = judge(await orders(), await readTopic(topic))
     show('crash', judgement)
     expect(judgement).toMatchObject({ committed: 9_000, lost: 0, phantom: 0, inversions: 0 })
@@ -105,7 +98,7 @@ describe('relays that are stopped', () => {
     )
     expect(performance.now() - ended).toBeLessThan(2_000)
     await load.finished
-    await emptied()
+    await emptied(database.pool)
     const judgement = judge(await orders(), await readTopic(topic))
     show('sigterm', judgement)
     expect(judgement).toMatchObject({ lost: 0, phantom: 0, inversions: 0, duplicates: 0 })

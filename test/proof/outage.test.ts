@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterEach, expect, inject, test } from 'vitest'
 import { shopSql } from '../enqueue/clients.ts'
 import { createDatabase, migrationSql, type TestDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
 import { startKafka } from '../support/kafka.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
@@ -15,14 +16,6 @@ afterEach(async () => {
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!
-
-async function emptied(query: TestDatabase['query']): Promise<void> {
-  const waiting = async () => Number((await query<{ n: string }>('SELECT count(*) AS n FROM outbox'))[0]!.n)
-  for (let left = 600; (await waiting()) > 0; left--) {
-    if (left === 0) throw new Error(`${await waiting()} messages are still in the outbox.`)
-    await sleep(100)
-  }
-}
 
 // Sixty seconds for the figure in the README; shorter here, where the same is shown on every run.
 const outageMs = Number(process.env.PROOF_OUTAGE_MS ?? 8_000)
@@ -59,7 +52,7 @@ test('Kafka stopped under load: no enqueue fails or slows down, memory stays fla
   load.stop()
   await load.finished
   expect(load.failures).toEqual([])
-  await emptied(database.query)
+  await emptied(database.pool)
   const judgement = judge(await database.query('SELECT customer, total FROM orders'), await readTopic(topic, kafka.brokers))
   const ratio = median(during) / median(before)
   console.log(
@@ -103,7 +96,7 @@ for (const how of ['clean', 'crash'] as const) {
     const topicAfter = await createTopic('restarted', 12)
     const second = startShopLoad({ ...plan, topic: topicAfter, transactions: 50 })
     await second.finished
-    await emptied(query)
+    await emptied(pool)
     const judgement = judge(await query('SELECT customer, total FROM orders'), await readTopic(topicAfter))
     console.log(
       `${how} restart: the relay had its buckets again ${recovery} ms after PostgreSQL was back (${published} before); ${JSON.stringify(judgement)}`,

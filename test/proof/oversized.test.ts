@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, inject, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { createDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertMany } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
@@ -13,13 +14,9 @@ test('a row of 200 MB, and one with 50 MB of headers: parked unread, memory stay
   await using database = await createDatabase()
   const topic = await createTopic('oversized', 3)
   const relay = startRelayProcess({ DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' })
-  const emptied = async () => {
-    while ((await database.query('SELECT 1 FROM outbox LIMIT 1')).length > 0)
-      await new Promise((resolve) => setTimeout(resolve, 50))
-  }
   // What the relay needs for ordinary messages, before the others come.
   await insertMany(database.pool, topic, 2_000, 100)
-  await emptied()
+  await emptied(database.pool)
   const before = peakOf(relay.child.pid!)
   const insert = (key: string, value: string, headers: string) =>
     database.query(
@@ -29,7 +26,7 @@ test('a row of 200 MB, and one with 50 MB of headers: parked unread, memory stay
   await insert('huge-value', `convert_to(repeat('x', 200000000), 'UTF8')`, 'NULL')
   await insert('huge-headers', `'\\x7b7d'`, `jsonb_build_object('h', repeat('x', 50000000))`)
   await insertMany(database.pool, topic, 2_000, 100)
-  await emptied()
+  await emptied(database.pool)
   const grown = peakOf(relay.child.pid!) - before
   console.log(
     `250 MB of oversized rows: peak memory of the relay ${Math.round(before / 1e6)} MB before, ${Math.round(grown / 1e6)} MB more with them`,

@@ -5,6 +5,7 @@ import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
 import type { Ground, KafkaCluster } from '../history/fault.ts'
 import { allFaults } from '../history/faults.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { type TestRelay, testRelay } from '../support/relay.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
@@ -103,7 +104,7 @@ describe('a relay on three brokers delivers everything in order', () => {
       await heal()
       await goOn(one, 6)
       const rounds = await stop()
-      while ((await database.query('SELECT FROM outbox LIMIT 1')).length > 0) await new Promise((r) => setTimeout(r, 50))
+      await emptied(database.pool)
       await expectAllInOrder(rounds)
       expect(one.all('kafka_recovered').length).toBe(one.all('kafka_trouble').length)
       expect(one.all('topic_resumed').length).toBe(one.all('topic_paused').length)

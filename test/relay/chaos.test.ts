@@ -3,6 +3,7 @@ import { bucketOf } from '../../src/message/key.ts'
 import { randomFrom } from '../../src/proof/random.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
 import { shared, type TestRelay, testRelay } from '../support/relay.ts'
 
 const secondsOfFaults = Number(process.env.CHAOS_SECONDS ?? 10)
@@ -64,8 +65,7 @@ test('lost acknowledgements, terminated backends, late commits and relays that c
   writing = false
   await Promise.all(writers)
   for (const end of faults) end()
-  while ((await database.query('SELECT 1 FROM outbox LIMIT 1')).length > 0)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+  await emptied(database.pool)
   for (const one of relays) await one.relay.stop()
 
   const seen = new Map<string, number[]>()

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { wish } from '../support/wishes.ts'
@@ -183,7 +184,7 @@ describe('refused messages', () => {
     // Key of 71 has the numbers 3, 7, 11, …: 17 before it, 32 behind it.
     await transport.written(200 - 33)
     const dead = () => database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead ORDER BY id')
-    while ((await dead()).length < 33) await one.until('held')
+    await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) = 33')
     expect((await dead()).filter((row) => row.reason !== null)).toHaveLength(1)
     accept()
     await wish(database.pool, 'redrive')
@@ -320,9 +321,10 @@ test('a relay that is stopped while it starts ends as well, whenever that is', a
     await relay.stop()
     await starting
   }
-  const open =
-    "SELECT 1 FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database()"
-  while ((await database.query(open)).length > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+  await eventually(
+    database.pool,
+    "SELECT WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'prisma-extension-outbox' AND datname = current_database())",
+  )
   expect(await database.query('SELECT 1 FROM outbox_lease WHERE owner IS NOT NULL')).toEqual([])
 })
 
