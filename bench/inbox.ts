@@ -7,11 +7,18 @@ import { createTopic } from '../test/support/topics.ts'
 import { type Measured, oneStatement, shipping } from './inbox-handlers.ts'
 
 /**
- * What the inbox costs, and what batches bring: rounds in which the same topic is read in four ways, one after the other, with the same
- * handler and the same settings of kafkajs. Prints the ratios of each round and their medians, for two handlers: the least that one can
- * do, and one of the example. `npm run bench-inbox [messages] [rounds]`.
+ * What the inbox costs, and what batches bring, for two handlers: the least that one can do, and one of the example.
+ * `npm run bench-inbox [laps]`.
+ *
+ * Four consumers with the same handler and the same settings of kafkajs stay connected, each with a topic and a database client of its own.
+ * They take turns: one is sent a portion that takes it a fraction of a second, while the others wait for records. A lap is a turn of each,
+ * in an order that is turned round from lap to lap; ratios are taken within a lap. So what the machine does in the meantime (the time of a
+ * commit doubles and halves within minutes) meets both sides of a ratio, and many laps tell how far to trust their median.
  */
-const [messages = 3_000, rounds = 5] = process.argv.slice(2).map(Number)
+const [laps = 100] = process.argv.slice(2).map(Number)
+
+/** Laps that are not counted: everything is compiled in them, and tables and connections are made. */
+const warmLaps = 5
 
 await using closing = new Closing()
 const ground = await prepareGround(closing)
@@ -21,24 +28,27 @@ const database = new pg.Client({ connectionString: databaseUrl })
 await database.connect()
 await database.query(effectsSql)
 await database.end()
+const producer = kafka.producer({ allowAutoTopicCreation: false })
+await producer.connect()
+closing.add(() => producer.disconnect())
 
 /** Hears of each message, or batch of them, that was applied. */
 type Applied = (messages: number) => void
 
-/** Starts a consumer in a group of its own; the function that it gives stops it. */
-type Way = (group: string, topic: string, applied: Applied) => Promise<() => Promise<void>>
+/** Starts a consumer; the function that it gives stops it. */
+type Way = (measured: Measured, topic: string, applied: Applied) => Promise<() => Promise<unknown>>
 
 /** The loop that articles show: a transaction for each message, then its offset. */
 const loop =
-  ({ single }: Measured, apply: Measured['once']): Way =>
-  async (groupId, topic, applied) => {
+  (name: 'plain' | 'once'): Way =>
+  async (measured, topic, applied) => {
     // Also the settings are those of the inbox.
-    const consumer = kafka.consumer(single(groupId).consumerConfig({ groupId }))
+    const consumer = kafka.consumer(measured.single(topic).consumerConfig())
     await consumer.connect()
     await consumer.subscribe({ topic, fromBeginning: true })
     await consumer.run({
       async eachMessage(record) {
-        await apply(record, groupId)
+        await measured[name](record, topic)
         applied(1)
       },
     })
@@ -46,80 +56,103 @@ const loop =
   }
 
 const withInbox =
-  (create: (consumer: string) => Inbox): Way =>
-  async (groupId, _, applied) => {
-    const inbox = create(groupId)
+  (name: 'single' | 'batches'): Way =>
+  async (measured, topic, applied) => {
+    const inbox: Inbox = measured[name](topic)
     inbox.telemetry.subscribe((event, fields) => {
       if (event === 'applied') applied((fields as { messages: number }).messages)
     })
-    const running = inbox.run(kafka.consumer(inbox.consumerConfig({ groupId })))
-    return async () => {
-      await inbox.stop()
-      await running
-    }
+    const running = inbox.run(kafka.consumer(inbox.consumerConfig()))
+    return () => Promise.all([inbox.stop(), running])
   }
 
-/** Runs a consumer until it has applied all messages; messages a second after the first message, or batch of them. */
-async function rate(topic: string, way: Way): Promise<number> {
-  let done = 0
-  let since = 0
-  let first = 0
-  let finish = (_: number) => {}
-  const finished = new Promise<number>((resolve) => {
-    finish = resolve
-  })
-  const stop = await way(`${topic}-${Math.random()}`, topic, (n) => {
-    if (done === 0) {
-      since = performance.now()
-      first = n
-    }
-    done += n
-    if (done >= messages) finish(performance.now() - since)
-  })
-  const ms = await finished
-  await stop()
-  return ((messages - first) * 1000) / ms
+/** The ways; `first` messages of a portion begin its time, which the `more` behind them take: a window of the inbox, or five batches. */
+const ways = {
+  plain: { start: loop('plain'), first: 1, more: 64 },
+  once: { start: loop('once'), first: 1, more: 64 },
+  single: { start: withInbox('single'), first: 1, more: 64 },
+  batches: { start: withInbox('batches'), first: 100, more: 500 },
+}
+type Name = keyof typeof ways
+const names = Object.keys(ways) as Name[]
+const pairs = [
+  ['once', 'plain'],
+  ['single', 'plain'],
+  ['batches', 'single'],
+] as const
+
+/** What a portion took: wall clock, and CPU of the process, servers left out. */
+interface Taken {
+  rate: number
+  cpuMicros: number
 }
 
-const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!
-
-async function measure(make: (databaseUrl: string, topic: string) => Measured | Promise<Measured>): Promise<void> {
-  const topic = await createTopic('bench-inbox', 1, { brokers })
-  const handler = await make(databaseUrl, topic)
-  const producer = kafka.producer({ allowAutoTopicCreation: false })
-  await producer.connect()
-  for (let n = 0; n < messages; n += 500) {
-    const portion = Array.from({ length: Math.min(500, messages - n) }, (_, i) => handler.record(n + i))
-    await producer.send({ topic, messages: portion })
+/** A consumer of one way that waits for its turn. */
+async function startTurns(name: Name, make: Make): Promise<{ turn(): Promise<Taken>; stop(): Promise<void> }> {
+  const { start, first, more } = ways[name]
+  const topic = await createTopic(`bench-${name}`, 1, { brokers })
+  const measured = await make(databaseUrl, topic)
+  let applied: Applied = () => {}
+  const stop = await start(measured, topic, (messages) => applied(messages))
+  let sent = 0
+  const turn = async () => {
+    const messages = Array.from({ length: first + more }, () => measured.record(sent++))
+    const taken = new Promise<Taken>((resolve) => {
+      let done = 0
+      let since: { ms: number; cpu: NodeJS.CpuUsage } | undefined
+      applied = (count) => {
+        done += count
+        if (done >= first) since ??= { ms: performance.now(), cpu: process.cpuUsage() }
+        if (done < first + more || !since) return
+        const { user, system } = process.cpuUsage(since.cpu)
+        resolve({ rate: (more * 1_000) / (performance.now() - since.ms), cpuMicros: (user + system) / more })
+      }
+    })
+    await producer.send({ topic, messages })
+    return taken
   }
-  await producer.disconnect()
-  const ways = {
-    plain: loop(handler, handler.plain),
-    once: loop(handler, handler.once),
-    single: withInbox(handler.single),
-    batches: withInbox(handler.batches),
+  return {
+    turn,
+    async stop() {
+      await stop()
+      await measured.close()
+    },
   }
-  const names = Object.keys(ways) as (keyof typeof ways)[]
-  const pairs = [
-    ['once', 'plain'],
-    ['single', 'plain'],
-    ['batches', 'single'],
-  ] as const
-  const seen: Record<keyof typeof ways, number>[] = []
-  const ratios = (of: typeof seen) =>
-    pairs.map(([a, b]) => `${a}/${b} ${median(of.map((rates) => rates[a] / rates[b])).toFixed(2)}`).join('  ')
-  console.log(handler.name)
-  for (let round = 0; round < rounds; round++) {
-    // The order changes, so that a machine that gets slower or faster favours none.
-    const first = round % names.length
-    const rates = {} as (typeof seen)[number]
-    for (const name of [...names.slice(first), ...names.slice(0, first)]) rates[name] = await rate(topic, ways[name])
-    seen.push(rates)
-    console.log(`  ${names.map((name) => `${name} ${Math.round(rates[name])}/s`).join('  ')}  ${ratios([rates])}`)
-  }
-  console.log(`  medians of ${rounds} rounds, ${messages} messages each: ${ratios(seen)}`)
-  await handler.close()
 }
 
-await measure(oneStatement)
-await measure(shipping)
+/** The value below which that share of them lies. */
+const quantile = (values: readonly number[], share: number) =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length * share)]!
+
+const spread = (values: readonly number[], digits: number) => {
+  const [low, median, high] = [0.25, 0.5, 0.75].map((share) => quantile(values, share).toFixed(digits))
+  return `${median} (${low} to ${high})`
+}
+
+type Make = (databaseUrl: string, topic: string) => Measured
+
+async function measure(what: string, make: Make): Promise<void> {
+  const consumers = new Map<Name, Awaited<ReturnType<typeof startTurns>>>()
+  for (const name of names) consumers.set(name, await startTurns(name, make))
+  const seen: Record<Name, Taken>[] = []
+  for (let lap = -warmLaps; lap < laps; lap++) {
+    const taken = {} as Record<Name, Taken>
+    // Turned round each time, so that a machine that gets slower or faster favours none.
+    for (const name of lap % 2 === 0 ? names : names.toReversed()) taken[name] = await consumers.get(name)!.turn()
+    if (lap >= 0) seen.push(taken)
+  }
+  for (const consumer of consumers.values()) await consumer.stop()
+  console.log(`${what}, medians of ${laps} laps (quartiles)`)
+  for (const name of names) {
+    const rates = seen.map((lap) => lap[name].rate)
+    const micros = seen.map((lap) => lap[name].cpuMicros)
+    console.log(`  ${name.padEnd(8)} ${spread(rates, 0)} messages/s, ${spread(micros, 0)} µs of CPU each`)
+  }
+  for (const [a, b] of pairs) {
+    const ratios = seen.map((lap) => lap[a].rate / lap[b].rate)
+    console.log(`  ${a}/${b} ${spread(ratios, 2)}`)
+  }
+}
+
+await measure('one statement', oneStatement)
+await measure('shipping of the shop', shipping)

@@ -1,3 +1,4 @@
+import { sqlState } from '../enqueue/insert.ts'
 import { continueTrace } from '../message/trace.ts'
 import { within } from '../running/within.ts'
 import { handlerTimeout } from './failure.ts'
@@ -19,6 +20,16 @@ export interface Outlook {
   known: boolean
   /** A message of its key is parked. */
   held: boolean
+}
+
+/** The course of a transaction that takes care of messages. */
+export interface Course {
+  /** Runs it. */
+  transaction(work: (tx: SqlClient) => Promise<void>): Promise<void>
+  /** The first handler is about to be called. */
+  handles(): void
+  /** All is written; the commit is what is left. */
+  commits(): void
 }
 
 /** Characters of a failure that inbox_parked keeps. */
@@ -49,21 +60,22 @@ export class Applier {
   }
 
   /**
-   * Takes care of messages of one partition, in their order, in one transaction. `begin` is called before the first handler. Throws Stale.
+   * Takes care of messages of one partition, in their order, in one transaction. Throws Stale.
    *
    * The claim comes after the handlers: as the last statement it also fails where an earlier one did and the handler caught its error.
    * PostgreSQL then turns the COMMIT into a ROLLBACK, and Prisma tells nobody. A statement more would cost more than the whole inbox.
    */
-  apply(pending: readonly Pending[], begin: () => void): Promise<void> {
-    return this.transaction(async (tx) => {
+  apply(pending: readonly Pending[], { transaction, handles, commits }: Course): Promise<void> {
+    return transaction(async (tx) => {
       const fresh = pending.filter(({ event }) => event !== undefined)
       if (fresh.length > 0) {
-        begin()
+        handles()
         const events = fresh.map(({ event }) => event!)
         await this.handle(events, tx)
-        if ((await this.#claim(tx, fresh)) !== fresh.length) throw new Stale()
+        await this.#claim(tx, fresh)
       }
       for (const { record, event } of pending) if (event === undefined) await this.#putBehind(tx, record)
+      commits()
     })
   }
 
@@ -126,14 +138,23 @@ export class Applier {
     )
   }
 
-  /** How many are claimed now. */
-  async #claim(tx: SqlClient, fresh: readonly Pending[]): Promise<number> {
+  /** Throws Stale where not all are claimed now. */
+  async #claim(tx: SqlClient, fresh: readonly Pending[]): Promise<void> {
     const { consumer } = this.#options
     const ids = fresh.map(({ record }) => record.id)
-    if (ids.length === 1) return tx.$executeRaw(this.#statements.claim, consumer, ids[0])
-    return tx.$executeRaw(this.#statements.claimAll, consumer, ids)
+    if (ids.length > 1) {
+      if ((await tx.$executeRaw(this.#statements.claimAll, consumer, ids)) !== ids.length) throw new Stale()
+      return
+    }
+    try {
+      await tx.$executeRaw(this.#statements.claimLast, consumer, ids[0])
+    } catch (error) {
+      throw sqlState(error) === uniqueViolation ? new Stale() : error
+    }
   }
 }
+
+const uniqueViolation = '23505'
 
 /** Two lists for unnest. Prisma takes the type of an array from its first item, and would mangle bytea[]. */
 const idsAndKeys = (records: readonly InboxRecord[]): [ids: (string | null)[], keys: (string | null)[]] => [

@@ -2,6 +2,7 @@ import type { EachBatchPayload } from 'kafkajs'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
 import type { Emitter } from '../running/emitter.ts'
+import { Ahead } from './ahead.ts'
 import { type Applier, type Pending, Stale } from './apply.ts'
 import { Beating } from './beating.ts'
 import { codeOf, speaksAgainst } from './failure.ts'
@@ -66,24 +67,33 @@ export class Reader {
     }
     const { length } = messages
     const window = new Window({ length, recordAt, memory, options, applier, wanted: (record) => handledEvent(record, options) })
+    const { prisma, handlerTimeoutMs: timeoutMs } = options
+    const ahead = new Ahead({ window, prisma, timeoutMs, now: clock.now })
     const beating = new Beating(payload.heartbeat)
     const until = clock.now() + turnMs
-    for (let i = 0; i < length && isRunning() && !isStale() && !beating.lost && clock.now() < until; ) {
+    const goesOn = (at: number) => at < length && isRunning() && !isStale() && !beating.lost && clock.now() < until
+    for (let i = 0; goesOn(i); ) {
       let chunk: Chunk
       try {
-        chunk = await window.next(i)
+        chunk = await ahead.next(i)
       } catch (error) {
         this.#wait(recordAt(i), error, false, payload)
         break
       }
-      const outcome = await this.#take(chunk, payload)
+      const outcome = await this.#take(chunk, payload, ahead, () => {
+        window.took(chunk)
+        if (goesOn(chunk.end)) ahead.prepare(chunk.end)
+      })
       if (outcome === 'wait') break
-      if (outcome === 'done') window.took(chunk)
-      else window.forget()
+      if (outcome !== 'done') {
+        await ahead.drop()
+        window.forget()
+      }
       if (outcome === 'again') continue
       i = chunk.end
       payload.resolveOffset(messages[i - 1]!.offset)
     }
+    await ahead.drop()
     beating.end()
   }
 
@@ -92,7 +102,7 @@ export class Reader {
     this.#pauses.forget()
   }
 
-  async #take(chunk: Chunk, payload: EachBatchPayload): Promise<Outcome> {
+  async #take(chunk: Chunk, payload: EachBatchPayload, ahead: Ahead, commits: () => void): Promise<Outcome> {
     if (chunk.do === 'park') return this.#park(chunk.record, { ...chunk.why, attempts: 0 }, payload)
     if (chunk.do === 'fail') return this.#failed(chunk.record, chunk.cause, true, payload)
     const { applier, telemetry, clock, options } = this.#ports
@@ -103,8 +113,12 @@ export class Reader {
     let begun = false
     try {
       if (pending.length > 0) {
-        await applier.apply(pending, () => {
-          begun = true
+        await applier.apply(pending, {
+          transaction: (work) => ahead.transaction(work),
+          handles() {
+            begun = true
+          },
+          commits,
         })
       }
     } catch (error) {

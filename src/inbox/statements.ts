@@ -40,6 +40,12 @@ const write = (schema: string) => ({
   claim: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") VALUES (?::text, ?::uuid) ON CONFLICT DO NOTHING`),
 
   /**
+   * consumer, id. As claim, where it is the last statement of a transaction and another's row may end it: unique_violation. It waits for
+   * another copy just so, and takes about a fifth less time, since PostgreSQL need not be ready to go on.
+   */
+  claimLast: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") VALUES (?::text, ?::uuid)`),
+
+  /**
    * consumer, topic, ids, keys in base64. What is known of messages of one partition, in their order, before they are handled.
    * `known`: applied or parked before; only a hint, the claims decide. `held`: a message of its key is parked. That needs no second look
    * with the claim: an earlier message of the key that somebody else parks meanwhile was not known here, so its claim fails first, and

@@ -32,19 +32,20 @@ export class Window {
   readonly #ports: WindowPorts
   /** By offset. */
   #outlooks = new Map<string, Outlook>()
-  /** Ids that were taken care of since they were looked up: a second copy in the same window is known without another question. */
+  /** Ids that were taken care of since they were looked up, or are being committed: a second copy in the same window is known without another question. */
   readonly #done = new Set<string>()
 
   constructor(ports: WindowPorts) {
     this.#ports = ports
   }
 
-  /** Forgets what is known: it is no longer so. */
+  /** Forgets what is known: it is no longer so, or a commit that was counted on has failed. */
   forget(): void {
     this.#outlooks = new Map()
+    this.#done.clear()
   }
 
-  /** A chunk was taken care of. */
+  /** A chunk is being committed. Where that fails, `forget`. */
   took(chunk: Chunk): void {
     if (chunk.do === 'apply') for (const { record } of chunk.pending) this.#done.add(record.id)
   }

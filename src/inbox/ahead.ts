@@ -1,0 +1,99 @@
+import { setImmediate } from 'node:timers/promises'
+import type { SqlClient } from './statements.ts'
+import { inTransactionFor, type PrismaLike } from './transaction.ts'
+import type { Chunk, Window } from './window.ts'
+
+/** What is done in a transaction. */
+type Work<R> = (tx: SqlClient) => Promise<R>
+
+/** A transaction that has begun, and waits for its work. */
+interface Begun {
+  since: number
+  give<R>(work: Work<R>): Promise<R>
+}
+
+/** What is made ready ahead, and with what. */
+export interface AheadPorts {
+  window: Window
+  prisma: PrismaLike
+  /** Milliseconds that a transaction has. */
+  timeoutMs: number
+  now: () => number
+}
+
+/**
+ * Makes the next chunk of a batch ready, and begins its transaction, while the one before commits: the database writes to its disk then,
+ * and this process would wait for it. That pays for the statement that the inbox adds.
+ *
+ * Nothing of what is promised changes: the next handler is called after that commit. A transaction that has only begun has no snapshot
+ * and no lock. Until the commit is over it takes a connection of the pool beside it; where none is free it waits for that one.
+ */
+export class Ahead {
+  readonly #ports: AheadPorts
+  #chunk: Promise<Chunk> | undefined
+  #begun: Begun | undefined
+
+  constructor(ports: AheadPorts) {
+    this.#ports = ports
+  }
+
+  /** Makes ready what begins at that record. Call it when the transaction before has nothing left to do but to commit. */
+  prepare(from: number): void {
+    this.#chunk = this.#prepare(from)
+    this.#chunk.catch(() => {})
+  }
+
+  /** The chunk that begins at that record: the one that was made ready, if there is one. */
+  next(from: number): Promise<Chunk> {
+    const chunk = this.#chunk ?? this.#ports.window.next(from)
+    this.#chunk = undefined
+    return chunk
+  }
+
+  /** Does work in the transaction that has begun, if there is one, else in another. */
+  async transaction<R>(work: Work<R>): Promise<R> {
+    const { timeoutMs, prisma, now } = this.#ports
+    const begun = this.#begun
+    // Its time runs already: after a commit that took long too little might be left.
+    if (begun && now() - begun.since > timeoutMs / 100) await this.drop()
+    else if (begun) {
+      this.#begun = undefined
+      return begun.give(work)
+    }
+    return inTransactionFor(prisma, timeoutMs, work)
+  }
+
+  /** Forgets what was made ready, and ends the transaction that has begun. Never rejects. */
+  async drop(): Promise<void> {
+    await this.#chunk?.catch(() => {})
+    this.#chunk = undefined
+    await this.#begun?.give(() => Promise.reject(new Error('Not needed.'))).catch(() => {})
+    this.#begun = undefined
+  }
+
+  async #prepare(from: number): Promise<Chunk> {
+    // The COMMIT is sent first.
+    await setImmediate()
+    const chunk = await this.#ports.window.next(from)
+    // What comes in between may need the connection, where the pool has but one.
+    if (chunk.do === 'apply' && chunk.pending.length > 0) this.#begin()
+    return chunk
+  }
+
+  #begin(): void {
+    const { prisma, timeoutMs, now } = this.#ports
+    let give = (_: Work<unknown>) => {}
+    const given = new Promise<Work<unknown>>((resolve) => {
+      give = resolve
+    })
+    const ended = inTransactionFor(prisma, timeoutMs, async (tx) => (await given)(tx))
+    ended.catch(() => {})
+    this.#begun = {
+      since: now(),
+      give(work) {
+        give(work)
+        return ended as Promise<never>
+      },
+    }
+  }
+}
