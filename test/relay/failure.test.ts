@@ -4,6 +4,7 @@ import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Transport, TransportRecord } from '../../src/transport/transport.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
+import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
@@ -16,9 +17,6 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-const numberOf = (record: { value: Uint8Array | null }) => JSON.parse(Buffer.from(record.value!).toString()).n as number
-const rows = (topic: string, key: string | null, ...numbers: number[]) =>
-  numbers.map((n) => ({ topic, key, value: `{"n":${n}}` }))
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
 const deadRows = () =>
@@ -118,7 +116,7 @@ describe('on-dead skip', () => {
   test('the refused record is parked alone, its key goes on in order; a take-over makes no hold of it, a redrive brings back just it', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse((record) => numberOf(record) === 3, { outcome: poison })
-    await insertRows(database.pool, [...rows('log', 'k', 1, 2, 3, 4, 5), ...rows('orders', 'k', 3, 4)])
+    await insertRows(database.pool, [...numbered('log', 'k', 1, 2, 3, 4, 5), ...numbered('orders', 'k', 3, 4)])
     const options = { onDead: { log: 'skip' } } as const
     const a = testRelay(database.url, shared(transport), options)
     await a.relay.start()
@@ -129,7 +127,7 @@ describe('on-dead skip', () => {
     expect(transport.records('log').map(numberOf)).toEqual([1, 2, 4, 5])
     expect(transport.records('orders')).toEqual([])
     await a.relay.stop()
-    await insertRows(database.pool, rows('log', 'k', 6))
+    await insertRows(database.pool, numbered('log', 'k', 6))
     await using b = testRelay(database.url, shared(transport), options)
     await b.relay.start()
     await transport.written(5, 'log')
@@ -147,7 +145,7 @@ describe('on-dead skip', () => {
   test('a topic that refuses all of one key is paused after five, and not emptied', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse(() => true, { outcome: poison })
-    await insertRows(database.pool, rows('log', 'k', ...upTo(30)))
+    await insertRows(database.pool, numbered('log', 'k', ...upTo(30)))
     await using one = testRelay(database.url, transport, { onDead: 'skip' })
     await one.relay.start()
     await one.until('topic_paused')
@@ -158,7 +156,7 @@ describe('on-dead skip', () => {
 
   test('a message too large to carry is skipped as well', async () => {
     const transport = memoryTransport({ partitions: 1 })
-    await insertRows(database.pool, [{ topic: 'log', key: 'k', value: 'x'.repeat(5_000) }, ...rows('log', 'k', 2)])
+    await insertRows(database.pool, [{ topic: 'log', key: 'k', value: 'x'.repeat(5_000) }, ...numbered('log', 'k', 2)])
     await testRelay(database.url, transport, { onDead: 'skip', maxRowBytes: 1_000 }).relay.drain()
     expect(transport.records().map(numberOf)).toEqual([2])
   })
@@ -234,7 +232,7 @@ test('brokers that answer and take nothing are asked more and more seldom, told 
   const transport = memoryTransport({ partitions: 1 })
   const fault = { kind: 'not-written', scope: 'producer', code: 'CLUSTER_AUTHORIZATION_FAILED', error: 'no' } as const
   const accept = transport.refuse(() => true, { outcome: fault })
-  await insertRows(database.pool, [...rows('a', 'k', 1), ...rows('b', 'k', 2)])
+  await insertRows(database.pool, [...numbered('a', 'k', 1), ...numbered('b', 'k', 2)])
   await using one = testRelay(database.url, transport, {}, { random: () => 1 })
   await one.relay.start()
   const at: number[] = []
@@ -262,13 +260,13 @@ CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUT
     await slow('outbox_dead', 10, 'octet_length(NEW.value) > 1000')
     await insertRows(database.pool, [
       { topic: 't', key: 'k', value: 'x'.repeat(5_000) },
-      ...rows('t', 'k', 2),
-      ...rows('t', 'other', 3),
+      ...numbered('t', 'k', 2),
+      ...numbered('t', 'other', 3),
     ])
     const a = testRelay(database.url, shared(transport), { maxRowBytes: 1_000 })
     await a.relay.start()
     expect(await a.until('park_failed')).toMatchObject({ topic: 't', bytes: 5_001 })
-    await insertRows(database.pool, [...rows('t', 'k', 4), ...rows('t', 'another', 5)])
+    await insertRows(database.pool, [...numbered('t', 'k', 4), ...numbered('t', 'another', 5)])
     await transport.written(2)
     // Longer than a try takes: rows of the key that come meanwhile are no reason for another.
     await new Promise((resolve) => setTimeout(resolve, 2_500))

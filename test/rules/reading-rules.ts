@@ -1,6 +1,6 @@
 import type { TakenOut } from './rules.ts'
 
-const rules = 'relay/rules.test.ts'
+const rules = 'relay/rules/reading.test.ts'
 const reader = 'relay/reader.test.ts'
 
 /** Rules 7 to 11 and 20: reading. */

@@ -1,6 +1,6 @@
 import type { TakenOut } from './rules.ts'
 
-const rules = 'relay/rules.test.ts'
+const rules = 'relay/rules/sending.test.ts'
 
 /** Rules 1 to 6: sending. */
 export const sendingRules: readonly TakenOut[] = [

@@ -1,6 +1,6 @@
 import type { TakenOut } from './rules.ts'
 
-const rules = 'relay/rules.test.ts'
+const rules = 'relay/rules/writing.test.ts'
 const store = 'store/postgres.test.ts'
 const statements = 'store/postgres/statements.ts'
 
