@@ -123,7 +123,7 @@ export class Reader {
   }
 
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
-    let poll = 0
+    let idleMs = 0
     while (!signal.aborted) {
       const what = this.#plan()
       if (!what) {
@@ -143,7 +143,8 @@ export class Reader {
       void this.#mark.advance(session).catch(() => {
         // The session is ending, and tells so itself.
       })
-      poll = nextPollMs(poll, fresh, what.limit, this.#deps.maxPollMs())
+      const poll = nextPollMs(idleMs, fresh, what.limit, this.#deps.maxPollMs())
+      idleMs = fresh > 0 ? 0 : poll
       this.#sparse = poll > 0
       if (poll > 0) await this.latch.wait(signal, poll)
     }

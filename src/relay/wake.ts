@@ -11,14 +11,21 @@ const wishLimitsMs = { blind: 1_000, notified: 5_000 } as const
 /** A fetch that brought at least this share of its limit is followed by the next one at once. */
 const fullShare = 1 / 8
 
+/** Milliseconds that the reader rests after a few rows, at least and at most. */
+const restMs = { least: 1, most: 10 } as const
+
+/** Rows that are worth a millisecond of rest. */
+const rowsOfRest = 4
+
 /**
- * Milliseconds until the next fetch: none after a full one, 2 while there is something, and half as much more each time, up to `maxMs`,
- * while there is nothing.
+ * Milliseconds until the next fetch: none after a full one, and otherwise the longer the more rows it brought. One at a time must not wait for
+ * each other; where thousands come in a second, a look for each handful would take the CPU that the application's commits need. While
+ * there is nothing, half as much more than `before`, the wait after the last fetch that brought nothing (0: it brought rows), up to `maxMs`.
  */
 export function nextPollMs(before: number, rows: number, limit: number, maxMs: number): number {
   if (rows >= Math.max(1, limit * fullShare)) return 0
-  if (rows > 0) return 2
-  return Math.min(maxMs, Math.max(2, before * 1.5))
+  if (rows > 0) return Math.min(restMs.most, Math.max(restMs.least, rows / rowsOfRest))
+  return Math.min(maxMs, Math.max(restMs.least, before * 1.5))
 }
 
 /** Milliseconds between two checks that notifications come through, and within which one of our own must come back. */
