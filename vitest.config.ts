@@ -1,5 +1,5 @@
 import { relative } from 'node:path'
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that say how long something took: they run after the others, and no more at once than there are cores. */
@@ -33,9 +33,9 @@ export default defineConfig({
           ...timeouts,
           name: 'tests',
           include: ['test/**/*.test.ts'],
-          exclude: timed,
+          exclude: [...configDefaults.exclude, ...timed],
           // Of two cores: most of a test is waiting for servers, leases and polls.
-          maxWorkers: 5,
+          maxWorkers: 4,
         },
       },
       { test: { ...timeouts, name: 'timed', include: timed, maxWorkers: 2, sequence: { groupOrder: 1 } } },

@@ -12,7 +12,6 @@ const against = {
   contenders: ['relay', 'naive', 'kafka-only', 'postgres-only'],
   ratios: {
     figure: 'perSecond',
-    beside: 'cpuMicros',
     pairs: [
       ['relay', 'naive'],
       ['relay', 'kafka-only'],

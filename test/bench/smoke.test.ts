@@ -12,10 +12,11 @@ const servers = { databaseUrl: inject('databaseUrl'), brokers: inject('brokers')
 
 // One of each kind: a backlog read back, an application beside the relay, several relays, Prisma in this process, relays that live on and are watched,
 // and one with flags against itself. The other modes are made of the same parts, and each takes the time of several programs' start.
-const kinds = ['drain', 'latency', 'scale', 'enqueue', 'watching', 'backlog --with batch-records=50']
+// CPU time is counted in hundredths of a second: where it is divided, all have to take some.
+const kinds = ['drain', 'latency', 'scale', 'enqueue', 'watching --messages 5000', 'backlog --with batch-records=50']
 
 test.for(kinds)('%s measures every contender, and its result is a table and JSON', async (kind) => {
-  const args = [...kind.split(' '), '--runs', '1', '--messages', '200', '--seconds', '1', '--transport', 'platformatic']
+  const args = ['--runs', '1', '--messages', '200', '--seconds', '1', '--transport', 'platformatic', ...kind.split(' ')]
   const options: BenchOptions = benchOptions(args, names)
   const told: string[] = []
   const result = await run({ servers, options }, (line) => told.push(line))

@@ -61,7 +61,8 @@ describe('status --watch in a terminal', () => {
     expect(text).toMatch(/in 3 minutes at most [1-9][\d,.]*\/s$/m)
     expect(text).toContain('Leases    64 held, 0 expired, 0 free')
     expect(text).toContain('No problem is known.')
-    expect(terminal.writes).toBeGreaterThan(3)
+    // None, one, its rate: what comes after may be drawn with that.
+    expect(terminal.writes).toBeGreaterThanOrEqual(3)
     expect([terminal.scrolled, text.match(/^Waiting/gm)!.length]).toEqual([0, 1])
   })
 

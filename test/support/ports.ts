@@ -12,6 +12,9 @@ function firstOutgoing(): number {
 
 const lowest = 15_000
 
+/** What this process was given: who got a port may not have bound it yet when the next one asks. */
+const given = new Set<number>()
+
 /**
  * A TCP port of 127.0.0.1 that was free a moment ago, below those of outgoing connections: a server that is down for a while must find its
  * port free again, and a client that tries to reach it there could even be given that port and connect to itself.
@@ -20,7 +23,9 @@ export async function freePort(): Promise<number> {
   const span = firstOutgoing() - lowest
   for (let left = 100; left > 0 && span > 0; left--) {
     const port = lowest + Math.floor(Math.random() * span)
-    if (await isFree(port)) return port
+    if (given.has(port) || !(await isFree(port))) continue
+    given.add(port)
+    return port
   }
   throw new Error('No port is free.')
 }
