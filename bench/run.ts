@@ -34,6 +34,8 @@ export const modes: Record<string, Mode> = {
  */
 export function modeOf({ mode: name, with: settings, rivals }: BenchOptions): Mode {
   const mode = modes[name]!
+  if (rivals.length > 0 && settings.length > 0)
+    throw new Error('--with compares the relay with itself alone: it takes no --rival.')
   if (rivals.length > 0) return besideRivals(name, mode, rivals)
   if (settings.length === 0) return mode
   if (!mode.contenders.includes('relay')) throw new Error(`The mode ${name} compares no single relay: it takes no --with.`)

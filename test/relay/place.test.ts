@@ -10,23 +10,11 @@ import { Topics } from '../../src/relay/topic.ts'
 import { systemClock } from '../../src/running/clock.ts'
 import type { OutboxRow } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
+import { readRow } from '../support/read-row.ts'
 
 const key = Buffer.from('k')
 const bucket = bucketOf('t', key)
-const rowOf = (given: Partial<OutboxRow> = {}): OutboxRow => ({
-  bucket,
-  id: 7,
-  messageId: 'm7',
-  topic: 't',
-  type: null,
-  key,
-  value: Buffer.from('{}'),
-  headers: null,
-  createdAt: 0,
-  bytes: 3,
-  oversized: false,
-  ...given,
-})
+const rowOf = (given: Partial<OutboxRow> = {}): OutboxRow => readRow({ id: 7, messageId: 'm7', ...given })
 
 /** A claim, a hand, and an open topic `t` of one lane that takes a single row. What is pushed into the lane is not sent before the end. */
 async function setUp() {

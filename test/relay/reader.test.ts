@@ -11,24 +11,13 @@ import { Topics } from '../../src/relay/topic.ts'
 import { systemClock } from '../../src/running/clock.ts'
 import type { Fetch, Fetched, OutboxRow, StoreSession } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
+import { readRow } from '../support/read-row.ts'
 
 // The windows of these rules are narrower than a network round trip: the store's answers are held back and given by hand.
 
 const key = Buffer.from('k')
 const bucket = bucketOf('t', key)
-const row = (id: number, messageId = `message-${id}`): OutboxRow => ({
-  bucket,
-  id,
-  messageId,
-  topic: 't',
-  type: null,
-  key,
-  value: Buffer.from('{}'),
-  headers: null,
-  createdAt: 0,
-  bytes: 3,
-  oversized: false,
-})
+const row = (id: number, messageId = `message-${id}`): OutboxRow => readRow({ id, messageId })
 
 /** A reader over a store whose every answer the test gives. `others`: buckets it has besides that of the rows. */
 function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = []) {
