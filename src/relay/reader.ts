@@ -146,7 +146,8 @@ export class Reader {
       const poll = nextPollMs(idleMs, fresh, what.limit, this.#deps.maxPollMs())
       idleMs = fresh > 0 ? 0 : poll
       this.#sparse = poll > 0
-      if (poll > 0) await this.latch.wait(signal, poll)
+      // A rest after rows is short, and nothing ends it: with each wake-up and each delete there would be another look for a handful.
+      if (poll > 0) await (fresh > 0 ? this.#deps.clock.wait(poll, signal) : this.latch.wait(signal, poll))
     }
   }
 

@@ -243,6 +243,22 @@ describe('what a fetch asks for', () => {
   })
 })
 
+describe('the rest', () => {
+  test('after rows it is not broken off: each wake-up and each delete would be another look', async () => {
+    const it = setUp()
+    await opened(it)
+    const first = await it.next()
+    first.answer({ rows: Array.from({ length: 36 }, (_, i) => row(i + 1)) })
+    const answeredAt = performance.now()
+    await it.acknowledged(36)
+    it.reader.latch.raise()
+    await it.next()
+    // A timer counts whole milliseconds.
+    expect(performance.now() - answeredAt).toBeGreaterThan(9)
+    await it.stop()
+  })
+})
+
 describe('topics that are left out', () => {
   const left = (id: number): OutboxRow => ({ ...row(id), topic: 'missing' })
 
