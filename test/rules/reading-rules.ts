@@ -9,7 +9,7 @@ export const readingRules: readonly TakenOut[] = [
     rule: 7,
     without: 'a mark passes ids whose transactions are still open',
     edits: [{ file: 'store/postgres/mark.ts', from: '      if (this.#holders.size > 0) return this.#settled\n', to: '' }],
-    file: 'store/postgres.test.ts',
+    file: 'store/reading.test.ts',
     tests: 'never passes a row whose transaction is still open',
   },
   {
@@ -44,7 +44,7 @@ export const readingRules: readonly TakenOut[] = [
         to: 'SET "epoch" = t."epoch", "leased_until"',
       },
     ],
-    file: 'store/postgres.test.ts',
+    file: 'store/leases.test.ts',
     tests: 'retaking raises the epoch',
   },
   {
@@ -113,7 +113,7 @@ export const readingRules: readonly TakenOut[] = [
         to: 'x.${column}',
       },
     ],
-    file: 'store/postgres.test.ts',
+    file: 'store/reading.test.ts',
     tests: 'a row over the size limit comes without its value',
   },
   {
@@ -146,7 +146,7 @@ export const readingRules: readonly TakenOut[] = [
     rule: 8,
     without: 'a fetch that passes over a paused topic looks until it finds another, or is broken off',
     edits: [{ file: 'store/postgres/fetch-statement.ts', from: "next('o.look')", to: "next('NULL')" }],
-    file: 'store/postgres.test.ts',
+    file: 'store/reading.test.ts',
     tests: 'a scan looks no further than it may',
   },
   {

@@ -1,10 +1,20 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { edited } from '../support/edits.ts'
 import { takenOut } from './rules.ts'
 
-const source = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
+const place = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+const source = (path: string) => readFileSync(place(path), 'utf8')
+
+/** What stands in a file of tests. Those of the extension are called from the file that names the client. */
+function testsIn(file: string): string {
+  if (!file.startsWith('enqueue/prisma')) return source(`test/${file}`)
+  const folder = 'test/enqueue/behaviour'
+  return readdirSync(place(folder))
+    .map((name) => source(`${folder}/${name}`))
+    .join('\n')
+}
 
 test('each of the twenty rules can be taken out', () => {
   const rules = new Set(takenOut.map(({ rule }) => rule))
@@ -18,8 +28,6 @@ test.each(takenOut)(
     const texts = new Map<string, string>()
     for (const edit of edits)
       texts.set(edit.file, edited(texts.get(edit.file) ?? source(`src/${edit.file}`), edit, `rule ${rule}`))
-    // The tests of the extension are called from the file that names the client.
-    const named = file.startsWith('enqueue/prisma') ? 'test/enqueue/behaviour.ts' : `test/${file}`
-    expect(source(named)).toContain(tests)
+    expect(testsIn(file)).toContain(tests)
   },
 )

@@ -1,8 +1,10 @@
 import type { TakenOut } from './rules.ts'
 
 const rules = 'relay/rules/writing.test.ts'
-const store = 'store/postgres.test.ts'
 const statements = 'store/postgres/statements.ts'
+const connect = 'store/connect.test.ts'
+const dead = 'store/dead.test.ts'
+const leases = 'store/leases.test.ts'
 
 /** Rules 12 to 16: writing. */
 export const writingRules: readonly TakenOut[] = [
@@ -16,7 +18,7 @@ export const writingRules: readonly TakenOut[] = [
         to: 'WHERE m."bucket" = n.b AND m."id" = n.i`,',
       },
     ],
-    file: store,
+    file: dead,
     tests: 'settling deletes by message id as well',
   },
   {
@@ -30,7 +32,7 @@ export const writingRules: readonly TakenOut[] = [
     rule: 13,
     without: 'a bucket can be taken over while a park of its old owner is under way',
     edits: [{ file: 'store/postgres/dead-statements.ts', from: '"epoch" = ${epoch} FOR SHARE)`', to: '"epoch" = ${epoch})`' }],
-    file: store,
+    file: dead,
     tests: '(rule 13)',
   },
   {
@@ -57,7 +59,7 @@ export const writingRules: readonly TakenOut[] = [
         to: "FOR UPDATE OF ${identifier('outbox_lease')}) AS own",
       },
     ],
-    file: store,
+    file: leases,
     tests: 'does not stop the renewal of the others',
   },
   {
@@ -70,21 +72,21 @@ export const writingRules: readonly TakenOut[] = [
         to: '',
       },
     ],
-    file: store,
+    file: leases,
     tests: 'the clock was set back',
   },
   {
     rule: 16,
     without: 'tables of an unknown format are used',
     edits: [{ file: 'store/postgres/check.ts', from: '  await refuseUnknownFormat(line, tables)\n', to: '' }],
-    file: store,
+    file: connect,
     tests: 'with a newer table format',
   },
   {
     rule: 16,
     without: 'row-level security may hide rows from the relay',
     edits: [{ file: 'store/postgres/check.ts', from: '  await refuseRowSecurity(line, tables)\n', to: '' }],
-    file: store,
+    file: connect,
     tests: 'with a newer table format',
   },
   {
@@ -104,7 +106,7 @@ export const writingRules: readonly TakenOut[] = [
         to: '',
       },
     ],
-    file: store,
+    file: dead,
     tests: 'rows move behind only while the dead row',
   },
   {
@@ -131,14 +133,14 @@ export const writingRules: readonly TakenOut[] = [
     rule: 16,
     without: 'a relay starts on a replica',
     edits: [{ file: 'store/postgres/check.ts', from: '  await refuseReplica(line)\n', to: '' }],
-    file: store,
+    file: connect,
     tests: 'that is read-only, as a replica is',
   },
   {
     rule: 16,
     without: 'a relay starts without its rights',
     edits: [{ file: 'store/postgres/check.ts', from: '  await refuseMissingRights(line, tables)\n', to: '' }],
-    file: store,
+    file: connect,
     tests: 'with a newer table format',
   },
   {
@@ -147,7 +149,7 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       { file: 'store/postgres/check.ts', from: '  if (state!.behind) {', to: "  if (state!.behind && state!.cache === '0') {" },
     ],
-    file: store,
+    file: connect,
     tests: 'with a newer table format',
   },
 ]

@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest'
+import { enqueue, outbox } from '../../../src/index.ts'
+import { refusal } from '../../message/refusal.ts'
+import { message, rejection, type Shop } from './shop.ts'
+
+/** Where it is written: model, table and schema. */
+export function describePlace(shop: Shop): void {
+  const { connect, topics } = shop
+  describe('where it is written', () => {
+    test('the model may have a name of its own, and its table another', async () => {
+      const client = shop.base.$extends(outbox({ model: 'outboxMessage', wake: false }))
+      await client.$transaction((tx) => tx.outboxMessage.enqueue(message('a')))
+      expect(await topics('"Shop ""out"" box"')).toEqual(['a'])
+    })
+
+    test('the tables may be in a PostgreSQL schema of their own', async () => {
+      const client = shop.base.$extends(outbox({ schema: 'Shop "2"', wake: false }))
+      await client.$transaction((tx) => tx.outbox.enqueueMany([message('a'), message('b')]))
+      await shop.base.$transaction((tx) => enqueue(tx, message('c'), { schema: 'Shop "2"' }))
+      expect(await topics('"Shop ""2""".outbox')).toEqual(['a', 'b', 'c'])
+    })
+
+    test.each(['the adapter', 'the URL'])('the schema of %s is the default', async (place) => {
+      await shop.db.query('TRUNCATE "Shop ""2""".outbox')
+      const schema = 'Shop "2"'
+      const url = place === 'the URL' ? `${shop.db.url}?schema=${encodeURIComponent(schema)}` : shop.db.url
+      const client = connect(url, place === 'the adapter' ? { schema } : undefined)
+      try {
+        await client.$extends(outbox({ wake: false })).$transaction((tx) => tx.outbox.enqueue(message(place.slice(4))))
+      } finally {
+        await client.$disconnect()
+      }
+      expect(await topics('"Shop ""2""".outbox')).toEqual([place.slice(4)])
+    })
+
+    test('a schema without the model is refused where the extension is applied', () => {
+      expect(refusal(() => shop.base.$extends(outbox({ model: 'nothing' as never })))).toEqual({
+        code: 'OUTBOX_MODEL_MISSING',
+        field: 'model',
+      })
+    })
+
+    test('a model of that name which is no outbox is refused, with the fields that it lacks', () => {
+      const apply = () => shop.base.$extends(outbox({ model: 'letter' as never }))
+      expect(refusal(apply)).toEqual({ code: 'OUTBOX_MODEL_MISSING', field: 'model' })
+      expect(apply).toThrow('bucket, message_id, type, key, value, headers, created_at')
+    })
+
+    test.each([
+      ['model', { model: '' }],
+      ['schema', { schema: '' }],
+      ['maxBytes', { maxBytes: 0 }],
+      ['maxBytes', { maxBytes: '1' }],
+      ['wake', { wake: 'no' }],
+      ['requireTransaction', { requireTransaction: 1 }],
+      ['wak', { wak: false }],
+    ])('a wrong option %s is refused at once', (field, options) => {
+      expect(refusal(() => outbox(options as never))).toEqual({ code: 'OUTBOX_INVALID_OPTION', field })
+    })
+
+    test('tables that are not there are told with their remedy', async () => {
+      const client = shop.base.$extends(outbox({ schema: 'elsewhere', wake: false }))
+      const failing = client.$transaction((tx) => tx.outbox.enqueue(message('a')))
+      expect((await rejection(failing)).code).toBe('OUTBOX_TABLES_MISSING')
+    })
+
+    test('the size limit is an option', async () => {
+      const client = shop.base.$extends(outbox({ maxBytes: 20, wake: false }))
+      const enqueueing = (payload: string) => client.$transaction(async (tx) => tx.outbox.enqueue({ topic: 't', payload }))
+      await enqueueing('x'.repeat(18))
+      expect((await rejection(enqueueing('x'.repeat(19)))).code).toBe('OUTBOX_MESSAGE_TOO_LARGE')
+    })
+  })
+}

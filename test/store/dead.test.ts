@@ -1,0 +1,197 @@
+import { randomUUID } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import type { Lease } from '../../src/store/store.ts'
+import { insertRows } from '../support/rows.ts'
+import { all, Sessions } from './sessions.ts'
+
+const sessions = new Sessions()
+
+describe('dead rows', () => {
+  async function deadKey() {
+    const session = await sessions.connect()
+    const leases = await session.take(64)
+    const ids = await insertRows(
+      sessions.database.pool,
+      ['1', '2', '3'].map((value) => ({ topic: 't', key: 'k', value })),
+    )
+    const { rows } = await session.fetch(all())
+    const lease = leases.find((one) => one.bucket === rows[0]!.bucket)!
+    return { session, lease, rows, ids }
+  }
+  const dead = () =>
+    sessions.database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead ORDER BY id')
+
+  test('a parked row moves with its reason, once; asking again finds it there', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    const why = { reason: 'MESSAGE_TOO_LARGE', error: "it's too large", holds: true }
+    expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
+    expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
+    expect(await dead()).toEqual([{ id: String(ids[0]), reason: 'MESSAGE_TOO_LARGE' }])
+    const holds = await session.holds([lease.bucket])
+    expect(holds).toMatchObject([{ bucket: lease.bucket, topic: 't', id: ids[0] }])
+  })
+
+  test('while a park is under way its bucket cannot be taken over, even if the lease has run out (rule 13)', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    const other = await sessions.connect()
+    await sessions.database.query('UPDATE outbox_lease SET leased_until = clock_timestamp() WHERE bucket = $1', [lease.bucket])
+    const admin = await sessions.database.pool.connect()
+    await admin.query('BEGIN')
+    await admin.query('SELECT 1 FROM outbox WHERE id = $1 FOR UPDATE', [ids[0]])
+    const parking = session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
+    const waits =
+      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%outbox_dead%'"
+    while ((await sessions.database.query(waits)).length === 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(await other.take(64)).toEqual([])
+    await admin.query('ROLLBACK')
+    admin.release()
+    expect(await parking).toEqual({ fenced: false, ids: [ids[0]] })
+    expect((await other.take(64)).map((one) => one.bucket)).toEqual([lease.bucket])
+  })
+
+  test('rows move behind only while the dead row that heads their key stands before them', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    const behind = (...list: typeof rows) => list.map((row) => ({ ...row, head: ids[1]! }))
+    expect(await session.moveBehind(lease, behind(...rows))).toEqual({ fenced: false, ids: [] })
+    await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
+    expect(await session.moveBehind(lease, behind(rows[0]!, rows[2]!))).toEqual({ fenced: false, ids: [ids[2]] })
+  })
+
+  test('a row that was parked without a hold holds nothing, comes back alone, and says that it was skipped', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: false })
+    expect(await session.holds([lease.bucket])).toEqual([])
+    expect((await session.moveBehind(lease, [{ ...rows[1]!, head: ids[0]! }])).ids).toEqual([])
+    await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
+    await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
+    expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toEqual({
+      fenced: false,
+      tooMany: false,
+      clashes: [],
+      topics: [{ topic: 't', rows: 1, keys: 1, firstId: ids[0], lastId: ids[0], by: 'ada@laptop' }],
+      keys: [],
+    })
+    expect(await dead()).toEqual([{ id: String(ids[1]), reason: 'R' }])
+  })
+
+  test('a redriven key comes back whole under its old ids, in order, whichever of its rows was asked for', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
+    await session.moveBehind(
+      lease,
+      rows.slice(1).map((row) => ({ ...row, head: ids[0]! })),
+    )
+    expect(await session.wished([lease.bucket])).toEqual([])
+    expect((await session.redrive(lease, { asked: 1_000, rows: 1_000 })).topics).toEqual([])
+    await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [ids[1]])
+    expect(await session.wished([lease.bucket])).toEqual([{ bucket: lease.bucket, wish: 'redrive' }])
+    expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toMatchObject({
+      topics: [{ rows: 3, keys: 1, by: null }],
+      keys: [{ topic: 't', key: Buffer.from('k'), next: null }],
+    })
+    expect((await session.fetch(all())).rows.map((row) => [row.id, row.messageId])).toEqual(
+      rows.map((row) => [row.id, row.messageId]),
+    )
+    expect(await dead()).toEqual([])
+  })
+
+  /** Dead rows of one bucket, `keys` of them with `rows` each; a wish on the first of each. */
+  async function wishedKeys(lease: Lease, keys: number, rows: number) {
+    await sessions.database.query(
+      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay, wish)
+       SELECT $1, 1 + n + r * $2::int, gen_random_uuid(), 't', convert_to('k' || n, 'UTF8'), '', now(), CASE r WHEN 0 THEN 'R' END, 'r', CASE r WHEN 0 THEN 'redrive' END
+       FROM generate_series(0, $2::int - 1) AS n, generate_series(0, $3::int - 1) AS r`,
+      [lease.bucket, keys, rows],
+    )
+  }
+
+  test('wishes for more rows than one statement moves are refused whole, unless it is one: there the next row carries it on', async () => {
+    const session = await sessions.connect()
+    const [lease] = await session.take(1)
+    await wishedKeys(lease!, 2, 700)
+    expect(await session.redrive(lease!, { asked: 1_000, rows: 1_000 })).toMatchObject({ tooMany: true, topics: [], keys: [] })
+    expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
+      tooMany: false,
+      topics: [{ rows: 700, keys: 1 }],
+      keys: [{ next: null }],
+    })
+    await sessions.database.query('TRUNCATE outbox_dead, outbox')
+    await wishedKeys(lease!, 1, 1_500)
+    expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
+      topics: [{ rows: 1_000, firstId: 1, lastId: 1_000 }],
+      keys: [{ next: 1_001 }],
+    })
+    expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
+      topics: [{ rows: 500, firstId: 1_001 }],
+      keys: [{ next: null }],
+    })
+    expect(await dead()).toEqual([])
+  })
+
+  test('a key one of whose ids another message has stays as a whole, and keeps no other key back', async () => {
+    const session = await sessions.connect()
+    const [lease] = await session.take(1)
+    await wishedKeys(lease!, 2, 2)
+    await sessions.database.query(
+      "INSERT INTO outbox (bucket, id, message_id, topic, key, value) VALUES ($1, 3, gen_random_uuid(), 't', 'x', '')",
+      [lease!.bucket],
+    )
+    expect(await session.redrive(lease!, { asked: 1_000, rows: 1_000 })).toMatchObject({
+      clashes: ['t'],
+      topics: [{ rows: 2, firstId: 2, lastId: 4 }],
+    })
+    expect((await dead()).map((row) => row.id)).toEqual(['1', '3'])
+  })
+
+  test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
+    await session.moveBehind(
+      lease,
+      rows.slice(1).map((row) => ({ ...row, head: ids[0]! })),
+    )
+    await sessions.database.query("UPDATE outbox_dead SET wish = 'discard', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
+    expect(await session.discard(lease)).toEqual({
+      fenced: false,
+      rows: [{ id: ids[0], messageId: rows[0]!.messageId, topic: 't', by: 'ada@laptop' }],
+      keys: [{ topic: 't', key: Buffer.from('k'), next: ids[1] }],
+    })
+    expect(await sessions.database.query('SELECT id, wish, wished_by FROM outbox_dead WHERE wish IS NOT NULL')).toEqual([
+      { id: String(ids[1]), wish: 'redrive', wished_by: 'ada@laptop' },
+    ])
+  })
+
+  test('discarding one that waits leaves the head of its key alone', async () => {
+    const { session, lease, rows, ids } = await deadKey()
+    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
+    await session.moveBehind(
+      lease,
+      rows.slice(1).map((row) => ({ ...row, head: ids[0]! })),
+    )
+    await sessions.database.query("UPDATE outbox_dead SET wish = 'discard' WHERE id = $1", [ids[1]])
+    expect(await session.discard(lease)).toMatchObject({ rows: [{ id: ids[1] }], keys: [{ next: ids[0] }] })
+    expect(await sessions.database.query('SELECT 1 FROM outbox_dead WHERE wish IS NOT NULL')).toEqual([])
+  })
+
+  test('under another relay’s lease nothing is put back or dropped', async () => {
+    const { session, lease, rows } = await deadKey()
+    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
+    for (const wish of ['redrive', 'discard']) {
+      await sessions.database.query('UPDATE outbox_dead SET wish = $1', [wish])
+      const old = { ...lease, epoch: lease.epoch - 1 }
+      expect(
+        await (wish === 'redrive' ? session.redrive(old, { asked: 1_000, rows: 1_000 }) : session.discard(old)),
+      ).toMatchObject({
+        fenced: true,
+        keys: [],
+      })
+    }
+    expect(await dead()).toHaveLength(1)
+  })
+
+  test('settling deletes by message id as well: an id that came a second time is left alone', async () => {
+    const { session, rows } = await deadKey()
+    await session.settle([{ ...rows[0]!, messageId: randomUUID() }, rows[1]!])
+    expect((await session.fetch(all())).rows.map((row) => row.id)).toEqual([rows[0]!.id, rows[2]!.id])
+  })
+})

@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { insertRows } from '../support/rows.ts'
+import { all, Sessions } from './sessions.ts'
+
+const sessions = new Sessions()
+
+describe('leases', () => {
+  test('a bucket has one owner, and each claim a new epoch', async () => {
+    const [a, b] = [await sessions.connect(), await sessions.connect()]
+    await Promise.all([a.beat({ alive: true, ackedMsAgo: null }), b.beat({ alive: true, ackedMsAgo: null })])
+    const [mine, theirs] = await Promise.all([a.take(40), b.take(40)])
+    expect(new Set([...mine, ...theirs].map((lease) => lease.bucket)).size).toBe(mine.length + theirs.length)
+    await a.release(mine)
+    const again = await b.take(64)
+    for (const lease of again) {
+      const before = mine.find((one) => one.bucket === lease.bucket)
+      if (before) expect(lease.epoch).toBe(before.epoch + 1)
+    }
+    expect(again.length + theirs.length).toBe(64)
+  })
+
+  test('a lease that ran out is taken over, and its old owner can neither renew nor park', async () => {
+    const [a, b] = [await sessions.connect(), await sessions.connect()]
+    const [lease] = await a.take(1)
+    await sessions.database.query(
+      "UPDATE outbox_lease SET leased_until = clock_timestamp() - interval '1 ms' WHERE bucket = $1",
+      [lease!.bucket],
+    )
+    expect(await a.renew([lease!])).toEqual([])
+    expect((await b.take(64)).map((one) => one.bucket)).toContain(lease!.bucket)
+    const park = await a.park(
+      lease!,
+      { bucket: lease!.bucket, id: 1, messageId: randomUUID() },
+      { reason: 'R', error: 'e', holds: true },
+    )
+    expect(park).toEqual({ fenced: true, ids: [] })
+  })
+
+  test('a lease that ends too far in the future counts as expired: the clock was set back', async () => {
+    const [a, b] = [await sessions.connect(), await sessions.connect()]
+    const [lease] = await a.take(1)
+    await sessions.database.query(
+      "UPDATE outbox_lease SET leased_until = clock_timestamp() + interval '1 hour' WHERE bucket = $1",
+      [lease!.bucket],
+    )
+    expect((await b.take(64)).map((one) => one.bucket)).toContain(lease!.bucket)
+  })
+
+  test('a lease row that somebody locked does not stop the renewal of the others', async () => {
+    const a = await sessions.connect()
+    const leases = await a.take(5)
+    const admin = await sessions.database.pool.connect()
+    await admin.query('BEGIN')
+    await admin.query('SELECT 1 FROM outbox_lease WHERE bucket = $1 FOR SHARE', [leases[2]!.bucket])
+    expect((await a.renew(leases)).length).toBe(4)
+    await admin.query('ROLLBACK')
+    admin.release()
+    expect((await a.renew(leases)).length).toBe(5)
+  })
+
+  test('missing lease rows are put in by the heartbeat, and relays are counted', async () => {
+    await sessions.database.query('DELETE FROM outbox_lease WHERE bucket > 10')
+    const [a, b] = [await sessions.connect(), await sessions.connect()]
+    await b.beat({ alive: true, ackedMsAgo: 1234 })
+    const pulse = await a.beat({ alive: true, ackedMsAgo: null })
+    expect(pulse.relays).toBe(2)
+    expect(pulse.peerAckedMsAgo).toBeGreaterThanOrEqual(1234)
+    expect(pulse.peerEndsInMs).toBeGreaterThan(0)
+    expect(pulse.peerEndsInMs).toBeLessThanOrEqual(10_000)
+    expect((await sessions.database.query('SELECT 1 FROM outbox_lease')).length).toBe(64)
+    await b.beat({ alive: false, ackedMsAgo: null })
+    expect(await a.beat({ alive: true, ackedMsAgo: null })).toMatchObject({ relays: 1, peerEndsInMs: null })
+  })
+
+  test('retaking raises the epoch, so that a statement of the old session is fenced', async () => {
+    const a = await sessions.connect()
+    const [lease] = await a.take(1)
+    const [id] = await insertRows(sessions.database.pool, [{ topic: 't', key: 'k' }])
+    const { rows } = await a.fetch(all())
+    const claims = await a.retake()
+    expect(claims).toEqual([{ bucket: lease!.bucket, epoch: lease!.epoch + 1 }])
+    expect((await a.park({ ...lease!, bucket: lease!.bucket }, rows[0]!, { reason: 'R', error: 'e', holds: true })).fenced).toBe(
+      true,
+    )
+    expect(rows[0]!.id).toBe(id)
+  })
+})
