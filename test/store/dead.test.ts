@@ -18,6 +18,17 @@ describe('dead rows', () => {
     const lease = leases.find((one) => one.bucket === rows[0]!.bucket)!
     return { session, lease, rows, ids }
   }
+  /** The same, with the first of its rows parked and the others behind it. */
+  async function parkedKey() {
+    const key = await deadKey()
+    const [head, ...others] = key.rows
+    await key.session.park(key.lease, head!, { reason: 'R', error: '', holds: true })
+    await key.session.moveBehind(
+      key.lease,
+      others.map((row) => ({ ...row, head: key.ids[0]! })),
+    )
+    return key
+  }
   const dead = () =>
     sessions.database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead ORDER BY id')
 
@@ -75,12 +86,7 @@ describe('dead rows', () => {
   })
 
   test('a redriven key comes back whole under its old ids, in order, whichever of its rows was asked for', async () => {
-    const { session, lease, rows, ids } = await deadKey()
-    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
-    await session.moveBehind(
-      lease,
-      rows.slice(1).map((row) => ({ ...row, head: ids[0]! })),
-    )
+    const { session, lease, rows, ids } = await parkedKey()
     expect(await session.wished([lease.bucket])).toEqual([])
     expect((await session.redrive(lease, { asked: 1_000, rows: 1_000 })).topics).toEqual([])
     await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [ids[1]])
@@ -144,12 +150,7 @@ describe('dead rows', () => {
   })
 
   test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {
-    const { session, lease, rows, ids } = await deadKey()
-    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
-    await session.moveBehind(
-      lease,
-      rows.slice(1).map((row) => ({ ...row, head: ids[0]! })),
-    )
+    const { session, lease, rows, ids } = await parkedKey()
     await sessions.database.query("UPDATE outbox_dead SET wish = 'discard', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
     expect(await session.discard(lease)).toEqual({
       fenced: false,
@@ -162,12 +163,7 @@ describe('dead rows', () => {
   })
 
   test('discarding one that waits leaves the head of its key alone', async () => {
-    const { session, lease, rows, ids } = await deadKey()
-    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
-    await session.moveBehind(
-      lease,
-      rows.slice(1).map((row) => ({ ...row, head: ids[0]! })),
-    )
+    const { session, lease, ids } = await parkedKey()
     await sessions.database.query("UPDATE outbox_dead SET wish = 'discard' WHERE id = $1", [ids[1]])
     expect(await session.discard(lease)).toMatchObject({ rows: [{ id: ids[1] }], keys: [{ next: ids[0] }] })
     expect(await sessions.database.query('SELECT 1 FROM outbox_dead WHERE wish IS NOT NULL')).toEqual([])

@@ -1,11 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import type { Lease } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
 const sessions = new Sessions()
 
 describe('leases', () => {
+  const endsIn = (interval: string, { bucket }: Lease) =>
+    sessions.database.query('UPDATE outbox_lease SET leased_until = clock_timestamp() + $1::interval WHERE bucket = $2', [
+      interval,
+      bucket,
+    ])
+
   test('a bucket has one owner, and each claim a new epoch', async () => {
     const [a, b] = [await sessions.connect(), await sessions.connect()]
     await Promise.all([a.beat({ alive: true, ackedMsAgo: null }), b.beat({ alive: true, ackedMsAgo: null })])
@@ -23,10 +30,7 @@ describe('leases', () => {
   test('a lease that ran out is taken over, and its old owner can neither renew nor park', async () => {
     const [a, b] = [await sessions.connect(), await sessions.connect()]
     const [lease] = await a.take(1)
-    await sessions.database.query(
-      "UPDATE outbox_lease SET leased_until = clock_timestamp() - interval '1 ms' WHERE bucket = $1",
-      [lease!.bucket],
-    )
+    await endsIn('-1 ms', lease!)
     expect(await a.renew([lease!])).toEqual([])
     expect((await b.take(64)).map((one) => one.bucket)).toContain(lease!.bucket)
     const park = await a.park(
@@ -40,10 +44,7 @@ describe('leases', () => {
   test('a lease that ends too far in the future counts as expired: the clock was set back', async () => {
     const [a, b] = [await sessions.connect(), await sessions.connect()]
     const [lease] = await a.take(1)
-    await sessions.database.query(
-      "UPDATE outbox_lease SET leased_until = clock_timestamp() + interval '1 hour' WHERE bucket = $1",
-      [lease!.bucket],
-    )
+    await endsIn('1 hour', lease!)
     expect((await b.take(64)).map((one) => one.bucket)).toContain(lease!.bucket)
   })
 
