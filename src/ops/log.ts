@@ -24,6 +24,8 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   fetched: 'trace',
   published: 'debug',
   publish_failed: 'debug',
+  rows_locked: 'warn',
+  rows_free: 'info',
   settled: 'trace',
   parked: 'error',
   park_failed: 'error',

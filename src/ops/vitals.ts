@@ -50,6 +50,7 @@ export class Vitals {
   #format: number | undefined
   #ackedAt = Number.NEGATIVE_INFINITY
   #served = false
+  #locked = false
 
   /** `now`: milliseconds on a monotonic clock. */
   constructor(telemetry: Telemetry, leaseMs: number, now: () => number = () => performance.now()) {
@@ -102,8 +103,8 @@ export class Vitals {
       },
       sampled: ({ topics, format }) => {
         this.#format = format
-        // A paused topic's messages have something to wait for.
-        const late = topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
+        // A paused topic's messages have something to wait for, and of locked rows only age is seen.
+        const late = !this.#locked && topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
         this.#signs.lateSince = late ? (this.#signs.lateSince ?? this.#now()) : undefined
       },
       sample_failed: () => {
@@ -145,6 +146,13 @@ export class Vitals {
       database_recovered: ends('databaseTrouble'),
       kafka_trouble: begins('kafkaTrouble'),
       kafka_recovered: ends('kafkaTrouble'),
+      rows_locked: () => {
+        this.#locked = true
+      },
+      rows_free: () => {
+        this.#locked = false
+        this.#signs.movedAt = this.#now()
+      },
       topic_paused: ({ topic }) => void this.#paused.add(topic),
       topic_resumed: ({ topic }) => {
         this.#paused.delete(topic)

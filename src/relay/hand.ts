@@ -11,11 +11,13 @@ export class Hand {
   readonly #perBucket = new Int32Array(bucketCount)
   #bytes = 0
   #deleted = new Map<number, string>()
+  /** Rows that wait for somebody's lock: known, but of no weight. */
+  readonly #aside = new Set<CarriedRow>()
   /** Rows whose ids may by now be those of other messages. */
   readonly #doubtful = new Set<CarriedRow>()
 
   get size(): number {
-    return this.#rows.size
+    return this.#rows.size - this.#aside.size
   }
 
   /** Bytes of the rows whose values are in memory. */
@@ -38,6 +40,21 @@ export class Hand {
     if (this.#rows.get(row.id) !== row) return
     this.#rows.delete(row.id)
     this.#doubtful.delete(row)
+    if (!this.#aside.delete(row)) this.#lighten(row)
+  }
+
+  /**
+   * The row only waits until somebody's lock ends: it takes no room from others, does not keep its bucket from being given back, and
+   * lets go of its value.
+   */
+  setAside(row: CarriedRow): void {
+    if (this.#rows.get(row.id) !== row || this.#aside.has(row)) return
+    this.#aside.add(row)
+    this.#lighten(row)
+    Object.assign(row, { value: null, headers: null })
+  }
+
+  #lighten(row: CarriedRow): void {
     this.#perBucket[row.bucket]!--
     if (!row.oversized) this.#bytes -= row.bytes
   }

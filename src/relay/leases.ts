@@ -187,8 +187,12 @@ export class Leases {
   async #release(session: StoreSession): Promise<void> {
     const ready = this.#deps.claims.all.filter((claim) => claim.leaving && this.#idle(claim))
     if (ready.length === 0) return
-    await session.release(ready)
-    this.#end(ready, 'leases_released')
+    // One whose row somebody has locked is given back at a later tick.
+    const released = new Set(await session.release(ready))
+    this.#end(
+      ready.filter((claim) => released.has(claim.bucket)),
+      'leases_released',
+    )
   }
 
   #idle(claim: Claim): boolean {

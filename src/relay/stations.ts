@@ -5,6 +5,7 @@ import { type CarriedRow, type Claim, Claims } from './claim.ts'
 import { Gate } from './gate.ts'
 import { Hand } from './hand.ts'
 import { Leases } from './leases.ts'
+import { LockedRows } from './locked-rows.ts'
 import { onDeadOf } from './on-dead.ts'
 import type { RelaySettings } from './options.ts'
 import { Parker } from './parker.ts'
@@ -45,6 +46,7 @@ const lookRows = 1_000
 export class Stations {
   readonly claims = new Claims()
   readonly hand = new Hand()
+  readonly locked: LockedRows
   readonly topics: Topics
   readonly reader: Reader
   readonly leases: Leases
@@ -56,7 +58,8 @@ export class Stations {
 
   constructor({ id, settings, transport, clock, telemetry, random, signal }: StationsDeps) {
     this.#clock = clock
-    const base = { clock, telemetry, hand: this.hand, claims: this.claims }
+    this.locked = new LockedRows({ clock, telemetry, hand: this.hand })
+    const base = { clock, telemetry, hand: this.hand, locked: this.locked, claims: this.claims }
     const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
     const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
     const park = (row: CarriedRow, reason: string, error: string) => this.#parker.park(row, reason, error)
@@ -170,5 +173,6 @@ export class Stations {
     this.#letGo(claims)
     const over = new Set(claims)
     this.#parker.forget((row) => over.has(row.claim))
+    for (const claim of claims) this.locked.over(claim)
   }
 }

@@ -59,6 +59,13 @@ export interface RelayEvents {
     ms: number
     traces: string[]
   }
+  /**
+   * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. Told
+   * once, with the first row, until none is locked any more; `topic` and `messageId` are null if only the bucket is known.
+   */
+  rows_locked: { bucket: number; topic: string | null; messageId: string | null }
+  /** No row waits for somebody's lock any more; the first did `ms` ago. */
+  rows_free: { ms: number }
   /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
   /**

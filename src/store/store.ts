@@ -100,6 +100,9 @@ export interface Fetched {
 /** Whether a move was broken off because it took too long: its rows are too large, or the disk is too slow. */
 export const isTooSlow = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '57014'
 
+/** Whether a statement was broken off because somebody has locked a row that it needs. */
+export const isLocked = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '55P03'
+
 /** What a move between outbox and outbox_dead found. */
 export interface Moved {
   /** The lease is not ours any more: nothing was changed. */
@@ -172,8 +175,8 @@ export interface StoreSession {
   renew(leases: readonly Lease[]): Promise<Lease[]>
   /** The leases of this relay as the table has them. */
   owned(): Promise<Lease[]>
-  /** Gives leases back. */
-  release(leases: readonly Lease[]): Promise<void>
+  /** Gives leases back; returns the buckets it gave back. A row that somebody has locked is skipped: ask again later. */
+  release(leases: readonly Lease[]): Promise<number[]>
 
   /** The holds of the given buckets. A row that was parked without holding anything is none. */
   holds(buckets: readonly number[]): Promise<Hold[]>
@@ -189,11 +192,16 @@ export interface StoreSession {
   /** The highest id drawn so far. */
   lastId(): Promise<number>
 
-  /** Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged. */
-  settle(rows: readonly RowName[]): Promise<void>
+  /**
+   * Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged.
+   * Returns false if somebody has locked one of them: nothing was deleted then.
+   */
+  settle(rows: readonly RowName[]): Promise<boolean>
+  /** Deletes the acknowledged rows that nobody has locked, and returns the others. Costs about twice as much as {@link settle}. */
+  settleUnlocked(rows: readonly RowName[]): Promise<RowName[]>
   /**
    * Moves one row that Kafka refused for good to outbox_dead. As the other moves it rejects with {@link isTooSlow} where it takes longer than
-   * a lease allows; nothing is changed then, and the session goes on.
+   * a lease allows, and with {@link isLocked} if somebody has locked a row that it needs; nothing is changed then, and the session goes on.
    */
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved>
   /** Moves rows behind the dead row of their topic and key with the id `head`; where that one is no more, a row stays where it is. */

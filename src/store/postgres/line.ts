@@ -9,6 +9,8 @@ export interface StatementLimits {
   statementTimeoutMs: number
   /** Milliseconds until the server gives up on a lock. */
   lockTimeoutMs: number
+  /** Reject at the first lock time-out: the caller has another way. */
+  givesWay?: boolean
 }
 
 /** Codes of statements that lost against another one and may simply be sent again: deadlock, lock time-out, serialization. */
@@ -87,7 +89,8 @@ export class Line {
           return results.slice(settingsCount).map((result) => result.rows)
         })(sql)
       } catch (error) {
-        if (left === 0 || !again.has(codeOf(error) ?? '')) throw error
+        const code = codeOf(error) ?? ''
+        if (left === 0 || !again.has(code) || (limits.givesWay && code === '55P03')) throw error
       }
     }
   }

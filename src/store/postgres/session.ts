@@ -1,24 +1,31 @@
-import type {
-  Discarded,
-  Fetch,
-  Fetched,
-  FreedKey,
-  Hold,
-  Lease,
-  Moved,
-  OutboxRow,
-  Parking,
-  Pulse,
-  Redriven,
-  RowName,
-  StoreSession,
-  TakenLease,
-  Wished,
+import {
+  type Discarded,
+  type Fetch,
+  type Fetched,
+  type FreedKey,
+  type Hold,
+  isLocked,
+  type Lease,
+  type Moved,
+  type OutboxRow,
+  type Parking,
+  type Pulse,
+  type Redriven,
+  type RowName,
+  type StoreSession,
+  type TakenLease,
+  type Wished,
 } from '../store.ts'
-import type { Line } from './line.ts'
+import type { Line, StatementLimits } from './line.ts'
 import type { SettledMark } from './mark.ts'
 import { decodeRow } from './row.ts'
 import type { Statements } from './statements.ts'
+
+/**
+ * Milliseconds that a delete or a move waits for a row that another transaction has locked. Relays lock for milliseconds; a person's
+ * transaction may take hours, and there is another way: to leave the row for later.
+ */
+const rowLockMs = 100
 
 /** The connections of a session: they live and die together. */
 export interface Lines {
@@ -38,15 +45,15 @@ export class PostgresSession implements StoreSession {
   readonly #lines: Lines
   readonly #sql: Statements
   readonly #mark: SettledMark
-  readonly #parkLimits: { statementTimeoutMs: number; lockTimeoutMs: number }
+  readonly #moveLimits: StatementLimits
 
   constructor(lines: Lines, sql: Statements, mark: SettledMark, lost: Promise<Error>, leaseMs: number) {
     this.#lines = lines
     this.#sql = sql
     this.#mark = mark
     this.lost = lost
-    // A park that waits longer than its lease lasts can only find out that it is too late.
-    this.#parkLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: Math.floor(leaseMs / 4) }
+    // A park that takes longer than its lease lasts can only find out that it is too late.
+    this.#moveLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: rowLockMs, givesWay: true }
   }
 
   async beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse> {
@@ -79,8 +86,9 @@ export class PostgresSession implements StoreSession {
     return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.owned())).map(toLease)
   }
 
-  async release(leases: readonly Lease[]): Promise<void> {
-    if (leases.length > 0) await this.#lines.lease.rows(this.#sql.release(leases))
+  async release(leases: readonly Lease[]): Promise<number[]> {
+    if (leases.length === 0) return []
+    return (await this.#lines.lease.rows<{ bucket: number }>(this.#sql.release(leases))).map((row) => row.bucket)
   }
 
   async holds(buckets: readonly number[]): Promise<Hold[]> {
@@ -118,8 +126,18 @@ export class PostgresSession implements StoreSession {
     return this.#mark.lastId()
   }
 
-  async settle(rows: readonly RowName[]): Promise<void> {
-    await this.#lines.write.rows(this.#sql.settle(rows))
+  async settle(rows: readonly RowName[]): Promise<boolean> {
+    try {
+      await this.#lines.write.rows(this.#sql.settle(rows), { lockTimeoutMs: rowLockMs, givesWay: true })
+      return true
+    } catch (error) {
+      if (isLocked(error)) return false
+      throw error
+    }
+  }
+
+  settleUnlocked(rows: readonly RowName[]): Promise<RowName[]> {
+    return this.#lines.write.rows<RowName>(this.#sql.settleUnlocked(rows))
   }
 
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved> {
@@ -156,13 +174,13 @@ export class PostgresSession implements StoreSession {
   }
 
   async #move(sql: string): Promise<Moved> {
-    const [row] = await this.#lines.write.rows<{ mine: number; ids: string[] }>(sql, this.#parkLimits)
+    const [row] = await this.#lines.write.rows<{ mine: number; ids: string[] }>(sql, this.#moveLimits)
     return { fenced: row!.mine === 0, ids: row!.ids.map(Number) }
   }
 
   async #granted<T>(sql: string): Promise<T> {
     type Row = Omit<T, 'fenced' | 'keys'> & { mine: number; keys: (Omit<FreedKey, 'key'> & { key: string })[] }
-    const [row] = await this.#lines.write.rows<Row>(sql, this.#parkLimits)
+    const [row] = await this.#lines.write.rows<Row>(sql, this.#moveLimits)
     const { mine, keys, ...rest } = row!
     return { ...rest, fenced: mine === 0, keys: keys.map((one) => ({ ...one, key: Buffer.from(one.key, 'hex') })) } as T
   }

@@ -63,7 +63,7 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
       return `${write};
 INSERT INTO ${lease} ("bucket") SELECT b FROM generate_series(0, ${bucketCount - 1}) AS b
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
-DELETE FROM ${relay} WHERE "seen_at" < clock_timestamp() - interval '1 hour';
+DELETE FROM ${relay} WHERE "id" IN (SELECT "id" FROM ${relay} WHERE "seen_at" < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED);
 SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
   min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS acked,
   min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS ends
@@ -107,8 +107,8 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     /** Gives leases back. */
     release: (leases: readonly { bucket: number; epoch: number }[]) => `UPDATE ${lease} AS t SET "owner" = NULL
   FROM (SELECT "bucket" FROM ${lease} JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
-    WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')}) AS own
-  WHERE t."bucket" = own."bucket"`,
+    WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')} SKIP LOCKED) AS own
+  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`,
 
     /** The next rows of some buckets. */
     fetch: (what: FetchedRows) => fetchStatement(outbox, what),
@@ -130,6 +130,14 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     /** Deletes what Kafka has acknowledged, in one order for all relays: two deleters of the same rows must not deadlock. */
     settle: (rows: readonly { bucket: number; id: number; messageId: string }[]) =>
       `DELETE FROM ${outbox} AS m USING ${names(rows)} WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,
+
+    /** The same for those that nobody has locked; the others are the answer. */
+    settleUnlocked: (rows: readonly { bucket: number; id: number; messageId: string }[]) => `WITH there AS MATERIALIZED (
+  SELECT n.b, n.i, n.m FROM ${names(rows)} JOIN ${outbox} AS m ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m),
+free AS MATERIALIZED (SELECT m."bucket", m."id", m."message_id" FROM ${outbox} AS m JOIN there AS n ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m
+  ORDER BY 1, 2 FOR UPDATE OF m SKIP LOCKED),
+gone AS (DELETE FROM ${outbox} AS m USING free AS f WHERE m."bucket" = f."bucket" AND m."id" = f."id" AND m."message_id" = f."message_id")
+SELECT b AS bucket, i::float8 AS id, m AS "messageId" FROM there EXCEPT SELECT "bucket", "id"::float8, "message_id" FROM free`,
 
     /** Wakes relays. */
     notify: (payload: string) => `SELECT pg_notify(${literal(wakeChannel)}, ${literal(payload)})::text`,

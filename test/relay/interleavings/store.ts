@@ -223,11 +223,12 @@ export class ModelSession implements StoreSession {
 
   readonly release: Rest['release'] = (leases) =>
     this.#do('lease', 'release', () => {
-      for (const { bucket, epoch } of leases) {
-        if (!this.#db.mine(bucket, this.#me.id, epoch)) continue
+      const mine = leases.filter(({ bucket, epoch }) => this.#db.mine(bucket, this.#me.id, epoch)).map(({ bucket }) => bucket)
+      for (const bucket of mine) {
         this.#judge.released(this.#process, bucket)
         this.#db.leases[bucket]!.owner = null
       }
+      return mine
     })
 
   readonly holds: Rest['holds'] = (buckets) =>
@@ -255,7 +256,14 @@ export class ModelSession implements StoreSession {
         this.#judge.settled(this.#process, row)
         if (this.#db.outbox.get(nameOf(row))?.messageId === row.messageId) this.#db.outbox.delete(nameOf(row))
       }
+      return true
     })
+
+  /** Nobody locks rows here. */
+  readonly settleUnlocked: Rest['settleUnlocked'] = async (rows) => {
+    await this.settle(rows)
+    return []
+  }
 
   readonly park: Rest['park'] = (lease, row, why) => {
     this.#judge.parking(row)
