@@ -149,6 +149,8 @@ export class Relay {
   /** Lives with one session until it is lost, one of the loops fails, or the relay ends. */
   async #serve(session: StoreSession, onServing: () => void): Promise<void> {
     const over = new AbortController()
+    // Every loop waits on it.
+    setMaxListeners(0, over.signal)
     const abort = () => over.abort()
     this.#end.signal.addEventListener('abort', abort)
     // Stopped while the connection was being made: that event is over.

@@ -1,6 +1,7 @@
 import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
+import { Answers } from './answers.ts'
 import { type CarriedRow, type Claim, Claims } from './claim.ts'
 import { Gate } from './gate.ts'
 import { Hand } from './hand.ts'
@@ -53,12 +54,14 @@ export class Stations {
   readonly #settler: Settler
   readonly #parker: Parker
   readonly #wake: Wake
+  readonly #answers: Answers
   readonly #clock: Clock
   #ackedAt: number | undefined
 
   constructor({ id, settings, transport, clock, telemetry, random, signal }: StationsDeps) {
     this.#clock = clock
     this.locked = new LockedRows({ clock, telemetry, hand: this.hand })
+    this.#answers = new Answers({ transport, clock, leaseMs: settings.leaseMs })
     const base = { clock, telemetry, hand: this.hand, locked: this.locked, claims: this.claims }
     const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
     const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
@@ -66,9 +69,9 @@ export class Stations {
     this.#wake = new Wake(id, clock)
     this.topics = new Topics({
       ...base,
-      transport,
+      transport: this.#answers.transport,
       signal,
-      gate: new Gate({ transport, clock, telemetry, signal, random }),
+      gate: new Gate({ transport: this.#answers.transport, clock, telemetry, signal, random }),
       random,
       onDead,
       keyless: settings.keyless,
@@ -101,6 +104,8 @@ export class Stations {
       ...base,
       leaseMs: settings.leaseMs,
       tickMs: Math.min(1_000, Math.floor(settings.leaseMs / 10)),
+      answers: this.#answers,
+      trouble: () => [],
       ackedAt: () => this.#ackedAt,
       waiting: () => this.topics.waiting,
       onTaken: () => this.#taken(),
@@ -117,6 +122,7 @@ export class Stations {
       this.#settler.run(session, over),
       this.#parker.run(session, over),
       this.#wake.run(session, over),
+      this.#answers.run(over),
       this.#sweep(over),
     ]
   }

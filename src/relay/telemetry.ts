@@ -31,7 +31,10 @@ export interface RelayEvents {
   leases_released: { buckets: number[]; owned: number }
   /** Buckets were lost: the lease ran out or another relay has it. */
   leases_lost: { buckets: number[]; owned: number }
-  /** No acknowledgement for three lease times while a peer has some: all buckets are given up for a while. */
+  /**
+   * A peer is better off, so all buckets are given back: no broker has answered for one lease time while one answered a live peer, or none has
+   * acknowledged anything for three lease times while one did to a peer.
+   */
   gave_up: { buckets: number[]; owned: number }
   /**
    * Buckets were taken over from a relay that died, and it was not the first of late: perhaps one message kills whoever reads it. `deaths`

@@ -51,10 +51,35 @@ export interface TakenLease extends Lease {
   readonly abandoned: boolean
 }
 
+/** A topic, or one partition of it, that a relay cannot serve at present. */
+export interface Trouble {
+  topic: string
+  /** Null: the whole topic. */
+  partition: number | null
+  /** Kafka's name of the reason, or the client's. */
+  code: string
+}
+
+/** What a relay tells with its heartbeat. */
+export interface Beat {
+  /** False withdraws the relay: it is about to end. */
+  alive: boolean
+  /** Milliseconds since Kafka last acknowledged something; null: not yet. */
+  ackedMsAgo: number | null
+  /** Milliseconds since a broker last answered, to any request; null: not yet, or it does not count. */
+  answeredMsAgo: number | null
+  /** What it cannot serve, at most 20. */
+  trouble: readonly Trouble[]
+}
+
 /** What a heartbeat brings back. */
 export interface Pulse {
   /** Relays alive, this one included. */
   relays: number
+  /** Other living relays that a broker has answered within one lease time. */
+  answered: number
+  /** Those, and those that started within one lease time and have no answer yet. */
+  sharing: number
   /** Milliseconds since another living relay had an acknowledgement from Kafka; null if none ever had. */
   peerAckedMsAgo: number | null
   /** Milliseconds until the first of the other living relays counts as dead, unless it gives another sign of life; null without others. */
@@ -160,8 +185,8 @@ export interface StoreSession {
   /** Resolves with the cause when the session has ended by itself. */
   readonly lost: Promise<Error>
 
-  /** Writes the heartbeat, adds lease rows that are missing, and counts relays. `alive: false` withdraws the relay from the count. */
-  beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse>
+  /** Writes the heartbeat, adds lease rows that are missing, and counts relays. */
+  beat(me: Beat): Promise<Pulse>
   /** Claims up to `count` buckets that are free or whose lease is over; each gets a new epoch. */
   take(count: number): Promise<TakenLease[]>
   /**

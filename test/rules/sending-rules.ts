@@ -1,5 +1,6 @@
 import type { TakenOut } from './rules.ts'
 
+const cutOff = 'relay/cut-off.test.ts'
 const rules = 'relay/rules/sending.test.ts'
 
 /** Rules 1 to 6: sending. */
@@ -86,9 +87,43 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 5,
     without: 'a relay that Kafka does not answer keeps its buckets from its peers',
+    edits: [{ file: 'relay/leases.ts', from: '    if (this.#yields(pulse)) return this.#giveUp()\n', to: '' }],
+    file: cutOff,
+    tests: 'traffic on one key only',
+  },
+  {
+    rule: 5,
+    without: 'a relay that is not answered gives its buckets back though no peer is answered',
+    edits: [
+      {
+        file: 'relay/leases.ts',
+        from: 'if (answered === 0) this.#peerAnsweredAt = undefined\n    else this',
+        to: 'this',
+      },
+    ],
+    file: cutOff,
+    tests: 'if no broker answers anybody',
+  },
+  {
+    rule: 5,
+    without: 'the first relay that is answered after an outage gets all buckets',
+    edits: [{ file: 'relay/leases.ts', from: ' && answers.failedSince(this.#peerAnsweredAt)', to: '' }],
+    file: cutOff,
+    tests: 'nobody yields to the relay that was answered first',
+  },
+  {
+    rule: 5,
+    without: 'an idle relay counts as one without Kafka',
+    edits: [{ file: 'relay/stations.ts', from: '      this.#answers.run(over),\n', to: '' }],
+    file: cutOff,
+    tests: 'an idle relay asks',
+  },
+  {
+    rule: 5,
+    without: 'a relay that brokers answer and refuse keeps its buckets from its peers',
     edits: [{ file: 'relay/leases.ts', from: 'since < 3 * leaseMs ||', to: 'since < 3_000 * leaseMs ||' }],
-    file: rules,
-    tests: '(rule 5)',
+    file: cutOff,
+    tests: 'answers and lets write nothing',
   },
   {
     rule: 6,

@@ -68,7 +68,7 @@ async function refuseReplica(line: Line): Promise<void> {
 const needed: Record<keyof Tables, string> = {
   outbox: 'bucket,id,message_id,topic,type,key,value,headers,created_at',
   lease: 'bucket,owner,epoch,leased_until,lease_ms,format',
-  relay: 'id,name,version,started_at,seen_at,acked_at',
+  relay: 'id,name,version,started_at,seen_at,acked_at,answered_at,trouble',
   dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,holds,wish,wished_by',
 }
 

@@ -1,4 +1,5 @@
 import {
+  type Beat,
   type Discarded,
   type Fetch,
   type Fetched,
@@ -56,11 +57,11 @@ export class PostgresSession implements StoreSession {
     this.#moveLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: rowLockMs, givesWay: true }
   }
 
-  async beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse> {
-    const [row] = await this.#lines.lease.rows<{ peers: number; acked: number | null; ends: number | null }>(
-      this.#sql.beat(me.alive, me.ackedMsAgo),
-    )
-    return { relays: row!.peers + 1, peerAckedMsAgo: row!.acked, peerEndsInMs: row!.ends }
+  async beat(me: Beat): Promise<Pulse> {
+    type Row = { peers: number; answered: number; sharing: number; acked: number | null; ends: number | null }
+    const [row] = await this.#lines.lease.rows<Row>(this.#sql.beat(me))
+    const { peers, answered, sharing, acked, ends } = row!
+    return { relays: peers + 1, answered, sharing, peerAckedMsAgo: acked, peerEndsInMs: ends }
   }
 
   async take(count: number): Promise<TakenLease[]> {

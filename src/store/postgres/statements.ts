@@ -1,5 +1,6 @@
 import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
+import type { Beat } from '../store.ts'
 import { deadStatements } from './dead-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
 import { identifier, integers, literal, milliseconds, uuids } from './sql.ts'
@@ -53,21 +54,24 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
     ...deadStatements(tables, me),
 
     /** Heartbeat; withdrawn relays remove it. The missing lease rows of `prisma db push` or a truncating test are put in. */
-    beat: (alive: boolean, ackedMsAgo: number | null) => {
-      const acked = ackedMsAgo === null ? 'NULL::timestamptz' : `clock_timestamp() - ${milliseconds(ackedMsAgo)}`
+    beat: ({ alive, ackedMsAgo, answeredMsAgo, trouble }: Beat) => {
+      const ago = (ms: number | null) => (ms === null ? 'NULL::timestamptz' : `clock_timestamp() - ${milliseconds(ms)}`)
       const write = alive
-        ? `INSERT INTO ${relay} AS r ("id", "name", "version", "seen_at", "acked_at")
-  VALUES (${owner}, ${literal(me.name)}, ${literal(me.version)}, clock_timestamp(), ${acked})
-  ON CONFLICT ("id") DO UPDATE SET "seen_at" = clock_timestamp(), "acked_at" = coalesce(excluded."acked_at", r."acked_at")`
+        ? `INSERT INTO ${relay} AS r ("id", "name", "version", "seen_at", "acked_at", "answered_at", "trouble")
+  VALUES (${owner}, ${literal(me.name)}, ${literal(me.version)}, clock_timestamp(), ${ago(ackedMsAgo)}, ${ago(answeredMsAgo)},
+    ${literal(JSON.stringify(trouble))}::jsonb)
+  ON CONFLICT ("id") DO UPDATE SET "seen_at" = clock_timestamp(), "acked_at" = coalesce(excluded."acked_at", r."acked_at"),
+    "answered_at" = excluded."answered_at", "trouble" = excluded."trouble"`
         : `DELETE FROM ${relay} WHERE "id" = ${owner}`
       return `${write};
 INSERT INTO ${lease} ("bucket") SELECT b FROM generate_series(0, ${bucketCount - 1}) AS b
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
 DELETE FROM ${relay} WHERE "id" IN (SELECT "id" FROM ${relay} WHERE "seen_at" < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED);
-SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
-  min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS acked,
-  min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS ends
-  FROM ${relay} WHERE "seen_at" > clock_timestamp() - ${leaseTime}`
+SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_timestamp() - ${leaseTime}))::int AS answered,
+  (count(*) FILTER (WHERE greatest("answered_at", "started_at") > clock_timestamp() - ${leaseTime}))::int AS sharing,
+  min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000)::float8 AS acked,
+  min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000)::float8 AS ends
+  FROM ${relay} WHERE "id" <> ${owner} AND "seen_at" > clock_timestamp() - ${leaseTime}`
     },
 
     /** Claims free buckets. SKIP LOCKED: one row that somebody locked must not stop all; ordered: no deadlock between two relays. */

@@ -170,19 +170,24 @@ export class ModelSession implements StoreSession {
     return { bucket, epoch: lease.epoch }
   }
 
-  readonly beat: Rest['beat'] = ({ alive, ackedMsAgo }) =>
+  readonly beat: Rest['beat'] = ({ alive, ackedMsAgo, answeredMsAgo }) =>
     this.#do('lease', 'beat', () => {
       const { relays, now } = this.#db
       const acked = ackedMsAgo === null ? (relays.get(this.#me.id)?.acked ?? null) : now - ackedMsAgo
-      if (alive) relays.set(this.#me.id, { seen: now, acked, leaseMs: this.#me.leaseMs })
+      const answered = answeredMsAgo === null ? null : now - answeredMsAgo
+      const started = relays.get(this.#me.id)?.started ?? now
+      if (alive) relays.set(this.#me.id, { seen: now, acked, answered, started, leaseMs: this.#me.leaseMs })
       else relays.delete(this.#me.id)
       const peers = [...relays]
         .filter(([id, one]) => id !== this.#me.id && one.seen > now - this.#me.leaseMs)
         .map(([, one]) => one)
       const ages = peers.flatMap((one) => (one.acked === null ? [] : [now - one.acked]))
       const ends = peers.map((one) => one.seen + this.#me.leaseMs - now)
+      const recent = (at: number | null) => at !== null && at > now - this.#me.leaseMs
       return {
         relays: peers.length + 1,
+        answered: peers.filter((one) => recent(one.answered)).length,
+        sharing: peers.filter((one) => recent(one.answered) || recent(one.started)).length,
         peerAckedMsAgo: ages.length === 0 ? null : Math.min(...ages),
         peerEndsInMs: ends.length === 0 ? null : Math.min(...ends),
       }
