@@ -3,6 +3,7 @@ import { type CreateRelayOptions, type TransportName, transportNames } from '../
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
 import type { ServerOptions } from '../ops/server.ts'
+import { bootstrapServers } from '../ops/trouble.ts'
 import type { OnDead } from '../relay/on-dead.ts'
 import { relaySettings as checked, type RelayOptions } from '../relay/options.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
@@ -54,9 +55,28 @@ export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions 
   }
 }
 
+/** Topics that do not exist are created, with so many partitions; undefined: they are not. Throws INVALID_OPTION. */
+export function createTopicsConfig(flags: Flags, env: Environment): { partitions: number | undefined } | undefined {
+  const { createTopics, partitions } = relaySettings
+  const asked = flags.createTopics === true ? 'true' : (given('createTopics', createTopics, flags, env) ?? 'false')
+  if (asked !== 'true' && asked !== 'false') throw wrong(createTopics, 'must be true or false')
+  const count = numberOf('partitions', partitions, flags, env)
+  if (count !== undefined && (count < 1 || count > 10_000)) throw wrong(partitions, 'must be from 1 to 10000')
+  if (asked === 'false') {
+    if (count !== undefined) throw wrong(partitions, 'is for topics that --create-topics creates')
+    return undefined
+  }
+  if (env.NODE_ENV === 'production') throw wrong(createTopics, 'is for development, and NODE_ENV is production')
+  return { partitions: count }
+}
+
 /** Where Kafka is, and nothing else of the relay's settings. Throws INVALID_OPTION. */
 export const kafkaConfigOf = (flags: Flags, env: Environment): KafkajsTransportOptions =>
   kafkaConfig(flags, env, (name) => given(name, relaySettings[name], flags, env))
+
+/** The brokers as the commands of Kafka's tools name them: those that are given, or a variable for the shell. */
+export const serversOf = (flags: Flags, env: Environment): string =>
+  bootstrapServers(given('kafkaBrokers', relaySettings.kafkaBrokers, flags, env))
 
 /** How much the relay logs. Throws INVALID_OPTION. */
 export function logLevelConfig(flags: Flags, env: Environment): LogLevel {

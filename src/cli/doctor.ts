@@ -11,7 +11,7 @@ import { visible } from '../ops/words.ts'
 import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { examineCluster } from '../transport/cluster.ts'
-import { databaseConfig, type Environment, type Flags, kafkaConfigOf } from './config.ts'
+import { databaseConfig, type Environment, type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
@@ -45,7 +45,7 @@ export async function examined(flags: Flags, env: Environment, folder: string): 
   return [
     ...judgeDatabase(facts),
     ...judgeTables(facts, columnsIn(migration())),
-    ...(await relayVerdicts(where, env, facts)),
+    ...(await relayVerdicts(where, flags, env, facts)),
     ...(await kafkaVerdicts(flags, env, facts)),
     judgePrisma(prismaVersion(folder)),
     ...(await rollbackVerdicts({ ...where, schema: facts.schema }, clients)),
@@ -54,6 +54,7 @@ export async function examined(flags: Flags, env: Environment, folder: string): 
 
 async function relayVerdicts(
   where: ReturnType<typeof databaseConfig>,
+  flags: Flags,
   env: Environment,
   { leases }: DatabaseFacts,
 ): Promise<Verdict[]> {
@@ -61,7 +62,8 @@ async function relayVerdicts(
     const operator = await postgresOperator(where)
     try {
       const request = Number(env.OUTBOX_REQUEST_TIMEOUT_MS)
-      return judgeRelays(await operator.status(), { leaseMs: leases?.leaseMs ?? null, requestMs: request > 0 ? request : null })
+      const times = { leaseMs: leases?.leaseMs ?? null, requestMs: request > 0 ? request : null }
+      return judgeRelays(await operator.status(), times, serversOf(flags, env))
     } finally {
       operator.close()
     }
@@ -82,7 +84,7 @@ async function kafkaVerdicts(flags: Flags, env: Environment, { topics }: Databas
     return [unseen('kafka', 'No brokers are given.', 'Kafka is not checked.', 'Set KAFKA_BROKERS, or give --kafka-brokers.')]
   }
   const names = (topics ?? []).map(({ topic }) => topic)
-  return judgeKafka(await examineCluster(kafkaConfigOf(flags, env), names), topics)
+  return judgeKafka(await examineCluster(kafkaConfigOf(flags, env), names), topics, serversOf(flags, env))
 }
 
 /** Version of the client that an application in the folder would load. */

@@ -3,7 +3,9 @@ import type { Logger } from 'pino'
 import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
 import { createLogger, logEvents } from '../ops/log.ts'
 import { flushTraces, relayTraces } from '../ops/traces.ts'
-import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
+import { bootstrapServers } from '../ops/trouble.ts'
+import { creatingTopics } from '../transport/create-topics.ts'
+import { createTopicsConfig, type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
@@ -28,6 +30,7 @@ export function relayCommand(): Command {
   return prismaHelp(command, [
     ['Everything from the environment', ''],
     ['Empty the outbox once, for example at the end of a test', '--drain'],
+    ['In development: a topic that does not exist is created', '--create-topics --partitions 3'],
     ['A short lease: the buckets of a relay that died are taken over after 3 s', '--lease-ms 3000'],
   ])
 }
@@ -37,10 +40,12 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const config = relayConfig(flags, env)
   const listen = listenConfig(flags, env)
   const logger = createLogger(logLevelConfig(flags, env), Boolean(process.stdout.isTTY))
-  const transport = openTransport(config.transport ?? 'kafkajs', config.kafka)
+  const create = createTopicsConfig(flags, env)
+  const opened = openTransport(config.transport ?? 'kafkajs', config.kafka)
+  const transport = create ? creatingTopics(opened, config.kafka, create.partitions) : opened
   const relay = createRelay({ ...config, kafka: transport })
   endOnErrors(logger)
-  relay.telemetry.subscribe(logEvents(logger))
+  relay.telemetry.subscribe(logEvents(logger, Date.now, bootstrapServers(config.kafka.brokers)))
   relayTraces(relay.telemetry)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
   if (listen) {

@@ -114,6 +114,17 @@ export const relaySettings = {
   kafkaSaslUsername: { flag: '--kafka-sasl-username', env: 'KAFKA_SASL_USERNAME', value: 'name', what: 'User name for SASL' },
   // No flag: a password on a command line is in everybody's process list.
   kafkaSaslPassword: { flag: '', env: 'KAFKA_SASL_PASSWORD', value: 'password', what: '' },
+  createTopics: {
+    flag: '--create-topics',
+    env: 'OUTBOX_CREATE_TOPICS',
+    what: 'For development: create topics that do not exist; in the environment true or false (default: false)',
+  },
+  partitions: {
+    flag: '--partitions',
+    env: 'OUTBOX_PARTITIONS',
+    value: 'n',
+    what: "Partitions of a topic that --create-topics creates (default: the brokers' num.partitions)",
+  },
   listen: {
     flag: '--listen',
     env: 'OUTBOX_LISTEN',

@@ -1,7 +1,8 @@
 import { Command } from 'commander'
 import { OperatorOnDemand } from '../ops/dashboard/on-demand.ts'
+import { toldAll, toldLines } from '../ops/trouble.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
-import { databaseConfig, type Flags } from './config.ts'
+import { databaseConfig, type Flags, serversOf } from './config.ts'
 import { prismaHelp } from './help.ts'
 import { print, untilUnread, withOperator } from './operator.ts'
 import { addDatabaseFlags } from './settings.ts'
@@ -26,7 +27,8 @@ async function status(flags: Flags): Promise<void> {
   if (flags.watch === true) return watched(flags)
   await withOperator(flags, async (operator) => {
     const status = await operator.status()
-    print(flags.json === true ? JSON.stringify(status) : statusText(status))
+    const trouble = toldLines(toldAll(status.relays, serversOf(flags, process.env)))
+    print(flags.json === true ? JSON.stringify(status) : [statusText(status), ...trouble].join('\n'))
   })
 }
 
@@ -35,10 +37,11 @@ async function watched(flags: Flags): Promise<void> {
   untilUnread()
   const operator = new OperatorOnDemand(() => postgresOperator(databaseConfig(flags, process.env)))
   const ask: Ask = (what) => operator.ask(what)
+  const servers = serversOf(flags, process.env)
   const never = new AbortController().signal
   try {
     if (flags.json === true) await watchAsJson(ask, process.stdout, process.stderr, never)
-    else await watch(ask, process.stdout, never)
+    else await watch(ask, process.stdout, never, servers)
   } finally {
     operator.close()
   }

@@ -27,13 +27,15 @@ export interface View {
   rate: Pick<Rate, 'perSecond' | 'points'>
   /** Why this one failed, where it did: what is shown is older. */
   failed?: Problem | undefined
+  /** Brokers for the commands that help. */
+  servers: string
 }
 
 /** Asks the database, which may be connected anew for each question. */
 export type Ask = <T>(what: (operator: Operator) => Promise<T>) => Promise<T>
 
 /** Shows how the outbox stands, again and again, until `signal` says so: in the same place of a terminal, elsewhere a line for each look. */
-export function watch(ask: Ask, out: Output, signal: AbortSignal): Promise<void> {
+export function watch(ask: Ask, out: Output, signal: AbortSignal, servers: string): Promise<void> {
   const [rate, screen, nobody] = [new Rate(points), new Screen(out), randomUUID()]
   const look = async () => {
     const sample = await ask((operator) => operator.sample(nobody))
@@ -41,7 +43,7 @@ export function watch(ask: Ask, out: Output, signal: AbortSignal): Promise<void>
     return sample
   }
   const show = (sample: OutboxSample, failed: Problem | undefined) => {
-    const view = { at: new Date().toISOString(), sample, rate, failed }
+    const view = { at: new Date().toISOString(), sample, rate, failed, servers }
     if (out.isTTY) screen.draw(picture(view))
     else out.write(`${line(view)}\n`)
   }
@@ -84,7 +86,10 @@ function failure(error: unknown): Problem {
   return { runbook: 'OutboxBlind', what: what(typeof code === 'string' ? code : 'no code'), remedy }
 }
 
-const problemsOf = ({ sample, failed }: View): Problem[] => [...(failed ? [failed] : []), ...tableProblems(sample)]
+const problemsOf = ({ sample, failed, servers }: View): Problem[] => [
+  ...(failed ? [failed] : []),
+  ...tableProblems(sample, servers),
+]
 
 /** What a terminal shows. */
 export function picture(view: View): string[] {

@@ -77,7 +77,9 @@ async function carryOut(operator: Operator, wish: Wish, ids: readonly string[], 
   const chosen = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, wish)
   const by = operatorName()
   const json = (done: boolean) =>
-    print(JSON.stringify({ wish, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map(messageJson) }))
+    print(
+      JSON.stringify({ wish, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map((one) => messageJson(one)) }),
+    )
   if (flags.json !== true) print(chosenText(chosen, reach))
   if (flags.dryRun === true) return flags.json === true ? json(false) : undefined
   if (wish === 'discard' && flags.yes !== true && !(await confirmed(reach.messages, flags.json === true))) {

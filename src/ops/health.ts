@@ -1,4 +1,5 @@
 import type { Page } from './server.ts'
+import { stuckOf, told, toldSilent } from './trouble.ts'
 import type { Vitals } from './vitals.ts'
 
 /** What {@link healthPages} need. */
@@ -10,6 +11,8 @@ export interface HealthDeps {
   leaseMs: number
   /** Table formats that this version knows. */
   formats: readonly number[]
+  /** Brokers for the commands that help. */
+  servers: string
   /** Asks Kafka for a sign of life; rejects, with a code, when there is none. */
   askKafka: (signal: AbortSignal) => Promise<void>
 }
@@ -22,6 +25,9 @@ export interface Check {
 
 /** Milliseconds that an answer of Kafka counts for: probes come every few seconds, and each would open a connection. */
 const freshMs = 10_000
+
+/** Troubles that a probe is told, at most. */
+const most = 20
 
 /** Milliseconds that Kafka may take. */
 const kafkaMs = 3_000
@@ -47,10 +53,19 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
       answer: async () => {
         const checks = { database: databaseCheck(deps), tables: tablesCheck(deps), kafka: await kafka() }
         const ready = Object.values(checks).every((check) => check.ok)
-        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused })
+        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused, trouble: troubleOf(deps) })
       },
     },
   }
+}
+
+/** What keeps messages from Kafka, as this relay and the heartbeats of all tell. A restart would not help, so it does not end readiness. */
+function troubleOf({ vitals, servers }: HealthDeps): object[] {
+  const silent = vitals.relays.filter(({ withoutKafka }) => withoutKafka).map(toldSilent)
+  return [...silent, ...stuckOf(vitals.relays, vitals.pausedTopics).map((one) => ({ ...one, ...told(one, servers) }))].slice(
+    0,
+    most,
+  )
 }
 
 function databaseCheck({ vitals, leaseMs }: HealthDeps): Check {

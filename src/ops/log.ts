@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { RelayEvent, RelayEvents, Subscriber } from '../relay/telemetry.ts'
+import { bootstrapServers, told } from './trouble.ts'
 
 /** Levels of the log, from the most to the least telling. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -58,8 +59,12 @@ export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.Wri
   return pino(options, plain)
 }
 
-/** Subscriber that writes each event of a relay to the log. */
-export function logEvents(logger: Logger, now: () => number = Date.now): Subscriber {
+/** Subscriber that writes each event of a relay to the log. `servers`: brokers for the commands that help. */
+export function logEvents(
+  logger: Logger,
+  now: () => number = Date.now,
+  servers: string = bootstrapServers(undefined),
+): Subscriber {
   const quiet = new Map<RelayEvent, { since: number; left: number }>()
   return (event, fields) => {
     const level = levelOf[event]
@@ -67,8 +72,23 @@ export function logEvents(logger: Logger, now: () => number = Date.now): Subscri
     if (!logger.isLevelEnabled(level)) return
     const left = leftOut(event, quiet, now())
     if (left === undefined) return
-    logger[level]({ event, ...fieldsOf(event, fields), ...(left > 0 ? { leftOut: left } : {}) }, event.replaceAll('_', ' '))
+    logger[level](
+      { event, ...fieldsOf(event, fields), ...remedyOf(event, fields, servers), ...(left > 0 ? { leftOut: left } : {}) },
+      event.replaceAll('_', ' '),
+    )
   }
+}
+
+/** What helps against a paused topic. */
+function remedyOf<E extends RelayEvent>(
+  event: E,
+  fields: RelayEvents[E],
+  servers: string,
+): { remedy?: string; command?: string } {
+  if (event !== 'topic_paused') return {}
+  const { topic, code } = fields as RelayEvents['topic_paused']
+  const { remedy, command } = told({ topic, partition: null, code }, servers)
+  return command === undefined ? { remedy } : { remedy, command }
 }
 
 /** How many events of that name were left out before this one; undefined when this one is to be left out too. */

@@ -64,6 +64,8 @@ export interface LaneTopic {
 export class Lane {
   readonly partition: number
   readonly debt = new Debt()
+  /** Code of its last outcome, while the lane does not progress. The lane writes it, heartbeats carry it. */
+  stuckBy: string | undefined
   readonly #topic: LaneTopic
   readonly #deps: LaneDeps
   readonly #suspects: Suspects
@@ -128,6 +130,7 @@ export class Lane {
     this.#running = false
     this.#topic.pass(this)
     this.#attempt = 0
+    this.stuckBy = undefined
     gate.trust(this)
   }
 
@@ -180,6 +183,8 @@ export class Lane {
         else gate.trouble(this, code, error)
         // The partition may be gone, or new to the client.
         if (!next.doubt) this.#topic.recheck()
+        // Trouble of the whole cluster is none of this partition's.
+        if (this.#attempt > 0 && (outcome.kind === 'unknown' || outcome.scope !== 'producer')) this.stuckBy = code
         // Whether the topic takes messages, another partition may tell sooner.
         this.#topic.pass(this)
     }
@@ -194,6 +199,7 @@ export class Lane {
 
   #acknowledged(batch: CarriedRow[]): void {
     this.#attempt = 0
+    this.stuckBy = undefined
     this.#suspects.cleared(batch.length)
     this.#topic.accepted()
     this.#deps.gate.acknowledged(this)

@@ -14,6 +14,7 @@ import { Reader, sweepMs } from './reader.ts'
 import { Settler } from './settler.ts'
 import type { Telemetry } from './telemetry.ts'
 import { Topics } from './topic.ts'
+import { troubleOf } from './trouble.ts'
 import { Wake } from './wake.ts'
 
 /** What the stations of a relay need from their surroundings. */
@@ -105,7 +106,7 @@ export class Stations {
       leaseMs: settings.leaseMs,
       tickMs: Math.min(1_000, Math.floor(settings.leaseMs / 10)),
       answers: this.#answers,
-      trouble: () => [],
+      trouble: () => troubleOf(this.topics.all),
       ackedAt: () => this.#ackedAt,
       waiting: () => this.topics.waiting,
       onTaken: () => this.#taken(),

@@ -57,6 +57,11 @@ export class Topic implements LaneTopic {
     return this.#open ? undefined : this.#trouble
   }
 
+  /** Code of the reason, while the topic is paused or finds out whether it may go on. */
+  get pausedBy(): string | undefined {
+    return this.#pausedSince === undefined ? undefined : this.#trouble?.code
+  }
+
   get lanes(): readonly Lane[] {
     return this.#lanes
   }

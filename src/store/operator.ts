@@ -1,4 +1,4 @@
-import type { RowName } from './store.ts'
+import type { RowName, Trouble } from './store.ts'
 
 /** A relay as the heartbeat table knows it. Times in milliseconds before now, by the database's clock. */
 export interface RelayState {
@@ -8,6 +8,12 @@ export interface RelayState {
   seenMsAgo: number
   /** Null: Kafka has not acknowledged anything to it yet. */
   ackedMsAgo: number | null
+  /** When a broker last answered it, to any request; null: not yet. */
+  answeredMsAgo: number | null
+  /** Alive, and no broker has answered it for a lease time. */
+  withoutKafka: boolean
+  /** Topics and partitions that it cannot serve, at most 20. */
+  trouble: Trouble[]
   /** Buckets whose lease it holds. */
   buckets: number
   /** Heartbeat within a lease time. */
@@ -175,6 +181,8 @@ export interface Reach {
 /** What operators ask of the outbox, and the wishes that they leave for the relays. Needs no lease. */
 export interface Operator {
   status(): Promise<OutboxStatus>
+  /** The relays that have a heartbeat, and what they cannot serve. */
+  relays(): Promise<RelayState[]>
   /** A sample for metrics; `relayId` says whose buckets are "own". */
   sample(relayId: string): Promise<OutboxSample>
   /** Waiting messages, oldest first; or, with `dead`, those taken out of the way. */

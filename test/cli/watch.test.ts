@@ -30,7 +30,7 @@ afterAll(() => database.drop())
 function watching(terminal = new Terminal()) {
   const end = new AbortController()
   const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl: database.url, timeoutMs: 2_000 }))
-  const done = watch((what) => operator.ask(what), terminal, end.signal)
+  const done = watch((what) => operator.ask(what), terminal, end.signal, 'kafka-1:9092')
   onTestFinished(async () => {
     end.abort()
     await done.catch(() => {})

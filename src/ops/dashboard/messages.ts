@@ -1,4 +1,5 @@
-import type { ListedMessage, Operator } from '../../store/operator.ts'
+import type { ListedMessage, Operator, RelayState } from '../../store/operator.ts'
+import { toldOf } from '../trouble.ts'
 import { keyText, numberText, span } from '../words.ts'
 import { copyable } from './command.ts'
 import { depth, type Filter, filterOf, listCommandLine, selectionOf, wrongFields } from './filter.ts'
@@ -10,11 +11,16 @@ import { row, table } from './table.ts'
 const limit = 50
 
 /** The page Messages: what waits, or what is dead, by the filter in its address. */
-export async function messages(url: URL, ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>): Promise<Content> {
+export async function messages(
+  url: URL,
+  ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>,
+  servers: string,
+): Promise<Content> {
   const filter = filterOf(url)
   const wrong = wrongFields(filter)
   const found = wrong.length > 0 ? [] : await ask((operator) => operator.list({ ...selectionOf(filter), limit: limit + 1 }))
-  const main = html`${form(filter, wrong)}${wrong.length === 0 && list(filter, found)}`
+  const trouble = found.some(({ state }) => state === 'waiting') ? await ask((operator) => operator.relays()) : []
+  const main = html`${form(filter, wrong)}${wrong.length === 0 && html`${troubleOf(found, trouble, servers)}${list(filter, found)}`}`
   return { status: wrong.length > 0 ? 400 : 200, title: 'Messages', at: '/messages', main }
 }
 
@@ -53,6 +59,12 @@ ${copyable(listCommandLine(filter))}`
   return html`<p role="status">${more ? `The ${end} ${limit} messages; there are more.` : `${found.length === 1 ? '1 message' : `${found.length} messages`}.`}</p>
 ${table('Messages', ['Message', 'State', 'Topic', 'Key', 'Age', 'Size', 'Claimed by'], found.slice(0, limit).map(messageRow))}
 ${note}`
+}
+
+/** What keeps these messages from Kafka, as far as relays have told. */
+export function troubleOf(messages: readonly ListedMessage[], relays: readonly RelayState[], servers: string): Html {
+  const all = toldOf(messages, relays, servers)
+  return html`${all.map(({ what, remedy, command }) => html`<p class="bad"><strong>${what}</strong> ${remedy}</p>${command !== undefined && copyable(command)}`)}`
 }
 
 const messageRow = (message: ListedMessage): Html =>

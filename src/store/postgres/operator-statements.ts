@@ -93,6 +93,9 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
   const sized = (most: number) =>
     `CROSS JOIN LATERAL (SELECT coalesce(octet_length(m."headers"::text) > ${most}, false) OR coalesce(octet_length(m."value") > ${most}, false) AS large) AS s`
 
+  /** Of a relay without buckets the lease time is not known: that of the others. */
+  const leaseTime = `coalesce(max(l."lease_ms"), (SELECT max("lease_ms") FROM ${lease}), 10000) * interval '1 millisecond'`
+
   const counted = `(SELECT count(*) FROM (SELECT 1 FROM ${outbox} LIMIT ${countedMessages + 1}) AS c)::float8`
   const estimate = `(SELECT CASE WHEN relpages > 0 THEN reltuples / relpages * (pg_relation_size(oid) / current_setting('block_size')::int) ELSE 0 END
     FROM pg_class WHERE oid = ${literal(outbox)}::regclass)::float8`
@@ -114,8 +117,9 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
     /** Relays with what they hold. */
     relays:
       () => `SELECT r."name" AS name, r."version" AS version, ${age('r."started_at"')} AS "startedMsAgo", ${age('r."seen_at"')} AS "seenMsAgo",
-  ${age('r."acked_at"')} AS "ackedMsAgo", count(l."bucket")::int AS buckets,
-  r."seen_at" > clock_timestamp() - coalesce(max(l."lease_ms"), 10000) * interval '1 millisecond' AS alive
+  ${age('r."acked_at"')} AS "ackedMsAgo", ${age('r."answered_at"')} AS "answeredMsAgo", r."trouble" AS trouble, count(l."bucket")::int AS buckets,
+  r."seen_at" > clock_timestamp() - ${leaseTime} AS alive,
+  r."seen_at" > clock_timestamp() - ${leaseTime} AND greatest(r."answered_at", r."started_at") <= clock_timestamp() - ${leaseTime} AS "withoutKafka"
   FROM ${relay} AS r LEFT JOIN ${lease} AS l ON l."owner" = r."id" AND l."leased_until" > clock_timestamp()
   GROUP BY r."id" ORDER BY r."name"`,
 

@@ -133,6 +133,10 @@ class PostgresOperator implements Operator {
     return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, dead: toDead(dead, countedDead) }
   }
 
+  relays(): Promise<RelayState[]> {
+    return this.#ask(this.#sql.relays())
+  }
+
   async sample(relayId: string): Promise<OutboxSample> {
     const heads = await this.#ask<Heads>(this.#sql.heads(relayId))
     const backlog = await this.#backlog(heads.find((one) => one.topic === null)!)
