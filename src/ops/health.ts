@@ -50,22 +50,26 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
     },
     '/readyz': {
       open: true,
-      answer: async () => {
+      answer: async (_, knows) => {
         const checks = { database: databaseCheck(deps), tables: tablesCheck(deps), kafka: await kafka() }
         const ready = Object.values(checks).every((check) => check.ok)
-        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused, trouble: troubleOf(deps) })
+        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused, trouble: troubleOf(deps, knows) })
       },
     },
   }
 }
 
-/** What keeps messages from Kafka, as this relay and the heartbeats of all tell. A restart would not help, so it does not end readiness. */
-function troubleOf({ vitals, servers }: HealthDeps): object[] {
-  const silent = vitals.relays.filter(({ withoutKafka }) => withoutKafka).map(toldSilent)
-  return [...silent, ...stuckOf(vitals.relays, vitals.pausedTopics).map((one) => ({ ...one, ...told(one, servers) }))].slice(
-    0,
-    most,
-  )
+/**
+ * What keeps messages from Kafka, as this relay and the heartbeats of all tell. A restart would not help, so readiness does not depend on it.
+ * A request without the login learns codes, and no name.
+ */
+function troubleOf({ vitals, servers }: HealthDeps, knows: boolean): object[] {
+  const silent = vitals.relays.filter(({ withoutKafka }) => withoutKafka)
+  const stuck = stuckOf(vitals.relays, vitals.pausedTopics)
+  const all = knows
+    ? [...silent.map(toldSilent), ...stuck.map((one) => ({ ...one, ...told(one, servers) }))]
+    : [...silent.map(() => ({ code: 'NO_KAFKA' })), ...stuck.map(({ partition, code }) => ({ partition, code }))]
+  return all.slice(0, most)
 }
 
 function databaseCheck({ vitals, leaseMs }: HealthDeps): Check {

@@ -13,14 +13,15 @@ export interface Answer {
 
 /** A page of the server. */
 export interface Page {
-  /** Whether it may be read without the login: probes have none. It must tell nothing but states and codes then. */
+  /** Whether it may be read without the login: probes have none. To them it must tell nothing but states and codes. */
   open: boolean
   /**
    * It tells what messages are about. Where no login is set it is for people at this machine only: on loopback, and asked for by a name of
    * loopback, because another site's name can be made to lead here. @default false
    */
   secluded?: boolean
-  answer: (url: URL) => Answer | Promise<Answer>
+  /** `knows`: the request has the login, or there is none. */
+  answer: (url: URL, knows: boolean) => Answer | Promise<Answer>
 }
 
 /** Where the server listens, and whom it answers. */
@@ -112,11 +113,12 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
   async function answerOf(): Promise<Answer> {
     const url = new URL(URL.canParse(request.url!, base) ? request.url! : '/', base)
     const page = Object.hasOwn(pages, url.pathname) ? pages[url.pathname] : undefined
-    if (!(page?.open ?? false) && !isLogin(request.headers.authorization, login)) return plain(401, 'Login needed.')
+    const knows = isLogin(request.headers.authorization, login)
+    if (!(page?.open ?? false) && !knows) return plain(401, 'Login needed.')
     if (page?.secluded && !isHere(options, request.headers.host)) return plain(403, notHere)
     if (!page) return plain(404, `Not found. There is: ${Object.keys(pages).join(' ')}`)
     if (request.method !== 'GET' && request.method !== 'HEAD') return plain(405, 'Only GET and HEAD.')
-    return inTime(url, page)
+    return inTime(page, url, knows)
   }
 }
 
@@ -132,13 +134,13 @@ function isHere({ login, host }: ServerOptions, asked: string | undefined): bool
 }
 
 /** The page's answer, or 503 when it fails or takes too long. The reason may hold anything and is not told. */
-async function inTime(url: URL, page: Page): Promise<Answer> {
+async function inTime(page: Page, url: URL, knows: boolean): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<Answer>((resolve) => {
     timer = setTimeout(() => resolve(plain(503, 'No answer in time.')), answerMs)
   })
   try {
-    return await Promise.race([page.answer(url), late])
+    return await Promise.race([page.answer(url, knows), late])
   } catch {
     return plain(503, 'The page cannot be made at present.')
   } finally {

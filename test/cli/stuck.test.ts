@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
-import { bucketOf } from '../../src/message/key.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
-import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
-import { createTopic, readTopic, testKafka } from '../support/topics.ts'
+import { readTopic, testKafka } from '../support/topics.ts'
+import { messageOfA, page, surfaces, twoRelays, urlOf } from './surfaces.ts'
 
 /** What keeps messages from Kafka is said by every command and by every relay, not only by the one that has the bucket. */
 let database: TestDatabase
@@ -18,76 +18,16 @@ beforeEach(async () => {
 })
 afterEach(() => database.drop())
 
-/** Starts both; resolves when each has half of the buckets. */
-async function twoRelays(): Promise<Record<'a' | 'b', RelayProcess>> {
-  const [a, b] = ['a', 'b'].map((name) => startRelayProcess({ ...env, OUTBOX_NAME: `relay-${name}` })) as [
-    RelayProcess,
-    RelayProcess,
-  ]
-  const halves = 'SELECT FROM outbox_lease WHERE owner IS NOT NULL HAVING count(*) = 64 AND count(DISTINCT owner) = 2'
-  await eventually(
-    database.pool,
-    `${halves} AND min((SELECT count(*) FROM outbox_lease AS o WHERE o.owner = outbox_lease.owner)) = 32`,
-  )
-  return { a, b }
-}
-
-/** A message of the topic in a bucket of relay-a; its id. */
-async function messageOfA(topic: string): Promise<string> {
-  const rows = await database.query<{ bucket: number }>(
-    "SELECT bucket FROM outbox_lease JOIN outbox_relay ON owner = id WHERE name = 'relay-a'",
-  )
-  const own = new Set(rows.map(({ bucket }) => bucket))
-  const key = Array.from({ length: 1_000 }, (_, n) => `k${n}`).find((key) => own.has(bucketOf(topic, Buffer.from(key))))!
-  const messageId = randomUUID()
-  await insertRows(database.pool, [{ topic, key, messageId }])
-  await eventually(database.pool, "SELECT FROM outbox_relay WHERE name = 'relay-a' AND trouble <> '[]'")
-  return messageId
-}
-
-const urlOf = async (relay: RelayProcess) => String((await relay.until(({ event }) => event === 'listening')).url)
-
-/** Asks until the page says it: the sampler of that relay looks every five seconds. */
-async function page(url: string, words: string): Promise<string> {
-  for (;;) {
-    const text = await (await fetch(url)).text()
-    if (text.includes(words)) return text
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
-}
-
-/** Every surface that a person or a probe may look at, without the relay that owns the bucket. */
-async function surfaces(id: string, topic: string, other: RelayProcess, words: string): Promise<Record<string, string>> {
-  const run = async (...args: string[]) => {
-    const { stdout, stderr } = await cli(args, { DATABASE_URL: database.url, KAFKA_BROKERS: brokers })
-    return stdout + stderr
-  }
-  const url = await urlOf(other)
-  const [status, list, show, where, doctor] = await Promise.all([
-    run('status'),
-    run('list', '--topic', topic),
-    run('show', id),
-    run('where', id),
-    run('doctor'),
-  ])
-  const [readyz, overview, message] = [
-    await page(`${url}/readyz`, words),
-    await page(`${url}/`, words),
-    await page(`${url}/message?id=${id}`, words),
-  ]
-  return { status, list, show, where, doctor, readyz, overview, message }
-}
-
 test('a topic that does not exist: each says so, with the command and the brokers, and none says to start another relay', async () => {
-  const { a, b } = await twoRelays()
+  const { a, b } = await twoRelays(database, env)
   const topic = `missing-${randomUUID().slice(0, 8)}`
-  const id = await messageOfA(topic)
+  const id = await messageOfA(database, topic)
   const paused = await a.until(({ event }) => event === 'topic_paused')
   const command = `kafka-topics.sh --bootstrap-server ${brokers} --create --topic ${topic} --partitions 12`
   expect(paused).toMatchObject({ topic, remedy: expect.stringContaining('Create it.'), command })
   await database.query("UPDATE outbox SET created_at = clock_timestamp() - interval '2 minutes'")
   const words = `Topic ${topic} does not exist.`
-  for (const [name, text] of Object.entries(await surfaces(id, topic, b, words))) {
+  for (const [name, text] of Object.entries(await surfaces({ id, topic, words }, b, env))) {
     if (name !== 'doctor') expect(text, name).toContain(words)
     expect(text.replaceAll('&quot;', '"'), name).toContain(command)
     expect(text, name).not.toContain('start another')
@@ -102,18 +42,6 @@ test('a topic that does not exist: each says so, with the command and the broker
   await emptied(database.pool)
   await eventually(database.pool, "SELECT FROM outbox_relay HAVING bool_and(trouble = '[]')")
   expect((await cli(['status'], env)).stdout).not.toContain('!')
-})
-
-test('a partition without enough replicas: each names it', async () => {
-  const { b } = await twoRelays()
-  const topic = await createTopic('thin', 1, { config: { 'min.insync.replicas': '2' } })
-  const id = await messageOfA(topic)
-  const words = `Partition 0 of ${topic}: not enough replicas.`
-  const command = `kafka-topics.sh --bootstrap-server ${brokers} --describe --topic ${topic} --under-min-isr-partitions`
-  for (const [name, text] of Object.entries(await surfaces(id, topic, b, words))) {
-    expect(text, name).toContain(words)
-    expect(text, name).toContain(command)
-  }
 })
 
 test('a relay without Kafka is alive, and all say what it lacks', async () => {
