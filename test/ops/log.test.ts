@@ -36,6 +36,8 @@ test('an event is one JSON line with level, time, name and fields', () => {
       topic: 'orders',
       code: 'UNKNOWN_TOPIC_OR_PARTITION',
       error: 'not there',
+      remedy: 'Create it. A relay never does, except with --create-topics.',
+      command: 'kafka-topics.sh --bootstrap-server "$KAFKA_BROKERS" --create --topic orders --partitions 12',
       msg: 'topic paused',
     },
   ])

@@ -77,7 +77,7 @@ CREATE TABLE "outbox_relay" (
     "acked_at" TIMESTAMPTZ(6),
     -- When a broker last answered, to any request. NULL: none since the start, or the relay cannot publish.
     "answered_at" TIMESTAMPTZ(6),
-    -- Topics and partitions that it cannot serve, with Kafka's name for the reason; at most 20.
+    -- Topics and partitions that it cannot serve, with Kafka's name for the reason, at most 20.
     "trouble" JSONB NOT NULL DEFAULT '[]',
 
     CONSTRAINT "outbox_relay_pkey" PRIMARY KEY ("id")
