@@ -41,6 +41,8 @@ export interface Destination {
   events: Catalogue | undefined
   /** The transaction it belongs to; undefined if none is known. */
   scope: Scope | undefined
+  /** Stands for the database's transaction, in which alone the rows may be written; undefined: there is none. */
+  transaction: object | undefined
   /** Called when the rows are written; not for a transaction, where they are written only with its commit. */
   written?: (() => void) | undefined
 }
@@ -94,7 +96,7 @@ function write<T>(to: Destination, encode: () => (MessageRow | Promise<MessageRo
     const ready = encoded.some(types.isPromise) ? heardLater(Promise.all(encoded)) : (encoded as MessageRow[])
     const appended = scope.append(async () => {
       const rows = await ready
-      await insertRows(to.db, to.table, rows)
+      await insertRows(to.db, to.table, rows, to.transaction)
       to.written?.()
       return answer(rows.map((row) => row.messageId))
     })

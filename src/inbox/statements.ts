@@ -1,13 +1,4 @@
-import { quote } from '../enqueue/insert.ts'
-
-/** A statement as a tagged template gives it: names cannot be parameters. */
-export type Statement = TemplateStringsArray
-
-/** `?` stands for a value. */
-function statement(text: string): Statement {
-  const strings = text.split('?')
-  return Object.assign(strings, { raw: strings })
-}
+import { quote, statement } from '../enqueue/insert.ts'
 
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
 export interface SqlClient {

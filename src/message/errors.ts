@@ -27,6 +27,8 @@ export const errorCodes = {
   UNKNOWN_EVENT: 'unknown-event',
   /** An earlier enqueue of this transaction failed, so the transaction may not commit. */
   TRANSACTION_DOOMED: 'transaction-doomed',
+  /** The transaction had ended when a statement arrived that belongs to it; the statement wrote nothing. */
+  TRANSACTION_OVER: 'transaction-over',
   /** The Prisma schema lacks the outbox model, or one of its fields. */
   MODEL_MISSING: 'model-missing',
   /** An option of the package, a flag or an environment variable is wrong. */
