@@ -21,7 +21,10 @@ export interface RelayEvents {
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }
-  /** Kafka cannot be reached, or a publish ended without a clear answer; told once, until all affected lanes had an acknowledgement. */
+  /**
+   * Kafka cannot be reached, or a publish ended without a clear answer. Told once, until every affected lane was acknowledged, or is idle,
+   * or its topic is paused.
+   */
   kafka_trouble: { code: string; error: string }
   /** Kafka takes messages again after `ms`. */
   kafka_recovered: { ms: number }
