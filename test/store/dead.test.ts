@@ -60,12 +60,12 @@ describe('dead rows', () => {
     expect((await other.take(64)).map((one) => one.bucket)).toEqual([lease.bucket])
   })
 
-  test('rows move behind only while the dead row that heads their key stands before them', async () => {
+  test('rows move behind only while the dead row that heads their key is there', async () => {
     const { session, lease, rows, ids } = await deadKey()
     const behind = (...list: typeof rows) => list.map((row) => ({ ...row, head: ids[1]! }))
     expect(await session.moveBehind(lease, behind(...rows))).toEqual({ fenced: false, ids: [] })
     await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
-    expect(await session.moveBehind(lease, behind(rows[0]!, rows[2]!))).toEqual({ fenced: false, ids: [ids[2]] })
+    expect(await session.moveBehind(lease, behind(rows[2]!))).toEqual({ fenced: false, ids: [ids[2]] })
   })
 
   test('a row that was parked without a hold holds nothing, comes back alone, and says that it was skipped', async () => {
@@ -103,6 +103,8 @@ describe('dead rows', () => {
 
   /** Dead rows of one bucket, `keys` of them with `rows` each; a wish on the first of each. */
   async function wishedKeys(lease: Lease, keys: number, rows: number) {
+    // Above the sequence they would be rows from before the ids restarted.
+    await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
     await sessions.database.query(
       `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay, wish)
        SELECT $1, 1 + n + r * $2::int, gen_random_uuid(), 't', convert_to('k' || n, 'UTF8'), '', now(), CASE r WHEN 0 THEN 'R' END, 'r', CASE r WHEN 0 THEN 'redrive' END
