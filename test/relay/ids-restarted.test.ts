@@ -123,6 +123,23 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
     },
   )
 
+  test('refused again when redriven, hold their key back as before', async () => {
+    const { transport, one, accept } = await deadBefore(50)
+    await using _one = one
+    await insertRows(database.pool, numbered('t', 'k', 4, 5))
+    await deadRows(5)
+    await wish(database.pool, 'redrive')
+    await one.until('redriven')
+    await one.until('parked', () => one.all('parked').length === 2)
+    await insertRows(database.pool, numbered('t', 'k', 6))
+    await deadRows(6)
+    expect(sent(transport)).toEqual([])
+    accept()
+    await wish(database.pool, 'redrive')
+    await transport.written(56)
+    expect(sent(transport)).toEqual([1, 2, 3, 4, 5, 6])
+  })
+
   test('hold their key back for the next relay as well, which serves although one that starts is refused', async () => {
     const transport = memoryTransport({ partitions: 1 })
     await using other = testRelay(database.url, shared(transport))

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import type { Lease } from '../../src/store/store.ts'
+import { type Lease, noIds } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
@@ -149,6 +149,28 @@ describe('dead rows', () => {
       topics: [{ rows: 2, firstId: 2, lastId: 4 }],
     })
     expect((await dead()).map((row) => row.id)).toEqual(['1', '3'])
+  })
+
+  // The last id drawn is 10: rows above it are from before the ids restarted.
+  test.each([
+    ['no row from before', [5], [6], { id: 5 }],
+    ['a dead one from before: none goes on', [50], [6], { id: 50, goesOn: noIds }],
+    ['a dead one from before, and one behind it that was not moved yet: none goes on', [50], [51], { id: 50, goesOn: noIds }],
+    ['rows put back, with dead ones from after: the former go on', [5], [50, 51], { id: 5, goesOn: { from: 50, to: 51 } }],
+    ['rows put back, with a dead one behind them', [5, 60], [50, 61], { id: 60, goesOn: { from: 50, to: 60 } }],
+  ])('%s (rule 7)', async (_, deadIds, waiting, hold) => {
+    const session = await sessions.connect()
+    await sessions.database.query("SELECT setval('outbox_id_seq', 10)")
+    const row = "0, n, gen_random_uuid(), 't', convert_to('k', 'UTF8'), ''"
+    await sessions.database.query(
+      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, relay) SELECT ${row}, now(), 'r' FROM unnest($1::int[]) AS n`,
+      [deadIds],
+    )
+    await sessions.database.query(
+      `INSERT INTO outbox (bucket, id, message_id, topic, key, value) SELECT ${row} FROM unnest($1::int[]) AS n`,
+      [waiting],
+    )
+    expect(await session.holds([0])).toEqual([{ bucket: 0, topic: 't', key: Buffer.from('k'), ...hold }])
   })
 
   test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {
