@@ -121,24 +121,29 @@ export function describeLate(shop: Shop, { nested }: { nested: boolean }): void 
       'writes nothing behind PgBouncer in transaction mode, where it may meet any connection',
       async () => {
         const pooler = await startPgbouncer(shop.db.directUrl, 1)
-        const late = new LateStatements(isInsert)
-        const { prisma } = connect(late, { url: pooler.url })
-        const place = (customer: string) =>
-          prisma.$transaction(
-            async (tx) => {
-              await tx.order.create({ data: { customer } })
-              await tx.outbox.enqueue(message(customer))
-              await tx.outbox.enqueue(message(customer))
-            },
-            { timeout },
-          )
-        expect(await codeOf(place('Ada'))).not.toBe('committed')
-        await late.arrived
-        expect(await topics()).toEqual([])
-        await place('Bob')
-        expect([await customers(), await topics()]).toEqual([['Bob'], ['Bob', 'Bob']])
-        await clients.pop()!.$disconnect()
-        await pooler.stop()
+        try {
+          const late = new LateStatements(isInsert)
+          const { prisma } = connect(late, { url: pooler.url })
+          const place = (customer: string) =>
+            prisma.$transaction(
+              async (tx) => {
+                await tx.order.create({ data: { customer } })
+                await tx.outbox.enqueue(message(customer))
+                await tx.outbox.enqueue(message(customer))
+              },
+              { timeout },
+            )
+          expect(await codeOf(place('Ada'))).not.toBe('committed')
+          await late.arrived
+          expect(await topics()).toEqual([])
+          await place('Bob')
+          expect([await customers(), await topics()]).toEqual([['Bob'], ['Bob', 'Bob']])
+          await clients.pop()!.$disconnect()
+          await pooler.stop()
+        } finally {
+          await clients.pop()?.$disconnect()
+          await pooler.stop()
+        }
       },
     )
   })
