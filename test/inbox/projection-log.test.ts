@@ -1,7 +1,9 @@
+import { type Admin, type Kafka, Partitioners } from 'kafkajs'
 import { expect, onTestFinished, test } from 'vitest'
 import { isOutboxError } from '../../src/message/errors.ts'
 import { TopicIds } from '../../src/transport/topic-id.ts'
-import { createTopicNamed, deleteTopic, growTopic } from '../support/topics.ts'
+import { startKafka } from '../support/kafka.ts'
+import { createTopicNamed, deleteTopic, growTopic, testKafka } from '../support/topics.ts'
 import { add, deleteRecords, produce, useReadModel } from './read-model.ts'
 import { createStage, record, type Stage } from './stage.ts'
 
@@ -61,6 +63,20 @@ test.each([
   expect(live).toBe(false)
   expect(await sum(name)).toEqual({ records: 50, places: 50 })
 })
+
+test('a topic of the same name in another cluster is refused', async () => {
+  const { stage, name, projection } = await applied()
+  await projection.stop()
+  const other = await startKafka()
+  onTestFinished(() => other.remove())
+  await createTopicNamed(stage.topic, 1, { brokers: other.brokers })
+  const producer = testKafka(other.brokers).producer({ createPartitioner: Partitioners.DefaultPartitioner })
+  await producer.connect()
+  onTestFinished(() => producer.disconnect())
+  await producer.send({ topic: stage.topic, messages: Array.from({ length: 70 }, (_, n) => record('a', n)) })
+  await expect(start(stage, name, { kafka: testKafka(other.brokers) }).done).rejects.toSatisfy(logChanged)
+  expect(await sum(name)).toEqual({ records: 50, places: 50 })
+}, 60_000)
 
 test.each([
   ['shorter than the position', 10],
@@ -152,3 +168,36 @@ test('partitions that are added, an idle topic and a member more change nothing'
   await expect.poll(() => sum(name), { timeout: 20_000 }).toEqual({ records: 110, places: 110 })
   await expect(Promise.race([done, second.done, Promise.resolve('running')])).resolves.toBe('running')
 }, 30_000)
+
+/** The stage's client of Kafka, with something done around each question for the ends of a topic. */
+function around(stage: Stage, what: { before?: () => Promise<void>; after?: () => Promise<void> }): Kafka {
+  const admin = (): Admin => {
+    const plain = stage.kafka.admin()
+    const fetchTopicOffsets: Admin['fetchTopicOffsets'] = async (topic) => {
+      await what.before?.()
+      const offsets = await plain.fetchTopicOffsets(topic)
+      await what.after?.()
+      return offsets
+    }
+    return { ...plain, fetchTopicOffsets }
+  }
+  return new Proxy(stage.kafka, { get: (kafka, name) => (name === 'admin' ? admin : Reflect.get(kafka, name).bind(kafka)) })
+}
+
+test.each(['before', 'after'] as const)(
+  'a position that another member moves just %s Kafka is asked is no other log',
+  async (when) => {
+    const { stage, name } = await applied()
+    const move = async () => {
+      const { places } = await sum(name)
+      await stage.send([record('a', 1)])
+      await expect.poll(async () => (await sum(name)).places, { timeout: 10_000 }).toBe(places + 1)
+      if (when === 'before') await deleteRecords(stage, String(places + 1))
+    }
+    const { done, told } = start(stage, name, { kafka: around(stage, { [when]: move }) })
+    const assigned = () => told.some(({ event }) => event === 'partitions_assigned')
+    const ended = done.then(() => 'ended')
+    await Promise.race([expect.poll(assigned, { timeout: 20_000 }).toBe(true), ended])
+  },
+  30_000,
+)
