@@ -1,4 +1,5 @@
 import { quote, statement } from '../enqueue/insert.ts'
+import { inThatTransaction } from '../enqueue/transaction-id.ts'
 
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
 export interface SqlClient {
@@ -125,19 +126,23 @@ const write = (schema: string) => ({
   unwish: statement(`UPDATE ${schema}"inbox_parked" SET "wish" = NULL, "wished_by" = NULL
     WHERE "consumer" = ?::text AND "topic" = ?::text AND "key" = ?::bytea AND "wish" IS NOT NULL`),
 
-  /** name. How far a projection has come in each partition. */
+  /** name. How far a projection has come in each partition, and of which topic by Kafka's id. */
   places: statement(
-    `SELECT "topic", "partition", "next_offset"::text AS next FROM ${schema}"inbox_projection" WHERE "name" = ?::text`,
+    `SELECT "topic", "partition", "next_offset"::text AS next, "topic_id" AS "topicId" FROM ${schema}"inbox_projection" WHERE "name" = ?::text`,
   ),
 
-  /** name, topic, partition. The first offset that is not applied; locks the row, and makes it where there is none. */
+  /**
+   * name, topic, partition. The first offset that is not applied, and the id of the transaction for `move`; locks the row, and makes it where
+   * there is none. It may arrive late, in another transaction: it changes nothing there, and `move` is not called then.
+   */
   place: statement(`INSERT INTO ${schema}"inbox_projection" AS p ("name", "topic", "partition", "next_offset")
     VALUES (?::text, ?::text, ?::int, 0) ON CONFLICT ("name", "topic", "partition") DO UPDATE SET "next_offset" = p."next_offset"
-    RETURNING p."next_offset"::text AS next`),
+    RETURNING p."next_offset"::text AS next, pg_catalog.pg_current_xact_id()::text AS xid`),
 
-  /** offset, name, topic, partition. Moves the place on. */
-  move: statement(`UPDATE ${schema}"inbox_projection" SET "next_offset" = ?::bigint, "moved_at" = clock_timestamp()
-    WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int`),
+  /** offset, topic id, name, topic, partition, transaction id. Moves the place on; no row in another transaction than that of `place`. */
+  move: statement(`UPDATE ${schema}"inbox_projection"
+    SET "next_offset" = ?::bigint, "topic_id" = coalesce(?::text, "topic_id"), "moved_at" = clock_timestamp()
+    WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND ${inThatTransaction}`),
 
   /** Nothing. Whether the tables are there. */
   ready: statement(`SELECT FROM ${schema}"inbox", ${schema}"inbox_parked" LIMIT 0`),

@@ -69,6 +69,8 @@ CREATE TABLE "inbox_projection" (
     "partition" INTEGER NOT NULL,
     -- Offset of the first record that is not applied yet.
     "next_offset" BIGINT NOT NULL,
+    -- Kafka's id of the topic, as its tools show it: a topic that is created again has another one. NULL: the brokers have no ids.
+    "topic_id" TEXT,
     -- When it was moved last.
     "moved_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
