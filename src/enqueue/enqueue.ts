@@ -120,11 +120,12 @@ function checkArray(messages: unknown): unknown[] {
 /** Throws ARRAY_FORM if one of the operations is an enqueue; its statement is not sent, or its transaction rolls back. */
 export function refuseInArray(operations: unknown): void {
   if (!Array.isArray(operations)) return
-  const found = operations.flatMap((operation) => scopes.get(operation) ?? [])
+  const found = operations.filter((operation) => scopes.has(operation))
   if (found.length === 0) return
   const error = new OutboxError('ARRAY_FORM', 'enqueue cannot be part of the array form of $transaction.', {
     remedy: 'Use the callback form: $transaction(async (tx) => { … }).',
   })
-  for (const scope of found) scope.doom(error)
+  // The caller hears of it here: the promises in the array, which now reject, are nobody's to handle.
+  for (const enqueued of found) scopes.get(heardLater(enqueued))!.doom(error)
   throw error
 }

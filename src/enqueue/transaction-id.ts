@@ -62,5 +62,6 @@ async function ask(tx: SqlReader): Promise<Answer> {
 /** The refusal of a guarded statement that wrote nothing. `what`: what was to come before the end of the transaction. */
 export const transactionOver = (what: string): OutboxError =>
   new OutboxError('TRANSACTION_OVER', `The transaction was over before ${what}.`, {
-    remedy: 'Nothing was written. Retry the transaction, with a longer timeout if it timed out.',
+    remedy:
+      'Nothing was written: retry the transaction, with a longer timeout if it timed out. If it happens each time, an extension sends statements out of the transaction: see "doctor --client".',
   })
