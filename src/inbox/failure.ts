@@ -70,7 +70,8 @@ function blameOfOne(error: object): Blame {
   return isOutboxError(error) && error.cause === undefined ? 'message' : 'unknown'
 }
 
-const prismaCode = /^P\d{4}$/
+/** P0001 is a code of PostgreSQL. */
+const prismaCode = /^P[1-9]\d{3}$/
 
 /** SQLSTATE of one error. Of an error of pg itself, which has a severity, it is the code. */
 function stateOf(error: object): string | undefined {
