@@ -69,7 +69,6 @@ async function survives(client: Client, trouble: (tx: Tx) => Promise<unknown>, h
     },
   })
   await running.times('applied', 2)
-  console.log(running.told.map((o) => JSON.stringify(o)).join('\n'))
   expect(await parked()).toEqual([])
   expect(await numbers('a')).toEqual([1, 2])
   expect(running.all('apply_failed').map(({ attempt }) => attempt)).toEqual([0])
@@ -113,6 +112,8 @@ test('a connection that is reset in a raw statement', async () => {
     const slept = sleep(tx)
     await sleeping(pid)
     proxy.impose({ kind: 'reset' })
+    // The server does not notice while it sleeps.
+    await terminate(pid)
     await slept
   })
 })
@@ -129,18 +130,13 @@ test('a connection that is reset between two statements', async () => {
 
 test('a database that does not answer any more, until the handler has no time left', async () => {
   const { client, proxy } = await proxied()
-  let lift = () => {}
-  const run = survives(
-    client,
-    async (tx) => {
-      lift = proxy.impose({ kind: 'black-hole' })
-      // Longer than all that the inbox asks meanwhile.
-      setTimeout(() => lift(), 8_000)
-      await tx.$queryRaw`SELECT 1`
-    },
-    1_000,
-  )
-  await run
+  const trouble = async (tx: Tx) => {
+    const lift = proxy.impose({ kind: 'black-hole' })
+    // Longer than all that the inbox asks meanwhile.
+    setTimeout(lift, 8_000)
+    await tx.$queryRaw`SELECT 1`
+  }
+  await survives(client, trouble, 1_000)
 }, 60_000)
 
 test('a restart of PostgreSQL with messages in the middle of their handlers', async () => {

@@ -18,7 +18,7 @@ function testsIn(file: string): string {
 
 test('each of the twenty rules can be taken out', () => {
   const rules = new Set(takenOut.map(({ rule }) => rule))
-  expect([...rules].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+  expect([...rules].filter((rule) => rule !== 'inbox').sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
 })
 
 test.each(takenOut)(
