@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { PartitionMemory } from '../../src/inbox/partition.ts'
 import { cli } from '../support/cli.ts'
 import { deleteTopic } from '../support/topics.ts'
 import { createStage, effect, record, type Stage, type Tx, useMail } from './stage.ts'
@@ -138,3 +139,17 @@ test('a record without an id that is read again is parked once, also after it wa
   expect(await parked()).toMatchObject([{ offset: '1' }])
   expect(await numbers('fine')).toEqual([1, 2])
 }, 60_000)
+
+test('the failures of a message are not those of another one at its offset, nor of another kind', () => {
+  const memory = new PartitionMemory()
+  expect(memory.failed('first', true)).toEqual({ tries: 1, attempts: 1 })
+  expect(memory.failed('first', false)).toEqual({ tries: 2, attempts: 1 })
+  expect([memory.doubted('first', '57014'), memory.doubted('first', 'XX000'), memory.doubted('first', 'XX000')]).toEqual([
+    false,
+    false,
+    true,
+  ])
+  expect(memory.attempts('second')).toBe(0)
+  expect(memory.doubted('second', 'XX000')).toBe(false)
+  expect(memory.failed('second', true)).toEqual({ tries: 1, attempts: 1 })
+})

@@ -139,42 +139,43 @@ test('a database that does not answer any more, until the handler has no time le
   await survives(client, trouble, 1_000)
 }, 60_000)
 
-test('a restart of PostgreSQL with messages in the middle of their handlers', async () => {
-  const server = await startPostgres()
-  onTestFinished(() => server.stop())
-  const client = connect(server.url)
-  onTestFinished(() => client.$disconnect())
-  for (const sql of [migrationSql, inboxSql, effectsSql]) await run(server.url, sql)
-  const stage = await createStage(2)
-  await stage.send([0, 1].flatMap((partition) => [1, 2, 3].map((n) => record(`p${partition}`, n, { partition }))))
-  let met = 0
-  let restarted: Promise<void> | undefined
-  const restart = (how: 'clean' | 'immediate') => server.restart(how)
-  const { times, all } = start(
-    stage,
-    client,
-    'mail',
-    {
-      park: { after: 1 },
-      handlers: {
-        Counted: async (event, tx) => {
-          await effect(tx, 'mail', event)
-          if (event.payload.n === 3) return
-          if (met++ < 2) {
-            restarted ??= restart(event.payload.n === 1 ? 'immediate' : 'clean')
+test.each(['clean', 'immediate'] as const)(
+  'a restart of PostgreSQL (%s) with messages in the middle of their handlers',
+  async (how) => {
+    const server = await startPostgres()
+    onTestFinished(() => server.stop())
+    const client = connect(server.url)
+    onTestFinished(() => client.$disconnect())
+    for (const sql of [migrationSql, inboxSql, effectsSql]) await run(server.url, sql)
+    const stage = await createStage(2)
+    await stage.send([0, 1].flatMap((partition) => [1, 2, 3].map((n) => record(`p${partition}`, n, { partition }))))
+    let met = 0
+    let restarted: Promise<void> | undefined
+    const { times, all } = start(
+      stage,
+      client,
+      'mail',
+      {
+        park: { after: 1 },
+        handlers: {
+          Counted: async (event, tx) => {
+            await effect(tx, 'mail', event)
+            if (met++ > 1) return
+            restarted ??= server.restart(how)
             await restarted
             await tx.$queryRaw`SELECT 1`
-          }
+          },
         },
       },
-    },
-    { concurrently: 2 },
-  )
-  await times('applied', 6)
-  expect(all('message_parked')).toEqual([])
-  expect(all('apply_failed').filter(({ attempt }) => attempt > 0)).toEqual([])
-  expect(await run(server.url, 'SELECT name, n FROM effects ORDER BY name, n')).toHaveLength(6)
-}, 90_000)
+      { concurrently: 2 },
+    )
+    await times('applied', 6)
+    expect(all('message_parked')).toEqual([])
+    expect(all('apply_failed').filter(({ attempt }) => attempt > 0)).toEqual([])
+    expect(await run(server.url, 'SELECT name, n FROM effects ORDER BY name, n')).toHaveLength(6)
+  },
+  90_000,
+)
 
 const raise = (code: string) => `DO $do$ BEGIN RAISE 'trouble' USING ERRCODE = '${code}'; END $do$`
 
