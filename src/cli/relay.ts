@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Logger } from 'pino'
 import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
 import { createLogger, logEvents } from '../ops/log.ts'
+import { isLoopback } from '../ops/server.ts'
 import { flushTraces, relayTraces } from '../ops/traces.ts'
 import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -15,6 +16,9 @@ const echoMs = 500
 
 /** Most that the last spans may take at the end: together with stopTimeoutMs less than an orchestrator waits. */
 const flushMs = 2_000
+
+const withoutLogin =
+  'Everybody who reaches this address can read /metrics and the overview, with the names of topics. Set OUTBOX_HTTP_LOGIN_FILE, or listen on 127.0.0.1.'
 
 /** The command `relay`. */
 export function relayCommand(): Command {
@@ -46,6 +50,7 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   if (listen) {
     const url = await watched(relay, transport, config, listen)
     logger.info({ event: 'listening', url, login: listen.login !== undefined }, 'listening')
+    if (!listen.login && !isLoopback(listen.host)) logger.warn({ event: 'listening_without_login', url }, withoutLogin)
   }
   const { asked, ended } = stopOnSignals(relay, logger)
   if (flags.drain === true) {

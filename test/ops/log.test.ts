@@ -68,6 +68,18 @@ test('an event that may come with every row is told once a minute, with the numb
   expect(log.lines()[0].leftOut).toBeUndefined()
 })
 
+test('refused connections do not hide a wrong login: each reason is told once a minute', () => {
+  const log = keep()
+  for (const reason of ['too_many', 'too_many', 'wrong_login', 'too_slow', 'wrong_login'] as const) {
+    log.tell('http_refused', { reason, address: '10.0.0.1' })
+  }
+  expect(log.lines()).toMatchObject([
+    { level: 'warn', event: 'http_refused', reason: 'too_many', address: '10.0.0.1' },
+    { reason: 'wrong_login' },
+    { reason: 'too_slow' },
+  ])
+})
+
 test('buckets are shown by their number, lost ones by name', () => {
   const log = keep()
   log.tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })
