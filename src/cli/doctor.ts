@@ -7,7 +7,7 @@ import { judgePrisma } from '../doctor/project.ts'
 import { judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
-import { visible } from '../ops/words.ts'
+import { inOneLine } from '../ops/words.ts'
 import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { examineCluster } from '../transport/cluster.ts'
@@ -15,7 +15,7 @@ import { databaseConfig, type Environment, type Flags, kafkaConfigOf } from './c
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
-import { print } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { loadClients, rollbackVerdicts } from './rollback.ts'
 import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 
@@ -27,7 +27,8 @@ export function doctorCommand(): Command {
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
     const verdicts = await examined(flags, process.env, process.cwd())
-    print(flags.json === true ? JSON.stringify(verdicts) : verdictsText(verdicts))
+    if (flags.json === true) printJson(verdicts)
+    else print(verdictsText(verdicts))
     if (verdicts.some(({ level }) => level === 'failure')) process.exitCode = exitCodes.failed
   })
   return prismaHelp(command, [
@@ -100,8 +101,8 @@ const marks = { ok: '✓', warning: '!', failure: '✗', unseen: '?' } as const
 function verdictsText(verdicts: readonly Verdict[]): string {
   const count = (level: Verdict['level']) => verdicts.filter((verdict) => verdict.level === level).length
   const shown = verdicts.map(({ check, level, finding, why, fix }) => {
-    const more = level === 'ok' ? '' : `\n    Why: ${why}\n    Fix: ${fix}`
-    return visible(`${marks[level]} ${check}: ${finding}${more}`)
+    const first = inOneLine(`${marks[level]} ${check}: ${finding}`)
+    return level === 'ok' ? first : `${first}\n    Why: ${inOneLine(why)}\n    Fix: ${inOneLine(fix)}`
   })
   const sum = `${count('ok')} ok, ${count('warning')} warnings, ${count('failure')} failures, ${count('unseen')} not to be seen from here.`
   return [...shown, '', sum].join('\n')

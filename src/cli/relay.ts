@@ -8,6 +8,7 @@ import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
+import { printError } from './print.ts'
 import { addRelayFlags } from './settings.ts'
 import { watched } from './watched.ts'
 
@@ -56,7 +57,7 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   if (flags.drain === true) {
     const report = await Promise.race([asked, relay.drain()])
     if (report) return drained(report)
-    process.stderr.write('Not everything may be published: a signal broke the drain off.\n')
+    printError('Not everything may be published: a signal broke the drain off.')
     return Math.max(await ended, exitCodes.left)
   }
   await relay.start()
@@ -130,11 +131,6 @@ function drained(report: DrainReport): number {
       : '',
     ...report.pausedTopics.map(({ topic, code }) => `topic ${topic} takes no messages: ${code}`),
   ]
-  process.stderr.write(
-    `Not everything could be published:\n${lines
-      .filter(Boolean)
-      .map((line) => `  - ${line}\n`)
-      .join('')}`,
-  )
+  for (const line of ['Not everything could be published:', ...lines.filter(Boolean).map((one) => `  - ${one}`)]) printError(line)
   return exitCodes.left
 }

@@ -16,7 +16,12 @@ export interface Setting {
 
 /** Settings of every command that speaks to the database. */
 export const databaseSettings = {
-  databaseUrl: { flag: '--database-url', env: 'DATABASE_URL', value: 'url', what: 'Database that the application writes to' },
+  databaseUrl: {
+    flag: '--database-url',
+    env: 'DATABASE_URL',
+    value: 'url',
+    what: 'Database that the application writes to. The process list shows a flag: prefer the variable',
+  },
   schema: {
     flag: '--schema',
     env: 'OUTBOX_SCHEMA',

@@ -7,7 +7,8 @@ import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } 
 import { type Flags, kafkaConfigOf } from './config.ts'
 import { counted, type Field, fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { age, count, messageId, messageJson } from './selection.ts'
 import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 
@@ -29,7 +30,7 @@ export function whereCommand(): Command {
       const message = await operator.show(id, false)
       if (message !== null) return tellWaiting(message, await headOf(operator, message), flags.json === true)
       const record = await publishedRecord(id, flags)
-      print(flags.json === true ? JSON.stringify(recordJson(id, record)) : recordText(id, record))
+      return flags.json === true ? printJson(recordJson(id, record)) : print(recordText(id, record))
     }),
   )
   return prismaHelp(command, [
@@ -47,7 +48,7 @@ async function headOf(operator: Operator, { state, topic, key, id }: ShownMessag
 
 function tellWaiting(message: ShownMessage, head: ListedMessage | null, json: boolean): void {
   const { headers: _, value: __, ...rest } = message
-  if (json) print(JSON.stringify({ ...messageJson(rest as ShownMessage), behindMessageId: head?.messageId ?? null }))
+  if (json) printJson({ ...messageJson(rest as ShownMessage), behindMessageId: head?.messageId ?? null })
   else print(fields([['Message', message.messageId], ...(message.state === 'waiting' ? waiting(message) : dead(message, head))]))
 }
 

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { RelayEvent, RelayEvents, Subscriber } from '../relay/telemetry.ts'
+import { inOneLine, visibleJson } from './words.ts'
 
 /** Levels of the log, from the most to the least telling. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -53,7 +54,7 @@ export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.Wri
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  const plain: DestinationStream = { write: (line) => void out.write(terminal ? readable(line) : line) }
+  const plain: DestinationStream = { write: (line) => void out.write(terminal ? readable(line) : visibleJson(line)) }
   return pino(options, plain)
 }
 
@@ -106,5 +107,5 @@ function readable(line: string): string {
   const rest = Object.entries(fields).map(
     ([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`,
   )
-  return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${msg}  ${rest.join(' ')}\n`
+  return `${inOneLine(`${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${msg}  ${rest.join(' ')}`)}\n`
 }
