@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { judgeDatabase } from '../doctor/database.ts'
-import { judgeKafka } from '../doctor/kafka.ts'
+import { judgeKafka, judgeKafkaEncryption } from '../doctor/kafka.ts'
 import { judgePrisma } from '../doctor/project.ts'
 import { judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
@@ -83,7 +83,11 @@ async function kafkaVerdicts(flags: Flags, env: Environment, { topics }: Databas
     return [unseen('kafka', 'No brokers are given.', 'Kafka is not checked.', 'Set KAFKA_BROKERS, or give --kafka-brokers.')]
   }
   const names = (topics ?? []).map(({ topic }) => topic)
-  return judgeKafka(await examineCluster(kafkaConfigOf(flags, env), names), topics)
+  const kafka = kafkaConfigOf(flags, env)
+  const encryption = judgeKafkaEncryption(kafka)
+  // What a relay refuses to send, a doctor does not send either.
+  if (encryption.level === 'failure') return [encryption]
+  return [encryption, ...judgeKafka(await examineCluster(kafka, names), topics)]
 }
 
 /** Version of the client that an application in the folder would load. */

@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { proofKafka } from '../proof/dump.ts'
 import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
 import { reportOf } from '../proof/report.ts'
+import { checkLogin } from '../transport/brokers.ts'
 import { type Environment, type Flags, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
@@ -70,6 +71,7 @@ function verdict({ judgement }: Proof, ms: number): string {
 
 function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: AbortSignal, say: ProofPlan['say']): ProofPlan {
   const { databaseUrl, kafka } = relayConfig(flags, env)
+  checkLogin(kafka)
   const { brokers, ssl, sasl } = kafka
   const number = (name: string, otherwise: number) => (flags[name] as number | undefined) ?? otherwise
   return {
@@ -100,6 +102,7 @@ function relayEnvironment(flags: Flags, env: Environment, schema: string, name: 
     KAFKA_BROKERS: kafka.brokers.join(),
     ...(kafka.ssl ? { KAFKA_SSL: 'true' } : {}),
     ...(sasl ? { KAFKA_SASL_MECHANISM: sasl.mechanism, KAFKA_SASL_USERNAME: sasl.username } : {}),
+    ...(kafka.saslInsecure ? { KAFKA_SASL_INSECURE: 'true' } : {}),
     OUTBOX_SCHEMA: schema,
     OUTBOX_NAME: name,
     OUTBOX_LEASE_MS: '3000',

@@ -2,8 +2,10 @@ import { Command } from 'commander'
 import type { Logger } from 'pino'
 import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
 import { createLogger, logEvents } from '../ops/log.ts'
-import { isLoopback } from '../ops/server.ts'
 import { flushTraces, relayTraces } from '../ops/traces.ts'
+import { isLoopback } from '../running/loopback.ts'
+import { encryptionOf } from '../store/postgres/encryption.ts'
+import { remoteBrokers, tellsSecret } from '../transport/brokers.ts'
 import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
@@ -20,6 +22,12 @@ const flushMs = 2_000
 
 const withoutLogin =
   'Everybody who reaches this address can read /metrics and the overview, with the names of topics. Set OUTBOX_HTTP_LOGIN_FILE, or listen on 127.0.0.1.'
+
+const clearDatabase =
+  'The connection to the database has no TLS: others can read rows and password. Add sslmode=verify-full to the URL.'
+const uncheckedDatabase =
+  'The certificate of the database is not checked: another server can answer. Use sslmode=verify-full in the URL.'
+const clearLogin = 'The Kafka login is sent in clear text (KAFKA_SASL_INSECURE). Set KAFKA_SSL=true.'
 
 /** The command `relay`. */
 export function relayCommand(): Command {
@@ -48,6 +56,7 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   relay.telemetry.subscribe(logEvents(logger))
   relayTraces(relay.telemetry)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
+  warnOfClearText(config, logger)
   if (listen) {
     const url = await watched(relay, transport, config, listen)
     logger.info({ event: 'listening', url, login: listen.login !== undefined }, 'listening')
@@ -62,6 +71,16 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   }
   await relay.start()
   return ended
+}
+
+/** A line for each way on which others could read along. */
+function warnOfClearText({ databaseUrl, listenUrl, kafka }: ReturnType<typeof relayConfig>, logger: Logger): void {
+  for (const url of new Set([databaseUrl, listenUrl || databaseUrl])) {
+    const { local, tls, verified } = encryptionOf(url)
+    const fields = { event: 'database_clear_text', database: maskedUrl(url) }
+    if (!local && !(tls && verified)) logger.warn(fields, tls ? uncheckedDatabase : clearDatabase)
+  }
+  if (tellsSecret(kafka)) logger.warn({ event: 'kafka_clear_text', brokers: remoteBrokers(kafka.brokers) }, clearLogin)
 }
 
 /** An error that nobody handles leaves the relay in a state that nobody knows: the leases run out, and a new start is sound. */

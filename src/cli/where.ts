@@ -3,6 +3,7 @@ import { OutboxError } from '../message/errors.ts'
 import { createdAtOf } from '../message/id.ts'
 import { keyBytes } from '../ops/words.ts'
 import type { ListedMessage, Operator, ShownMessage } from '../store/operator.ts'
+import { checkLogin } from '../transport/brokers.ts'
 import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } from '../transport/find-record.ts'
 import { type Flags, kafkaConfigOf } from './config.ts'
 import { counted, type Field, fields, keyText, span } from './format.ts'
@@ -84,6 +85,8 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
   if (topic === undefined) {
     throw new OutboxError('NOT_FOUND', nowhere, { field: 'message-id', remedy: 'Give --topic, to look for it in Kafka.' })
   }
+  const kafka = kafkaConfigOf(flags, process.env)
+  checkLogin(kafka)
   const search: RecordSearch = {
     topic,
     messageId: id,
@@ -91,7 +94,7 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
     sinceMs: newerThan === undefined ? Math.max(0, (createdAtOf(id) ?? 0) - clocksApartMs) : Date.now() - newerThan,
     timeoutMs: (timeout ?? 30) * 1_000,
   }
-  const searched = await findRecord(kafkaConfigOf(flags, process.env), search)
+  const searched = await findRecord(kafka, search)
   if (searched.record !== null) return searched.record
   throw new OutboxError('NOT_FOUND', `It is not in the outbox. ${unsuccessful(search, searched)}`, {
     field: 'message-id',

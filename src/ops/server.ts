@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { OutboxError } from '../message/errors.ts'
+import { isLoopback } from '../running/loopback.ts'
 import { Connections, networkOf, type Refusal } from './connections.ts'
 import { type Login, Logins } from './logins.ts'
 
@@ -136,9 +137,6 @@ async function answer(serves: Serves, request: IncomingMessage, response: Server
 }
 
 const notHere = 'Without a login this page is for this machine only: ask for it as localhost, or set OUTBOX_HTTP_LOGIN.'
-
-/** Whether an address, or the name that it was asked for by, is one of loopback. */
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host)
 
 /**
  * Whether a page that is not open may be answered. Without a login a listener on loopback answers names of loopback only, because another

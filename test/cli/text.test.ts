@@ -16,8 +16,8 @@ beforeAll(async () => {
   database = await createDatabase()
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
   await insertRows(database.pool, [
-    { topic: hostile, key: 'waiting', type: hostile, headers: { [hostile]: hostile }, value: hostile, messageId: ids[0] },
-    { topic: hostile, key: 'dead', type: hostile, headers: { [hostile]: hostile }, value: hostile, messageId: ids[1] },
+    { topic: hostile, key: 'waiting', type: hostile, headers: { [hostile]: hostile }, value: hostile, messageId: ids[0]! },
+    { topic: hostile, key: 'dead', type: hostile, headers: { [hostile]: hostile }, value: hostile, messageId: ids[1]! },
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox WHERE message_id = $1 RETURNING *)
