@@ -6,6 +6,7 @@ import { flushTraces, relayTraces } from '../ops/traces.ts'
 import { isLoopback } from '../running/loopback.ts'
 import { encryptionOf } from '../store/postgres/encryption.ts'
 import { remoteBrokers, tellsSecret } from '../transport/brokers.ts'
+import { isOfKafkaClient } from '../transport/guarded-socket.ts'
 import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
@@ -83,9 +84,16 @@ function warnOfClearText({ databaseUrl, listenUrl, kafka }: ReturnType<typeof re
   if (tellsSecret(kafka)) logger.warn({ event: 'kafka_clear_text', brokers: remoteBrokers(kafka.brokers) }, clearLogin)
 }
 
-/** An error that nobody handles leaves the relay in a state that nobody knows: the leases run out, and a new start is sound. */
+/**
+ * An error that nobody handles leaves the relay in a state that nobody knows: the leases run out, and a new start is sound. One of a Kafka
+ * client leaves that client in such a state: its requests have deadlines of the transport's own, which then throws the client away.
+ */
 function endOnErrors(logger: Logger): void {
   process.on('uncaughtException', (error) => {
+    if (isOfKafkaClient(error)) {
+      logger.error({ event: 'kafka_client_error', error: error.stack }, 'kafka client error')
+      return
+    }
     logger.fatal({ event: 'crashed', error: error.stack ?? String(error) }, 'crashed')
     process.exit(exitCodes.failed)
   })
