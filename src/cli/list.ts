@@ -1,7 +1,8 @@
 import { Command } from 'commander'
 import type { Flags } from './config.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { addFilterFlags, count, messageJson, messagesText, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 
@@ -17,7 +18,7 @@ export function listCommand(): Command {
     withOperator(flags, async (operator) => {
       const dead = flags.dead === true || flags.reason !== undefined
       const messages = await operator.list({ ...selectionOf(flags), dead, limit: (flags.limit as number | undefined) ?? 50 })
-      if (flags.json === true) print(JSON.stringify(messages.map(messageJson)))
+      if (flags.json === true) printJson(messages.map(messageJson))
       else print(messages.length === 0 ? 'No messages.' : messagesText(messages))
     }),
   )

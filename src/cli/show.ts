@@ -4,7 +4,8 @@ import type { ShownMessage } from '../store/operator.ts'
 import type { Flags } from './config.ts'
 import { fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { messageId, messageJson } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 
@@ -24,11 +25,8 @@ export function showCommand(): Command {
           remedy: 'It was published or discarded, or its transaction rolled back; its topic tells which.',
         })
       }
-      print(
-        flags.json === true
-          ? JSON.stringify(shownJson(message, flags.payload === true))
-          : shownText(message, flags.payload === true),
-      )
+      if (flags.json === true) printJson(shownJson(message, flags.payload === true))
+      else print(shownText(message, flags.payload === true))
     }),
   )
   return prismaHelp(command, [['One message', '0197f3a0-0000-7000-8000-000000000001']])

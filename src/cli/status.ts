@@ -3,7 +3,8 @@ import { OperatorOnDemand } from '../ops/dashboard/on-demand.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { databaseConfig, type Flags } from './config.ts'
 import { prismaHelp } from './help.ts'
-import { print, untilUnread, withOperator } from './operator.ts'
+import { untilUnread, withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { addDatabaseFlags } from './settings.ts'
 import { statusText } from './status-text.ts'
 import { type Ask, watch, watchAsJson } from './watch.ts'
@@ -26,7 +27,7 @@ async function status(flags: Flags): Promise<void> {
   if (flags.watch === true) return watched(flags)
   await withOperator(flags, async (operator) => {
     const status = await operator.status()
-    print(flags.json === true ? JSON.stringify(status) : statusText(status))
+    return flags.json === true ? printJson(status) : print(statusText(status))
   })
 }
 

@@ -1,5 +1,6 @@
 import type { Page } from './server.ts'
 import type { Vitals } from './vitals.ts'
+import { jsonText } from './words.ts'
 
 /** What {@link healthPages} need. */
 export interface HealthDeps {
@@ -32,7 +33,7 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
   const json = (ok: boolean, what: object) => ({
     status: ok ? 200 : 503,
     type: 'application/json',
-    body: `${JSON.stringify({ ...what, relay: deps.name })}\n`,
+    body: `${jsonText({ ...what, relay: deps.name })}\n`,
   })
   return {
     '/livez': {

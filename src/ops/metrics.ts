@@ -144,7 +144,14 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
     labelNames: ['topic'],
     registers: [registry],
   })
+  const refused = new Counter({
+    name: 'outbox_http_refused_total',
+    help: 'Connections closed before their end, and wrong logins.',
+    labelNames: ['reason'],
+    registers: [registry],
+  })
   return {
+    http_refused: ({ reason }) => refused.inc({ reason }),
     kafka_trouble: () => kafka.set(1),
     kafka_recovered: () => kafka.set(0),
     database_trouble: () => database.set(1),

@@ -101,6 +101,11 @@ export interface RelayEvents {
   sampled: OutboxSample & { ms: number }
   /** The sampler could not look; it tries again. */
   sample_failed: { code: string }
+  /**
+   * The server, where one runs, closed a connection that took too long (`too_slow`) or had to give way (`too_many`), or refused a
+   * `wrong_login`.
+   */
+  http_refused: { reason: 'too_slow' | 'too_many' | 'wrong_login'; address: string }
 }
 
 /** Name of an event. */

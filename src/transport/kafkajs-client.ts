@@ -2,6 +2,7 @@ import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type Admin, type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel, type Producer } from 'kafkajs'
 import type { Fuse } from './fuse.ts'
+import { guarded } from './guarded-socket.ts'
 
 /** Interval of TCP keep-alive probes, as in kafkajs' own socket factory, in ms. */
 const keepAliveMs = 60_000
@@ -73,6 +74,6 @@ export class KafkajsClient<C extends Producer | Admin = Producer | Admin> {
     socket.setKeepAlive(true, keepAliveMs)
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    return socket
+    return guarded(socket)
   }
 }

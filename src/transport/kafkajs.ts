@@ -1,6 +1,6 @@
 import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
 import { within } from '../running/within.ts'
-import { checkBrokers } from './brokers.ts'
+import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { KafkajsBatch } from './kafkajs-batch.ts'
 import { KafkajsClient } from './kafkajs-client.ts'
@@ -22,6 +22,10 @@ export interface KafkajsTransportOptions {
   /** Login, in the shape of kafkajs. @default no login */
   sasl?: KafkaConfig['sasl']
   /**
+   * Allows a login that sends its secret (`plain`, `oauthbearer`) without TLS to a broker that is not on this machine. @default false
+   */
+  saslInsecure?: boolean
+  /**
    * How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms; raise it for brokers
    * far away. A `publish` is bounded by its own time as well. @default 5000
    */
@@ -34,6 +38,7 @@ export interface KafkajsTransportOptions {
 export const kafkajsTransportDefaults = Object.freeze({
   clientId: 'prisma-extension-outbox',
   ssl: false,
+  saslInsecure: false,
   connectionTimeoutMs: 5_000,
   metadataMaxAgeMs: 60_000,
 } satisfies Partial<KafkajsTransportOptions>)
@@ -46,6 +51,7 @@ export const kafkajsTransportDefaults = Object.freeze({
  */
 export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
   checkBrokers(options.brokers)
+  checkLogin(options)
   // Here, and not at the first message.
   clusterMaker(new Kafka({ brokers: options.brokers }))
   quietKafkajsTimers()

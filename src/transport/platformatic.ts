@@ -2,7 +2,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type { Connection } from '@platformatic/kafka'
 import { OutboxError } from '../message/errors.ts'
 import { within } from '../running/within.ts'
-import { checkBrokers } from './brokers.ts'
+import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { type BytesProducer, PlatformaticClient } from './platformatic-client.ts'
 import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platformatic-errors.ts'
@@ -21,6 +21,10 @@ export interface PlatformaticTransportOptions {
   ssl?: boolean | ConnectionOptions
   /** Login. @default no login */
   sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string }
+  /**
+   * Allows a login that sends its secret (`plain`, `oauthbearer`) without TLS to a broker that is not on this machine. @default false
+   */
+  saslInsecure?: boolean
   /** How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms. @default 5000 */
   connectionTimeoutMs?: number
   /** Age at which the list of partitions and leaders is read again, in ms. @default 60000 */
@@ -31,6 +35,7 @@ export interface PlatformaticTransportOptions {
 export const platformaticTransportDefaults = Object.freeze({
   clientId: 'prisma-extension-outbox',
   ssl: false,
+  saslInsecure: false,
   connectionTimeoutMs: 5_000,
   metadataMaxAgeMs: 60_000,
 } satisfies Partial<PlatformaticTransportOptions>)
@@ -52,6 +57,7 @@ const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512']
  */
 export function platformaticTransport(options: PlatformaticTransportOptions): Transport {
   checkBrokers(options.brokers)
+  checkLogin(options)
   if (options.sasl && !mechanisms.includes(options.sasl.mechanism)) {
     const remedy = `Use one of ${mechanisms.join(', ')}, or the kafkajs transport.`
     throw new OutboxError('INVALID_OPTION', 'The platformatic transport does not know this login.', { field: 'sasl', remedy })

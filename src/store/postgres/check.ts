@@ -1,5 +1,6 @@
 import { OutboxError } from '../../message/errors.ts'
 import { codeOf, type Line } from './line.ts'
+import { literal } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Format of the tables that this version reads and writes: `outbox_lease.format`. */
@@ -78,9 +79,8 @@ const needed: Record<keyof Tables, string> = {
 export async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<void> {
   const names = { outbox: 'outbox', lease: 'outbox_lease', relay: 'outbox_relay', dead: 'outbox_dead' }
   for (const table of Object.keys(tables) as (keyof Tables)[]) {
-    const quoted = tables[table].replaceAll("'", "''")
     const rows = await line.rows<{ name: string }>(
-      `SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass('${quoted}') AND attnum > 0 AND NOT attisdropped`,
+      `SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass(${literal(tables[table])}) AND attnum > 0 AND NOT attisdropped`,
     )
     const missing = needed[table].split(',').filter((column) => !rows.some((row) => row.name === column))
     if (rows.length > 0 && missing.length === 0) continue
@@ -104,8 +104,9 @@ async function refuseMissingRights(line: Line, tables: Tables): Promise<void> {
   ]
   for (const [table, list] of rights) {
     for (const right of list.split(',')) {
-      const quoted = tables[table].replaceAll("'", "''")
-      const [row] = await line.rows<{ granted: boolean }>(`SELECT has_table_privilege('${quoted}', '${right}') AS granted`)
+      const [row] = await line.rows<{ granted: boolean }>(
+        `SELECT has_table_privilege(${literal(tables[table])}, '${right}') AS granted`,
+      )
       if (row!.granted) continue
       throw new OutboxError('MISSING_RIGHTS', `The relay's database role may not ${right} on ${tables[table]}.`, {
         remedy: 'Grant what ops/grants.sql lists for the relay.',
@@ -116,8 +117,7 @@ async function refuseMissingRights(line: Line, tables: Tables): Promise<void> {
 
 async function refuseRowSecurity(line: Line, tables: Tables): Promise<void> {
   for (const table of [tables.outbox, tables.lease, tables.dead]) {
-    const quoted = table.replaceAll("'", "''")
-    const [row] = await line.rows<{ active: boolean }>(`SELECT row_security_active('${quoted}') AS active`)
+    const [row] = await line.rows<{ active: boolean }>(`SELECT row_security_active(${literal(table)}) AS active`)
     if (!row!.active) continue
     throw new OutboxError(
       'ROW_SECURITY',
@@ -140,7 +140,7 @@ async function refuseUnknownFormat(line: Line, tables: Tables): Promise<void> {
 
 async function refuseMissingSequence(line: Line, tables: Tables): Promise<string> {
   const [row] = await line.rows<{ sequence: string | null; readable: boolean }>(
-    `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence('${tables.outbox.replaceAll("'", "''")}', 'id') AS s`,
+    `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence(${literal(tables.outbox)}, 'id') AS s`,
   )
   const sequence = row!.sequence
   if (sequence === null) {
@@ -162,7 +162,7 @@ async function refuseBlocks(line: Line, tables: Tables, sequence: string): Promi
     `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
   const [state] = await line.rows<{ behind: boolean; cache: string }>(
     `SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) > CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS behind,
-  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = '${sequence.replaceAll("'", "''")}'::regclass) AS cache FROM ${sequence}`,
+  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = ${literal(sequence)}::regclass) AS cache FROM ${sequence}`,
   )
   if (state!.cache !== '1') {
     throw new OutboxError(

@@ -5,7 +5,7 @@ export const identifier = (name: string): string => `"${name.replaceAll('"', '""
 export const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 
 /** Bytes as a constant. */
-export const bytes = (value: Uint8Array): string => `'\\x${Buffer.from(value).toString('hex')}'::bytea`
+export const bytes = (value: Uint8Array): string => `${literal(`\\x${Buffer.from(value).toString('hex')}`)}::bytea`
 
 /** Numbers as an array. */
 export const integers = (values: readonly number[], type: 'smallint' | 'bigint'): string => `'{${values.join(',')}}'::${type}[]`
