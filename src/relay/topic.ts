@@ -200,7 +200,7 @@ export class Topic implements LaneTopic {
     if (this.#pausedSince !== undefined) this.#probe.begin()
     this.#deps.gate.trust(this)
     this.#open = true
-    this.#deps.resume(this.debt)
+    this.#deps.resume(this.debt, true)
   }
 
   #tellPaused(code: string, error: string): void {
@@ -237,6 +237,11 @@ export class Topics {
   /** Topics that take no rows at present. */
   closed(): Topic[] {
     return [...this.#byName.values()].filter((topic) => !topic.open)
+  }
+
+  /** Others need room: lanes that do not progress give up what they have not sent. */
+  yieldRoom(): void {
+    for (const topic of this.#byName.values()) for (const lane of topic.lanes) lane.yieldRoom()
   }
 
   /** Lets go of queued rows of all topics. */

@@ -11,12 +11,15 @@ export class KafkajsBatch {
   readonly length: number
   /** Of keys and values. */
   readonly bytes: number
+  /** Whether it shares its request with no other. */
+  readonly alone: boolean
   readonly #batch: TransportBatch
   readonly #fuse: Fuse
 
-  constructor(batch: TransportBatch, fuse: Fuse) {
+  constructor(batch: TransportBatch, fuse: Fuse, alone = false) {
     this.length = batch.records.length
     this.bytes = batch.records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0)
+    this.alone = alone
     this.#batch = batch
     this.#fuse = fuse
   }

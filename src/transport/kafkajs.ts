@@ -9,7 +9,7 @@ import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trou
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { SharedRequests } from './shared-requests.ts'
-import { noAnswer, type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
 
 /** Options of {@link kafkajsTransport}. */
 export interface KafkajsTransportOptions {
@@ -103,23 +103,20 @@ class KafkajsTransport implements Transport {
     }
   }
 
-  async publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+  async publish(batch: TransportBatch, timeoutMs: number, { alone }: Sending = {}): Promise<Outcome> {
     if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
     const refused = unfit(batch.records)
     if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
-    this.#producer ??= this.#open((kafka) => {
-      this.#requests.through(kafka)
-      return openProducer(kafka, this.#settings.metadataMaxAgeMs)
-    })
-    const producer = this.#producer
+    const own = alone === 'connection'
+    const producer = own ? this.#openProducer() : this.#shared()
     const fuse = new Fuse(timeoutMs)
     producer.sends.add(fuse)
     const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
-    const outcome = await Promise.race([fuse.blown, this.#send(producer, batch, fuse, timeoutMs)])
+    const outcome = await Promise.race([fuse.blown, this.#send(producer, batch, fuse, { timeoutMs, alone })])
     clearTimeout(timer)
-    if (!leavesProducerSound(outcome)) this.#retire(producer)
+    if (own || !leavesProducerSound(outcome)) this.#retire(producer)
     producer.ended(fuse)
     return outcome
   }
@@ -133,11 +130,16 @@ class KafkajsTransport implements Transport {
   }
 
   /** Never rejects; what it finds after the fuse has blown is of no interest. */
-  async #send(producer: KafkajsClient<Producer>, batch: TransportBatch, fuse: Fuse, timeoutMs: number): Promise<Outcome> {
+  async #send(
+    producer: KafkajsClient<Producer>,
+    batch: TransportBatch,
+    fuse: Fuse,
+    { timeoutMs, alone }: Sending & { timeoutMs: number },
+  ): Promise<Outcome> {
     try {
       await producer.ready
       const timeout = Math.max(1, Math.floor(timeoutMs * replicaTimeShare))
-      const { messages } = new KafkajsBatch(batch, fuse)
+      const { messages } = new KafkajsBatch(batch, fuse, alone !== undefined)
       return acknowledged(batch, await producer.client.send({ topic: batch.topic, acks: -1, timeout, messages }))
     } catch (error) {
       const outcome = outcomeOf(error, fuse.used)
@@ -170,6 +172,18 @@ class KafkajsTransport implements Transport {
       this.#first++
     }
     producer.retire()
+  }
+
+  #shared(): KafkajsClient<Producer> {
+    this.#producer ??= this.#openProducer()
+    return this.#producer
+  }
+
+  #openProducer(): KafkajsClient<Producer> {
+    return this.#open((kafka) => {
+      this.#requests.through(kafka)
+      return openProducer(kafka, this.#settings.metadataMaxAgeMs)
+    })
   }
 
   #open<C extends Producer | Admin>(create: (kafka: Kafka) => C, brokers = this.#inTurn()): KafkajsClient<C> {

@@ -9,7 +9,7 @@ import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platfor
 import { checkPackage, loadPackage } from './platformatic-package.ts'
 import type { ProduceResponse } from './platformatic-produce.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
-import { noAnswer, type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
 
 /** Options of {@link platformaticTransport}: the same as those of kafkajs, but for logins that only kafkajs knows. */
 export interface PlatformaticTransportOptions {
@@ -117,14 +117,14 @@ class PlatformaticTransport implements Transport {
     }
   }
 
-  async publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+  async publish(batch: TransportBatch, timeoutMs: number, { alone }: Sending = {}): Promise<Outcome> {
     if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
     const refused = unfit(batch.records)
     if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
-    this.#sender ??= this.#open()
-    const sender = this.#sender
+    const own = alone === 'connection'
+    const sender = own ? this.#open() : this.#shared()
     const fuse = new Fuse(timeoutMs)
     sender.sends.add(fuse)
     const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
@@ -134,7 +134,7 @@ class PlatformaticTransport implements Transport {
     ])
     clearTimeout(timer)
     if (outcome.kind !== 'acked') sender.stale.add(batch.topic)
-    if (doubtful) this.#retire(sender)
+    if (own || doubtful) this.#retire(sender)
     sender.ended(fuse)
     return outcome
   }
@@ -191,6 +191,11 @@ class PlatformaticTransport implements Transport {
       this.#first++
     }
     client.retire()
+  }
+
+  #shared(): PlatformaticClient {
+    this.#sender ??= this.#open()
+    return this.#sender
   }
 
   #open(brokers = this.#inTurn()): PlatformaticClient {

@@ -101,7 +101,7 @@ class BrokerRequests {
     const [data] = partitions as [Partition]
     return new Promise((resolve, reject) => {
       const waiting = { topic, data, resolve, reject }
-      if (data.messages.bytes > sharedBytes) void this.#ask([waiting], request.timeout)
+      if (data.messages.alone || data.messages.bytes > sharedBytes) void this.#ask([waiting], request.timeout)
       else this.#join(waiting, request.timeout)
     })
   }

@@ -53,6 +53,16 @@ export class TransportError extends Error {
 export const noAnswer = (limitMs: number): TransportError =>
   new TransportError('TIMEOUT', 'producer', `No answer within ${limitMs} ms.`)
 
+/** How a batch is sent. */
+export interface Sending {
+  /**
+   * What the batch shares with no other: its request, since a broker answers a request when it has answered for all of its partitions, or
+   * also its connection, since a broker takes one request of a connection after the other.
+   * @default shares both
+   */
+  alone?: 'request' | 'connection' | undefined
+}
+
 /**
  * The way to Kafka. The relay owns this port and promises at most one outstanding `publish` a topic-partition; several partitions
  * go on at once.
@@ -72,7 +82,7 @@ export interface Transport {
    * Sends the batch once, with acks of all in-sync replicas, and never by itself again. Never rejects. Answers within `timeoutMs` (plus
    * a moment): what is undecided by then is `unknown`, its connection is thrown away, and nothing of it is sent after that.
    */
-  publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome>
+  publish(batch: TransportBatch, timeoutMs: number, how?: Sending): Promise<Outcome>
   /** Sends nothing more and frees everything. What is on the wire may still reach a broker. Idempotent. */
   close(): Promise<void>
 }

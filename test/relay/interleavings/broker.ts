@@ -26,6 +26,8 @@ export class Broker {
   /** Whether a refusal names its records. */
   names = false
   readonly missing = new Set<string>()
+  /** Partitions that lack replicas, each as `topic/partition`: they refuse everything while the others go on. */
+  readonly short = new Set<string>()
   up = true
   /** Late requests wait while true. */
   holdsLate = true
@@ -110,6 +112,8 @@ export class Broker {
     if (!this.up) return { kind: 'not-written', scope: 'producer', code: 'ECONNREFUSED', error: 'nobody is there' }
     if (this.missing.has(batch.topic))
       return { kind: 'not-written', scope: 'topic', code: 'UNKNOWN_TOPIC', error: 'there is none' }
+    if (this.short.has(`${batch.topic}/${batch.partition}`))
+      return { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'too few' }
     const refused = batch.records.flatMap((record, i) => (this.poison.has(record.headers.id!) ? [i] : []))
     if (refused.length === 0) return undefined
     const named = this.names ? { refused } : {}
