@@ -17,6 +17,22 @@ type Failure = Exclude<Outcome, { kind: 'acked' }>
 /** Codes of a request that was not answered in time, by the broker or by its replicas: what shares its connection waits as long. */
 const timedOut = new Set(['TIMEOUT', 'REQUEST_TIMED_OUT'])
 
+/** After successive unknown outcomes a lane waits twice as long for each next answer, up to so many milliseconds. */
+const mostWaitMs = 30_000
+
+/** How often the wait is doubled, at most. */
+const mostPatience = 3
+
+/** Milliseconds over which lanes that were throttled together come back. */
+const spreadMs = 100
+
+/** A request on its way. */
+interface Flight {
+  sentAt: number
+  /** Ends the wait for its answer. */
+  giveUp: AbortController
+}
+
 /** What a lane needs from its surroundings. */
 export interface LaneDeps extends QueueDeps {
   transport: Transport
@@ -83,6 +99,9 @@ export class Lane {
   #undecided: readonly CarriedRow[] = []
   /** How it failed the last time. */
   #failure: Failure | undefined
+  #flight: Flight | undefined
+  /** How often the wait for an answer is doubled: the broker was too slow that many times, and has not been quick since. */
+  #patience = 0
   /** Times that it failed, one after another. */
   #attempt = 0
   #stuck = false
@@ -136,6 +155,7 @@ export class Lane {
 
   /** Lets go of rows that are not on their way; gives them to the caller, who may owe them. */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
+    if (this.#flying.some(which)) this.#endWait()
     const gone = this.#queue.letGo(which)
     for (const row of gone) this.#deps.hand.drop(row)
     return gone
@@ -162,7 +182,7 @@ export class Lane {
       const turn = await this.#topic.turn(this)
       if (signal.aborted) break
       if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.wasRefused(row))
-      const batch = this.#queue.next(turn === 'probe' ? 1 : this.#suspects.limit)
+      const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#suspects.limit)
       const answer = this.#suspects.answerTo(batch[0])
       if (answer) this.#decide(batch, answer, this.#deps.clock.now())
       else if (batch.length > 0) await this.#send(batch)
@@ -181,14 +201,18 @@ export class Lane {
   async #send(batch: CarriedRow[]): Promise<void> {
     const { transport, clock, limits } = this.#deps
     const sentAt = clock.now()
+    const giveUp = new AbortController()
     this.#flying = batch
+    this.#flight = { sentAt, giveUp }
     const outcome = await transport.publish(
       { topic: this.#topic.name, partition: this.partition, records: batch.map(toRecord) },
       limits.requestTimeoutMs,
-      { alone: this.#alone },
+      { alone: this.#alone, waitMs: this.#waitMs, giveUp: giveUp.signal },
     )
     this.#flying = []
+    this.#flight = undefined
     this.#tell(batch, outcome, sentAt)
+    this.#learn(outcome, clock.now() - sentAt)
     const wait = this.#decide(batch, outcome, sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
     if (wait > 0) await clock.wait(wait, this.#deps.signal)
@@ -225,6 +249,9 @@ export class Lane {
           outcome,
         )
         return 0
+      case 'wait':
+        this.#failed(outcome, kept)
+        return next.ms + random() * spreadMs
       case 'again':
         this.#failed(outcome, kept)
         if (next.doubt) gate.doubt(this, code, error, { again: this.#stuck })
@@ -243,8 +270,39 @@ export class Lane {
     for (const row of batch) claims.keepBusy(row.bucket, sentAt + limits.requestTimeoutMs)
   }
 
+  /** Whether the next request may be a copy: one record finds out whether the broker answers in time. */
+  get #isTentative(): boolean {
+    return this.#failure?.kind === 'unknown'
+  }
+
+  /** Milliseconds to wait for the next answer. */
+  get #waitMs(): number {
+    const base = this.#deps.limits.requestTimeoutMs
+    return Math.max(base, Math.min(mostWaitMs, base * 2 ** this.#patience))
+  }
+
+  /** A broker that was too slow is given more time, until it has answered a whole batch in the usual time. */
+  #learn(outcome: Outcome, tookMs: number): void {
+    if (outcome.kind === 'unknown') this.#patience = Math.min(mostPatience, this.#patience + 1)
+    const quick = outcome.kind === 'acked' && tookMs <= this.#deps.limits.requestTimeoutMs
+    if (quick && !this.#isTentative) this.#patience = 0
+  }
+
+  /**
+   * The leases of the batch on its way end, or are to be given back: it is waited for as long as any request is, and no longer (rule 3). The
+   * next owner of its buckets begins no sooner: the leases were as long when it was sent.
+   */
+  #endWait(): void {
+    const { clock, limits, signal } = this.#deps
+    const { sentAt, giveUp } = this.#flight!
+    const left = sentAt + limits.requestTimeoutMs - clock.now()
+    if (left <= 0) giveUp.abort()
+    else void clock.wait(left, signal).then(() => giveUp.abort())
+  }
+
   /** How much of Kafka the next request must not share with other lanes: it might keep them waiting. */
   get #alone(): 'request' | 'connection' | undefined {
+    if (this.#patience > 0) return 'connection'
     if (!this.#failure) return undefined
     const { kind, code } = this.#failure
     if (timedOut.has(code)) return 'connection'
@@ -345,6 +403,7 @@ export class Lane {
       ms: clock.now() - sentAt,
       traces: tracesOf(batch),
     }
+    if (outcome.kind === 'not-written' && outcome.scope === 'throttled') return
     if (outcome.kind !== 'acked') {
       telemetry.emit('publish_failed', { ...what, kind: outcome.kind, code: outcome.code })
       return

@@ -5,7 +5,7 @@ import { Fuse } from './fuse.ts'
 import { KafkajsBatch } from './kafkajs-batch.ts'
 import { KafkajsClient } from './kafkajs-client.ts'
 import { clusterMaker } from './kafkajs-cluster.ts'
-import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from './kafkajs-errors.ts'
+import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, throttling, trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { SharedRequests } from './shared-requests.ts'
@@ -103,19 +103,21 @@ class KafkajsTransport implements Transport {
     }
   }
 
-  async publish(batch: TransportBatch, timeoutMs: number, { alone }: Sending = {}): Promise<Outcome> {
+  async publish(batch: TransportBatch, timeoutMs: number, how: Sending = {}): Promise<Outcome> {
     if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
     const refused = unfit(batch.records)
     if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
-    const own = alone === 'connection'
+    const own = how.alone === 'connection'
     const producer = own ? this.#openProducer() : this.#shared()
-    const fuse = new Fuse(timeoutMs)
+    const fuse = new Fuse(timeoutMs, how)
     producer.sends.add(fuse)
-    const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
-    const outcome = await Promise.race([fuse.blown, this.#send(producer, batch, fuse, { timeoutMs, alone })])
-    clearTimeout(timer)
+    const outcome = await Promise.race([
+      fuse.blown,
+      this.#send(producer, batch, fuse, { ...how, waitMs: how.waitMs ?? timeoutMs }),
+    ])
+    fuse.end()
     if (own || !leavesProducerSound(outcome)) this.#retire(producer)
     producer.ended(fuse)
     return outcome
@@ -134,14 +136,17 @@ class KafkajsTransport implements Transport {
     producer: KafkajsClient<Producer>,
     batch: TransportBatch,
     fuse: Fuse,
-    { timeoutMs, alone }: Sending & { timeoutMs: number },
+    { waitMs, alone }: Sending & { waitMs: number },
   ): Promise<Outcome> {
     try {
+      this.#requests.check(batch.topic, batch.partition)
       await producer.ready
-      const timeout = Math.max(1, Math.floor(timeoutMs * replicaTimeShare))
+      const timeout = Math.max(1, Math.floor(waitMs * replicaTimeShare))
       const { messages } = new KafkajsBatch(batch, fuse, alone !== undefined)
       return acknowledged(batch, await producer.client.send({ topic: batch.topic, acks: -1, timeout, messages }))
     } catch (error) {
+      const throttled = throttling(error)
+      if (throttled) return throttled.outcome
       const outcome = outcomeOf(error, fuse.used)
       return mayConcernOtherTopic(error, fuse.used) ? this.#blame(batch.topic, outcome, fuse.used) : outcome
     }
