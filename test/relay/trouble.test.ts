@@ -149,4 +149,25 @@ describe.each(clients)('over %s', (_, transport) => {
     })
     await expectAllInOrder(partly, 20_000)
   }, 180_000)
+
+  test('a broker that answers a second after the time-out makes progress, with one copy for each unknown outcome at most', async () => {
+    const topic = await create('slow', wellPlaced, '2')
+    await using one = testRelay(database.url, transport(), { leaseMs: 10_000 })
+    await one.relay.start()
+    await flow(one, topic, 100)
+    const passes = cluster.brokers.map(({ proxy }) => proxy.impose({ kind: 'slow-produce', ms: 6_000 }))
+    await insertMany(database.pool, topic, 2_000, 100)
+    await emptied(database.pool)
+    for (const pass of passes) pass()
+    const unknown = one.all('publish_failed').filter(({ kind }) => kind === 'unknown')
+    const log = await readTopic(topic, cluster.direct)
+    const copies = log.length - 2_100
+    const most = unknown.reduce((sum, { records }) => sum + records, 0)
+    console.log(`${unknown.length} unknown outcomes of ${most} records, ${copies} copies`)
+    expect(unknown.length).toBeGreaterThan(0)
+    // Each lane once: it learns how slow the broker is.
+    expect(unknown.length).toBeLessThanOrEqual(12)
+    expect(copies).toBeLessThanOrEqual(most)
+    expect(one.all('leases_lost')).toEqual([])
+  }, 120_000)
 })

@@ -167,7 +167,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a stuck lane shares its requests with the others',
-    edits: [{ file: 'relay/lane.ts', from: '{ alone: this.#alone }', to: '{}' }],
+    edits: [{ file: 'relay/lane.ts', from: '{ alone: this.#alone, waitMs', to: '{ waitMs' }],
     file: stuck,
     tests: 'a stuck lane sends alone',
   },
