@@ -53,7 +53,10 @@ export interface LaneDeps extends QueueDeps {
   resume: (owed: Debt, gaveUp: boolean) => void
 }
 
-/** A lane that others need room from, and that has had no outcome for so many milliseconds, gives up what it has not sent. */
+/**
+ * A lane that others need room from gives up what it has not sent when it has had no outcome for so many milliseconds, and for twice as long
+ * as its last acknowledgement took.
+ */
 const slowMs = 1_000
 
 /** What a lane tells its topic. */
@@ -109,6 +112,8 @@ export class Lane {
   #gaveUp = false
   /** When an outcome was last decided, or the lane began to wait for one. */
   #movedAt = 0
+  /** What the last acknowledgement took, in milliseconds. */
+  #tookMs = 0
   /** Kafka as a whole is being waited for: dropping rows would help nobody. */
   #gated = false
   #running = false
@@ -164,7 +169,8 @@ export class Lane {
   /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
   yieldRoom(): void {
     if (this.#stuck || this.#gated || this.#queue.length === 0) return
-    if (this.#attempt > 0 || this.#deps.clock.now() - this.#movedAt > slowMs) this.#becomeStuck()
+    const patientMs = Math.max(slowMs, 2 * this.#tookMs)
+    if (this.#attempt > 0 || this.#deps.clock.now() - this.#movedAt > patientMs) this.#becomeStuck()
   }
 
   /** Resolves when no request is outstanding. */
@@ -284,6 +290,7 @@ export class Lane {
   /** A broker that was too slow is given more time, until it has answered a whole batch in the usual time. */
   #learn(outcome: Outcome, tookMs: number): void {
     if (outcome.kind === 'unknown') this.#patience = Math.min(mostPatience, this.#patience + 1)
+    if (outcome.kind === 'acked') this.#tookMs = tookMs
     const quick = outcome.kind === 'acked' && tookMs <= this.#deps.limits.requestTimeoutMs
     if (quick && !this.#isTentative) this.#patience = 0
   }

@@ -63,8 +63,18 @@ export class Topic implements LaneTopic {
 
   /** Lane of a row. Only while open. */
   laneOf(row: CarriedRow): Lane {
-    if (row.key === null && this.#deps.keyless === 'spread') return this.#lanes[this.#turn++ % this.#lanes.length]!
+    if (row.key === null && this.#deps.keyless === 'spread') return this.#nextLane()
     return this.#lanes[placementHash(row.topic, row.key) % this.#partitions]!
+  }
+
+  /** The lanes in turn; a stuck one only where all are. */
+  #nextLane(): Lane {
+    const count = this.#lanes.length
+    for (let tries = 0; tries < count; tries++) {
+      const lane = this.#lanes[this.#turn++ % count]!
+      if (!lane.stuck) return lane
+    }
+    return this.#lanes[this.#turn++ % count]!
   }
 
   owe(row: CarriedRow): void {

@@ -217,6 +217,24 @@ test('a lane of large messages leaves bytes to the others while it still waits f
   answer()
 }, 30_000)
 
+test('messages without a key that may go anywhere go past a stuck lane (rule 8)', async () => {
+  const transport = memoryTransport({ partitions: 3 })
+  transport.refuse((_, { partition }) => partition === 1, { outcome: refusal })
+  await insertMany(database.pool, 't', 3, 3)
+  await using one = testRelay(database.url, transport, { keyless: 'spread' })
+  await one.relay.start()
+  const keyless = (count: number) =>
+    insertRows(
+      database.pool,
+      Array.from({ length: count }, () => ({ topic: 't', key: null })),
+    )
+  await keyless(30)
+  await one.until('publish_failed', () => one.all('publish_failed').length >= 2)
+  const before = transport.records().length
+  await keyless(30)
+  await transport.written(before + 30)
+}, 30_000)
+
 test('a stuck lane sends alone: in a request of its own, and after a timeout over a connection of its own', async () => {
   const shares: (string | undefined)[] = []
   const transport = memoryTransport({ partitions: 1 })
