@@ -111,7 +111,7 @@ export class Hand {
 
   /** Kafka has the rows: until they are deleted only their names are needed. */
   acknowledged(rows: readonly CarriedRow[]): void {
-    this.unkeep(rows)
+    if (this.#kept.size > 0) this.unkeep(rows)
     for (const row of rows) {
       row.value = null
       if (this.#rows.get(row.id) !== row || this.#acknowledged.has(row)) continue
@@ -125,7 +125,7 @@ export class Hand {
     if (this.#rows.get(row.id) !== row) return
     this.#rows.delete(row.id)
     this.#doubtful.delete(row)
-    this.unkeep([row])
+    if (this.#kept.size > 0) this.unkeep([row])
     this.#perBucket[row.bucket]!--
     if (!this.#acknowledged.delete(row) && !row.oversized) this.#bytes -= row.bytes
   }

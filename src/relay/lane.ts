@@ -5,7 +5,7 @@ import type { CarriedRow, Claims } from './claim.ts'
 import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
 import type { Hand } from './hand.ts'
-import { Queue, type QueueDeps, type RequestLimits } from './queue.ts'
+import { bytesOf, Queue, type QueueDeps, type RequestLimits } from './queue.ts'
 import { toRecord } from './record.ts'
 import { Suspects } from './suspects.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -102,6 +102,7 @@ export class Lane {
   #undecided: readonly CarriedRow[] = []
   /** How it failed the last time. */
   #failure: Failure | undefined
+  #flyingBytes = 0
   #flight: Flight | undefined
   /** How often the wait for an answer is doubled: the broker was too slow that many times, and has not been quick since. */
   #patience = 0
@@ -149,7 +150,7 @@ export class Lane {
   }
 
   get #bytes(): number {
-    return this.#queue.bytes + this.#flying.reduce((sum, row) => sum + row.bytes, 0)
+    return this.#queue.bytes + this.#flyingBytes
   }
 
   push(row: CarriedRow): void {
@@ -209,6 +210,7 @@ export class Lane {
     const sentAt = clock.now()
     const giveUp = new AbortController()
     this.#flying = batch
+    this.#flyingBytes = bytesOf(batch)
     this.#flight = { sentAt, giveUp }
     const outcome = await transport.publish(
       { topic: this.#topic.name, partition: this.partition, records: batch.map(toRecord) },
@@ -216,6 +218,7 @@ export class Lane {
       { alone: this.#alone, waitMs: this.#waitMs, giveUp: giveUp.signal },
     )
     this.#flying = []
+    this.#flyingBytes = 0
     this.#flight = undefined
     this.#tell(batch, outcome, sentAt)
     this.#learn(outcome, clock.now() - sentAt)
@@ -339,7 +342,7 @@ export class Lane {
 
   /** The outcome of the batch is decided: the lane progresses. */
   #decided(): void {
-    this.#deps.hand.unkeep(this.#queue.head(this.#queue.length))
+    if (this.#stuck) this.#deps.hand.unkeep(this.#queue.head(this.#queue.length))
     this.#failure = undefined
     this.#undecided = []
     this.#attempt = 0

@@ -107,4 +107,5 @@ export class Queue {
   }
 }
 
-const bytesOf = (rows: readonly CarriedRow[]): number => rows.reduce((sum, row) => sum + row.bytes, 0)
+/** Bytes of keys, values and headers. */
+export const bytesOf = (rows: readonly CarriedRow[]): number => rows.reduce((sum, row) => sum + row.bytes, 0)

@@ -122,7 +122,7 @@ test('more stuck lanes than the hand has room for batches leave half of it to th
   const transport = memoryTransport({ topics: { stuck: 60, well: 3 } })
   transport.refuse((_, batch) => batch.topic === 'stuck', { outcome: refusal })
   await insertMany(database.pool, 'stuck', 6_000, 600)
-  await using one = testRelay(database.url, transport, { handRows: 100, fetchRows: 100, batchRecords: 10 })
+  await using one = testRelay(database.url, transport, { handRows: 60, fetchRows: 60, batchRecords: 10 })
   await one.relay.start()
   await transport.called(120)
   await insertMany(database.pool, 'well', 1_000, 100)
