@@ -105,7 +105,7 @@ function leaseMetrics(registry: Registry): Handlers {
   const released = counter('outbox_leases_released_total', 'Leases given back.')
   const lost = counter('outbox_leases_lost_total', 'Leases that ran out or were taken over.')
   const messages = gauge('outbox_hand_messages', 'Messages read and not yet deleted.')
-  const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet deleted.')
+  const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet acknowledged.')
   const alive = gauge('outbox_relays_alive', 'Relays with a heartbeat within a lease time.')
   const count = (by: Counter) => (it: { buckets: number[]; owned: number }) => {
     by.inc(it.buckets.length)

@@ -44,7 +44,7 @@ const lookRows = 1_000
  */
 export class Stations {
   readonly claims = new Claims()
-  readonly hand = new Hand()
+  readonly hand: Hand
   readonly topics: Topics
   readonly reader: Reader
   readonly leases: Leases
@@ -56,6 +56,7 @@ export class Stations {
 
   constructor({ id, settings, transport, clock, telemetry, random, signal }: StationsDeps) {
     this.#clock = clock
+    this.hand = new Hand(settings)
     const base = { clock, telemetry, hand: this.hand, claims: this.claims }
     const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
     const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
@@ -69,11 +70,11 @@ export class Stations {
       random,
       onDead,
       keyless: settings.keyless,
-      limits: { ...settings, quotaRows: Math.max(1, Math.floor(settings.handRows / 4)) },
+      limits: settings,
       settle: (rows) => this.#acknowledged(rows),
       park,
       moveBehind,
-      resume: (debt) => this.reader.resume(debt),
+      resume: (debt, gaveUp) => this.reader.resume(debt, gaveUp),
     })
     this.reader = new Reader({
       ...base,

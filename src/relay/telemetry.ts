@@ -14,7 +14,7 @@ export interface RelayEvents {
   stopped: { relay: string; clean: boolean }
   /**
    * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `handRows` and `handBytes` are read and not yet deleted.
+   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged.
    */
   heartbeat: { relays: number; owned: number; handRows: number; handBytes: number }
   /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
