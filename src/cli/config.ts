@@ -163,13 +163,17 @@ function kafkaConfig(
   if (!list.every((broker) => /^[^\s:@/]+:\d+$/.test(broker))) {
     throw wrong(relaySettings.kafkaBrokers, 'must be a list of host:port, separated by commas')
   }
-  const ssl = flags.kafkaSsl === true ? 'true' : (read('kafkaSsl') ?? 'false')
-  if (ssl !== 'true' && ssl !== 'false') throw wrong(relaySettings.kafkaSsl, 'must be true or false')
+  const isSet = (name: 'kafkaSsl' | 'kafkaSaslInsecure') => {
+    const text = flags[name] === true ? 'true' : (read(name) ?? 'false')
+    if (text !== 'true' && text !== 'false') throw wrong(relaySettings[name], 'must be true or false')
+    return text === 'true'
+  }
   const sasl = saslConfig(read('kafkaSaslMechanism'), read('kafkaSaslUsername'), read('kafkaSaslPassword'))
   return {
     brokers: list,
     ...(clientId === undefined ? {} : { clientId }),
-    ...(ssl === 'true' ? { ssl: true } : {}),
+    ...(isSet('kafkaSsl') ? { ssl: true } : {}),
+    ...(isSet('kafkaSaslInsecure') ? { saslInsecure: true } : {}),
     ...(sasl === undefined ? {} : { sasl }),
   }
 }

@@ -2,12 +2,12 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { judgeDatabase } from '../doctor/database.ts'
-import { judgeKafka } from '../doctor/kafka.ts'
+import { judgeKafka, judgeKafkaEncryption } from '../doctor/kafka.ts'
 import { judgePrisma } from '../doctor/project.ts'
 import { judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
-import { visible } from '../ops/words.ts'
+import { inOneLine } from '../ops/words.ts'
 import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { examineCluster } from '../transport/cluster.ts'
@@ -15,7 +15,7 @@ import { databaseConfig, type Environment, type Flags, kafkaConfigOf, serversOf 
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
-import { print } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { loadClients, rollbackVerdicts } from './rollback.ts'
 import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 
@@ -27,7 +27,8 @@ export function doctorCommand(): Command {
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
     const verdicts = await examined(flags, process.env, process.cwd())
-    print(flags.json === true ? JSON.stringify(verdicts) : verdictsText(verdicts))
+    if (flags.json === true) printJson(verdicts)
+    else print(verdictsText(verdicts))
     if (verdicts.some(({ level }) => level === 'failure')) process.exitCode = exitCodes.failed
   })
   return prismaHelp(command, [
@@ -84,7 +85,11 @@ async function kafkaVerdicts(flags: Flags, env: Environment, { topics }: Databas
     return [unseen('kafka', 'No brokers are given.', 'Kafka is not checked.', 'Set KAFKA_BROKERS, or give --kafka-brokers.')]
   }
   const names = (topics ?? []).map(({ topic }) => topic)
-  return judgeKafka(await examineCluster(kafkaConfigOf(flags, env), names), topics, serversOf(flags, env))
+  const kafka = kafkaConfigOf(flags, env)
+  const encryption = judgeKafkaEncryption(kafka)
+  // What a relay refuses to send, a doctor does not send either.
+  if (encryption.level === 'failure') return [encryption]
+  return [encryption, ...judgeKafka(await examineCluster(kafka, names), topics, serversOf(flags, env))]
 }
 
 /** Version of the client that an application in the folder would load. */
@@ -102,8 +107,8 @@ const marks = { ok: '✓', warning: '!', failure: '✗', unseen: '?' } as const
 function verdictsText(verdicts: readonly Verdict[]): string {
   const count = (level: Verdict['level']) => verdicts.filter((verdict) => verdict.level === level).length
   const shown = verdicts.map(({ check, level, finding, why, fix }) => {
-    const more = level === 'ok' ? '' : `\n    Why: ${why}\n    Fix: ${fix}`
-    return visible(`${marks[level]} ${check}: ${finding}${more}`)
+    const first = inOneLine(`${marks[level]} ${check}: ${finding}`)
+    return level === 'ok' ? first : `${first}\n    Why: ${inOneLine(why)}\n    Fix: ${inOneLine(fix)}`
   })
   const sum = `${count('ok')} ok, ${count('warning')} warnings, ${count('failure')} failures, ${count('unseen')} not to be seen from here.`
   return [...shown, '', sum].join('\n')

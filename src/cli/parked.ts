@@ -5,7 +5,7 @@ import { databaseConfig, type Flags } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted, keyText, span, table } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { count, messageId, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 import { confirmed, operatorName } from './wish.ts'
@@ -23,7 +23,10 @@ export function parkedCommand(): Command {
   const command = new Command('parked')
     .description('Messages that a consumer has put aside: list them, apply them again in order, or drop them')
     .argument('<list|redrive|discard>', 'What to do')
-    .argument('[message-ids...]', 'Ids of parked messages', (id: string, ids: string[] = []) => [...ids, messageId(id)])
+    .argument('[message-ids...]', 'Ids of parked messages, as list shows them', (id: string, ids: string[] = []) => [
+      ...ids,
+      messageId(id),
+    ])
     .option('--consumer <name>', 'Only of this consumer')
     .option('--topic <topic>', 'Only of this topic')
     .option('--key <key>', 'Only of this key, as text, or 0x… for bytes')
@@ -57,7 +60,7 @@ export function parkedCommand(): Command {
 const actions = {
   async list(operator: ParkedOperator, which: ParkedSelection, flags: Flags): Promise<void> {
     const messages = await operator.list({ ...which, limit: (flags.limit as number | undefined) ?? 50, firsts: false })
-    if (flags.json === true) print(JSON.stringify(messages.map(json)))
+    if (flags.json === true) printJson(messages.map(json))
     else print(messages.length === 0 ? 'No messages.' : text(messages))
   },
   redrive: (operator: ParkedOperator, which: ParkedSelection, flags: Flags) => wishFor(operator, 'redrive', which, flags),
@@ -77,15 +80,13 @@ async function wishFor(operator: ParkedOperator, wish: Wish, which: ParkedSelect
   }
   if (flags.json !== true) print(text(messages))
   if (wish === 'discard' && flags.yes !== true && !(await confirmed(messages.length, flags.json === true))) {
-    return print(
-      flags.json === true ? JSON.stringify({ wish, messages: messages.map(json), done: false }) : 'Nothing was dropped.',
-    )
+    return flags.json === true ? printJson({ wish, messages: messages.map(json), done: false }) : print('Nothing was dropped.')
   }
   await operator.wish(messages, wish, operatorName())
   const left = await answered(operator, messages, ((flags.timeout as number | undefined) ?? 30) * 1_000)
   // A handler that failed again is no success, whatever was tried.
   if (left > 0) process.exitCode = exitCodes.failed
-  if (flags.json === true) return print(JSON.stringify({ wish, messages: messages.map(json), done: true, stillParked: left }))
+  if (flags.json === true) return printJson({ wish, messages: messages.map(json), done: true, stillParked: left })
   const done = counted(messages.length - left, 'message')
   print(wish === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
 }
@@ -109,7 +110,7 @@ async function answered(operator: ParkedOperator, messages: readonly ParkedMessa
 
 function text(messages: readonly ParkedMessage[]): string {
   const rows = messages.map((one) => [
-    one.messageId ?? '-',
+    one.identity,
     `${one.reason ?? 'behind'}${one.wish === null ? '' : ` (${one.wish})`}`,
     one.consumer,
     `${one.topic}/${one.partition}@${one.offset}`,

@@ -44,13 +44,13 @@ export async function rollbackVerdicts(
 }
 
 async function triedRollback(where: { databaseUrl: string; schema: string }, client: TriedClient): Promise<RollbackFacts> {
-  const { bucket, ids, place, trouble } = await tryRollback(client, where.schema, placeSql(where.schema))
+  const { bucket, ids, place, refused, trouble } = await tryRollback(client, where.schema, placeSql(where.schema))
   try {
     const remains = await takeRemains(where, bucket, Object.values(ids))
     const stayed = { enqueue: remains.stayed.includes(ids.enqueue), model: remains.stayed.includes(ids.model) }
-    return { stayed, samePlace: place === remains.place, trouble }
+    return { stayed, refused, samePlace: place === remains.place, trouble }
   } catch (error) {
     // Without the tables, or the right to delete from them. What hindered the client says more.
-    return { stayed: { enqueue: false, model: false }, samePlace: false, trouble: trouble ?? error }
+    return { stayed: { enqueue: false, model: false }, refused, samePlace: false, trouble: trouble ?? error }
   }
 }

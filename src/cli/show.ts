@@ -5,7 +5,8 @@ import type { RelayState, ShownMessage } from '../store/operator.ts'
 import { type Flags, serversOf } from './config.ts'
 import { fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { messageId, messageJson } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 
@@ -27,7 +28,7 @@ export function showCommand(): Command {
       }
       const relays = await operator.relays()
       const withPayload = flags.payload === true
-      if (flags.json === true) return print(JSON.stringify(shownJson(message, withPayload, relays)))
+      if (flags.json === true) return printJson(shownJson(message, withPayload, relays))
       const trouble = toldLines(toldOf([message], relays, serversOf(flags, process.env)))
       print([shownText(message, withPayload), ...trouble].join('\n'))
     }),

@@ -4,7 +4,8 @@ import { toldAll, toldLines } from '../ops/trouble.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { databaseConfig, type Flags, serversOf } from './config.ts'
 import { prismaHelp } from './help.ts'
-import { print, untilUnread, withOperator } from './operator.ts'
+import { untilUnread, withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { addDatabaseFlags } from './settings.ts'
 import { statusText } from './status-text.ts'
 import { type Ask, watch, watchAsJson } from './watch.ts'
@@ -27,8 +28,9 @@ async function status(flags: Flags): Promise<void> {
   if (flags.watch === true) return watched(flags)
   await withOperator(flags, async (operator) => {
     const status = await operator.status()
+    if (flags.json === true) return printJson(status)
     const trouble = toldLines(toldAll(status.relays, serversOf(flags, process.env)))
-    print(flags.json === true ? JSON.stringify(status) : [statusText(status), ...trouble].join('\n'))
+    print([statusText(status), ...trouble].join('\n'))
   })
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isOutboxError } from '../message/errors.ts'
 import { type Problem, tableProblems } from '../ops/dashboard/problems.ts'
 import { restMs } from '../ops/sampler.ts'
-import { inOneLine, numberText, span } from '../ops/words.ts'
+import { inOneLine, jsonText, numberText, span } from '../ops/words.ts'
 import type { Operator, OutboxSample, OutboxStatus } from '../store/operator.ts'
 import { pointMs, Rate, sparkline } from './rate.ts'
 import { type Output, Screen } from './screen.ts'
@@ -53,7 +53,7 @@ export function watch(ask: Ask, out: Output, signal: AbortSignal, servers: strin
 /** The same for a program: what `status --json` says, a line for each look; one that fails gives a line in `errors` only. */
 export function watchAsJson(ask: Ask, out: Output, errors: Output, signal: AbortSignal): Promise<void> {
   const show = (status: OutboxStatus, failed: Problem | undefined) =>
-    failed ? errors.write(`! ${failed.what} ${failed.remedy}\n`) : out.write(`${JSON.stringify(status)}\n`)
+    failed ? errors.write(`! ${inOneLine(`${failed.what} ${failed.remedy}`)}\n`) : out.write(`${jsonText(status)}\n`)
   return lookAgain(() => ask((operator) => operator.status()), show, signal)
 }
 

@@ -36,6 +36,7 @@ export async function watched(
       : dashboardPages({ name, telemetry: relay.telemetry, vitals, databaseUrl, schema, servers, payload: shown === 'payload' })
   const serving = await serve({
     ...listen,
+    refused: (reason, address) => relay.telemetry.emit('http_refused', { reason, address }),
     pages: {
       ...dashboard?.pages,
       ...healthPages({ vitals, name, leaseMs, formats: [tableFormat], servers, askKafka }),

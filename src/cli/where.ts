@@ -4,11 +4,13 @@ import { createdAtOf } from '../message/id.ts'
 import { toldLines, toldOf } from '../ops/trouble.ts'
 import { keyBytes } from '../ops/words.ts'
 import type { ListedMessage, Operator, RelayState, ShownMessage } from '../store/operator.ts'
+import { checkLogin } from '../transport/brokers.ts'
 import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } from '../transport/find-record.ts'
 import { type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { counted, type Field, fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { age, count, messageId, messageJson } from './selection.ts'
 import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 
@@ -31,7 +33,7 @@ export function whereCommand(): Command {
       if (message !== null)
         return tell(message, { head: await headOf(operator, message), relays: await operator.relays() }, flags)
       const record = await publishedRecord(id, flags)
-      print(flags.json === true ? JSON.stringify(recordJson(id, record)) : recordText(id, record))
+      return flags.json === true ? printJson(recordJson(id, record)) : print(recordText(id, record))
     }),
   )
   return prismaHelp(command, [
@@ -52,7 +54,7 @@ function tell(message: ShownMessage, found: { head: ListedMessage | null; relays
   const { headers: _, value: __, ...rest } = message
   const { head, relays } = found
   if (flags.json === true) {
-    print(JSON.stringify({ ...messageJson(rest as ShownMessage, relays), behindMessageId: head?.messageId ?? null }))
+    printJson({ ...messageJson(rest as ShownMessage, relays), behindMessageId: head?.messageId ?? null })
     return
   }
   const text = fields([['Message', message.messageId], ...(message.state === 'waiting' ? waiting(message) : dead(message, head))])
@@ -91,6 +93,8 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
   if (topic === undefined) {
     throw new OutboxError('NOT_FOUND', nowhere, { field: 'message-id', remedy: 'Give --topic, to look for it in Kafka.' })
   }
+  const kafka = kafkaConfigOf(flags, process.env)
+  checkLogin(kafka)
   const search: RecordSearch = {
     topic,
     messageId: id,
@@ -98,7 +102,7 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
     sinceMs: newerThan === undefined ? Math.max(0, (createdAtOf(id) ?? 0) - clocksApartMs) : Date.now() - newerThan,
     timeoutMs: (timeout ?? 30) * 1_000,
   }
-  const searched = await findRecord(kafkaConfigOf(flags, process.env), search)
+  const searched = await findRecord(kafka, search)
   if (searched.record !== null) return searched.record
   throw new OutboxError('NOT_FOUND', `It is not in the outbox. ${unsuccessful(search, searched)}`, {
     field: 'message-id',

@@ -1,8 +1,24 @@
 import { told } from '../ops/trouble.ts'
 import { counted } from '../ops/words.ts'
+import { type Login, remoteBrokers, tellsSecret } from '../transport/brokers.ts'
 import type { ClusterFacts, TopicFacts } from '../transport/cluster.ts'
 import { blamesCertificate } from '../transport/kafka-codes.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
+
+/** Judges whether others can read what goes to Kafka. */
+export function judgeKafkaEncryption(kafka: Login): Verdict {
+  const check = 'kafka encryption'
+  const remote = remoteBrokers(kafka.brokers)
+  if (kafka.ssl) return ok(check, 'Connections to brokers use TLS.')
+  if (remote.length === 0) return ok(check, 'Every broker is named on this machine; TLS is off.')
+  const fix = 'Set KAFKA_SSL=true, and name the TLS listeners of the brokers in KAFKA_BROKERS.'
+  if (!tellsSecret(kafka))
+    return warning(check, 'TLS to Kafka is off.', 'Everybody on the way can read and change messages.', fix)
+  const what = 'The Kafka login is sent in clear text: its mechanism sends the secret, and TLS is off.'
+  const why = 'Everybody on the way can read it, and write to your topics with it.'
+  if (kafka.saslInsecure) return warning(check, what, why, fix)
+  return failure(check, what, `${why} A relay refuses to start so.`, `${fix} Or use scram-sha-512.`)
+}
 
 /** Judges Kafka; `waiting`: topics of waiting messages, with the largest of each in bytes. Null: the table cannot be read. */
 export function judgeKafka(

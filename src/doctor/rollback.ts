@@ -7,6 +7,8 @@ const check = 'rollback'
 export interface RollbackFacts {
   /** Which writes stayed: that of `enqueue`, a raw statement, and that of a model. */
   stayed: { enqueue: boolean; model: boolean }
+  /** Whether every enqueue is refused, because its statements do not reach the transaction. */
+  refused: boolean
   /** Whether the client wrote to the outbox that was looked at. */
   samePlace: boolean
   /** Why it could not be tried; undefined: it was. */
@@ -22,7 +24,7 @@ export const untriedRollback: Verdict = unseen(
 )
 
 /** Judges what stayed of a transaction that failed; `name`: module and export of the client. */
-export function judgeRollback(name: string, { stayed, samePlace, trouble }: RollbackFacts): Verdict {
+export function judgeRollback(name: string, { stayed, refused, samePlace, trouble }: RollbackFacts): Verdict {
   if (stayed.enqueue || stayed.model) {
     const ways = [...(stayed.enqueue ? ['enqueue'] : []), ...(stayed.model ? ['a model'] : [])].join(' and ')
     const why = stayed.enqueue
@@ -37,6 +39,10 @@ export function judgeRollback(name: string, { stayed, samePlace, trouble }: Roll
   if (!samePlace) {
     const what = `${name} writes to another outbox than this command looks at.`
     return failure(check, what, 'Nothing can be said of it.', 'Give both the same DATABASE_URL and the same schema (--schema).')
+  }
+  if (refused) {
+    const what = `${name}: enqueue is refused in every transaction, since its statements do not reach it.`
+    return failure(check, what, 'No message can be enqueued with this client.', fix)
   }
   return ok(check, `${name}: what enqueue and models write in a transaction goes with its rollback.`)
 }

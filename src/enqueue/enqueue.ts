@@ -41,6 +41,8 @@ export interface Destination {
   events: Catalogue | undefined
   /** The transaction it belongs to; undefined if none is known. */
   scope: Scope | undefined
+  /** Stands for the database's transaction, in which alone the rows may be written; undefined: there is none. */
+  transaction: object | undefined
   /** Called when the rows are written; not for a transaction, where they are written only with its commit. */
   written?: (() => void) | undefined
 }
@@ -94,7 +96,7 @@ function write<T>(to: Destination, encode: () => (MessageRow | Promise<MessageRo
     const ready = encoded.some(types.isPromise) ? heardLater(Promise.all(encoded)) : (encoded as MessageRow[])
     const appended = scope.append(async () => {
       const rows = await ready
-      await insertRows(to.db, to.table, rows)
+      await insertRows(to.db, to.table, rows, to.transaction)
       to.written?.()
       return answer(rows.map((row) => row.messageId))
     })
@@ -118,11 +120,12 @@ function checkArray(messages: unknown): unknown[] {
 /** Throws ARRAY_FORM if one of the operations is an enqueue; its statement is not sent, or its transaction rolls back. */
 export function refuseInArray(operations: unknown): void {
   if (!Array.isArray(operations)) return
-  const found = operations.flatMap((operation) => scopes.get(operation) ?? [])
+  const found = operations.filter((operation) => scopes.has(operation))
   if (found.length === 0) return
   const error = new OutboxError('ARRAY_FORM', 'enqueue cannot be part of the array form of $transaction.', {
     remedy: 'Use the callback form: $transaction(async (tx) => { … }).',
   })
-  for (const scope of found) scope.doom(error)
+  // The caller hears of it here: the promises in the array, which now reject, are nobody's to handle.
+  for (const enqueued of found) scopes.get(heardLater(enqueued))!.doom(error)
   throw error
 }

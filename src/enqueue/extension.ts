@@ -66,9 +66,10 @@ export function enqueueMany(tx: TransactionClient, messages: unknown, options?: 
 
 function functionDestination(tx: any, options: EnqueueOptions | undefined): Destination {
   const scope = enter(tx, true)
-  if (scope && options === undefined) return { db: tx, scope, ...scope.home }
+  const to = { db: tx, scope, transaction: transactionOf(tx) }
+  if (scope && options === undefined) return { ...to, ...scope.home }
   const resolved = resolveOptions(options ?? {})
-  return { db: tx, scope, table: locate(tx, resolved), maxBytes: resolved.maxBytes, events: resolved.events }
+  return { ...to, table: locate(tx, resolved), maxBytes: resolved.maxBytes, events: resolved.events }
 }
 
 function extend(client: any, options: ResolvedOptions): any {
@@ -82,7 +83,7 @@ function extend(client: any, options: ResolvedOptions): any {
   const destination = ({ $parent: db }: any): Destination => {
     const scope = enter(db, options.requireTransaction)
     // In a transaction its commit does it.
-    return { db, scope, ...home, written: scope ? undefined : wake }
+    return { db, scope, transaction: transactionOf(db), ...home, written: scope ? undefined : wake }
   }
 
   return client.$extends({
@@ -166,6 +167,10 @@ function isTransaction(client: any): boolean {
 function transactionId(tx: any): unknown {
   return tx[Symbol.for('prisma.client.transaction.scope_context')]?.scopeId ?? tx[Symbol.for('prisma.client.transaction.id')]
 }
+
+/** What stands for the database's transaction in which the client is, the same in its savepoints where they are known; undefined: none. */
+export const transactionOf = (client: any): object | undefined =>
+  isTransaction(client) ? (scopeOf(transactionId(client))?.root ?? client) : undefined
 
 /** The same object for all extended clients of one PrismaClient. */
 const ownerOf = (client: any): unknown => client._engineConfig

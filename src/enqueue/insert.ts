@@ -1,8 +1,9 @@
 import { OutboxError } from '../message/errors.ts'
 import type { MessageRow } from '../message/message.ts'
+import { databaseTransaction, inThatTransaction, type SqlReader, transactionOver } from './transaction-id.ts'
 
 /** What can run an INSERT: a Prisma client inside or outside of a transaction. */
-export interface SqlRunner {
+export interface SqlRunner extends SqlReader {
   $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
 }
 
@@ -12,21 +13,36 @@ export interface OutboxTable {
   table: string
 }
 
-/** The two statements that write messages; both leave `id` and `created_at` to the database, and return nothing: INSERT is right enough. */
+/** The statements that write messages. All leave `id` and `created_at` to the database, and return nothing: INSERT is right enough. */
 interface Statements {
   one: TemplateStringsArray
   many: TemplateStringsArray
 }
 
 const columns = '"bucket", "message_id", "topic", "type", "key", "value", "headers"'
-const statements = new Map<string, Statements>()
 
-/** Writes the rows with one statement; their ids ascend in the order of the array. */
-export async function insertRows(db: SqlRunner, table: OutboxTable, rows: readonly MessageRow[]): Promise<void> {
-  const { one, many } = statementsFor(table)
+/**
+ * Writes the rows with one statement; their ids ascend in the order of the array. Throws TRANSACTION_OVER, TABLES_MISSING and
+ * MISSING_RIGHTS.
+ *
+ * @param transaction Stands for the transaction in which the rows must be written, or not at all; undefined: they may stand alone.
+ */
+export async function insertRows(
+  db: SqlRunner,
+  table: OutboxTable,
+  rows: readonly MessageRow[],
+  transaction: object | undefined,
+): Promise<void> {
+  if (rows.length === 0) return
   try {
-    if (rows.length === 1) await db.$executeRaw(one, ...parameters(rows[0]!))
-    else if (rows.length > 1) await db.$executeRaw(many, ...columnArrays(rows))
+    const guard = transaction === undefined ? [] : [await databaseTransaction(db, transaction)]
+    const { one, many } = statementsFor(table, transaction !== undefined)
+    const [only, ...more] = rows
+    const written =
+      more.length === 0
+        ? await db.$executeRaw(one, ...parameters(only!), ...guard)
+        : await db.$executeRaw(many, ...columnArrays(rows), ...guard)
+    if (transaction !== undefined && written !== rows.length) throw transactionOver('the messages were written')
   } catch (error) {
     throw explain(error, { where: `${table.schema}.${table.table}`, migration: 'outbox', grant: grantInsert })
   }
@@ -48,33 +64,44 @@ function columnArrays(rows: readonly MessageRow[]): unknown[] {
   ]
 }
 
-function statementsFor({ schema, table }: OutboxTable): Statements {
+const statements = { guarded: new Map<string, Statements>(), alone: new Map<string, Statements>() }
+
+function statementsFor({ schema, table }: OutboxTable, guarded: boolean): Statements {
   const name = `${quote(schema)}.${quote(table)}`
-  let found = statements.get(name)
+  const known = guarded ? statements.guarded : statements.alone
+  let found = known.get(name)
   if (!found) {
-    const insert = `INSERT INTO ${name} (${columns})`
-    const select = `${insert} SELECT bucket, message_id, topic, type, decode(key, 'base64'), decode(value, 'base64'), headers`
-    // The order of a SELECT without ORDER BY is nobody's promise. With it PostgreSQL draws the ids after the sort.
-    const inOrder = 'WITH ORDINALITY AS m (bucket, message_id, topic, type, key, value, headers, place) ORDER BY place'
-    found = {
-      one: template(`${insert} VALUES (`, ['smallint', 'uuid', 'text', 'text', 'bytea', 'bytea', 'jsonb'], ')'),
-      many: template(
-        `${select} FROM unnest(`,
-        ['smallint[]', 'uuid[]', 'text[]', 'text[]', 'text[]', 'text[]', 'jsonb[]'],
-        `) ${inOrder}`,
-      ),
-    }
-    statements.set(name, found)
+    found = write(`INSERT INTO ${name} (${columns})`, guarded ? ` WHERE ${inThatTransaction}` : '')
+    known.set(name, found)
   }
   return found
+}
+
+/** Names are qualified: the application owns the search path. */
+function write(insert: string, where: string): Statements {
+  const bytes = (column: string) => `pg_catalog.decode(${column}, 'base64')`
+  const [bucket, id, text, json] = ['smallint', 'pg_catalog.uuid', 'pg_catalog.text', 'pg_catalog.jsonb']
+  // As columnArrays() gives them. `unnest` of several arrays cannot be qualified.
+  const arrays = [bucket, id, text, text, text, text, json]
+  return {
+    one: statement(
+      `${insert} SELECT ?::${bucket}, ?::${id}, ?::${text}, ?::${text}, ?::pg_catalog.bytea, ?::pg_catalog.bytea, ?::${json}${where}`,
+    ),
+    // The order of a SELECT without ORDER BY is nobody's promise. With it PostgreSQL draws the ids after the sort.
+    many: statement(
+      `${insert} SELECT bucket, message_id, topic, type, ${bytes('key')}, ${bytes('value')}, headers
+        FROM ROWS FROM (${arrays.map((type) => `pg_catalog.unnest(?::${type}[])`).join(', ')}) WITH ORDINALITY
+          AS m (bucket, message_id, topic, type, key, value, headers, place)${where} ORDER BY place`,
+    ),
+  }
 }
 
 /** A name as SQL has it. */
 export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 
-/** A statement with a parameter before each of the casts, as a tagged template would give it: names cannot be parameters. */
-function template(before: string, casts: string[], after: string): TemplateStringsArray {
-  const strings = [before, ...casts.map((cast, i) => `::${cast}${i < casts.length - 1 ? ', ' : after}`)]
+/** A statement as a tagged template gives it, since names cannot be parameters; each `?` outside a quoted name stands for a value. */
+export function statement(text: string): TemplateStringsArray {
+  const strings = text.split(/\?(?=[^"]*(?:"[^"]*"[^"]*)*$)/)
   return Object.assign(strings, { raw: strings })
 }
 

@@ -51,6 +51,11 @@ export class Scope {
     this.#parent = parent
   }
 
+  /** The scope of the outermost transaction: savepoints share its id in the database. */
+  get root(): Scope {
+    return this.#parent?.root ?? this
+  }
+
   get isOpen(): boolean {
     return this.#state === 'open'
   }

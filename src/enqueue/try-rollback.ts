@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { isOutboxError } from '../message/errors.ts'
 import { encodeMessage } from '../message/message.ts'
 import { within } from '../running/within.ts'
 import { enqueue, modelOfTable } from './extension.ts'
@@ -22,7 +23,9 @@ export interface RollbackTrial {
   ids: { enqueue: string; model: string }
   /** What the database answered to the question where it is; undefined: it was not come to that. */
   place: string | undefined
-  /** Why not both could be written; undefined: they were. */
+  /** Whether the guard refused the enqueue: its statements do not reach the transaction. */
+  refused: boolean
+  /** Why not both could be written; undefined: they were, but for a refused enqueue. */
   trouble: unknown
 }
 
@@ -50,10 +53,14 @@ export async function tryRollback(client: TriedClient, schema: string, whereSql:
   const { bucket, value } = encodeMessage(message(ids.model))
   let place: string | undefined
   let wrote = false
+  let refused = false
   const callback = async (tx: TriedTransaction): Promise<never> => {
     place = (await tx.$queryRawUnsafe<{ place: string }[]>(whereSql))[0]?.place
     const model = modelOfTable(tx, 'outbox')
-    await enqueue(tx, message(ids.enqueue), { model: model?.name, schema })
+    await enqueue(tx, message(ids.enqueue), { model: model?.name, schema }).catch((error: unknown) => {
+      if (!isOutboxError(error, 'OUTBOX_TRANSACTION_OVER')) throw error
+      refused = true
+    })
     const row = { bucket, message_id: ids.model, topic, value }
     const named = Object.entries(row).map(([column, given]) => [model?.fields[column] ?? column, given])
     // Without an id of the database's in return: a role with INSERT alone can do it.
@@ -68,5 +75,5 @@ export async function tryRollback(client: TriedClient, schema: string, whereSql:
     if (!wrote) trouble = error
   }
   await within(client.$disconnect(), timeoutMs, noEnd).catch(() => {})
-  return { bucket, ids, place, trouble }
+  return { bucket, ids, place, refused, trouble }
 }

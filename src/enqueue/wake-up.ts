@@ -16,17 +16,26 @@ export class WakeUp {
     this.#send = send
   }
 
-  /** Asks for a wake-up; returns at once. */
+  /** Asks for a wake-up; returns at once. Never throws: it is called when a transaction has committed, and must not reject it. */
   request(): void {
-    if (this.#timer) return
+    try {
+      this.#schedule()
+    } catch {}
+  }
+
+  #schedule(): void {
+    if (this.#timer !== undefined) return
     if (this.#sending) {
       this.#again = true
       return
     }
     const wait = this.#last + wakeIntervalMs - performance.now()
     if (wait <= 0) this.#fire()
-    // Not waited for at the end of the process: the relay polls.
-    else this.#timer = setTimeout(() => this.#fire(), wait).unref()
+    else {
+      this.#timer = setTimeout(() => this.#fire(), wait)
+      // Not waited for at the end of the process: the relay polls. Some runtimes give a number: jsdom, Deno, Workers.
+      this.#timer.unref?.()
+    }
   }
 
   /** Drops what waits and resolves when nothing is on its way: a client that disconnects must not be connected again by a wake-up. */

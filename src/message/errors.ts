@@ -27,6 +27,8 @@ export const errorCodes = {
   UNKNOWN_EVENT: 'unknown-event',
   /** An earlier enqueue of this transaction failed, so the transaction may not commit. */
   TRANSACTION_DOOMED: 'transaction-doomed',
+  /** The transaction had ended when a statement arrived that belongs to it; the statement wrote nothing. */
+  TRANSACTION_OVER: 'transaction-over',
   /** The Prisma schema lacks the outbox model, or one of its fields. */
   MODEL_MISSING: 'model-missing',
   /** An option of the package, a flag or an environment variable is wrong. */
@@ -59,6 +61,8 @@ export const errorCodes = {
   CONSUMER_ENDED: 'consumer-ended',
   /** The beginning of a topic has been deleted, and with it a part of the read model. */
   PROJECTION_START_GONE: 'projection-start-gone',
+  /** A topic is not the log any more that a projection has read: it was created again, lost records, or is another cluster's. */
+  PROJECTION_LOG_CHANGED: 'projection-log-changed',
   /** No relay answered a wish in time. */
   NO_ANSWER: 'no-answer',
 } as const

@@ -1,6 +1,7 @@
 import type { Page } from './server.ts'
 import { stuckOf, told, toldSilent } from './trouble.ts'
 import type { Vitals } from './vitals.ts'
+import { jsonText } from './words.ts'
 
 /** What {@link healthPages} need. */
 export interface HealthDeps {
@@ -38,7 +39,7 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
   const json = (ok: boolean, what: object) => ({
     status: ok ? 200 : 503,
     type: 'application/json',
-    body: `${JSON.stringify({ ...what, relay: deps.name })}\n`,
+    body: `${jsonText({ ...what, relay: deps.name })}\n`,
   })
   return {
     '/livez': {

@@ -1,6 +1,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { RelayEvent, RelayEvents, Subscriber } from '../relay/telemetry.ts'
 import { bootstrapServers, told } from './trouble.ts'
+import { inOneLine, visibleJson } from './words.ts'
 
 /** Levels of the log, from the most to the least telling. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -37,14 +38,16 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   topic_paused: 'error',
   topic_resumed: 'info',
   partitions_changed: 'warn',
+  ids_restarted: 'warn',
   row_found_below_position: 'error',
   wrong_bucket: 'warn',
   sampled: 'trace',
   sample_failed: 'warn',
+  http_refused: 'warn',
 }
 
-/** Events that may come with every row: one line a minute, with the number of those left out. */
-const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed', 'sample_failed'])
+/** Events that may come with every row or connection: one line a minute, with the number of those left out. */
+const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed', 'sample_failed', 'http_refused'])
 const throttleMs = 60_000
 
 /** A log: JSON lines, or, for a person at a terminal, one short line for each event. */
@@ -55,7 +58,7 @@ export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.Wri
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  const plain: DestinationStream = { write: (line) => void out.write(terminal ? readable(line) : line) }
+  const plain: DestinationStream = { write: (line) => void out.write(terminal ? readable(line) : visibleJson(line)) }
   return pino(options, plain)
 }
 
@@ -65,12 +68,12 @@ export function logEvents(
   now: () => number = Date.now,
   servers: string = bootstrapServers(undefined),
 ): Subscriber {
-  const quiet = new Map<RelayEvent, { since: number; left: number }>()
+  const quiet: Quiet = new Map()
   return (event, fields) => {
     const level = levelOf[event]
     // Most events are told at levels that nobody turns on; their fields need not be made.
     if (!logger.isLevelEnabled(level)) return
-    const left = leftOut(event, quiet, now())
+    const left = throttled.has(event) ? leftOut(kindOf(event, fields), quiet, now()) : 0
     if (left === undefined) return
     logger[level](
       { event, ...fieldsOf(event, fields), ...remedyOf(event, fields, servers), ...(left > 0 ? { leftOut: left } : {}) },
@@ -91,15 +94,21 @@ function remedyOf<E extends RelayEvent>(
   return command === undefined ? { remedy } : { remedy, command }
 }
 
-/** How many events of that name were left out before this one; undefined when this one is to be left out too. */
-function leftOut(event: RelayEvent, quiet: Map<RelayEvent, { since: number; left: number }>, now: number): number | undefined {
-  if (!throttled.has(event)) return 0
-  const before = quiet.get(event)
+/** Kinds of events that were told lately, and how many were left out since. */
+type Quiet = Map<string, { since: number; left: number }>
+
+/** Refused connections must not hide a wrong login: each reason has lines of its own. */
+const kindOf = (event: RelayEvent, fields: object): string =>
+  event === 'http_refused' && 'reason' in fields ? String(fields.reason) : event
+
+/** How many of that kind were left out before this one; undefined when this one is to be left out too. */
+function leftOut(kind: string, quiet: Quiet, now: number): number | undefined {
+  const before = quiet.get(kind)
   if (before && now - before.since < throttleMs) {
     before.left++
     return undefined
   }
-  quiet.set(event, { since: now, left: 0 })
+  quiet.set(kind, { since: now, left: 0 })
   return before?.left ?? 0
 }
 
@@ -121,5 +130,5 @@ function readable(line: string): string {
   const rest = Object.entries(fields).map(
     ([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`,
   )
-  return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${msg}  ${rest.join(' ')}\n`
+  return `${inOneLine(`${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${msg}  ${rest.join(' ')}`)}\n`
 }

@@ -23,16 +23,17 @@ export interface PlaceDeps {
 
 /**
  * Where a row that was read belongs: to a lane, which has taken it or owes it; `none`: its topic owes it, or it is on its way to the dead;
- * `known`: it was in hand before; `stuck`: its id is in hand for another message, and nothing of its bucket may pass it.
+ * `known`: it was in hand before; `skipped`: it is of a stuck lane, which owes it; `clash`: its id is in hand for another message, and
+ * nothing of its bucket may pass it.
  */
-export type Place = Lane | 'none' | 'known' | 'stuck'
+export type Place = Lane | 'none' | 'known' | 'skipped' | 'clash'
 
 /** Puts a row where it belongs. */
 export function place(row: OutboxRow, claim: Claim, deps: PlaceDeps): Place {
   const { hand, topics, limits } = deps
   const known = hand.knows(row)
   if (known === 'yes') return 'known'
-  if (known === 'other') return 'stuck'
+  if (known === 'other') return 'clash'
   const topic = topics.get(row.topic)
   const carried = Object.assign(row, { claim })
   if (!topic.open) {
@@ -59,11 +60,11 @@ function tellMissed({ bucket, id }: OutboxRow, topic: Topic, telemetry: Telemetr
   telemetry.emit('row_found_below_position', { bucket, id, topic: topic.name })
 }
 
-function intoLane(row: CarriedRow, topic: Topic, { telemetry, hand }: PlaceDeps): Lane {
+function intoLane(row: CarriedRow, topic: Topic, { telemetry, hand }: PlaceDeps): Place {
   const lane = topic.laneOf(row)
   if (lane.room === 0) {
     lane.debt.owe(row.bucket, row.id)
-    return lane
+    return lane.stuck ? 'skipped' : lane
   }
   if (bucketOf(row.topic, row.key) !== row.bucket) {
     telemetry.emit('wrong_bucket', { bucket: row.bucket, id: row.id, topic: row.topic })

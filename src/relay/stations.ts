@@ -47,7 +47,7 @@ const lookRows = 1_000
  */
 export class Stations {
   readonly claims = new Claims()
-  readonly hand = new Hand()
+  readonly hand: Hand
   readonly locked: LockedRows
   readonly topics: Topics
   readonly reader: Reader
@@ -61,6 +61,7 @@ export class Stations {
 
   constructor({ id, settings, transport, clock, telemetry, random, signal }: StationsDeps) {
     this.#clock = clock
+    this.hand = new Hand(settings)
     this.locked = new LockedRows({ clock, telemetry, hand: this.hand })
     this.#answers = new Answers({ transport, clock, leaseMs: settings.leaseMs })
     const base = { clock, telemetry, hand: this.hand, locked: this.locked, claims: this.claims }
@@ -76,11 +77,11 @@ export class Stations {
       random,
       onDead,
       keyless: settings.keyless,
-      limits: { ...settings, quotaRows: Math.max(1, Math.floor(settings.handRows / 4)) },
+      limits: settings,
       settle: (rows) => this.#acknowledged(rows),
       park,
       moveBehind,
-      resume: (debt) => this.reader.resume(debt),
+      resume: (debt, gaveUp) => this.reader.resume(debt, gaveUp),
     })
     this.reader = new Reader({
       ...base,

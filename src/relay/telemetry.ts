@@ -14,14 +14,17 @@ export interface RelayEvents {
   stopped: { relay: string; clean: boolean }
   /**
    * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `handRows` and `handBytes` are read and not yet deleted.
+   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged.
    */
   heartbeat: { relays: number; owned: number; handRows: number; handBytes: number }
   /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }
-  /** Kafka cannot be reached, or a publish ended without a clear answer; told once, until all affected lanes had an acknowledgement. */
+  /**
+   * Kafka cannot be reached, or a publish ended without a clear answer. Told once, until every affected lane was acknowledged, or is idle,
+   * or its topic is paused.
+   */
   kafka_trouble: { code: string; error: string }
   /** Kafka takes messages again after `ms`. */
   kafka_recovered: { ms: number }
@@ -95,6 +98,11 @@ export interface RelayEvents {
   topic_resumed: { topic: string; ms: number }
   /** The number of partitions changed: order of a key across the change is not promised. */
   partitions_changed: { topic: string; from: number; to: number }
+  /**
+   * The ids of the outbox have restarted: every bucket is read from 0 under a new claim. Told once. `remedy` is what start-up would ask for
+   * while the sequence is behind ids in the tables, else null: until then messages of keys with dead rows from before wait behind these.
+   */
+  ids_restarted: { error: string; remedy: string | null }
   /** A sweep found a row that the reader should have seen before: it is sent now. Please report it, with the log. */
   row_found_below_position: { bucket: number; id: number; topic: string }
   /** A row stands in a bucket that does not fit its key: whoever wrote it hashes differently, and its key has no order. */
@@ -103,6 +111,11 @@ export interface RelayEvents {
   sampled: OutboxSample & { ms: number }
   /** The sampler could not look; it tries again. */
   sample_failed: { code: string }
+  /**
+   * The server, where one runs, closed a connection that took too long (`too_slow`) or had to give way (`too_many`), or refused a
+   * `wrong_login`.
+   */
+  http_refused: { reason: 'too_slow' | 'too_many' | 'wrong_login'; address: string }
 }
 
 /** Name of an event. */

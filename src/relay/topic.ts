@@ -68,8 +68,18 @@ export class Topic implements LaneTopic {
 
   /** Lane of a row. Only while open. */
   laneOf(row: CarriedRow): Lane {
-    if (row.key === null && this.#deps.keyless === 'spread') return this.#lanes[this.#turn++ % this.#lanes.length]!
+    if (row.key === null && this.#deps.keyless === 'spread') return this.#nextLane()
     return this.#lanes[placementHash(row.topic, row.key) % this.#partitions]!
+  }
+
+  /** The lanes in turn; a stuck one only where all are. */
+  #nextLane(): Lane {
+    const count = this.#lanes.length
+    for (let tries = 0; tries < count; tries++) {
+      const lane = this.#lanes[this.#turn++ % count]!
+      if (!lane.stuck) return lane
+    }
+    return this.#lanes[this.#turn++ % count]!
   }
 
   owe(row: CarriedRow): void {
@@ -182,11 +192,17 @@ export class Topic implements LaneTopic {
         // Broken off by the end of the relay: no trouble of Kafka's.
         if (signal.aborted) return
         const known = error instanceof TransportError ? error : new TransportError('UNKNOWN', 'producer', String(error))
-        if (known.scope === 'topic') this.#tellPaused(known.code, known.message)
+        if (known.scope === 'topic') this.#blamed(known)
         else gate.doubt(this, known.code, known.message)
         wait = backoff(++this.#attempt, random(), lookAgain)
       }
     }
+  }
+
+  /** A broker answered: this topic cannot take messages, but Kafka is not in trouble. */
+  #blamed({ code, message }: TransportError): void {
+    this.#tellPaused(code, message)
+    this.#deps.gate.trust(this)
   }
 
   async #look(): Promise<number> {
@@ -205,7 +221,7 @@ export class Topic implements LaneTopic {
     if (this.#pausedSince !== undefined) this.#probe.begin()
     this.#deps.gate.trust(this)
     this.#open = true
-    this.#deps.resume(this.debt)
+    this.#deps.resume(this.debt, true)
   }
 
   #tellPaused(code: string, error: string): void {
@@ -242,6 +258,11 @@ export class Topics {
   /** Topics that take no rows at present. */
   closed(): Topic[] {
     return [...this.#byName.values()].filter((topic) => !topic.open)
+  }
+
+  /** Others need room: lanes that do not progress give up what they have not sent. */
+  yieldRoom(): void {
+    for (const topic of this.#byName.values()) for (const lane of topic.lanes) lane.yieldRoom()
   }
 
   /** Lets go of queued rows of all topics. */

@@ -11,6 +11,7 @@ import { memoryTransport } from '../../src/transport/memory.ts'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
 import { testRelay } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
@@ -100,6 +101,22 @@ describe('a relay that waits is alive, and not ready', () => {
     expect((await cli(['healthcheck'], { OUTBOX_LISTEN: `0.0.0.0:${port}` })).code).toBe(0)
   })
 
+  test('while Kafka stands still; once it goes on the relay is ready, although a topic is missing', async () => {
+    const kafka = await startKafka()
+    onTestFinished(() => kafka.remove())
+    const { relay, until, ask } = await watchedRelay({ KAFKA_BROKERS: kafka.brokers })
+    await insertRows(database.pool, [{ topic: 'missing', key: 'a' }])
+    await relay.until(({ event }) => event === 'topic_paused')
+    kafka.signal('SIGSTOP')
+    await relay.until(({ event }) => event === 'kafka_trouble')
+    expect(await ask('readyz')).toMatchObject({ status: 503, json: { checks: { kafka: { ok: false } } } })
+    kafka.signal('SIGCONT')
+    const { json } = await until('readyz', ({ status }) => status === 200)
+    expect(json).toMatchObject({ ready: true, pausedTopics: 1 })
+    expect((await ask('metrics')).body).toMatch(/^outbox_kafka_trouble 0$/m)
+    expect(relay.log.filter(({ event }) => event === 'kafka_recovered')).toHaveLength(1)
+  })
+
   test('without its database, from its start on', async () => {
     const { ask, until } = await watchedRelay({ DATABASE_URL: `postgresql://u:p@127.0.0.1:${await freePort()}/d` })
     await until('livez', (answer) => answer.status === 200 && answer.json.why.includes('waits for the database (ECONNREFUSED)'))
@@ -157,6 +174,28 @@ describe('the login of /metrics', () => {
     expect((await ask('metrics')).status).toBe(401)
     expect((await ask('metrics', basic)).status).toBe(200)
     expect((await ask('livez')).status).toBe(200)
+  })
+
+  test('a wrong one is told with its address and counted; it is not in the log', async () => {
+    const { relay, ask } = await watchedRelay({ OUTBOX_HTTP_LOGIN: 'scraper:pass:word' })
+    const wrong = { authorization: `Basic ${Buffer.from('scraper:canary').toString('base64')}` }
+    const [refused, { status }] = await Promise.all([relay.until((line) => line.event === 'http_refused'), ask('metrics', wrong)])
+    expect([status, refused]).toEqual([
+      401,
+      expect.objectContaining({ level: 'warn', reason: 'wrong_login', address: '127.0.0.1' }),
+    ])
+    expect(JSON.stringify(refused)).not.toContain('canary')
+    expect((await ask('metrics', basic)).body).toContain('outbox_http_refused_total{reason="wrong_login"} 1')
+  })
+
+  test.each([
+    ['0.0.0.0:0', {}, true],
+    ['0.0.0.0:0', { OUTBOX_HTTP_LOGIN: 'scraper:pass:word' }, false],
+    ['127.0.0.1:0', {}, false],
+  ])('on %s with %o: a line warns of an address that is open to others: %s', async (OUTBOX_LISTEN, login, warns) => {
+    const { relay } = await watchedRelay({ OUTBOX_LISTEN, ...login })
+    await relay.until((line) => line.event === 'started')
+    expect(relay.log.filter((line) => line.event === 'listening_without_login')).toHaveLength(warns ? 1 : 0)
   })
 
   test.each([

@@ -178,7 +178,7 @@ describe('the command line', () => {
     const own = operator.flatMap(([flag, of]) => (of!.includes('`where`') ? [code(flag!)] : []))
     const words = /^`where` also takes [^.]*\./m.exec(section('## Command line'))![0]
     const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
-    expect(kafka).toHaveLength(4)
+    expect(kafka).toHaveLength(5)
     expect(sorted([...own, ...rowFlags(database), ...kafka])).toEqual(flags('where'))
   })
 
@@ -191,6 +191,7 @@ describe('the command line', () => {
       '--kafka-ssl',
       '--kafka-sasl-mechanism',
       '--kafka-sasl-username',
+      '--kafka-sasl-insecure',
     ])
     const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
     expect(sorted(['--client <path>', '--json', ...rowFlags(database), ...kafka])).toEqual(flags('doctor'))

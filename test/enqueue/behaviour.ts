@@ -1,5 +1,6 @@
 import { describeExtensions } from './behaviour/extensions.ts'
 import { describeFate } from './behaviour/fate.ts'
+import { describeLate } from './behaviour/late.ts'
 import { describeNested } from './behaviour/nested.ts'
 import { describePlace } from './behaviour/place.ts'
 import { describePlain } from './behaviour/plain.ts'
@@ -22,4 +23,5 @@ export function describeEnqueue(load: () => Promise<PrismaVersion>, { nested }: 
   describeServer(shop)
   describeWakeUp(shop)
   describeNested(shop, { nested })
+  describeLate(shop, { nested })
 }

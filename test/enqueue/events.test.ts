@@ -175,7 +175,8 @@ describe.each<[string, () => Promise<PrismaVersion>]>([
 
 describe('refusals', () => {
   // Never connected: everything is refused before a statement is sent.
-  const tx = { $executeRaw: () => Promise.reject(new Error('A statement was sent.')) }
+  const sent = () => Promise.reject(new Error('A statement was sent.'))
+  const tx = { $executeRaw: sent, $queryRaw: sent }
   const refuse = (message: unknown, catalogue: object = events): OutboxError => {
     try {
       void enqueue(tx, message as never, { events: catalogue as typeof events })

@@ -66,3 +66,40 @@ test('where no extension answers for it, such a failure is an unhandled rejectio
   expect(code).toBe(1)
   expect(errors).toContain('no_poison')
 })
+
+test.each([
+  ['one message', '[prisma.order.create({ data: { customer: "Ada" } }), loose.outbox.enqueue({ topic: "a", payload: 1 })]'],
+  ['several messages', '[loose.outbox.enqueueMany([{ topic: "a", payload: 1 }, { topic: "b", payload: 1 }])]'],
+  ['several enqueues', '[loose.outbox.enqueue({ topic: "a", payload: 1 }), loose.outbox.enqueue({ topic: "b", payload: 1 })]'],
+])('a refused array form whose error is caught leaves the process alone: %s', async (_, operations) => {
+  const { code, errors } = await program(`
+    const loose = base.$extends(outbox({ requireTransaction: false }))
+    try { await loose.$transaction(${operations}) } catch (error) { if (error.code !== 'OUTBOX_ARRAY_FORM') throw error }
+    await new Promise((resolve) => setImmediate(resolve))
+    await base.$disconnect()`)
+  expect({ code, errors }).toEqual({ code: 0, errors: '' })
+})
+
+test.each([
+  ['timers are numbers, as in jsdom, Deno and Workers', 'globalThis.setTimeout = (...args) => Number(timeout(...args))'],
+  // Longer than our wait: pg's own, for a connection that idles.
+  [
+    'a timer is refused',
+    "globalThis.setTimeout = (run, ms) => { if (ms <= 50) throw new Error('refused'); return timeout(run, ms) }",
+  ],
+  ['the clock fails', "globalThis.performance.now = () => { throw new Error('no clock here') }"],
+])('a wake-up that fails does not reject a transaction that has committed: %s', async (_, runtime) => {
+  const { code, errors } = await program(`
+    const { setTimeout: timeout, performance: { now } } = globalThis
+    for (let i = 0; i < 3; i++) {
+      await prisma.$transaction(async (tx) => {
+        await tx.outbox.enqueue({ topic: 'committed', payload: i })
+        // From here on there is the commit, and what comes after it.
+        ${runtime}
+      })
+      Object.assign(globalThis, { setTimeout: timeout })
+      performance.now = now
+    }
+    process.exit(0)`)
+  expect({ code, errors }).toEqual({ code: 0, errors: '' })
+})

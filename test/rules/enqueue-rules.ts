@@ -2,7 +2,7 @@ import type { TakenOut } from './rules.ts'
 
 const behaviour = 'enqueue/prisma-7.test.ts'
 
-/** Rules 17 to 19: enqueueing, and waking the relay. */
+/** Rules 17 to 19: enqueueing, and waking the relay. Rule 17 holds after the end of a transaction too: what comes late writes nothing. */
 export const enqueueRules: readonly TakenOut[] = [
   {
     rule: 17,
@@ -31,6 +31,39 @@ export const enqueueRules: readonly TakenOut[] = [
     tests: 'enqueues that nobody awaits',
   },
   {
+    rule: 17,
+    without: 'an INSERT that arrives after its transaction commits alone',
+    edits: [
+      {
+        file: 'enqueue/insert.ts',
+        from: "guarded ? ` WHERE ${inThatTransaction}` : ''",
+        to: "guarded ? ' WHERE ?::text <> $$$$' : ''",
+      },
+    ],
+    file: behaviour,
+    tests: 'arrives when its transaction is over',
+  },
+  {
+    rule: 17,
+    without: 'an INSERT that arrives after its transaction is written in the one that has its connection now',
+    edits: [
+      {
+        file: 'enqueue/transaction-id.ts',
+        from: "'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'",
+        to: "'(pg_catalog.now() <> pg_catalog.statement_timestamp() OR ?::text IS NULL)'",
+      },
+    ],
+    file: behaviour,
+    tests: 'in the transaction that has its connection now',
+  },
+  {
+    rule: 17,
+    without: 'a message that was not written counts as written',
+    edits: [{ file: 'enqueue/insert.ts', from: 'written !== rows.length', to: 'written > rows.length' }],
+    file: behaviour,
+    tests: 'arrives when its transaction is over',
+  },
+  {
     rule: 18,
     without: 'a failed enqueue dooms nothing',
     edits: [
@@ -55,9 +88,7 @@ export const enqueueRules: readonly TakenOut[] = [
   {
     rule: 19,
     without: 'the wake-up of the last commit of a burst is left out',
-    edits: [
-      { file: 'enqueue/wake-up.ts', from: '    else this.#timer = setTimeout(() => this.#fire(), wait).unref()\n', to: '' },
-    ],
+    edits: [{ file: 'enqueue/wake-up.ts', from: 'this.#timer = setTimeout(() => this.#fire(), wait)', to: 'return' }],
     file: behaviour,
     tests: 'once after the last',
   },

@@ -2,6 +2,8 @@ import type { TakenOut } from './rules.ts'
 
 const rules = 'relay/rules/reading.test.ts'
 const reader = 'relay/reader.test.ts'
+const restarted = 'relay/ids-restarted.test.ts'
+const stuck = 'relay/stuck.test.ts'
 
 /** Rules 7 to 11 and 20: reading. */
 export const readingRules: readonly TakenOut[] = [
@@ -11,6 +13,60 @@ export const readingRules: readonly TakenOut[] = [
     edits: [{ file: 'store/postgres/mark.ts', from: '      if (this.#holders.size > 0) return this.#settled\n', to: '' }],
     file: 'store/reading.test.ts',
     tests: 'never passes a row whose transaction is still open',
+  },
+  {
+    rule: 7,
+    without: 'a table or sequence that was replaced goes unnoticed',
+    edits: [{ file: 'store/postgres/mark.ts', from: 'now.ids !== before.ids', to: 'now.ids === undefined' }],
+    file: restarted,
+    tests: 'of a sequence that starts high',
+  },
+  {
+    rule: 7,
+    without: 'a sequence that was set back goes unnoticed',
+    edits: [{ file: 'store/postgres/mark.ts', from: 'Number(now.id) < Number(before.id)', to: 'Number(now.id) < 0' }],
+    file: 'store/reading.test.ts',
+    tests: 'ends the session with an error that says so',
+  },
+  {
+    rule: 7,
+    without: 'a sequence that was set back and has caught up goes unnoticed',
+    edits: [{ file: 'store/postgres/mark.ts', from: 'return now.again ?', to: 'return now.again && now.id === before.at ?' }],
+    file: restarted,
+    tests: 'setval',
+  },
+  {
+    rule: 7,
+    without: 'dead rows from before the ids restarted let later rows of their key pass',
+    edits: [
+      {
+        file: 'store/postgres/dead-statements.ts',
+        from: "WHEN h.id = h.before THEN 'Infinity' END AS from",
+        to: 'END AS from',
+      },
+    ],
+    file: restarted,
+    tests: 'hold their key back whatever the ids',
+  },
+  {
+    rule: 7,
+    without: 'rows from after the ids restarted are redriven before those from before',
+    edits: [
+      {
+        file: 'store/postgres/dead-statements.ts',
+        from: '      THEN d."id" > (SELECT id FROM last) ELSE',
+        to: '      THEN true ELSE',
+      },
+    ],
+    file: restarted,
+    tests: 'hold their key back whatever the ids',
+  },
+  {
+    rule: 7,
+    without: 'two dead rows with one id are put back together',
+    edits: [{ file: 'store/postgres/dead-statements.ts', from: 'AND NOT p.later AND (', to: 'AND (' }],
+    file: restarted,
+    tests: 'hold their key back whatever the ids',
   },
   {
     rule: 7,
@@ -69,10 +125,106 @@ export const readingRules: readonly TakenOut[] = [
   },
   {
     rule: 8,
-    without: 'one lane may take everything that the relay has in hand',
-    edits: [{ file: 'relay/stations.ts', from: 'Math.floor(settings.handRows / 4)', to: 'settings.handRows' }],
-    file: rules,
-    tests: 'leaves three quarters of the hand',
+    without: 'a lane that cannot progress keeps all that it has read',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: '    for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)\n',
+        to: '',
+      },
+    ],
+    file: stuck,
+    tests: 'do not keep another topic waiting',
+  },
+  {
+    rule: 8,
+    without: 'what a stuck lane lets go of is not owed',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: 'for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)',
+        to: 'this.letGo((row) => !kept.has(row))',
+      },
+    ],
+    file: stuck,
+    tests: 'do not keep another topic waiting',
+  },
+  {
+    rule: 8,
+    without: 'a stuck lane is read into again before its batch is decided',
+    edits: [{ file: 'relay/lane.ts', from: 'if (!this.debt.any || this.#stuck) return', to: 'if (!this.debt.any) return' }],
+    file: stuck,
+    tests: 'reads the backlog of a stuck one once',
+  },
+  {
+    rule: 8,
+    without: 'one lane may take all bytes',
+    edits: [{ file: 'relay/lane.ts', from: '    if (this.#bytes >= this.#deps.hand.shareBytes) return 0\n', to: '' }],
+    file: stuck,
+    tests: 'while it still waits for its first outcome',
+  },
+  {
+    rule: 8,
+    without: 'a lane that waits for its first outcome keeps the room that others need',
+    edits: [{ file: 'relay/reader.ts', from: '    if (hand.tight) topics.yieldRoom()\n', to: '' }],
+    file: stuck,
+    tests: 'while they still wait for their first outcome',
+  },
+  {
+    rule: 8,
+    without: 'the batches of stuck lanes fill the hand',
+    edits: [
+      {
+        file: 'relay/hand.ts',
+        from: '(this.#rows.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)',
+        to: 'this.#rows.size',
+      },
+    ],
+    file: stuck,
+    tests: 'more stuck lanes than the hand has room for',
+  },
+  {
+    rule: 8,
+    without: 'each resume of another lane reads the backlog of a stuck one again',
+    edits: [
+      { file: 'relay/skipped.ts', from: 'const past = range?.to ?? position', to: 'const past = range ? position : position' },
+    ],
+    file: stuck,
+    tests: 'reads the backlog of a stuck one once',
+  },
+  {
+    rule: 8,
+    without: 'what is remembered of a stuck lane outlives its resume',
+    edits: [{ file: 'relay/reader.ts', from: 'if (gaveUp) claim.skipped.forget()', to: 'void gaveUp' }],
+    file: stuck,
+    tests: 'reads the backlog of a stuck one once',
+  },
+  {
+    rule: 8,
+    without: 'above the mark the rows of a stuck lane fill every fetch',
+    edits: [{ file: 'relay/reader.ts', from: 'skipped.addId(id)', to: 'void skipped' }],
+    file: stuck,
+    tests: 'an open transaction holds the mark back',
+  },
+  {
+    rule: 8,
+    without: 'above the mark what was skipped is passed like what is below it, and a late row with it',
+    edits: [
+      {
+        file: 'relay/reader.ts',
+        from: 'this.#claim.skipped.addRange(this.#from, Math.min(id, this.#mark))',
+        to: 'this.#claim.skipped.addRange(this.#from, id)',
+      },
+    ],
+    file: stuck,
+    tests: 'an open transaction holds the mark back',
+  },
+  {
+    rule: 8,
+    without: 'a stuck lane shares its requests with the others',
+    edits: [{ file: 'relay/lane.ts', from: '{ alone: this.#alone, waitMs', to: '{ waitMs' }],
+    file: stuck,
+    tests: 'a stuck lane sends alone',
   },
   {
     rule: 9,
@@ -152,7 +304,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a look that ended among the rows of a paused topic counts as a look at the whole bucket',
-    edits: [{ file: 'relay/reader.ts', from: 'const whole = !stuck && !ended &&', to: 'const whole = !stuck &&' }],
+    edits: [{ file: 'relay/reader.ts', from: 'const whole = !clash && !ended &&', to: 'const whole = !clash &&' }],
     file: 'relay/reader.test.ts',
     tests: 'the position follows a look',
   },

@@ -2,6 +2,7 @@ import type { TakenOut } from './rules.ts'
 
 const cutOff = 'relay/cut-off.test.ts'
 const rules = 'relay/rules/sending.test.ts'
+const patience = 'relay/patience.test.ts'
 
 /** Rules 1 to 6: sending. */
 export const sendingRules: readonly TakenOut[] = [
@@ -37,6 +38,66 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [{ file: 'relay/queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' }],
     file: rules,
     tests: 'stops the sending before it ends',
+  },
+  {
+    rule: 3,
+    without: 'a batch is sent at any time within the time to wait for its answer',
+    edits: [
+      {
+        file: 'transport/fuse.ts',
+        from: 'this.#deadline = this.#begun + timeoutMs',
+        to: 'this.#deadline = this.#begun + waitMs',
+      },
+    ],
+    file: 'transport/fuse.test.ts',
+    tests: 'is not let through after the time to send',
+  },
+  {
+    rule: 3,
+    without: 'a lane waits for a slow broker no longer than for a quick one',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: 'this.#patience = Math.min(mostPatience, this.#patience + 1)',
+        to: 'this.#patience = 0',
+      },
+    ],
+    file: patience,
+    tests: 'makes progress',
+  },
+  {
+    rule: 3,
+    without: 'a lane waits on for an answer whose lease is lost',
+    edits: [{ file: 'relay/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    file: patience,
+    tests: 'is let go of when the lease is lost',
+  },
+  {
+    rule: 3,
+    without: 'a relay that stops waits for an answer as long as ever',
+    edits: [{ file: 'relay/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    file: patience,
+    tests: 'keeps no relay from stopping',
+  },
+  {
+    rule: 2,
+    without: 'after an unknown outcome a whole batch may become a copy once more',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: "turn === 'probe' || this.#isTentative ? 1",
+        to: "turn === 'probe' ? 1",
+      },
+    ],
+    file: patience,
+    tests: 'makes progress',
+  },
+  {
+    rule: 3,
+    without: 'the deadline of a request runs while the broker has told us that it does not read',
+    edits: [{ file: 'transport/quotas.ts', from: 'for (const fuse of fuses) fuse.extend(throttleMs)', to: 'void fuses' }],
+    file: 'transport/quotas.test.ts',
+    tests: 'gets as much longer',
   },
   {
     rule: 3,
@@ -77,12 +138,25 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/topic.ts',
-        from: "        if (known.scope === 'topic') this.#tellPaused(known.code, known.message)\n        else gate",
+        from: "        if (known.scope === 'topic') this.#blamed(known)\n        else gate",
         to: '        gate',
       },
     ],
     file: 'relay/relay.test.ts',
     tests: 'a missing topic waits',
+  },
+  {
+    rule: 5,
+    without: 'a topic that stays missing keeps the relay in trouble after Kafka has come back',
+    edits: [
+      {
+        file: 'relay/topic.ts',
+        from: '    this.#tellPaused(code, message)\n    this.#deps.gate.trust(this)\n',
+        to: '    this.#tellPaused(code, message)\n',
+      },
+    ],
+    file: 'relay/kafka-recovered.test.ts',
+    tests: 'the broker’s answer ends the trouble',
   },
   {
     rule: 5,

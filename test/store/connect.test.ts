@@ -30,6 +30,23 @@ describe('a database that can never serve is refused', () => {
     expect(String(error)).not.toContain(url.password)
   })
 
+  test.each([
+    'sslaccept=nonsense',
+    'sslaccept=strict&sslmode=disable',
+    'sslaccept=strict&sslmode=no-verify',
+    'sslmode=allow',
+    'sslmode=verify_full',
+    'sslidentity=client.p12',
+    'sslpassword=s3cret',
+  ])('with a parameter for TLS that would be passed over: %s', (parameters) => {
+    const open = () => postgresStore({ databaseUrl: `postgresql://u:s3cret@h/d?${parameters}` })
+    expect(open).toThrow(expect.objectContaining({ code: 'OUTBOX_DATABASE_REFUSED', field: 'DATABASE_URL' }))
+    expect(open).toThrow(/^(?!.*s3cret)/s)
+    expect(() => postgresStore({ databaseUrl: 'postgresql://h/d', listenUrl: `postgresql://h/d?${parameters}` })).toThrow(
+      expect.objectContaining({ field: 'OUTBOX_LISTEN_URL' }),
+    )
+  })
+
   test('that is read-only, as a replica is', async () => {
     await expect(refused(`${sessions.database.directUrl}?options=-c%20default_transaction_read_only%3Don`)).rejects.toMatchObject(
       {

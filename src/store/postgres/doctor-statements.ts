@@ -28,6 +28,11 @@ export function doctorStatements(tables: Tables) {
   current_setting('fsync') AS fsync, current_setting('default_transaction_isolation') AS isolation, current_setting('TimeZone') AS "timeZone",
   pg_backend_pid() AS pid, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "nowMs"`),
 
+    /** TLS and address of this session, as the server sees them. */
+    ownLink: () =>
+      bounded(`SELECT version AS "serverTls", pg_catalog.host(pg_catalog.inet_client_addr()) AS "from"
+  FROM pg_catalog.pg_stat_ssl WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()`),
+
     /** The tables that there are: what they are made of, whether their rows are seen, and how many are dead. */
     tables: () =>
       bounded(`SELECT n.name, c.relpersistence = 'u' AS unlogged, row_security_active(c.oid) AS "rowSecurity",

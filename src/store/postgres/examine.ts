@@ -1,5 +1,7 @@
 import pg from 'pg'
+import { isLoopback } from '../../running/loopback.ts'
 import { doctorStatements } from './doctor-statements.ts'
+import { type Encryption, encryptionOf } from './encryption.ts'
 import { connectionConfig } from './line.ts'
 import { explained } from './operator.ts'
 import { tablesOf } from './statements.ts'
@@ -53,10 +55,19 @@ export interface HorizonHolder {
   xids: number
 }
 
+/** The last hop as the server sees it; behind a pooler it is that of the pooler's connection. */
+export interface ServerHop {
+  /** Version of TLS; null: none. */
+  serverTls: string | null
+  /** The connection comes from the server's own machine. */
+  serverLocal: boolean
+}
+
 /** What the doctor learned about the database. What lies behind missing tables or rights is null. */
 export interface DatabaseFacts {
   schema: string
   surroundings: Surroundings
+  encryption: Encryption & ServerHop
   tables: TableFacts[]
   columns: Column[]
   holders: HorizonHolder[]
@@ -86,6 +97,7 @@ export async function examineDatabase(options: { databaseUrl: string; schema?: s
     return {
       schema,
       surroundings: await surroundingsOf(client, () => rows(sql.surroundings())),
+      encryption: { ...encryptionOf(options.databaseUrl), ...(await serverHop(() => rows(sql.ownLink()))) },
       tables: await rows(sql.tables()),
       columns: await rows(sql.columns()),
       holders: await rows(sql.holders()),
@@ -98,6 +110,12 @@ export async function examineDatabase(options: { databaseUrl: string; schema?: s
   } finally {
     await client.end().catch(() => {})
   }
+}
+
+async function serverHop(ask: () => Promise<{ serverTls: string | null; from: string | null }[]>): Promise<ServerHop> {
+  const [own] = await ask()
+  const from = own?.from ?? null
+  return { serverTls: own?.serverTls ?? null, serverLocal: from === null || isLoopback(from) }
 }
 
 type Answer = Omit<Surroundings, 'pooled' | 'clockMs' | 'uncertainMs'> & { pid: number; nowMs: number }

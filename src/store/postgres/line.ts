@@ -29,6 +29,7 @@ export const codeOf = (error: unknown): string | undefined =>
 /** Parses a connection URL for `pg`, without the parameters that belong to Prisma (`schema`, `connection_limit`, …). */
 export function connectionConfig(databaseUrl: string): pg.ClientConfig {
   const url = new URL(databaseUrl)
+  useSslAccept(url)
   const prismaOnly = [
     'schema',
     'connection_limit',
@@ -46,6 +47,15 @@ export function connectionConfig(databaseUrl: string): pg.ClientConfig {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   }
+}
+
+/** Turns Prisma's word for the check of certificates into that of `pg`; without it `pg` would pass it over. */
+function useSslAccept(url: URL): void {
+  const { searchParams: given } = url
+  const [accept, mode] = [given.get('sslaccept'), given.get('sslmode')]
+  given.delete('sslaccept')
+  if (accept === 'strict') given.set('sslmode', 'verify-full')
+  if (accept === 'accept_invalid_certs' && mode !== 'disable') given.set('sslmode', 'no-verify')
 }
 
 /**

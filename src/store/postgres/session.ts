@@ -1,3 +1,4 @@
+import type { OutboxError } from '../../message/errors.ts'
 import {
   type Beat,
   type Discarded,
@@ -18,7 +19,7 @@ import {
   type Wished,
 } from '../store.ts'
 import type { Line, StatementLimits } from './line.ts'
-import type { SettledMark } from './mark.ts'
+import type { Drawn, SettledMark } from './mark.ts'
 import { decodeRow } from './row.ts'
 import type { Statements } from './statements.ts'
 
@@ -38,28 +39,51 @@ export interface Lines {
   lease: Line
 }
 
+/** A hold as SQL gives it; `from` and `to` are null unless ids have restarted. */
+interface HoldRow {
+  bucket: number
+  topic: string
+  key: Buffer
+  id: string
+  from: string | null
+  to: string | null
+}
+
+const rangeOf = (from: string | null, to: string | null) =>
+  from === null ? {} : { goesOn: { from: Number(from), to: Number(to) } }
+
 const toLease = (row: { bucket: number; epoch: string }): Lease => ({ bucket: row.bucket, epoch: Number(row.epoch) })
 
 /** {@link StoreSession} on three connections to PostgreSQL. */
 export class PostgresSession implements StoreSession {
   readonly lost: Promise<Error>
+  readonly behind: OutboxError | undefined
   readonly #lines: Lines
   readonly #sql: Statements
   readonly #mark: SettledMark
   readonly #moveLimits: StatementLimits
 
-  constructor(lines: Lines, sql: Statements, mark: SettledMark, lost: Promise<Error>, leaseMs: number) {
+  constructor(
+    lines: Lines,
+    sql: Statements,
+    mark: SettledMark,
+    { lost, behind, leaseMs }: { lost: Promise<Error>; behind: OutboxError | undefined; leaseMs: number },
+  ) {
     this.#lines = lines
     this.#sql = sql
     this.#mark = mark
     this.lost = lost
+    this.behind = behind
     // A park that takes longer than its lease lasts can only find out that it is too late.
     this.#moveLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: rowLockMs, givesWay: true }
   }
 
   async beat(me: Beat): Promise<Pulse> {
     type Row = { peers: number; answered: number; sharing: number; acked: number | null; ends: number | null }
-    const [row] = await this.#lines.lease.rows<Row>(this.#sql.beat(me))
+    // In the same message: an idle relay asks the database no more often.
+    const results = await this.#lines.lease.results(`${this.#sql.beat(me)};${this.#mark.question()}`)
+    const [[row], [drawn]] = results.slice(-2) as [Row[], Drawn[]]
+    this.#mark.answer(drawn!)
     const { peers, answered, sharing, acked, ends } = row!
     return { relays: peers + 1, answered, sharing, peerAckedMsAgo: acked, peerEndsInMs: ends }
   }
@@ -94,10 +118,8 @@ export class PostgresSession implements StoreSession {
 
   async holds(buckets: readonly number[]): Promise<Hold[]> {
     if (buckets.length === 0) return []
-    const rows = await this.#lines.lease.rows<{ bucket: number; topic: string; key: Buffer; id: string }>(
-      this.#sql.holds(buckets),
-    )
-    return rows.map((row) => ({ ...row, id: Number(row.id) }))
+    const rows = await this.#lines.lease.rows<HoldRow>(this.#sql.holds(buckets))
+    return rows.map(({ bucket, topic, key, id, from, to }) => ({ bucket, topic, key, id: Number(id), ...rangeOf(from, to) }))
   }
 
   async fetch(what: Fetch): Promise<Fetched> {
@@ -180,9 +202,13 @@ export class PostgresSession implements StoreSession {
   }
 
   async #granted<T>(sql: string): Promise<T> {
-    type Row = Omit<T, 'fenced' | 'keys'> & { mine: number; keys: (Omit<FreedKey, 'key'> & { key: string })[] }
+    type Key = { topic: string; key: string; next: number | null; from: string | null; to: string | null }
+    type Row = Omit<T, 'fenced' | 'keys'> & { mine: number; keys: Key[] }
     const [row] = await this.#lines.write.rows<Row>(sql, this.#moveLimits)
     const { mine, keys, ...rest } = row!
-    return { ...rest, fenced: mine === 0, keys: keys.map((one) => ({ ...one, key: Buffer.from(one.key, 'hex') })) } as T
+    const freed = keys.map(
+      ({ topic, key, next, from, to }): FreedKey => ({ topic, key: Buffer.from(key, 'hex'), next, ...rangeOf(from, to) }),
+    )
+    return { ...rest, fenced: mine === 0, keys: freed } as T
   }
 }

@@ -1,7 +1,8 @@
 import pg from 'pg'
-import { OutboxError } from '../../message/errors.ts'
+import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import type { Identity, Store, StoreSession } from '../store.ts'
 import { checkDatabase, refusal } from './check.ts'
+import { refuseUnknownTls } from './encryption.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
 import { listenForWakes } from './listen.ts'
 import { SettledMark } from './mark.ts'
@@ -48,21 +49,22 @@ async function connect(databaseUrl: string, schema: string, me: Identity): Promi
   let lose!: (error: Error) => void
   const lost = new Promise<Error>((resolve) => {
     lose = (error) => {
+      // First: a statement that the closing breaks off must not be taken for the cause.
+      resolve(error)
       // The others would go on under an epoch that the next session replaces.
       close()
-      resolve(error)
     }
   })
   try {
     const config = connectionConfig(databaseUrl)
     const open = () => Line.open(config, limits, lose)
     lines.lease = await open()
-    const catalog = await checkDatabase(lines.lease, schema, tables)
+    const { sequence, behind } = await checkDatabase(lines.lease, schema, tables, me.served ?? false)
     lines.read = await open()
     lines.write = await open()
-    const sql = statements(tables, me)
-    const mark = new SettledMark(lines.lease, sql, catalog.sequence, catalog.outboxOid)
-    return new PostgresSession(lines as Lines, sql, mark, lost, me.leaseMs)
+    const sql = statements(tables, me, sequence)
+    const mark = new SettledMark(lines.lease, sql, lose)
+    return new PostgresSession(lines as Lines, sql, mark, { lost, behind, leaseMs: me.leaseMs })
   } catch (error) {
     close()
     throw refusal(error)
@@ -78,8 +80,12 @@ export function parseUrl(text: string, name: string): URL {
     const url = new URL(text)
     // Decodes the password and reads the certificates: what fails here would fail at every connection, and be waited out for ever.
     new pg.Client(connectionConfig(text))
-    if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') return url
+    if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') {
+      refuseUnknownTls(url, name)
+      return url
+    }
   } catch (error) {
+    if (isOutboxError(error)) throw error
     // Node's own error for a URL quotes it, with its password.
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'EACCES') throw unreadableFile(name, codeOf(error)!)
   }

@@ -1,3 +1,4 @@
+import type { PrismaPg } from '@prisma/adapter-pg'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { type Message, outbox } from '../../../src/index.ts'
 import { isOutboxError } from '../../../src/message/errors.ts'
@@ -10,15 +11,24 @@ export const message = (topic: string): Message => ({ topic, key: 'k', payload: 
 /** One that the database refuses. */
 export const poison = message('poison')
 
+/** How a client is connected. */
+export interface ConnectOptions {
+  schema?: string
+  /** Connections of its pool. */
+  connections?: number
+  /** Stands between Prisma and its driver adapter. */
+  adapt?: (adapter: PrismaPg) => PrismaPg
+}
+
 /** A client that tells `onQuery` each statement that it has sent. */
 function connected(
   { PrismaClient, PrismaPg }: PrismaVersion,
   url: string,
-  schema: string | undefined,
+  { schema, connections = 10, adapt = (adapter) => adapter }: ConnectOptions,
   onQuery: (sql: string) => void,
 ) {
-  const adapter = new PrismaPg({ connectionString: url, max: 10 }, schema === undefined ? undefined : { schema })
-  const client = new PrismaClient({ adapter, log: [{ emit: 'event', level: 'query' }] })
+  const adapter = new PrismaPg({ connectionString: url, max: connections }, schema === undefined ? undefined : { schema })
+  const client = new PrismaClient({ adapter: adapt(adapter), log: [{ emit: 'event', level: 'query' }] })
   client.$on('query', ({ query }) => onQuery(query))
   return client
 }
@@ -49,8 +59,8 @@ export class Shop {
   }
 
   /** Another client, without the extension; the caller disconnects it. */
-  readonly connect = (url = this.db.url, options: { schema?: string } = {}): Client =>
-    connected(this.#version, url, options.schema, (sql) => void this.statements.push(sql))
+  readonly connect = (url = this.db.url, options: ConnectOptions = {}): Client =>
+    connected(this.#version, url, options, (sql) => void this.statements.push(sql))
 
   /** Topics of the messages that wait, in their order. */
   readonly topics = async (table = '"outbox"'): Promise<string[]> =>

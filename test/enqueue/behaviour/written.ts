@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Message } from '../../../src/index.ts'
+import { enqueue, type Message } from '../../../src/index.ts'
 import { bucketOf } from '../../../src/message/key.ts'
 import { message, type Shop } from './shop.ts'
 
@@ -75,32 +75,41 @@ export function describeWritten(shop: Shop): void {
       expect(rows.map((row) => row.message_id)).toEqual(ids)
     })
 
-    test('an enqueue costs one statement, whether of one message or of many, and none for no message', async () => {
+    test('an enqueue costs one INSERT of one or of many, and the first of a transaction a question for its id', async () => {
       const cost = async (act: (tx: Parameters<Parameters<typeof shop.prisma.$transaction>[0]>[0]) => Promise<unknown>) => {
         statements.splice(0)
         await shop.prisma.$transaction(act)
-        return statements.filter((sql) => !/^(BEGIN|COMMIT)/.test(sql))
+        return statements.filter((sql) => !/^(BEGIN|COMMIT|SAVEPOINT|RELEASE)/.test(sql)).map((sql) => sql.slice(0, 32))
       }
-      expect(await cost((tx) => tx.outbox.enqueue(message('a')))).toEqual([
-        expect.stringMatching(/^INSERT INTO "public"."outbox"/),
-      ])
-      expect(await cost((tx) => tx.outbox.enqueueMany([message('a'), message('b')]))).toHaveLength(1)
+      const question = 'SELECT pg_catalog.pg_current_xac'
+      const insert = 'INSERT INTO "public"."outbox" ("'
+      expect(await cost((tx) => tx.outbox.enqueue(message('a')))).toEqual([question, insert])
+      expect(await cost((tx) => tx.outbox.enqueueMany([message('a'), message('b')]))).toEqual([question, insert])
       expect(await cost((tx) => tx.outbox.enqueueMany([]))).toEqual([])
+      const three = async (tx: Parameters<Parameters<typeof shop.prisma.$transaction>[0]>[0]) => {
+        await tx.outbox.enqueue(message('a'))
+        await tx.outbox.enqueue(message('b'))
+        await enqueue(tx, message('c'))
+      }
+      expect(await cost(three)).toEqual([question, insert, insert, insert])
     })
 
-    test('PostgreSQL itself counts one statement for an enqueue, without RETURNING', async () => {
+    test('PostgreSQL itself counts two statements for a first enqueue, the INSERT without RETURNING', async () => {
       await shop.db.query('CREATE EXTENSION IF NOT EXISTS pg_stat_statements')
       const counted = () =>
         shop.db.query<{ query: string; calls: number }>(
           `SELECT query, calls::int FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND query !~ 'pg_stat_statements' AND query !~ '^(BEGIN|COMMIT)'`,
+           AND query !~ 'pg_stat_statements' AND query !~ '^(BEGIN|COMMIT)' ORDER BY query`,
         )
       await shop.db.query(
         'SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)',
       )
       for (let i = 0; i < 5; i++) await shop.prisma.$transaction((tx) => tx.outbox.enqueue(message('a')))
       const rows = await counted()
-      expect(rows).toEqual([{ query: expect.stringMatching(/^INSERT INTO "public"."outbox"/), calls: 5 }])
+      expect(rows).toEqual([
+        { query: expect.stringMatching(/^INSERT INTO "public"."outbox"/), calls: 5 },
+        { query: expect.stringMatching(/^SELECT pg_catalog.pg_current_xact_id/), calls: 5 },
+      ])
       expect(rows[0]!.query).not.toMatch(/returning/i)
     })
 

@@ -174,7 +174,7 @@ test('what a fetch left out of a paused topic is read at its resume, in buckets 
   expect(one.all('row_found_below_position')).toEqual([])
 })
 
-test('one lane that stands still leaves three quarters of the hand to the others (rule 8)', async () => {
+test('one lane that stands still leaves room in the hand to the others (rule 8)', async () => {
   const transport = memoryTransport({ topics: { slow: 1, quick: 3 } })
   const accept = transport.refuse((_, batch) => batch.topic === 'slow', {
     outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'wait' },

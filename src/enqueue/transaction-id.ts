@@ -1,0 +1,67 @@
+import { OutboxError } from '../message/errors.ts'
+
+// The guard against statements that outlive their transaction. Prisma checks that a transaction is open and dispatches the statement later
+// (prisma/orm#29762): one that is held up meanwhile arrives after the ROLLBACK and would commit alone, or in the transaction of another request
+// on the same pooled connection. Used by enqueue, inbox and projection, for every write that must not stand alone.
+
+/** What can ask the database: a client inside a transaction. */
+export interface SqlReader {
+  $queryRaw<T = unknown>(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<T>
+}
+
+/**
+ * The condition under which a guarded statement writes; `?` is the answer of {@link databaseTransaction}. The id is never used again and the
+ * same in every savepoint, so it holds in that one transaction only. Names are qualified: the application owns the search path.
+ */
+export const inThatTransaction = 'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'
+
+const text = [
+  `SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid", pg_catalog.current_setting('transaction_isolation') AS "isolation"`,
+]
+const question: TemplateStringsArray = Object.assign(text, { raw: text })
+
+interface Answer {
+  xid: string
+  isolation: string
+}
+
+/** Answers by the object that stands for a transaction. Written and read here only. */
+const known = new WeakMap<object, Promise<Answer>>()
+
+/**
+ * PostgreSQL's id of the transaction in which `tx` runs, asked once for each `transaction`. Await it before the guarded statement is
+ * called: Prisma refuses a statement that is called after the end, so the id of another's transaction, which a question that came late
+ * has seen, is never used.
+ *
+ * @param transaction The object that stands for the transaction. @default `tx` itself
+ */
+export const databaseTransaction = async (tx: SqlReader, transaction: object = tx): Promise<string> =>
+  (await answerFor(tx, transaction)).xid
+
+/**
+ * Asks as {@link databaseTransaction} does. Whether the transaction has no snapshot afterwards: only READ COMMITTED sees in its next statement
+ * what other transactions commit meanwhile.
+ */
+export const seesLaterCommits = async (tx: SqlReader, transaction: object = tx): Promise<boolean> =>
+  (await answerFor(tx, transaction)).isolation === 'read committed'
+
+function answerFor(tx: SqlReader, transaction: object): Promise<Answer> {
+  const found = known.get(transaction)
+  if (found) return found
+  const asked = ask(tx)
+  known.set(transaction, asked)
+  asked.catch(() => known.delete(transaction))
+  return asked
+}
+
+async function ask(tx: SqlReader): Promise<Answer> {
+  const rows = await tx.$queryRaw<Answer[]>(question)
+  return rows[0]!
+}
+
+/** The refusal of a guarded statement that wrote nothing. `what`: what was to come before the end of the transaction. */
+export const transactionOver = (what: string): OutboxError =>
+  new OutboxError('TRANSACTION_OVER', `The transaction was over before ${what}.`, {
+    remedy:
+      'Nothing was written: retry the transaction, with a longer timeout if it timed out. If it happens each time, an extension sends statements out of the transaction: see "doctor --client".',
+  })
