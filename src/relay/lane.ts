@@ -92,8 +92,6 @@ export interface LaneTopic {
 export class Lane {
   readonly partition: number
   readonly debt = new Debt()
-  /** Code of its last outcome, while the lane does not progress. The lane writes it, heartbeats carry it. */
-  stuckBy: string | undefined
   readonly #topic: LaneTopic
   readonly #deps: LaneDeps
   readonly #suspects: Suspects
@@ -128,6 +126,12 @@ export class Lane {
     this.#deps = deps
     this.#suspects = new Suspects(deps.limits.batchRecords)
     this.#queue = new Queue(this.#suspects, deps)
+  }
+
+  /** Code of the last failure while the lane is stuck, for the heartbeat. Trouble of the whole cluster is none of this partition's. */
+  get stuckBy(): string | undefined {
+    const failure = this.#stuck ? this.#failure : undefined
+    return failure && (failure.kind === 'unknown' || failure.scope !== 'producer') ? failure.code : undefined
   }
 
   /**
@@ -269,8 +273,6 @@ export class Lane {
         else gate.trouble(this, code, error)
         // The partition may be gone, or new to the client.
         if (!next.doubt) this.#topic.recheck()
-        // Trouble of the whole cluster is none of this partition's.
-        if (this.#attempt > 0 && (outcome.kind === 'unknown' || outcome.scope !== 'producer')) this.stuckBy = code
         // Whether the topic takes messages, another partition may tell sooner.
         this.#topic.pass(this)
     }
@@ -350,7 +352,6 @@ export class Lane {
     this.#failure = undefined
     this.#undecided = []
     this.#attempt = 0
-    this.stuckBy = undefined
     this.#stuck = false
     this.#movedAt = this.#deps.clock.now()
   }
