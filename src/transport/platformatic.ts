@@ -192,7 +192,8 @@ class PlatformaticTransport implements Transport {
     let throttleMs = 0
     try {
       const response = await sender.produce(connection, batch, fuse, replicaTimeoutMs)
-      throttleMs = response.throttleTimeMs
+      // What does not answer the request is not believed.
+      if (response.responses.length > 0) throttleMs = response.throttleTimeMs
       return response.responses
     } finally {
       quota.leave(request, throttleMs)

@@ -4,6 +4,9 @@ import type { Outcome } from './transport.ts'
 /** A broker that has throttled us within so many milliseconds gets one request at a time: it would not read the others. */
 const cautiousMs = 60_000
 
+/** A broker is silent towards us for so many milliseconds at most, whatever it says: its window of a quota is 11 s by default. */
+const mostThrottleMs = 60_000
+
 /** Thrown in place of a send while the broker has told us to be silent. */
 export class Throttled extends Error {
   override readonly name = 'Throttled'
@@ -46,7 +49,8 @@ export class Quota {
   }
 
   /** The request was answered with that throttle time, or failed. Requests that the broker does not read meanwhile get as much longer. */
-  leave(request: readonly Fuse[], throttleMs: number): void {
+  leave(request: readonly Fuse[], asked: number): void {
+    const throttleMs = Math.min(asked, mostThrottleMs)
     this.#underWay.delete(request)
     if (throttleMs > 0) {
       this.#until = Math.max(this.#until, performance.now() + throttleMs)

@@ -181,7 +181,8 @@ class BrokerRequests {
       const sent = together.filter(({ data }) => !data.messages.fuse.late)
       const topicData = (sent.length > 0 ? sent : together).map(({ topic, data }) => ({ topic, partitions: [data] }))
       const answer = (await this.#asked.produce({ acks: -1, timeout, topicData })) as WholeAnswer
-      throttleMs = answer.throttleMs
+      // What does not answer the request is not believed.
+      if (answer.topics.length > 0) throttleMs = answer.throttleMs
       return { sent, answer }
     } finally {
       this.#quota.leave(fuses, throttleMs)
