@@ -1,5 +1,5 @@
 import { tableFormat } from '../store/postgres/check.ts'
-import type { Column, DatabaseFacts, TableFacts } from '../store/postgres/examine.ts'
+import type { Attached, Column, Creators, DatabaseFacts, TableFacts } from '../store/postgres/examine.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Rights that a relay needs on each table. */
@@ -35,13 +35,21 @@ export function judgeTables(
   facts: Omit<DatabaseFacts, 'surroundings' | 'holders' | 'topics'>,
   wanted: readonly Column[],
 ): Verdict[] {
-  const { schema, tables, columns, sequence, leases } = facts
+  const { schema, tables, columns, sequence, leases, creators, attached } = facts
   const missing = Object.keys(rights).filter((name) => !tables.some((table) => table.name === name))
   if (missing.length > 0) {
     const fix = 'npx prisma-extension-outbox init, then npx prisma migrate deploy; --schema names another PostgreSQL schema.'
     return [failure('tables', `Not in schema ${schema}: ${missing.join(', ')}.`, 'Nothing can be enqueued or relayed.', fix)]
   }
-  return [judgeColumns(columns, wanted), judgeRights(tables), ...judgeEach(tables), judgeSequence(sequence), judgeFormat(leases)]
+  return [
+    judgeColumns(columns, wanted),
+    judgeRights(tables),
+    judgeCreators(creators),
+    judgeAttached(attached),
+    ...judgeEach(tables),
+    judgeSequence(sequence),
+    judgeFormat(leases),
+  ]
 }
 
 function judgeColumns(columns: readonly Column[], wanted: readonly Column[]): Verdict {
@@ -67,6 +75,27 @@ function judgeRights(tables: readonly TableFacts[]): Verdict {
   const what = lacking.map(({ name, list }) => `${list} on ${name}`).join('; ')
   const fix = `${lacking.map(({ name, list }) => `GRANT ${list} ON "${name}" TO …;`).join(' ')} ops/grants.sql has all roles.`
   return failure('rights', `This role lacks ${what}.`, 'A relay with this role does not start.', fix)
+}
+
+function judgeCreators(creators: readonly Creators[]): Verdict {
+  if (creators.length === 0) return ok('search path', 'No other role may create objects in a schema that statements search.')
+  const what = creators.map(({ schema, roles }) => `${roles.join(', ')} may create objects in schema ${schema}`).join('; ')
+  const why =
+    'A function or operator that such a role leaves there can replace one of PostgreSQL: your statements, and those of a superuser in psql, run it with their rights. The statements of relays and commands search pg_catalog only.'
+  const role = (name: string) => (name === 'PUBLIC' ? name : `"${name}"`)
+  const fix = creators
+    .map(({ schema, roles }) => `REVOKE CREATE ON SCHEMA "${schema}" FROM ${roles.map(role).join(', ')};`)
+    .join(' ')
+  return warning('search path', `${what}.`, why, fix)
+}
+
+function judgeAttached(attached: readonly Attached[]): Verdict {
+  if (attached.length === 0) return ok('triggers', 'No trigger or rule of another origin is on the tables.')
+  const what = attached.map(({ table, kind, name }) => `${kind} ${name} on ${table}`).join(', ')
+  const why =
+    'It runs with the rights of the relay and of operators, with the search path pg_catalog, and can change or keep rows: messages are then lost, held up or sent twice.'
+  const fix = attached.map(({ table, kind, name }) => `DROP ${kind.toUpperCase()} "${name}" ON "${table}";`).join(' ')
+  return warning('triggers', `${what}.`, why, `If you do not know it: ${fix}`)
 }
 
 function judgeEach(tables: readonly TableFacts[]): Verdict[] {

@@ -1,3 +1,9 @@
+/**
+ * Begins every message of ours on a connection of our own, in force until its transaction ends. With the path of the role, a login that may
+ * create a function or an operator in a schema of that path could have this role run it.
+ */
+export const ownPath = 'SET LOCAL search_path=pg_catalog,pg_temp;'
+
 /** Quotes an identifier. */
 export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
