@@ -20,8 +20,9 @@ END $$;
 
 GRANT USAGE ON SCHEMA "public" TO outbox_app, outbox_relay, outbox_operator;
 
--- The application enqueues: nothing else, and it cannot read what others enqueued.
-GRANT INSERT ON "public"."outbox" TO outbox_app;
+-- The application enqueues: nothing else, and it cannot read what others enqueued. It does not choose ids and times: with an id of its own a
+-- row could take those of later messages.
+GRANT INSERT ("bucket", "message_id", "topic", "type", "key", "value", "headers") ON "public"."outbox" TO outbox_app;
 GRANT USAGE ON SEQUENCE "public"."outbox_id_seq" TO outbox_app;
 
 -- The relay reads and deletes messages, leases buckets, and takes dead messages out of the way and back.

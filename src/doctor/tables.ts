@@ -1,4 +1,4 @@
-import { tableFormat } from '../store/postgres/check.ts'
+import { catchUp, tableFormat } from '../store/postgres/check.ts'
 import type { Attached, Column, Creators, DatabaseFacts, TableFacts } from '../store/postgres/examine.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
@@ -151,7 +151,7 @@ function judgeSequence(sequence: DatabaseFacts['sequence']): Verdict {
   }
   const { cache, last, highest } = sequence
   if (last < highest) {
-    const fix = `SELECT setval(pg_get_serial_sequence('outbox', 'id'), ${highest});`
+    const fix = catchUp({ outbox: '"outbox"', dead: '"outbox_dead"' }, "pg_get_serial_sequence('outbox', 'id')", highest)
     return failure('sequence', `The sequence of outbox.id stands at ${last}, behind id ${highest}.`, 'Ids would come twice.', fix)
   }
   if (cache === 1) return ok('sequence', 'Ids are drawn one by one, and are not behind the table.')

@@ -1,6 +1,6 @@
 import { tracesOf } from '../message/trace.ts'
 import { backoff } from '../running/backoff.ts'
-import type { Outcome, Transport } from '../transport/transport.ts'
+import type { Outcome, Transport, TransportRecord } from '../transport/transport.ts'
 import type { CarriedRow, Claims } from './claim.ts'
 import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
@@ -132,18 +132,31 @@ export class Lane {
   }
 
   async #send(batch: CarriedRow[]): Promise<void> {
-    const { transport, clock, limits } = this.#deps
+    const { clock } = this.#deps
     const sentAt = clock.now()
     this.#inFlight = batch.length
-    const outcome = await transport.publish(
-      { topic: this.#topic.name, partition: this.partition, records: batch.map(toRecord) },
-      limits.requestTimeoutMs,
-    )
+    const outcome = await this.#publish(batch)
     this.#inFlight = 0
     this.#tell(batch, outcome, sentAt)
     const wait = this.#decide(batch, outcome, sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
     if (wait > 0) await clock.wait(wait, this.#deps.signal)
+  }
+
+  /** Never rejects: nobody waits for a lane, and what it threw would end the process. */
+  async #publish(batch: readonly CarriedRow[]): Promise<Outcome> {
+    let records: TransportRecord[]
+    try {
+      records = batch.map(toRecord)
+    } catch {
+      return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'It cannot be made a record.' }
+    }
+    const { transport, limits } = this.#deps
+    try {
+      return await transport.publish({ topic: this.#topic.name, partition: this.partition, records }, limits.requestTimeoutMs)
+    } catch (error) {
+      return { kind: 'unknown', code: 'UNEXPECTED', error: error instanceof Error ? error.name : 'The client threw no error.' }
+    }
   }
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */

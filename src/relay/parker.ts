@@ -211,8 +211,16 @@ export class Parker {
     for (const { bucket, wish } of await session.wished(owned.map((claim) => claim.bucket))) {
       const claim = this.#deps.claims.get(bucket)
       if (!claim || claim.leaving || (wish === 'redrive' && this.#deps.clock.now() < claim.redriveNotBefore)) continue
-      await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
+      if (wish === 'park') await this.#parkStrays(session, claim)
+      else await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
     }
+  }
+
+  async #parkStrays(session: StoreSession, claim: Claim): Promise<void> {
+    const found = await session.parkStrays(claim)
+    if (found.fenced) return this.#deps.lost(claim)
+    for (const row of found.rows) this.#deps.telemetry.emit('parked', { ...row, reason: 'INVALID_RECORD', onDead: 'skip' })
+    if (found.rows.length > 0) this.wished()
   }
 
   async #discard(session: StoreSession, claim: Claim): Promise<void> {

@@ -26,7 +26,13 @@ CREATE TABLE "outbox" (
 
     CONSTRAINT "outbox_pkey" PRIMARY KEY ("bucket","id"),
     -- 64 buckets are a constant of the table format: no relay would ever read a row outside.
-    CONSTRAINT "outbox_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63)
+    CONSTRAINT "outbox_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63),
+    -- Up to 2^53 - 1: beyond that JavaScript rounds, and a relay would delete another row than it sent. The sequence begins at 1.
+    CONSTRAINT "outbox_id_check" CHECK ("id" BETWEEN 1 AND 9007199254740991),
+    -- What RFC 3339 can write: neither infinity nor a year of five digits.
+    CONSTRAINT "outbox_created_at_check" CHECK ("created_at" >= '0001-01-01 00:00:00+00' AND "created_at" < '9999-12-31 00:00:00+00'),
+    -- What Kafka takes as the name of a topic.
+    CONSTRAINT "outbox_topic_check" CHECK ("topic" ~ '^[a-zA-Z0-9._-]{1,249}$' AND "topic" <> '.' AND "topic" <> '..')
 );
 
 -- Rows come and go. The default settings wait until a fifth of the table is dead, which for a table that is nearly always empty says

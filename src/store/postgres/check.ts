@@ -1,5 +1,6 @@
 import { OutboxError } from '../../message/errors.ts'
 import { codeOf, type Line } from './line.ts'
+import { maxId } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Format of the tables that this version reads and writes: `outbox_lease.format`. */
@@ -138,6 +139,18 @@ async function refuseUnknownFormat(line: Line, tables: Tables): Promise<void> {
   })
 }
 
+/** Half of the ids that a relay can carry. No sequence comes so far: a higher id was written by hand. */
+const drawnId = 2 ** 52
+
+/**
+ * The statements that put right a sequence that is behind the id `highest`. They never set it to an id that it cannot have drawn: the
+ * application would soon have none left. Rows with such ids get the next ones instead. `sequence`: its name, as SQL.
+ */
+export function catchUp({ outbox, dead }: Pick<Tables, 'outbox' | 'dead'>, sequence: string, highest: number): string {
+  if (highest < drawnId) return `SELECT setval(${sequence}, ${highest});`
+  return [outbox, dead].map((table) => `UPDATE ${table} SET "id" = nextval(${sequence}) WHERE "id" >= ${drawnId};`).join(' ')
+}
+
 async function refuseBadSequence(line: Line, tables: Tables): Promise<string> {
   const [row] = await line.rows<{ sequence: string | null; readable: boolean }>(
     `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence('${tables.outbox.replaceAll("'", "''")}', 'id') AS s`,
@@ -154,18 +167,17 @@ async function refuseBadSequence(line: Line, tables: Tables): Promise<string> {
     })
   }
   const top = (table: string) =>
-    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
-  const [state] = await line.rows<{ behind: boolean; cache: string }>(
-    `SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) > CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS behind,
-  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = '${sequence.replaceAll("'", "''")}'::regclass) AS cache FROM ${sequence}`,
+    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b AND "id" <= ${maxId} ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
+  const [state] = await line.rows<{ top: number; behind: boolean; cache: string }>(
+    `SELECT coalesce(t.top, 0)::float8 AS top, coalesce(t.top > CASE WHEN is_called THEN last_value ELSE last_value - 1 END, false) AS behind,
+  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = '${sequence.replaceAll("'", "''")}'::regclass) AS cache
+  FROM ${sequence}, (SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) AS top) AS t`,
   )
   if (state!.behind) {
     throw new OutboxError(
       'SEQUENCE_BEHIND',
       `The sequence ${sequence} is behind the highest id in the outbox: ids would come twice.`,
-      {
-        remedy: `Run SELECT setval('${sequence}', greatest((SELECT max(id) FROM ${tables.outbox}), (SELECT max(id) FROM ${tables.dead}))); before the relay starts.`,
-      },
+      { remedy: `Before the relay starts, run ${catchUp(tables, `'${sequence.replaceAll("'", "''")}'`, state!.top)}` },
     )
   }
   if (state!.cache !== '1') {

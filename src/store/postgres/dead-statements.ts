@@ -1,9 +1,12 @@
 import type { Lease, Parking, RowName } from '../store.ts'
-import { columns, columnsOf, integers, literal, uuids } from './sql.ts'
+import { columns, columnsOf, integers, literal, strayIds, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Rows that one discard drops: few enough to end well within a lease. */
 const discardRows = 1_000
+
+/** Rows with ids that no relay can carry, below and above, that one statement parks. */
+const strayRows = 500
 
 /**
  * Statements that move rows between outbox and outbox_dead. Each locks the lease row against a take-over until it ends: a mere EXISTS
@@ -47,22 +50,45 @@ kept AS (INSERT INTO ${dead} (${columns}, "relay") SELECT ${columns}, ${literal(
 SELECT ${isMine}, ARRAY(SELECT "id" FROM gone)::text[] AS ids`
     },
 
-    /** Buckets with wishes: one probe of the index for each. */
+    /** Buckets with wishes, and with stray rows: some probes of an index for each. */
     wished: (buckets: readonly number[]) => `SELECT b AS bucket, w AS wish
   FROM unnest(${integers(buckets, 'smallint')}) AS b CROSS JOIN (VALUES ('discard'), ('redrive')) AS v(w)
-  WHERE EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."wish" = w AND d."bucket" = b)`,
+  WHERE EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."wish" = w AND d."bucket" = b)
+UNION ALL SELECT b, 'park' FROM unnest(${integers(buckets, 'smallint')}) AS b
+  WHERE ${strayIds('o')
+    .map((stray) => `EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = b AND ${stray})`)
+    .join(' OR ')}`,
+
+    /**
+     * Parks rows whose ids no relay can carry: none reads them. They get the id 1, which none of their key waits behind, and with which
+     * they can be redriven. Of rows with one message id the first; the others follow when that one is gone.
+     */
+    parkStrays: (of: Lease) => `WITH ${mine(of)},
+stray AS MATERIALIZED (SELECT DISTINCT ON (s."message_id") s.* FROM (${strayIds('o')
+      .map(
+        (stray) =>
+          `(SELECT o.* FROM ${outbox} AS o WHERE o."bucket" = ${of.bucket} AND ${stray} ORDER BY o."id" LIMIT ${strayRows})`,
+      )
+      .join(' UNION ALL ')}) AS s ORDER BY s."message_id", s."id"),
+kept AS (INSERT INTO ${dead} (${columns}, "reason", "error", "relay", "holds")
+  SELECT ${columnsOf('s').replace('s."id"', '1')}, 'INVALID_RECORD', 'Its id ' || s."id" || ' is not between 1 and 2^53 - 1; it has the id 1 here.',
+    ${literal(me.name)}, false FROM stray AS s, mine ON CONFLICT DO NOTHING RETURNING "message_id", "topic", "error"),
+gone AS (DELETE FROM ${outbox} AS m USING stray AS s JOIN kept AS k USING ("message_id")
+  WHERE m."bucket" = ${of.bucket} AND m."id" = s."id" AND m."message_id" = s."message_id")
+SELECT ${isMine}, coalesce((SELECT json_agg(k) FROM (SELECT "message_id" AS "messageId", left("topic", 250) AS topic, "error" AS error FROM kept) AS k), '[]') AS rows`,
 
     /**
      * Moves what the first `asked` wishes of a bucket ask for back to the outbox under the old ids: whole keys in id order, and single rows
      * that hold nothing. More than one portion is moved only if a single key is asked for; its next row carries the wish on. A key one of
-     * whose ids another message has in the outbox stays, as after a failover that lost commits. One pass over the bucket, whatever it
+     * whose ids another message has in the outbox, or before it among the dead, stays, as after a failover that lost commits. One pass over the bucket, whatever it
      * asks for: CASE keeps the planner from a search for each key.
      */
     redrive: (of: Lease, { asked, rows }: { asked: number; rows: number }) => `WITH ${mine(of)},
 asked AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", d."wished_by", ${holding('d')} AS held FROM ${dead} AS d
   WHERE d."wish" = 'redrive' AND d."bucket" = ${of.bucket} ORDER BY d."id", d."message_id" LIMIT ${asked}),
 line AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", ${holding('d')} AS held,
-    EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = d."bucket" AND o."id" = d."id") AS clash
+    EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = d."bucket" AND o."id" = d."id")
+    OR EXISTS (SELECT 1 FROM ${dead} AS o WHERE o."bucket" = d."bucket" AND o."id" = d."id" AND o."message_id" < d."message_id") AS clash
   FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND CASE WHEN ${holding('d')}
     THEN (d."topic", d."key") IN (SELECT "topic", "key" FROM asked WHERE held)
     ELSE (d."id", d."message_id") IN (SELECT "id", "message_id" FROM asked WHERE NOT held) END

@@ -1,4 +1,4 @@
-import { integers, literal, ownPath, uuids } from './sql.ts'
+import { ageMs, integers, literal, maxId, ownPath, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Milliseconds that a statement of the doctor may take: what it asks is in the catalogue, or among the first rows. */
@@ -6,8 +6,6 @@ const timeoutMs = 5_000
 
 /** Waiting messages of each bucket among which the largest is looked for. */
 const headRows = 160
-
-const ageMs = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${column}) * 1000)::float8`
 
 /**
  * Every statement of the doctor. They only read, but for the one that takes out what the doctor itself wrote; those that read have a time-out,
@@ -66,7 +64,7 @@ export function doctorStatements(tables: Tables) {
     sequence: () =>
       bounded(`SELECT q.seqcache::int AS cache, coalesce(pg_sequence_last_value(q.seqrelid), 0)::float8 AS last,
   (SELECT coalesce(max(t."id"), 0) FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
-    (SELECT "id" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket" DESC, m."id" DESC LIMIT 1) AS t)::float8 AS highest
+    (SELECT "id" FROM ${outbox} AS m WHERE m."bucket" = b AND m."id" <= ${maxId} ORDER BY m."bucket" DESC, m."id" DESC LIMIT 1) AS t)::float8 AS highest
   FROM pg_sequence AS q WHERE q.seqrelid = pg_get_serial_sequence(${literal(outbox)}, 'id')::regclass
   AND has_sequence_privilege(q.seqrelid, 'SELECT, USAGE')`),
 

@@ -2,7 +2,7 @@ import { bucketCount, bucketOf } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { bytes, integers, literal, milliseconds, uuids } from './sql.ts'
+import { ageMs as age, bounded, bytes, integers, literal, milliseconds, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
@@ -19,10 +19,8 @@ export const sampledHeads = 160
 const keyBytes = 65_536
 export const shownBytes = 16_777_216
 
-const age = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${column}) * 1000)::float8`
-
 /** A moment as RFC 3339. */
-const time = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+const time = (column: string): string => `to_char(${bounded(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
 /** Every statement of the operator's side, sent as the relay's are. */
 export function operatorStatements({ outbox, lease, relay, dead }: Tables) {

@@ -7,6 +7,7 @@ import type {
   Lease,
   Moved,
   OutboxRow,
+  ParkedStrays,
   Parking,
   Pulse,
   Redriven,
@@ -124,6 +125,12 @@ export class PostgresSession implements StoreSession {
 
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved> {
     return this.#move(this.#sql.park(lease, row, why))
+  }
+
+  async parkStrays(lease: Lease): Promise<ParkedStrays> {
+    type Row = { mine: number; rows: ParkedStrays['rows'] }
+    const [row] = await this.#lines.write.rows<Row>(this.#sql.parkStrays(lease), this.#parkLimits)
+    return { fenced: row!.mine === 0, rows: row!.rows }
   }
 
   moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved> {

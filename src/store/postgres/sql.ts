@@ -10,6 +10,22 @@ export const identifier = (name: string): string => `"${name.replaceAll('"', '""
 /** Quotes a text. E'' and doubled backslashes hold whatever standard_conforming_strings says. */
 export const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 
+/** Largest id that JavaScript holds exactly, 2^53 - 1. */
+export const maxId = String(Number.MAX_SAFE_INTEGER)
+
+/** Rows of an alias whose ids no relay can carry. Two conditions, each a range of the primary key. */
+export const strayIds = (alias: string): readonly [string, string] => [`${alias}."id" < 1`, `${alias}."id" > ${maxId}`]
+
+/** Bounds of a moment that people can have meant, as the CHECK on `created_at` has them. */
+const [firstMoment, lastMoment] = ["'0001-01-01 00:00:00+00'::timestamptz", "'9999-12-31 00:00:00+00'::timestamptz"]
+
+/** A moment within those bounds: before PostgreSQL 17 infinity cannot be subtracted, and JSON has no word for it. */
+export const bounded = (column: string): string =>
+  `CASE WHEN ${column} < ${firstMoment} THEN ${firstMoment} WHEN ${column} > ${lastMoment} THEN ${lastMoment} ELSE ${column} END`
+
+/** Milliseconds since a moment, as float8. */
+export const ageMs = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${bounded(column)}) * 1000)::float8`
+
 /** Bytes as a constant. */
 export const bytes = (value: Uint8Array): string => `'\\x${Buffer.from(value).toString('hex')}'::bytea`
 
