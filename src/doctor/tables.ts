@@ -1,5 +1,6 @@
 import { catchUp, tableFormat } from '../store/postgres/check.ts'
 import type { Attached, Column, Creators, DatabaseFacts, TableFacts } from '../store/postgres/examine.ts'
+import { authorTrigger } from '../store/postgres/statements.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Rights that a relay needs on each table. */
@@ -89,13 +90,22 @@ function judgeCreators(creators: readonly Creators[]): Verdict {
   return warning('search path', `${what}.`, why, fix)
 }
 
-function judgeAttached(attached: readonly Attached[]): Verdict {
-  if (attached.length === 0) return ok('triggers', 'No trigger or rule of another origin is on the tables.')
-  const what = attached.map(({ table, kind, name }) => `${kind} ${name} on ${table}`).join(', ')
-  const why =
-    'It runs with the rights of the relay and of operators, with the search path pg_catalog, and can change or keep rows: messages are then lost, held up or sent twice.'
-  const fix = attached.map(({ table, kind, name }) => `DROP ${kind.toUpperCase()} "${name}" ON "${table}";`).join(' ')
-  return warning('triggers', `${what}.`, why, `If you do not know it: ${fix}`)
+function judgeAttached(all: readonly Attached[]): Verdict {
+  const strange = all.filter(({ table, name }) => table !== 'outbox_dead' || name !== authorTrigger)
+  if (strange.length > 0) {
+    const what = strange.map(({ table, kind, name }) => `${kind} ${name} on ${table}`).join(', ')
+    const why =
+      'It runs with the rights of the relay and of operators, with the search path pg_catalog, and can change or keep rows: messages are then lost, held up or sent twice.'
+    const fix = strange.map(({ table, kind, name }) => `DROP ${kind.toUpperCase()} "${name}" ON "${table}";`).join(' ')
+    return warning('triggers', `${what}.`, why, `If you do not know it: ${fix}`)
+  }
+  if (all.length > 0) return ok('triggers', 'The tables have the trigger of the migration, and no other.')
+  return warning(
+    'triggers',
+    `The trigger ${authorTrigger} is missing on outbox_dead.`,
+    'It writes which login asks for a redrive or discard; without it the name is what a client says.',
+    'Run CREATE FUNCTION and CREATE TRIGGER of the migration that "npx prisma-extension-outbox init --print" shows.',
+  )
 }
 
 function judgeEach(tables: readonly TableFacts[]): Verdict[] {

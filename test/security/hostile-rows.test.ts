@@ -105,6 +105,10 @@ describe('rows of tables without the CHECKs', () => {
     await using one = testRelay(database.url, transport())
     await one.relay.start()
     await emptied(database.pool)
+    // Of the sequence no id was drawn yet.
+    const late = testRelay(database.url, transport())
+    await late.relay.start()
+    await late.relay.stop()
     await wish(database.pool, 'redrive')
     // The three take turns.
     await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead) AND NOT EXISTS (SELECT FROM outbox)')

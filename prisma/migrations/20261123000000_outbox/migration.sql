@@ -117,7 +117,7 @@ CREATE TABLE "outbox_dead" (
     "holds" BOOLEAN NOT NULL DEFAULT true,
     -- What the operator asked for: redrive or discard. The relay that owns the bucket carries it out. NULL: nothing.
     "wish" TEXT,
-    -- Who asked for it, as user@host.
+    -- Who asked for it: the login of the database, and in parentheses the name that the command gave, user@host.
     "wished_by" TEXT,
 
     CONSTRAINT "outbox_dead_pkey" PRIMARY KEY ("bucket","id","message_id")
@@ -125,6 +125,17 @@ CREATE TABLE "outbox_dead" (
 
 -- Relays look for wishes all the time, and must not read every dead message to find none.
 CREATE INDEX "outbox_dead_wish_bucket_idx" ON "outbox_dead"("wish", "bucket");
+
+-- Who asks is who the database knows, whatever the client says. A relay that carries a wish on names its author itself.
+CREATE FUNCTION "outbox_author"() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW."wished_by" := session_user || coalesce(' (' || nullif(left(current_setting('outbox.wished_by', true), 200), '') || ')', '');
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER "outbox_dead_wish" BEFORE UPDATE OF "wish" ON "outbox_dead" FOR EACH ROW
+    WHEN (NEW."wish" IS NOT NULL AND NEW."wish" IS DISTINCT FROM OLD."wish" AND NEW."wished_by" IS NOT DISTINCT FROM OLD."wished_by")
+    EXECUTE FUNCTION "outbox_author"();
 
 -- One lease for each bucket. A relay adds those that are missing.
 INSERT INTO "outbox_lease" ("bucket") SELECT generate_series(0, 63);

@@ -166,12 +166,13 @@ async function refuseBadSequence(line: Line, tables: Tables): Promise<string> {
       remedy: 'Grant what ops/grants.sql lists for the relay.',
     })
   }
-  const top = (table: string) =>
-    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b AND "id" <= ${maxId} ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
+  // Not the id 1 of a dead row: such are those whose own no relay can carry.
+  const top = (table: string, from: number) =>
+    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b AND "id" BETWEEN ${from} AND ${maxId} ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
   const [state] = await line.rows<{ top: number; behind: boolean; cache: string }>(
     `SELECT coalesce(t.top, 0)::float8 AS top, coalesce(t.top > CASE WHEN is_called THEN last_value ELSE last_value - 1 END, false) AS behind,
   (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = '${sequence.replaceAll("'", "''")}'::regclass) AS cache
-  FROM ${sequence}, (SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) AS top) AS t`,
+  FROM ${sequence}, (SELECT greatest(${top(tables.outbox, 1)}, ${top(tables.dead, 2)}) AS top) AS t`,
   )
   if (state!.behind) {
     throw new OutboxError(

@@ -12,6 +12,9 @@ export interface Tables {
   dead: string
 }
 
+/** Trigger of the migration on outbox_dead: it writes who asks for a redrive or discard. */
+export const authorTrigger = 'outbox_dead_wish'
+
 /** The tables of a PostgreSQL schema. */
 export const tablesOf = (schema: string): Tables => ({
   outbox: `${identifier(schema)}."outbox"`,
