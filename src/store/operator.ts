@@ -19,7 +19,7 @@ export interface Holder {
   bucket: number
   /** Name of the relay whose lease it was last, or its id where it has no heartbeat; null: it was given back, or never held. */
   relay: string | null
-  /** The lease has run out without being given back. */
+  /** The lease was not given back and has run out, or ends later than any lease may, or its owner is no relay that is alive. */
   expired: boolean
 }
 

@@ -2,7 +2,7 @@ import { bucketCount, bucketOf } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { ageMs as age, bounded, bytes, integers, literal, milliseconds, uuids } from './sql.ts'
+import { ageMs as age, bounded, bytes, integers, literal, longestLease, milliseconds, uuids } from './sql.ts'
 import { authorTrigger, type Tables } from './statements.ts'
 
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
@@ -90,6 +90,8 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
   ${age('m."created_at"')} AS "ageMs", r."name" AS "claimedBy",
   CASE WHEN r."id" IS NOT NULL THEN -${age('l."leased_until"')} END AS "claimedForMs",
   CASE WHEN r."id" IS NOT NULL THEN ${time('l."leased_until"')} END AS "claimedUntil"`
+  /** Whether a relay gave a sign of life within a lease of that length, which is in milliseconds. One from the future is none. */
+  const alive = (leaseMs: string) => `abs(extract(epoch FROM clock_timestamp() - ${bounded('r."seen_at"')})) * 1000 < ${leaseMs}`
   const waiting = `'waiting' AS state, NULL AS reason, NULL AS wish, NULL AS "wishedBy"`
   const taken = `CASE WHEN m."reason" IS NULL THEN 'behind' WHEN m."key" IS NOT NULL AND NOT m."holds" THEN 'skipped' ELSE 'dead' END AS state,
   m."reason" AS reason, m."wish" AS wish, m."wished_by" AS "wishedBy"`
@@ -117,14 +119,15 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
 
     /** Who holds each bucket. */
     holders: () => `SELECT l."bucket" AS bucket, coalesce(r."name", l."owner"::text) AS relay,
-  l."owner" IS NOT NULL AND l."leased_until" <= clock_timestamp() AS expired
+  l."owner" IS NOT NULL AND (l."leased_until" <= clock_timestamp() OR l."leased_until" > ${longestLease('l')}
+    OR NOT coalesce(${alive('least(l."lease_ms", 300000)')}, false)) AS expired
   FROM ${lease} AS l LEFT JOIN ${relay} AS r ON r."id" = l."owner" ORDER BY l."bucket"`,
 
     /** Relays with what they hold. */
     relays:
       () => `SELECT r."name" AS name, r."version" AS version, ${age('r."started_at"')} AS "startedMsAgo", ${age('r."seen_at"')} AS "seenMsAgo",
   ${age('r."acked_at"')} AS "ackedMsAgo", count(l."bucket")::int AS buckets,
-  r."seen_at" > clock_timestamp() - coalesce(max(l."lease_ms"), 10000) * interval '1 millisecond' AS alive
+  ${alive('least(coalesce(max(l."lease_ms"), 10000), 300000)')} AS alive
   FROM ${relay} AS r LEFT JOIN ${lease} AS l ON l."owner" = r."id" AND l."leased_until" > clock_timestamp()
   GROUP BY r."id" ORDER BY r."name"`,
 

@@ -38,6 +38,10 @@ export const uuids = (values: readonly string[]): string => `'{${values.join(','
 /** A span of time. */
 export const milliseconds = (ms: number): string => `interval '${Math.round(ms)} milliseconds'`
 
+/** The end of the longest lease that there can be from now on, whatever `lease_ms` says: one that ends later is none. */
+export const longestLease = (lease: string): string =>
+  `clock_timestamp() + least(${lease}."lease_ms", 300000) * interval '1 millisecond'`
+
 /** The columns that outbox and outbox_dead have in common. */
 export const columns = '"bucket", "id", "message_id", "topic", "type", "key", "value", "headers", "created_at"'
 

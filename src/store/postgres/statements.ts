@@ -2,7 +2,7 @@ import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import { deadStatements } from './dead-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
-import { identifier, integers, literal, milliseconds, uuids } from './sql.ts'
+import { ageMs, identifier, integers, literal, longestLease, milliseconds, uuids } from './sql.ts'
 
 /** Names of the tables in SQL, quoted and with their schema. */
 export interface Tables {
@@ -66,18 +66,18 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
       return `${write};
 INSERT INTO ${lease} ("bucket") SELECT b FROM generate_series(0, ${bucketCount - 1}) AS b
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
-DELETE FROM ${relay} WHERE "seen_at" < clock_timestamp() - interval '1 hour';
+DELETE FROM ${relay} WHERE "seen_at" NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 hour';
 SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
-  min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS acked,
+  min(${ageMs('"acked_at"')}) FILTER (WHERE "id" <> ${owner})::float8 AS acked,
   min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS ends
-  FROM ${relay} WHERE "seen_at" > clock_timestamp() - ${leaseTime}`
+  FROM ${relay} WHERE "seen_at" > clock_timestamp() - ${leaseTime} AND "seen_at" < clock_timestamp() + ${leaseTime}`
     },
 
     /** Claims free buckets. SKIP LOCKED: one row that somebody locked must not stop all; ordered: no deadlock between two relays. */
     take: (count: number) => `UPDATE ${lease} AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,
   "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
   FROM (SELECT "bucket", "owner" IS NOT NULL AND "leased_until" < clock_timestamp() AS abandoned FROM ${lease}
-    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > clock_timestamp() + "lease_ms" * interval '1 millisecond'
+    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > ${longestLease(identifier('outbox_lease'))}
     ORDER BY "bucket" LIMIT ${count} FOR UPDATE SKIP LOCKED) AS free
   WHERE t."bucket" = free."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch, free.abandoned AS abandoned`,
 

@@ -60,7 +60,9 @@ CREATE TABLE "outbox_lease" (
     "format" SMALLINT NOT NULL DEFAULT 1,
 
     CONSTRAINT "outbox_lease_pkey" PRIMARY KEY ("bucket"),
-    CONSTRAINT "outbox_lease_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63)
+    CONSTRAINT "outbox_lease_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63),
+    -- The longest that a relay takes: a longer one would keep a bucket from all others.
+    CONSTRAINT "outbox_lease_lease_ms_check" CHECK ("lease_ms" BETWEEN 1 AND 300000)
 );
 
 -- Every lease is renewed every few seconds. Pages that are three quarters empty keep each new row version on the page of the old one
@@ -82,7 +84,9 @@ CREATE TABLE "outbox_relay" (
     -- Last acknowledgement by Kafka. NULL: none since the start.
     "acked_at" TIMESTAMPTZ(6),
 
-    CONSTRAINT "outbox_relay_pkey" PRIMARY KEY ("id")
+    CONSTRAINT "outbox_relay_pkey" PRIMARY KEY ("id"),
+    -- Relays count by these times.
+    CONSTRAINT "outbox_relay_times_check" CHECK (isfinite("started_at") AND isfinite("seen_at") AND isfinite("acked_at"))
 );
 
 -- Messages taken out of the way: refused by Kafka for good, or waiting behind such a message of the same topic and key.
