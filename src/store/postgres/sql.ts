@@ -42,6 +42,9 @@ export const milliseconds = (ms: number): string => `interval '${Math.round(ms)}
 export const longestLease = (lease: string): string =>
   `clock_timestamp() + least(${lease}."lease_ms", 300000) * interval '1 millisecond'`
 
+/** The last id that a sequence has drawn. One that was never used has last_value 1: taken at its word, the mark would pass row 1 unseen. */
+export const lastDrawn = '(CASE WHEN is_called THEN last_value ELSE last_value - 1 END)'
+
 /** The columns that outbox and outbox_dead have in common. */
 export const columns = '"bucket", "id", "message_id", "topic", "type", "key", "value", "headers", "created_at"'
 
