@@ -39,8 +39,8 @@ export function place(row: OutboxRow, claim: Claim, deps: PlaceDeps): Place {
   const fault = recordFault(row)
   if (fault) {
     hand.add(carried)
-    if (claim.isHeld(row)) deps.moveBehind(carried)
-    else deps.park(carried, 'INVALID_RECORD', fault)
+    // Never behind another: of a long topic only the beginning is known, which may be that of another name.
+    deps.park(carried, 'INVALID_RECORD', fault)
     return 'none'
   }
   const topic = topics.get(row.topic)

@@ -116,6 +116,19 @@ describe('rows of tables without the CHECKs', () => {
     expect(one.all('database_trouble')).toEqual([])
   })
 
+  test('with topics that begin alike and one key are dead-lettered one by one', async () => {
+    await withoutChecks(database.pool)
+    for (const length of [250, 40_000, 250, 40_000]) {
+      await database.query(
+        `INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES (7, gen_random_uuid(), repeat('x', ${length}), 'k', '{}')`,
+      )
+    }
+    await using one = testRelay(database.url, transport())
+    await one.relay.start()
+    await emptied(database.pool)
+    expect(await database.query("SELECT 1 FROM outbox_dead WHERE reason = 'INVALID_RECORD'")).toHaveLength(4)
+  })
+
   test('two messages with one id of theirs and strange places lose neither', async () => {
     await withoutChecks(database.pool)
     const messageId = randomUUID()
