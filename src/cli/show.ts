@@ -46,7 +46,7 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
     ['Key', keyText(message.key, 200)],
     ['Place', `bucket ${message.bucket}, id ${message.id}`],
     ['Age', span(message.ageMs)],
-    ['Size', `${message.bytes} bytes`],
+    ['Size', message.bytes === null ? undefined : `${message.bytes} bytes`],
     [
       'Claimed by',
       message.claimedBy === null

@@ -1,6 +1,6 @@
 import { tracesOf } from '../message/trace.ts'
 import { backoff } from '../running/backoff.ts'
-import type { Outcome, Transport } from '../transport/transport.ts'
+import type { Outcome, Transport, TransportRecord } from '../transport/transport.ts'
 import type { CarriedRow, Claims } from './claim.ts'
 import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
@@ -212,17 +212,13 @@ export class Lane {
   }
 
   async #send(batch: CarriedRow[]): Promise<void> {
-    const { transport, clock, limits } = this.#deps
+    const { clock } = this.#deps
     const sentAt = clock.now()
     const giveUp = new AbortController()
     this.#flying = batch
     this.#flyingBytes = bytesOf(batch)
     this.#flight = { sentAt, giveUp }
-    const outcome = await transport.publish(
-      { topic: this.#topic.name, partition: this.partition, records: batch.map(toRecord) },
-      limits.requestTimeoutMs,
-      { alone: this.#alone, waitMs: this.#waitMs, giveUp: giveUp.signal },
-    )
+    const outcome = await this.#publish(batch, giveUp.signal)
     this.#flying = []
     this.#flyingBytes = 0
     this.#flight = undefined
@@ -231,6 +227,27 @@ export class Lane {
     const wait = this.#decide(batch, outcome, sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
     if (wait > 0) await clock.wait(wait, this.#deps.signal)
+  }
+
+  /** Never rejects: nobody waits for a lane, and what it threw would end the process. */
+  async #publish(batch: readonly CarriedRow[], giveUp: AbortSignal): Promise<Outcome> {
+    let records: TransportRecord[]
+    try {
+      records = batch.map(toRecord)
+    } catch {
+      return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'It cannot be made a record.' }
+    }
+    const { transport, limits } = this.#deps
+    try {
+      const how = { alone: this.#alone, waitMs: this.#waitMs, giveUp }
+      return await transport.publish(
+        { topic: this.#topic.name, partition: this.partition, records },
+        limits.requestTimeoutMs,
+        how,
+      )
+    } catch (error) {
+      return { kind: 'unknown', code: 'UNEXPECTED', error: error instanceof Error ? error.name : 'The client threw no error.' }
+    }
   }
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */

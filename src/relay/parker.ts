@@ -247,16 +247,24 @@ export class Parker {
     }
   }
 
-  async #grantOne(session: StoreSession, claim: Claim, wish: 'redrive' | 'discard'): Promise<void> {
+  async #grantOne(session: StoreSession, claim: Claim, wish: 'redrive' | 'discard' | 'park'): Promise<void> {
     const { locked, clock } = this.#deps
     try {
-      await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
+      if (wish === 'park') await this.#parkStrays(session, claim)
+      else await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
       locked.over(claim)
     } catch (error) {
       if (!isLocked(error)) throw error
       locked.met(claim)
       this.#lookAt = Math.min(this.#lookAt, clock.now() + lockedAgainMs)
     }
+  }
+
+  async #parkStrays(session: StoreSession, claim: Claim): Promise<void> {
+    const found = await session.parkStrays(claim)
+    if (found.fenced) return this.#deps.lost(claim)
+    for (const row of found.rows) this.#deps.telemetry.emit('parked', { ...row, reason: 'INVALID_RECORD', onDead: 'skip' })
+    if (found.rows.length > 0) this.wished()
   }
 
   async #discard(session: StoreSession, claim: Claim): Promise<void> {

@@ -3,6 +3,7 @@ import type { OutboxRow } from '../store/store.ts'
 import type { CarriedRow, Claim } from './claim.ts'
 import type { Hand } from './hand.ts'
 import type { Lane } from './lane.ts'
+import { recordFault } from './record.ts'
 import type { Telemetry } from './telemetry.ts'
 import type { Topic, Topics } from './topic.ts'
 
@@ -34,8 +35,16 @@ export function place(row: OutboxRow, claim: Claim, deps: PlaceDeps): Place {
   const known = hand.knows(row)
   if (known === 'yes') return 'known'
   if (known === 'other') return 'clash'
-  const topic = topics.get(row.topic)
   const carried = Object.assign(row, { claim })
+  // Before its topic is asked for: a name that Kafka refuses would be taken for trouble of Kafka as a whole.
+  const fault = recordFault(row)
+  if (fault) {
+    hand.add(carried)
+    // Never behind another: of a long topic only the beginning is known, which may be that of another name.
+    deps.park(carried, 'INVALID_RECORD', fault)
+    return 'none'
+  }
+  const topic = topics.get(row.topic)
   if (!topic.open) {
     topic.owe(carried)
     return 'none'

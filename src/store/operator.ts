@@ -25,7 +25,7 @@ export interface Holder {
   bucket: number
   /** Name of the relay whose lease it was last, or its id where it has no heartbeat; null: it was given back, or never held. */
   relay: string | null
-  /** The lease has run out without being given back. */
+  /** The lease was not given back and has run out, or ends later than any lease may, or its owner is no relay that is alive. */
   expired: boolean
 }
 
@@ -95,8 +95,8 @@ export interface ListedMessage extends RowName {
   type: string | null
   /** Of a key over 64 KiB only the beginning. */
   key: Uint8Array | null
-  /** Size of key, value and headers. */
-  bytes: number
+  /** Size of key, value and headers; null for a role that may not read them. */
+  bytes: number | null
   ageMs: number
   /** Relay that holds the lease of its bucket, if one does. */
   claimedBy: string | null
@@ -106,13 +106,13 @@ export interface ListedMessage extends RowName {
   claimedUntil: string | null
   reason: string | null
   wish: 'redrive' | 'discard' | null
-  /** Who asked for it, as user@host. */
+  /** Who asked for it: the login of the database, and in parentheses user@host as the command had it. */
   wishedBy: string | null
 }
 
 /** Everything about one message. */
 export interface ShownMessage extends ListedMessage {
-  /** Null also when it was not asked for, or for a message that is {@link tooLarge}. */
+  /** Null also for a message that is {@link tooLarge}, and for a role that may not read headers. */
   headers: Record<string, string> | null
   /** Null for a tombstone, and as the headers are. */
   value: Uint8Array | null

@@ -4,7 +4,7 @@ import type { OutboxError } from '../message/errors.ts'
 export interface OutboxRow {
   /** 0 to 63. */
   readonly bucket: number
-  /** Order within the bucket; exact up to 2^53. */
+  /** Order within the bucket: 1 to 2^53 - 1. Rows with other ids are never read, see {@link StoreSession.parkStrays}. */
   readonly id: number
   /** UUID of the message. */
   readonly messageId: string
@@ -60,10 +60,11 @@ export class IdsRestarted extends Error {
   override readonly name = 'IdsRestarted'
 }
 
-/** A bucket in which a wish of an operator waits for an answer. */
+/** A bucket in which something other than publishing is to be done. */
 export interface Wished {
   readonly bucket: number
-  readonly wish: 'redrive' | 'discard'
+  /** What an operator asked for; `park`: there are rows whose ids no relay can carry. */
+  readonly wish: 'redrive' | 'discard' | 'park'
 }
 
 /** A lease that was just taken. */
@@ -190,6 +191,13 @@ export interface Redriven {
   clashes: string[]
 }
 
+/** Rows that were parked because no relay can carry their ids. */
+export interface ParkedStrays {
+  /** The lease is not ours any more: nothing was changed. */
+  fenced: boolean
+  rows: { messageId: string; topic: string; error: string }[]
+}
+
 /** What a discard dropped. */
 export interface Discarded {
   /** The lease is not ours any more: nothing was changed. */
@@ -257,9 +265,11 @@ export interface StoreSession {
    * a lease allows, and with {@link isLocked} if somebody has locked a row that it needs; nothing is changed then, and the session goes on.
    */
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved>
+  /** Parks rows of the bucket whose ids are below 1 or above 2^53 - 1, as INVALID_RECORD; at most 1,000. They hold no key. */
+  parkStrays(lease: Lease): Promise<ParkedStrays>
   /** Moves rows behind the dead row of their topic and key with the id `head`; where that one is no more, a row stays where it is. */
   moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved>
-  /** Which of these buckets have wishes of an operator. */
+  /** Which of these buckets have wishes of an operator, or rows for {@link parkStrays}. */
   wished(buckets: readonly number[]): Promise<Wished[]>
   /**
    * Moves dead rows back to the outbox under their old ids, at most `rows`: what the first `asked` wishes of the bucket ask for, at most as

@@ -310,6 +310,13 @@ export const readingRules: readonly TakenOut[] = [
   },
   {
     rule: 11,
+    without: 'a row that cannot be a record is put into a lane',
+    edits: [{ file: 'relay/place.ts', from: 'const fault = recordFault(row)', to: 'const fault = undefined' }],
+    file: 'security/hostile-rows.test.ts',
+    tests: 'are dead-lettered, each by itself',
+  },
+  {
+    rule: 11,
     without: 'a row whose value was not loaded is sent without it',
     edits: [{ file: 'relay/place.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
     file: 'relay/relay.test.ts',

@@ -215,7 +215,7 @@ export const sendingRules: readonly TakenOut[] = [
         from: 'const settings = `SET TRANSACTION',
         to: 'const settings = `BEGIN;SET TRANSACTION',
       },
-      { file: 'store/postgres/line.ts', from: 'const settingsCount = 8', to: 'const settingsCount = 9' },
+      { file: 'store/postgres/line.ts', from: 'const settingsCount = 9', to: 'const settingsCount = 10' },
     ],
     file: rules,
     tests: '(rule 6)',

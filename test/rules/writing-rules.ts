@@ -117,7 +117,7 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       {
         file: statements,
-        from: ' OR "leased_until" > clock_timestamp() + "lease_ms" * interval \'1 millisecond\'',
+        from: ' OR "leased_until" > ${longestLease(identifier(\'outbox_lease\'))}',
         to: '',
       },
     ],

@@ -90,7 +90,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [ids[1]])
     expect(await session.wished([lease.bucket])).toEqual([{ bucket: lease.bucket, wish: 'redrive' }])
     expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toMatchObject({
-      topics: [{ rows: 3, keys: 1, by: null }],
+      topics: [{ rows: 3, keys: 1, by: 'postgres' }],
       keys: [{ topic: 't', key: Buffer.from('k'), next: null }],
     })
     expect((await session.fetch(all())).rows.map((row) => [row.id, row.messageId])).toEqual(

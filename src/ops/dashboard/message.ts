@@ -54,7 +54,7 @@ function shown(message: ShownMessage, payload: boolean): Html {
     ['Type', message.type === null ? undefined : cut(message.type, 300)],
     ['Key', html`<span class="bytes">${keyText(message.key, 300)}</span>`],
     ['Place', `bucket ${message.bucket}, id ${message.id}`],
-    ['Size', `${numberText(message.bytes)} bytes`],
+    ['Size', message.bytes === null ? 'not visible to this role' : `${numberText(message.bytes)} bytes`],
     ['Behind it', message.behind === 0 ? undefined : `${numberText(message.behind)} of its key wait`],
   ]
   const given = facts.filter(([, value]) => value !== undefined)

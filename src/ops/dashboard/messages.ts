@@ -74,7 +74,7 @@ const messageRow = (message: ListedMessage): Html =>
     Topic: cut(message.topic, nameLength),
     Key: html`<span class="bytes">${keyText(message.key, 60)}</span>`,
     Age: span(message.ageMs),
-    Size: `${numberText(message.bytes)} B`,
+    Size: message.bytes === null ? '' : `${numberText(message.bytes)} B`,
     'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, nameLength),
   })
 

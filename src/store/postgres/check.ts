@@ -1,6 +1,6 @@
 import { OutboxError } from '../../message/errors.ts'
 import { codeOf, type Line } from './line.ts'
-import { literal } from './sql.ts'
+import { literal, maxId } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Format of the tables that this version reads and writes: `outbox_lease.format`. */
@@ -138,6 +138,18 @@ async function refuseUnknownFormat(line: Line, tables: Tables): Promise<void> {
   })
 }
 
+/** Half of the ids that a relay can carry. No sequence comes so far: a higher id was written by hand. */
+const drawnId = 2 ** 52
+
+/**
+ * The statements that put right a sequence that is behind the id `highest`. They never set it to an id that it cannot have drawn: the
+ * application would soon have none left. Rows with such ids get the next ones instead. `sequence`: its name, as SQL.
+ */
+export function catchUp({ outbox, dead }: Pick<Tables, 'outbox' | 'dead'>, sequence: string, highest: number): string {
+  if (highest < drawnId) return `SELECT setval(${sequence}, ${highest});`
+  return [outbox, dead].map((table) => `UPDATE ${table} SET "id" = nextval(${sequence}) WHERE "id" >= ${drawnId};`).join(' ')
+}
+
 async function refuseMissingSequence(line: Line, tables: Tables): Promise<string> {
   const [row] = await line.rows<{ sequence: string | null; readable: boolean }>(
     `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence(${literal(tables.outbox)}, 'id') AS s`,
@@ -158,11 +170,13 @@ async function refuseMissingSequence(line: Line, tables: Tables): Promise<string
 
 /** Refuses a sequence that hands out blocks of ids; returns the refusal of one that is behind the tables. */
 async function refuseBlocks(line: Line, tables: Tables, sequence: string): Promise<OutboxError | undefined> {
-  const top = (table: string) =>
-    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
-  const [state] = await line.rows<{ behind: boolean; cache: string }>(
-    `SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) > CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS behind,
-  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = ${literal(sequence)}::regclass) AS cache FROM ${sequence}`,
+  // Not the id 1 of a dead row: such are those whose own no relay can carry.
+  const top = (table: string, from: number) =>
+    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b AND "id" BETWEEN ${from} AND ${maxId} ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
+  const [state] = await line.rows<{ top: number; behind: boolean; cache: string }>(
+    `SELECT coalesce(t.top, 0)::float8 AS top, coalesce(t.top > CASE WHEN is_called THEN last_value ELSE last_value - 1 END, false) AS behind,
+  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = ${literal(sequence)}::regclass) AS cache
+  FROM ${sequence}, (SELECT greatest(${top(tables.outbox, 1)}, ${top(tables.dead, 2)}) AS top) AS t`,
   )
   if (state!.cache !== '1') {
     throw new OutboxError(
@@ -177,8 +191,6 @@ async function refuseBlocks(line: Line, tables: Tables, sequence: string): Promi
   return new OutboxError(
     'SEQUENCE_BEHIND',
     `The sequence ${sequence} is behind the highest id in the outbox: ids would come twice.`,
-    {
-      remedy: `Run SELECT setval('${sequence}', greatest((SELECT max(id) FROM ${tables.outbox}), (SELECT max(id) FROM ${tables.dead})));`,
-    },
+    { remedy: `Run ${catchUp(tables, `'${sequence.replaceAll("'", "''")}'`, state!.top)}` },
   )
 }

@@ -45,6 +45,19 @@ export interface Column {
   notNull: boolean
 }
 
+/** Roles that may create functions and operators in a schema whose path our tables or this role have. */
+export interface Creators {
+  schema: string
+  roles: string[]
+}
+
+/** A trigger or rule on one of the outbox tables: it runs with the rights of whoever writes there. */
+export interface Attached {
+  table: string
+  kind: 'trigger' | 'rule'
+  name: string
+}
+
 /** Something that keeps VACUUM from dead rows. */
 export interface HorizonHolder {
   kind: 'session' | 'slot' | 'prepared'
@@ -71,6 +84,8 @@ export interface DatabaseFacts {
   tables: TableFacts[]
   columns: Column[]
   holders: HorizonHolder[]
+  creators: Creators[]
+  attached: Attached[]
   sequence: { cache: number; last: number; highest: number } | null
   leases: { rows: number; format: number | null; leaseMs: number | null } | null
   topics: { topic: string; bytes: number }[] | null
@@ -101,6 +116,8 @@ export async function examineDatabase(options: { databaseUrl: string; schema?: s
       tables: await rows(sql.tables()),
       columns: await rows(sql.columns()),
       holders: await rows(sql.holders()),
+      creators: await rows(sql.creators(schema)),
+      attached: await rows(sql.attached()),
       sequence: (await orNull(rows<NonNullable<DatabaseFacts['sequence']>>(sql.sequence())))?.[0] ?? null,
       leases: (await orNull(rows<NonNullable<DatabaseFacts['leases']>>(sql.leases())))?.[0] ?? null,
       topics: await orNull(rows(sql.topics())),

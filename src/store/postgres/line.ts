@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import pg from 'pg'
 import { within } from '../../running/within.ts'
 import { CopyOut } from './copy.ts'
+import { ownPath } from './sql.ts'
 
 /** Settings of one statement; they end with it. */
 export interface StatementLimits {
@@ -20,7 +21,7 @@ const again = new Set(['40P01', '55P03', '40001'])
 const graceMs = 3_000
 
 /** Number of settings in front of every statement; each has a result of its own. */
-const settingsCount = 8
+const settingsCount = 9
 
 /** SQL state of a PostgreSQL error, or the code of a network error. */
 export const codeOf = (error: unknown): string | undefined =>
@@ -127,7 +128,7 @@ export class Line {
       // default_transaction_isolation and plan settings of role, database or pooler must not reach a statement of ours. jit: before
       // PostgreSQL 18 a plan that must use what is switched off, as the read of a sequence must, counts as so costly that it is compiled
       // each time, which takes a hundred times as long as the statement.
-      const settings = `SET TRANSACTION ISOLATION LEVEL READ COMMITTED;SET LOCAL statement_timeout=${statementTimeoutMs};SET LOCAL lock_timeout=${lockTimeoutMs};SET LOCAL enable_bitmapscan=off;SET LOCAL enable_seqscan=off;SET LOCAL jit=off;SET LOCAL synchronous_commit=on;SET LOCAL row_security=off;`
+      const settings = `SET TRANSACTION ISOLATION LEVEL READ COMMITTED;SET LOCAL statement_timeout=${statementTimeoutMs};SET LOCAL lock_timeout=${lockTimeoutMs};SET LOCAL enable_bitmapscan=off;SET LOCAL enable_seqscan=off;SET LOCAL jit=off;SET LOCAL synchronous_commit=on;SET LOCAL row_security=off;${ownPath}`
       const turn = this.#last.then(() => {
         if (this.#lost) throw this.#lost
         return within(send(settings + sql), statementTimeoutMs + graceMs, (ms) => this.#late(ms))

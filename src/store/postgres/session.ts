@@ -10,6 +10,7 @@ import {
   type Lease,
   type Moved,
   type OutboxRow,
+  type ParkedStrays,
   type Parking,
   type Pulse,
   type Redriven,
@@ -165,6 +166,12 @@ export class PostgresSession implements StoreSession {
 
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved> {
     return this.#move(this.#sql.park(lease, row, why))
+  }
+
+  async parkStrays(lease: Lease): Promise<ParkedStrays> {
+    type Row = { mine: number; rows: ParkedStrays['rows'] }
+    const [row] = await this.#lines.write.rows<Row>(this.#sql.parkStrays(lease), this.#moveLimits)
+    return { fenced: row!.mine === 0, rows: row!.rows }
   }
 
   moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved> {

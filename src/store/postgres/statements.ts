@@ -3,7 +3,7 @@ import { wakeChannel } from '../../message/wake.ts'
 import type { Beat } from '../store.ts'
 import { deadStatements } from './dead-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
-import { identifier, integers, lastDrawn, literal, milliseconds, uuids } from './sql.ts'
+import { ageMs, identifier, integers, lastDrawn, literal, longestLease, milliseconds, uuids } from './sql.ts'
 
 const allBuckets = Array.from({ length: bucketCount }, (_, bucket) => bucket)
 
@@ -14,6 +14,9 @@ export interface Tables {
   relay: string
   dead: string
 }
+
+/** Trigger of the migration on outbox_dead: it writes who asks for a redrive or discard. */
+export const authorTrigger = 'outbox_dead_wish'
 
 /** The tables of a PostgreSQL schema. */
 export const tablesOf = (schema: string): Tables => ({
@@ -72,19 +75,20 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
       return `${write};
 INSERT INTO ${lease} ("bucket") SELECT b FROM generate_series(0, ${bucketCount - 1}) AS b
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
-DELETE FROM ${relay} WHERE "id" IN (SELECT "id" FROM ${relay} WHERE "seen_at" < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED);
+DELETE FROM ${relay} WHERE "id" IN (SELECT "id" FROM ${relay}
+  WHERE "seen_at" NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 hour' FOR UPDATE SKIP LOCKED);
 SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_timestamp() - ${leaseTime}))::int AS answered,
   (count(*) FILTER (WHERE greatest("answered_at", "started_at") > clock_timestamp() - ${leaseTime}))::int AS sharing,
-  min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000)::float8 AS acked,
+  min(${ageMs('"acked_at"')})::float8 AS acked,
   min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000)::float8 AS ends
-  FROM ${relay} WHERE "id" <> ${owner} AND "seen_at" > clock_timestamp() - ${leaseTime}`
+  FROM ${relay} WHERE "id" <> ${owner} AND "seen_at" > clock_timestamp() - ${leaseTime} AND "seen_at" < clock_timestamp() + ${leaseTime}`
     },
 
     /** Claims free buckets. SKIP LOCKED: one row that somebody locked must not stop all; ordered: no deadlock between two relays. */
     take: (count: number) => `UPDATE ${lease} AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,
   "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
   FROM (SELECT "bucket", "owner" IS NOT NULL AND "leased_until" < clock_timestamp() AS abandoned FROM ${lease}
-    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > clock_timestamp() + "lease_ms" * interval '1 millisecond'
+    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > ${longestLease(identifier('outbox_lease'))}
     ORDER BY "bucket" LIMIT ${count} FOR UPDATE SKIP LOCKED) AS free
   WHERE t."bucket" = free."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch, free.abandoned AS abandoned`,
 

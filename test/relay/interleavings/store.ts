@@ -275,6 +275,9 @@ export class ModelSession implements StoreSession {
     return this.#do('write', 'park', () => park(this.#db, this.#me.id, lease, row, why), this.#me.leaseMs / 2)
   }
 
+  /** The model draws its ids itself. */
+  readonly parkStrays: Rest['parkStrays'] = async () => ({ fenced: false, rows: [] })
+
   readonly moveBehind: Rest['moveBehind'] = (lease, rows) =>
     this.#do('write', 'moveBehind', () => moveBehind(this.#db, this.#me.id, lease, rows), this.#me.leaseMs / 2)
 
