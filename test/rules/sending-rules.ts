@@ -189,7 +189,7 @@ export const sendingRules: readonly TakenOut[] = [
     rule: 5,
     without: 'nobody but the owner knows of a partition that does not progress',
     edits: [{ file: 'relay/stations.ts', from: 'trouble: () => troubleOf(this.topics.all)', to: 'trouble: () => troubleOf([])' }],
-    file: 'relay/trouble.test.ts',
+    file: 'relay/trouble-of-heartbeats.test.ts',
     tests: 'a heartbeat names a partition',
   },
   {

@@ -1,5 +1,5 @@
 import type { Lease, Parking, RowName } from '../store.ts'
-import { columns, columnsOf, integers, lastDrawn, literal, strayIds, uuids } from './sql.ts'
+import { columns, columnsOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Rows that one discard drops: few enough to end well within a lease. */
@@ -26,7 +26,7 @@ export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string
   const last = `last AS MATERIALIZED (SELECT ${lastDrawn} AS id FROM ${sequence})`
   /** Keys of a table that have rows from before. */
   const keysBefore = (table: string, bucket: number) =>
-    `SELECT b."topic", b."key" FROM ${table} AS b WHERE b."bucket" = ${bucket} AND b."id" > (SELECT id FROM last) AND b."key" IS NOT NULL`
+    `SELECT b."topic", b."key" FROM ${table} AS b WHERE b."bucket" = ${bucket} AND b."id" > (SELECT id FROM last) AND b."id" <= ${maxId} AND b."key" IS NOT NULL`
 
   return {
     /** First dead row of every key that waits, and which rows of the key go on: those put back from before the ids restarted. */
@@ -34,9 +34,9 @@ export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string
 heads AS MATERIALIZED (SELECT d."bucket", d."topic", d."key", min(d."id") AS id, min(d."id") FILTER (WHERE d."id" > (SELECT id FROM last)) AS before
   FROM ${dead} AS d WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} GROUP BY 1, 2, 3)
 SELECT h."bucket" AS bucket, h."topic" AS topic, h."key" AS key, CASE WHEN g.id < h.before THEN h.before ELSE h.id END AS id,
-  CASE WHEN g.id < coalesce(h.before, g.id + 1) THEN g.id::text WHEN h.id = h.before THEN 'Infinity' END AS from,
-  CASE WHEN g.id < coalesce(h.before, g.id + 1) THEN least(g.last, h.before)::text WHEN h.id = h.before THEN 'Infinity' END AS to
-FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last FROM ${outbox} AS o WHERE o."bucket" = h."bucket" AND o."id" > (SELECT id FROM last)
+  CASE WHEN g.id < h.before OR h.before IS NULL THEN g.id::text WHEN h.id = h.before THEN 'Infinity' END AS from,
+  CASE WHEN g.id < h.before OR h.before IS NULL THEN least(g.last, h.before)::text WHEN h.id = h.before THEN 'Infinity' END AS to
+FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last FROM ${outbox} AS o WHERE o."bucket" = h."bucket" AND o."id" > (SELECT id FROM last) AND o."id" <= ${maxId}
   AND o."topic" = h."topic" AND o."key" = h."key") AS g ON true`,
 
     /** Parks one row. The answer counts a row that stands in outbox_dead already: an earlier park whose answer was lost. */

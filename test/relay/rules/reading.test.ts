@@ -95,7 +95,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
   const other = (bucket + 1) % 64
   // One bucket less than its share, so that the relay looks for another.
   await database.query(
-    `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, lease_ms = 3600000, leased_until = clock_timestamp() + interval '59 minutes' WHERE bucket = ${other}`,
+    `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, lease_ms = 300000, leased_until = clock_timestamp() + interval '4 minutes' WHERE bucket = ${other}`,
   )
   await one.until('leases_lost', (e) => e.buckets.includes(other))
   // A renewal before it would find the lease gone and forget the bucket: it is the taking that must find it free.
