@@ -107,4 +107,4 @@ export function toldOf(messages: readonly ListedMessage[], relays: readonly Rela
 
 /** The same as lines of text. */
 export const toldLines = (all: readonly Told[]): string[] =>
-  all.flatMap(({ what, remedy, command }) => [`! ${what} ${remedy}`, ...(command === undefined ? [] : [`  $ ${command}`])])
+  all.flatMap(({ what, remedy, command }) => [`! ${what}`, `  ${remedy}`, ...(command === undefined ? [] : [`  $ ${command}`])])

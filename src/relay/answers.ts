@@ -31,8 +31,8 @@ export class Answers {
       name: transport.name,
       connect: (signal) => this.#asked(transport.connect(signal)),
       partitions: (topic, signal) => this.#asked(transport.partitions(topic, signal)),
-      publish: async (batch, timeoutMs) => {
-        const outcome = await transport.publish(batch, timeoutMs)
+      publish: async (batch, timeoutMs, how) => {
+        const outcome = await transport.publish(batch, timeoutMs, how)
         if (isAnswer(outcome)) this.#answered()
         return outcome
       },

@@ -55,7 +55,7 @@ export class Hand {
   /** Rows that may still be read. */
   get freeRows(): number {
     const { handRows } = this.#limits
-    return handRows - (this.#rows.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)
+    return handRows - (this.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)
   }
 
   /** Bytes that may still be read. */

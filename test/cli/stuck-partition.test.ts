@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { KafkaCluster } from '../history/fault.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { emptied } from '../support/eventually.ts'
+import { emptied, eventually } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { createTopic } from '../support/topics.ts'
 import { messageOfA, surfaces, twoRelays } from './surfaces.ts'
@@ -28,6 +28,9 @@ test('a partition without enough replicas: every command and the other relay nam
   const { b } = await twoRelays(database, env)
   await cluster.brokers.at(-1)!.stop('SIGKILL')
   const id = await messageOfA(database, topic)
+  // A connection that breaks with the broker is told first, for a moment.
+  const named = JSON.stringify([{ topic, partition: 0, code: 'NOT_ENOUGH_REPLICAS' }])
+  await eventually(database.pool, 'SELECT FROM outbox_relay WHERE trouble = $1::jsonb', [named])
   const words = `Partition 0 of ${topic}: not enough replicas.`
   const command = `kafka-topics.sh --bootstrap-server ${cluster.bootstrap} --describe --topic ${topic} --under-min-isr-partitions`
   for (const [name, text] of Object.entries(await surfaces({ id, topic, words }, b, env))) {

@@ -52,7 +52,7 @@ test('a relay without Kafka is alive, and all say what it lacks', async () => {
   const status = (await cli(['status'], env)).stdout
   expect(status).toMatch(/^bad +alive, no Kafka +0 /m)
   expect(status).toMatch(/^good +alive +64 /m)
-  expect(status).toContain('! Relay bad is alive, no Kafka: no broker answers it. Check its network')
+  expect(status).toContain('! Relay bad is alive, no Kafka: no broker answers it.\n  Check its network')
   expect((await cli(['doctor'], env)).stdout).toContain('✗ relay bad: Relay bad is alive, no Kafka')
   const url = await urlOf(good)
   expect(JSON.parse(await page(`${url}/readyz`, 'Relay bad is alive'))).toMatchObject({ ready: true })

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { openPasswords, withoutValues } from '../../src/cli/usage-errors.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { insertRows } from '../support/rows.ts'
+import { insertRows, withoutChecks } from '../support/rows.ts'
 
 /** A topic that commands a terminal, turns the line around, hides letters and begins a line of its own. */
 const hostile = 'T\u001b]0;pwned\u0007\u001b[2J\u009b2J\u202e\u200b\ufe0f\u2028\r\n✓ tables: all is well\n! done'
@@ -15,6 +15,8 @@ let env: Record<string, string>
 beforeAll(async () => {
   database = await createDatabase()
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
+  // Tables of an older version, which took such topics.
+  await withoutChecks(database.pool)
   await insertRows(database.pool, [
     { topic: hostile, key: 'waiting', type: hostile, headers: { [hostile]: hostile }, value: hostile, messageId: ids[0]! },
     { topic: hostile, key: 'dead', type: hostile, headers: { [hostile]: hostile }, value: hostile, messageId: ids[1]! },
@@ -55,10 +57,10 @@ describe.each([[], ['--json']])('names from the tables, printed with %j, command
   })
 })
 
-test('the report of a drain names a hostile topic in one line', async () => {
+test('a drain dead-letters a hostile topic, and reports it in one line', async () => {
   const { code, stdout, stderr } = await cli(['relay', '--drain'], env)
   expect(code).toBe(3)
-  expect(stderr).toContain('topic T\\u{1b}]0;pwned')
+  expect(stderr).toContain('wait behind a dead message')
   expect(stdout + stderr).not.toMatch(hidden)
   expect(stderr).not.toMatch(/^(✓|! done)/m)
 })

@@ -100,7 +100,7 @@ describe('a broker that answers after the time-out', () => {
     const failed = one.all('publish_failed').length
     const begun = performance.now()
     await database.query(
-      `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, lease_ms = 3600000, leased_until = clock_timestamp() + interval '59 minutes'`,
+      `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, lease_ms = 300000, leased_until = clock_timestamp() + interval '4 minutes'`,
     )
     await one.until('leases_lost')
     await one.until('publish_failed', () => one.all('publish_failed').length > failed)

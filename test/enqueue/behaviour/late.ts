@@ -138,8 +138,6 @@ export function describeLate(shop: Shop, { nested }: { nested: boolean }): void 
           expect(await topics()).toEqual([])
           await place('Bob', 20_000)
           expect([await customers(), await topics()]).toEqual([['Bob'], ['Bob', 'Bob']])
-          await clients.pop()!.$disconnect()
-          await pooler.stop()
         } finally {
           await clients.pop()?.$disconnect()
           await pooler.stop()

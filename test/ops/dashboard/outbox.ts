@@ -25,7 +25,7 @@ export async function watchedOutbox(more: Record<string, string> = {}) {
   await insertMany(database.pool, 'no-such-topic', 60, 20)
   await insertRows(database.pool, [
     {
-      topic: attack,
+      topic: 'no-such-topic',
       key: attack,
       type: attack,
       value: JSON.stringify({ [attack]: secret }),
@@ -33,14 +33,14 @@ export async function watchedOutbox(more: Record<string, string> = {}) {
       messageId: ids.waiting,
     },
     { topic: 'x'.repeat(249), key: 'k'.repeat(5_000) },
-    { topic: attack, key: 'dead', type: attack, headers: { [attack]: secret }, messageId: ids.dead },
-    { topic: attack, key: 'dead' },
+    { topic: 'named-below', key: 'dead', type: attack, headers: { [attack]: secret }, messageId: ids.dead },
+    { topic: 'named-below', key: 'dead' },
     { topic: 'plain', key: 'refused' },
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox WHERE key IN ('dead', 'refused') RETURNING *)
      INSERT INTO outbox_dead (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay, wish, wished_by)
-     SELECT bucket, id, message_id, topic, type, key, value, headers, created_at,
+     SELECT bucket, id, message_id, CASE WHEN topic = 'named-below' THEN $2 ELSE topic END, type, key, value, headers, created_at,
        CASE WHEN message_id = $1 THEN $2 WHEN topic = 'plain' THEN 'MESSAGE_TOO_LARGE' END, $2, $2, CASE WHEN message_id = $1 THEN 'none' END, $2 FROM gone`,
     [ids.dead, attack],
   )
