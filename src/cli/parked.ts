@@ -23,7 +23,10 @@ export function parkedCommand(): Command {
   const command = new Command('parked')
     .description('Messages that a consumer has put aside: list them, apply them again in order, or drop them')
     .argument('<list|redrive|discard>', 'What to do')
-    .argument('[message-ids...]', 'Ids of parked messages', (id: string, ids: string[] = []) => [...ids, messageId(id)])
+    .argument('[message-ids...]', 'Ids of parked messages, as list shows them', (id: string, ids: string[] = []) => [
+      ...ids,
+      messageId(id),
+    ])
     .option('--consumer <name>', 'Only of this consumer')
     .option('--topic <topic>', 'Only of this topic')
     .option('--key <key>', 'Only of this key, as text, or 0x… for bytes')
@@ -109,7 +112,7 @@ async function answered(operator: ParkedOperator, messages: readonly ParkedMessa
 
 function text(messages: readonly ParkedMessage[]): string {
   const rows = messages.map((one) => [
-    one.messageId ?? '-',
+    one.identity,
     `${one.reason ?? 'behind'}${one.wish === null ? '' : ` (${one.wish})`}`,
     one.consumer,
     `${one.topic}/${one.partition}@${one.offset}`,

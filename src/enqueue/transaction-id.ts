@@ -15,11 +15,18 @@ export interface SqlReader {
  */
 export const inThatTransaction = 'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'
 
-const text = ['SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid"']
+const text = [
+  `SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid", pg_catalog.current_setting('transaction_isolation') AS "isolation"`,
+]
 const question: TemplateStringsArray = Object.assign(text, { raw: text })
 
+interface Answer {
+  xid: string
+  isolation: string
+}
+
 /** Answers by the object that stands for a transaction. Written and read here only. */
-const known = new WeakMap<object, Promise<string>>()
+const known = new WeakMap<object, Promise<Answer>>()
 
 /**
  * PostgreSQL's id of the transaction in which `tx` runs, asked once for each `transaction`. Await it before the guarded statement is
@@ -28,7 +35,17 @@ const known = new WeakMap<object, Promise<string>>()
  *
  * @param transaction The object that stands for the transaction. @default `tx` itself
  */
-export function databaseTransaction(tx: SqlReader, transaction: object = tx): Promise<string> {
+export const databaseTransaction = async (tx: SqlReader, transaction: object = tx): Promise<string> =>
+  (await answerFor(tx, transaction)).xid
+
+/**
+ * Asks as {@link databaseTransaction} does. Whether the transaction has no snapshot afterwards: only READ COMMITTED sees in its next statement
+ * what other transactions commit meanwhile.
+ */
+export const seesLaterCommits = async (tx: SqlReader, transaction: object = tx): Promise<boolean> =>
+  (await answerFor(tx, transaction)).isolation === 'read committed'
+
+function answerFor(tx: SqlReader, transaction: object): Promise<Answer> {
   const found = known.get(transaction)
   if (found) return found
   const asked = ask(tx)
@@ -37,9 +54,9 @@ export function databaseTransaction(tx: SqlReader, transaction: object = tx): Pr
   return asked
 }
 
-async function ask(tx: SqlReader): Promise<string> {
-  const rows = await tx.$queryRaw<{ xid: string }[]>(question)
-  return rows[0]!.xid
+async function ask(tx: SqlReader): Promise<Answer> {
+  const rows = await tx.$queryRaw<Answer[]>(question)
+  return rows[0]!
 }
 
 /** The refusal of a guarded statement that wrote nothing. `what`: what was to come before the end of the transaction. */

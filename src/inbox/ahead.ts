@@ -1,10 +1,17 @@
 import { setImmediate } from 'node:timers/promises'
+import { transactionOf } from '../enqueue/extension.ts'
+import { seesLaterCommits } from '../enqueue/transaction-id.ts'
 import type { SqlClient } from './statements.ts'
 import { inTransactionFor, type PrismaLike } from './transaction.ts'
 import type { Chunk, Window } from './window.ts'
 
 /** What is done in a transaction. */
 type Work<R> = (tx: SqlClient) => Promise<R>
+
+/** A transaction that has begun cannot be used: what it sees is older than the commit that was waited for. */
+class OldSnapshot extends Error {
+  override readonly name = 'OldSnapshot'
+}
 
 /** A transaction that has begun, and waits for its work. */
 interface Begun {
@@ -26,12 +33,15 @@ export interface AheadPorts {
  * and this process would wait for it. That pays for the statement that the inbox adds.
  *
  * Nothing of what is promised changes: the next handler is called after that commit. A transaction that has only begun has no snapshot
- * and no lock. Until the commit is over it takes a connection of the pool beside it; where none is free it waits for that one.
+ * and no lock; it is asked for its id, which the claim needs, and used only if its next statement sees that commit (READ COMMITTED). Until
+ * the commit is over it takes a connection of the pool beside it; if none is free it waits for that one.
  */
 export class Ahead {
   readonly #ports: AheadPorts
   #chunk: Promise<Chunk> | undefined
   #begun: Begun | undefined
+  /** Transactions keep the snapshot of their first statement: none is begun ahead any more. */
+  #keepsSnapshots = false
 
   constructor(ports: AheadPorts) {
     this.#ports = ports
@@ -58,7 +68,12 @@ export class Ahead {
     if (begun && now() - begun.since > timeoutMs / 100) await this.drop()
     else if (begun) {
       this.#begun = undefined
-      return begun.give(work)
+      try {
+        return await begun.give(work)
+      } catch (error) {
+        if (!(error instanceof OldSnapshot)) throw error
+        this.#keepsSnapshots = true
+      }
     }
     return inTransactionFor(prisma, timeoutMs, work)
   }
@@ -76,7 +91,7 @@ export class Ahead {
     await setImmediate()
     const chunk = await this.#ports.window.next(from)
     // What comes in between may need the connection, where the pool has but one.
-    if (chunk.do === 'apply' && chunk.pending.length > 0) this.#begin()
+    if (chunk.do === 'apply' && chunk.pending.length > 0 && !this.#keepsSnapshots) this.#begin()
     return chunk
   }
 
@@ -86,7 +101,14 @@ export class Ahead {
     const given = new Promise<Work<unknown>>((resolve) => {
       give = resolve
     })
-    const ended = inTransactionFor(prisma, timeoutMs, async (tx) => (await given)(tx))
+    const ended = inTransactionFor(prisma, timeoutMs, async (tx) => {
+      const fresh = seesLaterCommits(tx, transactionOf(tx))
+      // Awaited when there is work.
+      fresh.catch(() => {})
+      const work = await given
+      if (!(await fresh)) throw new OldSnapshot()
+      return work(tx)
+    })
     ended.catch(() => {})
     this.#begun = {
       since: now(),

@@ -1,16 +1,16 @@
 import { sqlState } from '../enqueue/insert.ts'
 import { continueTrace } from '../message/trace.ts'
 import { within } from '../running/within.ts'
-import { handlerTimeout } from './failure.ts'
+import { blameOf, handlerTimeout, lost, Stale } from './failure.ts'
 import type { ReceivedEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
-import { clean, type InboxRecord } from './record.ts'
+import { clean, type NewRecord } from './record.ts'
 import type { InboxStatements, SqlClient } from './statements.ts'
-import { inTransactionFor } from './transaction.ts'
+import { answersIn, idOf, inTransactionFor, ours, over, writeIn } from './transaction.ts'
 
 /** A record to take care of: with its event, or, without, to be put behind a parked one of its key. */
 export interface Pending {
-  record: InboxRecord & { id: string }
+  record: NewRecord
   event: ReceivedEvent | undefined
 }
 
@@ -35,11 +35,6 @@ export interface Course {
 /** Characters of a failure that inbox_parked keeps. */
 const errorLength = 2_000
 
-/** What was known of a message is no longer so: nothing was done. Look again. */
-export class Stale extends Error {
-  override readonly name = 'Stale'
-}
-
 /** The transactions of a consumer: row of the inbox and effects of the handler commit together, or not at all. */
 export class Applier {
   readonly #options: ResolvedInbox
@@ -51,18 +46,29 @@ export class Applier {
   }
 
   /** What is known of messages of one topic, one answer for each. */
-  async look(records: readonly (InboxRecord & { id: string })[]): Promise<Outlook[]> {
+  async look(records: readonly NewRecord[]): Promise<Outlook[]> {
     if (records.length === 0) return []
     const { prisma, consumer, handlerTimeoutMs } = this.#options
     const { topic } = records[0]!
-    const asked = prisma.$queryRaw<Outlook[]>(this.#statements.look, consumer, topic, ...idsAndKeys(records))
+    const asked = prisma.$queryRaw<Outlook[]>(this.#statements.look, consumer, topic, ...identitiesAndKeys(records))
     return within(asked, handlerTimeoutMs, handlerTimeout)
   }
 
+  /** Whether the database answers on another connection than that of a transaction that has failed. Never rejects. */
+  async answers(): Promise<boolean> {
+    const { prisma, handlerTimeoutMs } = this.#options
+    try {
+      await within(prisma.$queryRaw(this.#statements.ready), handlerTimeoutMs, handlerTimeout)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /**
-   * Takes care of messages of one partition, in their order, in one transaction. Throws Stale.
+   * Takes care of messages of one partition, in their order, in one transaction. Throws Stale, and TRANSACTION_OVER.
    *
-   * The claim comes after the handlers: as the last statement it also fails where an earlier one did and the handler caught its error.
+   * The claim comes after the handlers: as the last statement it also fails if an earlier one did and the handler caught its error.
    * PostgreSQL then turns the COMMIT into a ROLLBACK, and Prisma tells nobody. A statement more would cost more than the whole inbox.
    */
   apply(pending: readonly Pending[], { transaction, handles, commits }: Course): Promise<void> {
@@ -72,9 +78,11 @@ export class Applier {
         handles()
         const events = fresh.map(({ event }) => event!)
         await this.handle(events, tx)
-        await this.#claim(tx, fresh)
       }
-      for (const { record, event } of pending) if (event === undefined) await this.#putBehind(tx, record)
+      await ours(async () => {
+        if (fresh.length > 0) await this.#claim(tx, fresh)
+        for (const { record, event } of pending) if (event === undefined) await this.#putBehind(tx, record)
+      })
       commits()
     })
   }
@@ -87,9 +95,17 @@ export class Applier {
 
   /**
    * Calls the handlers, each in the trace that enqueued its event; in batches each gets the events of its type that stand together, so that
-   * the order is kept.
+   * the order is kept. If an error does not tell whether it is the handler's or the connection's, the connection is asked.
    */
   async handle(events: readonly ReceivedEvent[], tx: SqlClient): Promise<void> {
+    try {
+      await this.#call(events, tx)
+    } catch (error) {
+      throw blameOf(error) === 'unknown' && !(await answersIn(tx)) ? lost(error) : error
+    }
+  }
+
+  async #call(events: readonly ReceivedEvent[], tx: SqlClient): Promise<void> {
     const { handlers, batch } = this.#options
     for (let i = 0; i < events.length; ) {
       const { type } = events[i]!
@@ -107,47 +123,46 @@ export class Applier {
     }
   }
 
-  /** Puts a record aside, in a transaction of its own; false where a copy of it was applied or parked before. */
-  park(record: InboxRecord, why: { reason: string; error: string; attempts: number }): Promise<boolean> {
+  /** Puts a record aside, in a transaction of its own; false if a copy of it was applied or parked before. */
+  park(record: NewRecord, why: { reason: string; error: string; attempts: number }): Promise<boolean> {
     return this.transaction(async (tx) => {
-      const { consumer } = this.#options
-      if (record.id !== null && (await tx.$executeRaw(this.#statements.claim, consumer, record.id)) === 0) return false
+      if ((await writeIn(tx, this.#statements.claim, this.#options.consumer, record.identity)) === 0) return false
       return this.#put(tx, record, why)
     })
   }
 
-  async #putBehind(tx: SqlClient, record: InboxRecord & { id: string }): Promise<void> {
+  /** Throws Stale if nothing of its key is parked any more, or it is a copy. */
+  async #putBehind(tx: SqlClient, record: NewRecord): Promise<void> {
     const { consumer } = this.#options
-    const { id, topic, key } = record
-    if ((await tx.$executeRaw(this.#statements.claimBehind, consumer, topic, key, consumer, id)) !== 1) throw new Stale()
+    const { identity, topic, key } = record
+    if ((await writeIn(tx, this.#statements.claimBehind, consumer, topic, key, consumer, identity)) !== 1) throw new Stale()
     await this.#put(tx, record, null)
   }
 
-  /** False where it is parked already. */
+  /** False if it is parked already: somebody has deleted its row in the inbox by hand. */
   async #put(
     tx: SqlClient,
-    record: InboxRecord,
+    record: NewRecord,
     why: { reason: string; error: string; attempts: number } | null,
   ): Promise<boolean> {
-    const { topic, partition, offset, id, type, key, value, headers } = record
+    const { identity, topic, partition, offset, id, type, key, value, headers } = record
     const error = why === null ? null : clean(why.error).slice(0, errorLength)
-    const place = [this.#options.consumer, topic, partition, offset]
+    const place = [this.#options.consumer, identity, topic, partition, offset]
     const content = [id, type, key, value, JSON.stringify(headers)]
-    return (
-      (await tx.$executeRaw(this.#statements.park, ...place, ...content, why?.reason ?? null, error, why?.attempts ?? 0)) === 1
-    )
+    return (await writeIn(tx, this.#statements.park, ...place, ...content, why?.reason ?? null, error, why?.attempts ?? 0)) === 1
   }
 
-  /** Throws Stale where not all are claimed now. */
+  /** Throws Stale if not all are claimed now. */
   async #claim(tx: SqlClient, fresh: readonly Pending[]): Promise<void> {
     const { consumer } = this.#options
-    const ids = fresh.map(({ record }) => record.id)
+    const ids = fresh.map(({ record }) => record.identity)
     if (ids.length > 1) {
-      if ((await tx.$executeRaw(this.#statements.claimAll, consumer, ids)) !== ids.length) throw new Stale()
+      if ((await writeIn(tx, this.#statements.claimAll, consumer, ids)) !== ids.length) throw new Stale()
       return
     }
     try {
-      await tx.$executeRaw(this.#statements.claimLast, consumer, ids[0])
+      // It has no ON CONFLICT: without a row the transaction was over.
+      if ((await tx.$executeRaw(this.#statements.claimLast, consumer, ids[0], await idOf(tx))) !== 1) throw over()
     } catch (error) {
       throw sqlState(error) === uniqueViolation ? new Stale() : error
     }
@@ -157,7 +172,7 @@ export class Applier {
 const uniqueViolation = '23505'
 
 /** Two lists for unnest. Prisma takes the type of an array from its first item, and would mangle bytea[]. */
-const idsAndKeys = (records: readonly InboxRecord[]): [ids: (string | null)[], keys: (string | null)[]] => [
-  records.map(({ id }) => id),
+const identitiesAndKeys = (records: readonly NewRecord[]): [identities: string[], keys: (string | null)[]] => [
+  records.map(({ identity }) => identity),
   records.map(({ key }) => (key === null ? null : Buffer.from(key).toString('base64'))),
 ]

@@ -4,6 +4,7 @@ import type { TransactionClient } from '../enqueue/types.ts'
 import { OutboxError } from '../message/errors.ts'
 import { checkId } from '../message/id.ts'
 import { inboxStatements } from './statements.ts'
+import { writeIn } from './transaction.ts'
 
 /** Which message, and for whom. */
 export interface OnceOptions {
@@ -26,7 +27,7 @@ export type Once<R> = { first: true; result: R } | { first: false }
  * `tx`. A copy that comes meanwhile waits until this transaction has ended. Let an error of `fn` end the transaction: one that is caught
  * and committed counts as done.
  *
- * Throws OUTSIDE_TRANSACTION, INVALID_ID, INVALID_OPTION, TABLES_MISSING and MISSING_RIGHTS.
+ * Throws OUTSIDE_TRANSACTION, TRANSACTION_OVER, INVALID_ID, INVALID_OPTION, TABLES_MISSING and MISSING_RIGHTS.
  */
 export async function once<R>(tx: TransactionClient, options: OnceOptions, fn: () => R | Promise<R>): Promise<Once<R>> {
   if (!inTransaction(tx)) {
@@ -41,7 +42,7 @@ export async function once<R>(tx: TransactionClient, options: OnceOptions, fn: (
 
 async function claim(tx: SqlRunner, consumer: string, id: string, schema: string): Promise<boolean> {
   try {
-    return (await tx.$executeRaw(inboxStatements(schema).claim, consumer, id)) === 1
+    return (await writeIn(tx, inboxStatements(schema).claim, consumer, id)) === 1
   } catch (error) {
     throw explainInbox(error, schema)
   }
@@ -52,7 +53,7 @@ export const explainInbox = (error: unknown, schema: string): unknown =>
   explain(error, {
     where: `${schema}.inbox`,
     migration: 'inbox',
-    grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables.',
+    grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables, and USAGE on the sequence of inbox_parked.',
   })
 
 /** Throws INVALID_OPTION. */

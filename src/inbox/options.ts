@@ -8,7 +8,7 @@ import type { PrismaLike } from './transaction.ts'
 
 /** When a message is put aside instead of being tried for ever. */
 export interface ParkOptions {
-  /** Tries of the handler that failed, before the message is parked and its partition goes on. Troubles of the database do not count. */
+  /** Tries of the handler that failed, before the message is parked and its partition goes on. Trouble of the database does not count. */
   after: number
 }
 

@@ -1,4 +1,5 @@
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
+import { transactionOver } from '../enqueue/transaction-id.ts'
 import { backoff } from '../running/backoff.ts'
 import { systemClock } from '../running/clock.ts'
 import type { Emitter } from '../running/emitter.ts'
@@ -22,6 +23,10 @@ export interface ProjectionReaderPorts {
   telemetry: Emitter<ProjectionEvents>
   /** The partition has come to `next`. */
   passed: (topic: string, partition: number, next: bigint) => void
+  /** Rejects if the topic is not the log any more that was read, or cannot be asked for. */
+  check: (topic: string) => Promise<unknown>
+  /** Kafka's id of a topic that was checked. */
+  idOf: (topic: string) => string | null
   /** Aborts when the projection ends: a place that is being stored is given up. */
   signal: AbortSignal
 }
@@ -31,6 +36,8 @@ export class ProjectionReader {
   readonly #ports: ProjectionReaderPorts
   readonly #pauses = new Pauses()
   readonly #tries = new Map<string, number>()
+  /** Offsets from which kafkajs goes on, by topic/partition. Not in here: unknown. */
+  readonly #positions = new Map<string, bigint>()
   #storing = Promise.resolve()
 
   constructor(ports: ProjectionReaderPorts) {
@@ -41,18 +48,23 @@ export class ProjectionReader {
   async eachBatch(payload: EachBatchPayload, consumer: Consumer): Promise<void> {
     const { batch, isRunning, isStale } = payload
     const { topic, partition, messages } = batch
+    const end = BigInt(batch.lastOffset()) + 1n
     const beating = new Beating(payload.heartbeat)
+    let position = fetchedOffset(batch)
     for (let i = 0; i < messages.length && isRunning() && !isStale() && !beating.lost; ) {
       const chunk = messages.slice(i, i + this.#ports.options.batch)
       try {
+        await this.#reach(topic, partition, position)
         // Control records of Kafka's transactions stand behind the last record, and belong to what is passed.
-        const last = i + chunk.length < messages.length ? chunk.at(-1)!.offset : batch.lastOffset()
-        const next = await this.#apply(topic, partition, chunk, BigInt(last) + 1n)
+        position = i + chunk.length < messages.length ? BigInt(chunk.at(-1)!.offset) + 1n : end
+        const next = await this.#apply(topic, partition, chunk, position)
         this.#tries.delete(`${topic}/${partition}`)
         this.#ports.passed(topic, partition, next)
         payload.resolveOffset(chunk.at(-1)!.offset)
         // Far ahead already: another member, or this one before it was killed, has applied all of this.
-        if (next > BigInt(batch.lastOffset()) + 1n) {
+        const ahead = next > end
+        this.#positions.set(`${topic}/${partition}`, ahead ? next : position)
+        if (ahead) {
           consumer.seek({ topic, partition, offset: String(next) })
           break
         }
@@ -66,10 +78,28 @@ export class ProjectionReader {
   }
 
   /**
+   * Checks the log before anything is read at an offset that kafkajs did not come to record by record: it has the partition newly, or was
+   * told that its offset is out of range and has jumped to the beginning.
+   */
+  async #reach(topic: string, partition: number, position: bigint): Promise<void> {
+    const place = `${topic}/${partition}`
+    if (this.#positions.get(place) === position) return
+    await this.#ports.check(topic)
+    this.#positions.set(place, position)
+  }
+
+  /** The member has other partitions now. */
+  assigned(): void {
+    this.#positions.clear()
+  }
+
+  /**
    * Takes note of offsets that hold nothing to apply. At the end of a partition the place goes behind them: once they are deleted, a place
    * before them would look as if records were missing. Elsewhere the records that follow take it along.
    */
   passOver(passed: PassedOver): void {
+    // kafkajs does not tell from which offset on, so it may have jumped.
+    this.#positions.delete(`${passed.topic}/${passed.partition}`)
     if (passed.next < passed.end) this.#ports.passed(passed.topic, passed.partition, passed.next)
     else this.#storing = this.#storing.then(() => this.#store(passed))
   }
@@ -90,7 +120,7 @@ export class ProjectionReader {
 
   /** Applies records in one transaction with the new place; those below the stored place are passed over. Gives the place. */
   async #apply(topic: string, partition: number, messages: readonly KafkaMessage[], end: bigint): Promise<bigint> {
-    const { options, statements, telemetry } = this.#ports
+    const { options, statements, telemetry, idOf } = this.#ports
     const { prisma, name, handlers } = options
     const events: { offset: bigint; event: ReceivedEvent }[] = []
     for (const message of messages) {
@@ -101,8 +131,9 @@ export class ProjectionReader {
     let records = 0
     const next = await inTransactionFor(prisma, inboxDefaults.handlerTimeoutMs, async (tx) => {
       // Locks the row: whoever has it applies, and the other finds all of it done.
-      const rows = await tx.$queryRaw<{ next: string }[]>(statements.place, name, topic, partition)
-      const stored = BigInt(rows[0]!.next)
+      const rows = await tx.$queryRaw<{ next: string; xid: string }[]>(statements.place, name, topic, partition)
+      const { next, xid } = rows[0]!
+      const stored = BigInt(next)
       if (stored >= end) return stored
       for (const { offset, event } of events) {
         if (offset < stored) continue
@@ -110,7 +141,8 @@ export class ProjectionReader {
         await handlers[event.type]!(event, tx)
       }
       // The last statement: it fails where an earlier one did and a handler caught its error.
-      await tx.$executeRaw(statements.move, String(end), name, topic, partition)
+      const moved = await tx.$executeRaw(statements.move, String(end), idOf(topic), name, topic, partition, xid)
+      if (moved !== 1) throw transactionOver('the position was stored')
       return end
     })
     const ms = Math.round(performance.now() - start)
@@ -145,4 +177,10 @@ export class ProjectionReader {
     this.#pauses.forget()
     return this.#storing
   }
+}
+
+/** The offset from which kafkajs fetched a batch; its types lack it. */
+function fetchedOffset(batch: EachBatchPayload['batch']): bigint {
+  const { fetchedOffset } = batch as { fetchedOffset?: string }
+  return BigInt(fetchedOffset ?? batch.firstOffset() ?? batch.lastOffset())
 }

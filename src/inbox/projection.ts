@@ -1,9 +1,11 @@
 import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
 import type { Catalogue } from '../enqueue/events.ts'
+import type { OutboxError } from '../message/errors.ts'
 import { systemClock } from '../running/clock.ts'
 import { Emitter } from '../running/emitter.ts'
 import { wrongOption } from './failure.ts'
 import { inboxDefaults } from './options.ts'
+import { ProjectionLogs } from './projection-logs.ts'
 import {
   type ProjectionEvents,
   type ProjectionOptions,
@@ -12,7 +14,6 @@ import {
 } from './projection-options.ts'
 import { ProjectionReader } from './projection-reader.ts'
 import { type InboxStatements, inboxStatements } from './statements.ts'
-import { topicEnds } from './topic-ends.ts'
 import { runWatched } from './watched-consumer.ts'
 
 /** A read model that is fed from topics. Its place in them is stored with it. Made by {@link createProjection}. */
@@ -23,22 +24,19 @@ export class Projection {
   readonly live: Promise<void>
   readonly #options: ResolvedProjection
   readonly #statements: InboxStatements
-  readonly #reader: ProjectionReader
   readonly #end = new AbortController()
   /** Partitions of this member that have not reached the end of the start, with that end. */
   readonly #behind = new Map<string, bigint>()
   #resolveLive = () => {}
   #isLive = false
+  /** Why it must not go on. */
+  #refusal: OutboxError | undefined
   #running: Promise<void> | undefined
 
   /** @internal Use {@link createProjection}. */
   constructor(options: ResolvedProjection) {
     this.#options = options
     this.#statements = inboxStatements(options.schema)
-    const { telemetry } = this
-    const { signal } = this.#end
-    const passed = (topic: string, partition: number, next: bigint) => this.#passed(topic, partition, next)
-    this.#reader = new ProjectionReader({ options, statements: this.#statements, telemetry, passed, signal })
     this.live = new Promise((resolve) => {
       this.#resolveLive = resolve
     })
@@ -50,8 +48,8 @@ export class Projection {
   }
 
   /**
-   * Reads until `stop()`. Rejects with PROJECTION_START_GONE where a partition that was never read has lost its beginning, unless that is
-   * allowed, and as `run` of an inbox does.
+   * Reads until `stop()`. Rejects with PROJECTION_LOG_CHANGED if a topic is not the log any more that was read, with PROJECTION_START_GONE
+   * if records have been deleted that are not applied, unless that is allowed, and as `run` of an inbox does.
    */
   run(kafka: Kafka, config: Partial<ConsumerConfig> = {}): Promise<void> {
     if (this.#running) throw wrongOption('run', 'called once for each projection')
@@ -66,38 +64,74 @@ export class Projection {
   }
 
   async #run(kafka: Kafka, consumer: Consumer): Promise<void> {
-    const { topics, name } = this.#options
-    const crashed = (code: string, restart: boolean) => this.telemetry.emit('consumer_crashed', { consumer: name, code, restart })
-    const ends = await topicEnds(kafka, { ...this.#options, statements: this.#statements, crashed }, this.#end.signal)
+    const { signal } = this.#end
+    const crashed = (code: string, restart: boolean) =>
+      this.telemetry.emit('consumer_crashed', { consumer: this.#options.name, code, restart })
+    const refused = (error: OutboxError) => {
+      this.#refusal ??= error
+      this.#end.abort()
+    }
+    const logs = new ProjectionLogs(kafka, { ...this.#options, statements: this.#statements, crashed, refused })
+    try {
+      const ends = await logs.start(signal)
+      void logs.watch(signal)
+      await this.#read(consumer, logs, ends, crashed)
+    } finally {
+      await logs.close()
+    }
+    if (this.#refusal) throw this.#refusal
+  }
+
+  async #read(
+    consumer: Consumer,
+    logs: ProjectionLogs,
+    ends: ReadonlyMap<string, bigint>,
+    crashed: (code: string, restart: boolean) => void,
+  ): Promise<void> {
+    const { signal } = this.#end
+    const reader = new ProjectionReader({
+      options: this.#options,
+      statements: this.#statements,
+      telemetry: this.telemetry,
+      passed: (topic, partition, next) => this.#passed(topic, partition, next),
+      check: (topic) => logs.check(topic),
+      idOf: (topic) => logs.idOf(topic),
+      signal,
+    })
     const assigned = (partitions: Record<string, number[]>) => {
-      this.telemetry.emit('partitions_assigned', { consumer: name, partitions })
-      this.#behind.clear()
-      for (const [topic, ids] of Object.entries(partitions)) {
-        for (const id of ids) this.#behind.set(`${topic}/${id}`, ends.get(`${topic}/${id}`) ?? 0n)
-      }
-      for (const [partition, end] of this.#behind) if (end === 0n) this.#behind.delete(partition)
-      this.#tellLive()
+      reader.assigned()
+      this.#assigned(partitions, ends)
     }
     await runWatched(
       consumer,
       {
-        topics: [...topics],
+        topics: [...this.#options.topics],
         fromBeginning: true,
         partitionsConsumedConcurrently: 1,
         autoCommit: false,
         silenceMs: 2 * inboxDefaults.sessionTimeoutMs,
-        eachBatch: (payload) => this.#reader.eachBatch(payload, consumer),
-        passedOver: (passed) => this.#reader.passOver(passed),
+        eachBatch: (payload) => reader.eachBatch(payload, consumer),
+        passedOver: (passed) => reader.passOver(passed),
         assigned,
         crashed,
       },
       systemClock,
-      this.#end.signal,
+      signal,
     ).finally(() => {
       // Where kafkajs gave up nobody has asked for the end.
       this.#end.abort()
-      return this.#reader.end()
+      return reader.end()
     })
+  }
+
+  #assigned(partitions: Record<string, number[]>, ends: ReadonlyMap<string, bigint>): void {
+    this.telemetry.emit('partitions_assigned', { consumer: this.#options.name, partitions })
+    this.#behind.clear()
+    for (const [topic, ids] of Object.entries(partitions)) {
+      for (const id of ids) this.#behind.set(`${topic}/${id}`, ends.get(`${topic}/${id}`) ?? 0n)
+    }
+    for (const [partition, end] of this.#behind) if (end === 0n) this.#behind.delete(partition)
+    this.#tellLive()
   }
 
   #passed(topic: string, partition: number, next: bigint): void {

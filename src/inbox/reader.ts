@@ -3,14 +3,14 @@ import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
 import type { Emitter } from '../running/emitter.ts'
 import { Ahead } from './ahead.ts'
-import { type Applier, type Pending, Stale } from './apply.ts'
+import type { Applier, Pending } from './apply.ts'
 import { Beating } from './beating.ts'
-import { codeOf, speaksAgainst } from './failure.ts'
+import { blameOf, codeOf, Stale } from './failure.ts'
 import { handledEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
 import { PartitionMemory } from './partition.ts'
 import { Pauses } from './pauses.ts'
-import { type InboxRecord, recordOf } from './record.ts'
+import { type NewRecord, recordOf } from './record.ts'
 import type { InboxEvents } from './telemetry.ts'
 import { type Chunk, Window } from './window.ts'
 
@@ -60,7 +60,7 @@ export class Reader {
     const memory = this.#memory(topic, partition)
     const { messages } = batch
     // A record is looked up, handled and perhaps told about: its headers are read once.
-    const records: InboxRecord[] = []
+    const records: NewRecord[] = []
     const recordAt = (index: number) => {
       records[index] ??= recordOf(topic, partition, messages[index]!)
       return records[index]
@@ -104,7 +104,7 @@ export class Reader {
 
   async #take(chunk: Chunk, payload: EachBatchPayload, ahead: Ahead, commits: () => void): Promise<Outcome> {
     if (chunk.do === 'park') return this.#park(chunk.record, { ...chunk.why, attempts: 0 }, payload)
-    if (chunk.do === 'fail') return this.#failed(chunk.record, chunk.cause, true, payload)
+    if (chunk.do === 'fail') return this.#failed(chunk.record, chunk.cause, blameOf(chunk.cause) !== 'database', payload)
     const { applier, telemetry, clock, options } = this.#ports
     const { pending, copies } = chunk
     const { consumer } = options
@@ -133,25 +133,37 @@ export class Reader {
     return 'done'
   }
 
+  /** `begun`: a handler was called. Without one nothing speaks against a message. */
   async #notApplied(pending: readonly Pending[], error: unknown, begun: boolean, payload: EachBatchPayload): Promise<Outcome> {
     const { record } = pending[0]!
-    if (pending.length === 1) return this.#failed(record, error, begun, payload)
-    if (!speaksAgainst(error, begun)) return this.#wait(record, error, false, payload)
+    const counts = begun && (await this.#speaksAgainst(record, error))
+    if (pending.length === 1) return this.#failed(record, error, counts, payload)
+    if (!counts) return this.#wait(record, error, false, payload)
     // One of them is at fault: it shows when each has a transaction of its own.
-    this.#memory(record.topic, record.partition).split(pending.at(-1)!.record.offset)
+    this.#memory(record.topic, record.partition).split(pending.map((one) => one.record.identity))
     return 'again'
   }
 
-  async #failed(record: InboxRecord, error: unknown, begun: boolean, payload: EachBatchPayload): Promise<Outcome> {
+  /**
+   * Whether a failure counts towards parking. One that may be the database's counts if the database answers now, and the same message has
+   * failed so before.
+   */
+  async #speaksAgainst(record: NewRecord, error: unknown): Promise<boolean> {
+    const blame = blameOf(error)
+    if (blame !== 'either') return blame !== 'database'
+    if (!(await this.#ports.applier.answers())) return false
+    return this.#memory(record.topic, record.partition).doubted(record.identity, codeOf(error))
+  }
+
+  async #failed(record: NewRecord, error: unknown, counts: boolean, payload: EachBatchPayload): Promise<Outcome> {
     const { park } = this.#ports.options
-    const counts = speaksAgainst(error, begun)
-    const attempts = this.#memory(record.topic, record.partition).attempts(record.offset) + (counts ? 1 : 0)
-    if (park === undefined || attempts < park.after) return this.#wait(record, error, counts, payload)
+    const attempts = this.#memory(record.topic, record.partition).attempts(record.identity) + (counts ? 1 : 0)
+    if (!counts || park === undefined || attempts < park.after) return this.#wait(record, error, counts, payload)
     const what = error instanceof Error ? error.message : String(error)
     return this.#park(record, { reason: 'HANDLER_FAILED', error: what, attempts }, payload)
   }
 
-  async #park(record: InboxRecord, why: Why, payload: EachBatchPayload): Promise<Outcome> {
+  async #park(record: NewRecord, why: Why, payload: EachBatchPayload): Promise<Outcome> {
     const { applier, telemetry, options } = this.#ports
     const { topic, partition, offset, id: messageId } = record
     try {
@@ -166,10 +178,10 @@ export class Reader {
   }
 
   /** Pauses the partition, and lets kafkajs read it again from this record on. `counts`: towards parking. */
-  #wait(record: InboxRecord, error: unknown, counts: boolean, payload: EachBatchPayload): 'wait' {
+  #wait(record: NewRecord, error: unknown, counts: boolean, payload: EachBatchPayload): 'wait' {
     const { telemetry, random, options } = this.#ports
-    const { topic, partition, offset, id: messageId } = record
-    const { tries, attempts: attempt } = this.#memory(topic, partition).failed(offset, counts)
+    const { topic, partition, offset, id: messageId, identity } = record
+    const { tries, attempts: attempt } = this.#memory(topic, partition).failed(identity, counts)
     const waitMs = backoff(tries, random(), options.retry)
     const code = codeOf(error)
     telemetry.emit('apply_failed', { consumer: options.consumer, topic, partition, offset, messageId, attempt, code, waitMs })

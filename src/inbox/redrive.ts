@@ -1,18 +1,21 @@
 import type { Emitter } from '../running/emitter.ts'
 import type { Applier } from './apply.ts'
 import { decode } from './decode.ts'
-import { codeOf, speaksAgainst } from './failure.ts'
+import { blameOf, codeOf, Stale } from './failure.ts'
 import { handledEvent } from './handlers.ts'
 import type { ResolvedInbox } from './options.ts'
+import { PartitionMemory } from './partition.ts'
 import type { InboxRecord } from './record.ts'
 import type { InboxStatements, SqlClient } from './statements.ts'
 import type { InboxEvents } from './telemetry.ts'
+import { ours, writeIn } from './transaction.ts'
 
 /** Wishes that are read at once. */
 const wishRows = 100
 
 /** A row of inbox_parked as the statements give it. */
 interface ParkedRow {
+  identity: string
   topic: string
   partition: number
   offset: string
@@ -43,6 +46,7 @@ export class Redriver {
   readonly #statements: InboxStatements
   readonly #applier: Applier
   readonly #telemetry: Emitter<InboxEvents>
+  readonly #memory = new PartitionMemory()
 
   constructor(ports: {
     options: ResolvedInbox
@@ -64,8 +68,7 @@ export class Redriver {
     for (const row of rows) {
       if (signal.aborted) return
       // The key's first wish answers all of its redrives.
-      const name =
-        row.key === null ? `${row.topic} ${row.partition} ${row.offset}` : `${row.topic} ${Buffer.from(row.key).toString('hex')}`
+      const name = row.key === null ? row.identity : `${row.topic} ${Buffer.from(row.key).toString('hex')}`
       if (row.wish === 'discard') await this.#discard(row)
       else if (!done.has(name)) await this.#redrive(row, row.by, signal)
       if (row.wish === 'redrive') done.add(name)
@@ -81,10 +84,10 @@ export class Redriver {
   }
 
   /** False where it is gone, or nobody wants it dropped any more. `always`: those behind it are to be applied, whatever they failed of. */
-  async #drop(tx: SqlClient, { topic, partition, offset, key, by }: WishRow | HeadRow, always: boolean): Promise<boolean> {
+  async #drop(tx: SqlClient, { identity, topic, key, by }: WishRow | HeadRow, always: boolean): Promise<boolean> {
     const { consumer } = this.#options
-    if ((await tx.$executeRaw(this.#statements.discard, consumer, topic, partition, offset)) === 0) return false
-    if (key !== null) await tx.$executeRaw(this.#statements.passOn, by, consumer, topic, key, always)
+    if ((await writeIn(tx, this.#statements.discard, consumer, identity)) === 0) return false
+    if (key !== null) await writeIn(tx, this.#statements.passOn, by, consumer, topic, key, always)
     return true
   }
 
@@ -115,17 +118,17 @@ export class Redriver {
         if (head?.wish === 'discard') return (await this.#drop(tx, head, !onlyWaiting)) ? 'dropped' : 'none'
         if (!head || (onlyWaiting && head.reason !== null)) return 'none'
         begun = true
-        await this.#apply(tx, head)
-        const { consumer } = this.#options
-        if (head.key !== null) await tx.$executeRaw(this.#statements.passOn, by, consumer, head.topic, head.key, !onlyWaiting)
+        const applied = head
+        await this.#apply(tx, applied)
+        await ours(() => this.#unpark(tx, applied, by, !onlyWaiting))
         return 'applied'
       })
       if (outcome === 'dropped') this.#tellDropped(head!)
       return outcome
     } catch (error) {
-      // Another member has it in hand, or the database is in trouble: the wish stays.
-      if (head === undefined || !speaksAgainst(error, begun)) {
-        if (codeOf(error) === '55P03') return 'none'
+      // Another member is applying it, or the database is in trouble: the wish stays.
+      if (head === undefined || !begun || error instanceof Stale || !(await this.#speaksAgainst(head, error))) {
+        if (error instanceof Stale || codeOf(error) === '55P03') return 'none'
         throw error
       }
       await this.#failed(head, error)
@@ -133,38 +136,48 @@ export class Redriver {
     }
   }
 
-  async #head(tx: SqlClient, { topic, partition, offset, key }: ParkedRow): Promise<HeadRow | undefined> {
+  /** As of a message that is read: trouble of the database is none of it. */
+  async #speaksAgainst({ identity }: HeadRow, error: unknown): Promise<boolean> {
+    const blame = blameOf(error)
+    if (blame !== 'either') return blame !== 'database'
+    return (await this.#applier.answers()) && this.#memory.doubted(identity, codeOf(error))
+  }
+
+  async #head(tx: SqlClient, { identity, topic, key }: ParkedRow): Promise<HeadRow | undefined> {
     const { consumer } = this.#options
     const { head, single } = this.#statements
     const rows =
       key === null
-        ? await tx.$queryRaw<HeadRow[]>(single, consumer, topic, partition, offset)
+        ? await tx.$queryRaw<HeadRow[]>(single, consumer, identity)
         : await tx.$queryRaw<HeadRow[]>(head, consumer, topic, key)
     return rows[0]
   }
 
   async #apply(tx: SqlClient, head: HeadRow): Promise<void> {
-    const { consumer, events } = this.#options
     const record = recordOf(head)
     const event = handledEvent(record, this.#options)
     if (!event) throw new Unfit('NO_HANDLER', 'No handler takes its type, in its topic.')
-    const decoded = await decode(record, event, events)
+    const decoded = await decode(record, event, this.#options.events)
     if (!('event' in decoded)) throw new Unfit(decoded.reason, decoded.error)
     await this.#applier.handle([decoded.event], tx)
-    const place = [consumer, head.topic, head.partition, head.offset]
-    // Also what fails if an earlier statement did and the handler caught its error.
-    if ((await tx.$executeRaw(this.#statements.unpark, ...place, consumer, record.id)) === 1) return
-    throw new Error('The parked message is gone.')
   }
 
-  async #failed({ topic, partition, offset, message_id: messageId, key }: HeadRow, error: unknown): Promise<void> {
+  /** Removes a message that was applied, and hands the wish on. Also fails if an earlier statement did and the handler caught its error. */
+  async #unpark(tx: SqlClient, { identity, topic, key }: HeadRow, by: string | null, always: boolean): Promise<void> {
+    const { consumer } = this.#options
+    const { unpark, passOn } = this.#statements
+    if ((await writeIn(tx, unpark, consumer, identity, consumer, identity)) !== 1) throw new Stale()
+    if (key !== null) await writeIn(tx, passOn, by, consumer, topic, key, always)
+  }
+
+  async #failed({ identity, topic, partition, offset, message_id: messageId, key }: HeadRow, error: unknown): Promise<void> {
     const { prisma, consumer } = this.#options
     const code = error instanceof Unfit ? error.code : 'HANDLER_FAILED'
     const what = error instanceof Error ? error.message : String(error)
-    await prisma.$executeRaw(this.#statements.failedAgain, code, what.slice(0, 2_000), consumer, topic, partition, offset)
+    await prisma.$executeRaw(this.#statements.failedAgain, code, what.slice(0, 2_000), consumer, identity)
     if (key !== null) await prisma.$executeRaw(this.#statements.unwish, consumer, topic, key)
     this.#telemetry.emit('redrive_failed', { consumer, topic, partition, offset, messageId, code: codeOf(error) })
   }
 }
 
-const recordOf = ({ message_id: id, ...row }: ParkedRow): InboxRecord => ({ id, ...row })
+const recordOf = ({ message_id: id, identity: _, ...row }: ParkedRow): InboxRecord => ({ id, ...row })

@@ -1,4 +1,5 @@
 import { quote, statement } from '../enqueue/insert.ts'
+import { inThatTransaction } from '../enqueue/transaction-id.ts'
 
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
 export interface SqlClient {
@@ -21,125 +22,162 @@ export function inboxStatements(schema: string): InboxStatements {
   return found
 }
 
-/** To be sorted by the names of the table: `offset` alone is the text of the answer, and text sorts 10 before 9. */
-const parkedColumns = '"topic", "partition", "offset"::text, "message_id"::text, "type", "key", "value", "headers"'
+/** `offset` and `arrival` are longer than a JavaScript number. Order by `p."arrival"`: as text 10 comes before 9. */
+const parkedColumns = `p."identity"::pg_catalog.text, p."topic", p."partition", p."offset"::pg_catalog.text, p."message_id"::pg_catalog.text, p."type",
+  p."key", p."value", p."headers"`
 
+/**
+ * A write that happens in the transaction whose id is the first value, or not at all; it answers with a {@link GuardedAnswer}. `write` reads
+ * `mine` and has the condition `yes`; `before` is a part of the WITH clause that it reads as well.
+ */
+const guarded = (write: string, before = '') =>
+  statement(`WITH mine AS MATERIALIZED (SELECT ${inThatTransaction} AS yes), ${before}written AS (${write} RETURNING true)
+    SELECT yes AS mine, (SELECT pg_catalog.count(*) FROM written)::pg_catalog.int4 AS rows FROM mine`)
+
+/** What a guarded write answers. */
+export interface GuardedAnswer {
+  /** False: the transaction was over, and nothing was written. */
+  mine: boolean
+  /** Rows written. */
+  rows: number
+}
+
+const now = 'pg_catalog.clock_timestamp()'
+
+/** Names are qualified: the application owns the search path. */
 const write = (schema: string) => ({
   /**
-   * consumer, id. One row: the caller is the first, and every other copy waits here until its transaction has ended. None: another was.
+   * xid, consumer, id. One row: the caller is the first, and every other copy waits here until its transaction has ended. None: another was.
    */
-  claim: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") VALUES (?::text, ?::uuid) ON CONFLICT DO NOTHING`),
+  claim: guarded(`INSERT INTO ${schema}"inbox" ("consumer", "message_id")
+    SELECT ?::pg_catalog.text, ?::pg_catalog.uuid FROM mine WHERE yes ON CONFLICT DO NOTHING`),
 
   /**
-   * consumer, id. As claim, where it is the last statement of a transaction and another's row may end it: unique_violation. It waits for
-   * another copy just so, and takes about a fifth less time, since PostgreSQL need not be ready to go on.
+   * consumer, id, xid. As claim, where it is the last statement of a transaction and another's row may end it: unique_violation. It waits for
+   * another copy just so, and takes about a fifth less time, since PostgreSQL need not be ready to go on. No row: the transaction was over.
    */
-  claimLast: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") VALUES (?::text, ?::uuid)`),
+  claimLast: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id")
+    SELECT ?::pg_catalog.text, ?::pg_catalog.uuid WHERE ${inThatTransaction}`),
 
   /**
    * consumer, topic, ids, keys in base64. What is known of messages of one partition, in their order, before they are handled.
-   * `known`: applied or parked before; only a hint, the claims decide. `held`: a message of its key is parked. That needs no second look
+   * `known`: applied or parked before; only a hint, the claims decide. `held`: a message of its key is parked. That needs no second query
    * with the claim: an earlier message of the key that somebody else parks meanwhile was not known here, so its claim fails first, and
-   * everything is looked up again.
+   * everything is queried again.
    */
   look: statement(`SELECT
       EXISTS (SELECT FROM ${schema}"inbox" i WHERE i."consumer" = m.consumer AND i."message_id" = m.id) AS known,
       EXISTS (SELECT FROM ${schema}"inbox_parked" p
-        WHERE p."consumer" = m.consumer AND p."topic" = m.topic AND p."key" = decode(m.key, 'base64')) AS held
-    FROM (SELECT ?::text AS consumer, ?::text AS topic, id, key, place
-      FROM unnest(?::uuid[], ?::text[]) WITH ORDINALITY AS u (id, key, place)) m
+        WHERE p."consumer" = m.consumer AND p."topic" = m.topic AND p."key" = pg_catalog.decode(m.key, 'base64')) AS held
+    FROM (SELECT ?::pg_catalog.text AS consumer, ?::pg_catalog.text AS topic, id, key, place
+      FROM ROWS FROM (pg_catalog.unnest(?::pg_catalog.uuid[]), pg_catalog.unnest(?::pg_catalog.text[])) WITH ORDINALITY
+        AS u (id, key, place)) m
     ORDER BY m.place`),
 
   /**
-   * consumer, ids. As claim for a batch: a row for each that is claimed. Sorted, so that two members with the same messages cannot wait for
-   * each other in a circle.
+   * xid, consumer, ids. As claim for a batch: a row for each that is claimed. Sorted, so that two members with the same messages cannot wait
+   * for each other in a circle.
    */
-  claimAll: statement(`INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, id FROM unnest(?::uuid[]) AS m (id)
-    ORDER BY id ON CONFLICT DO NOTHING`),
+  claimAll: guarded(`INSERT INTO ${schema}"inbox" ("consumer", "message_id")
+    SELECT ?::pg_catalog.text, m.id FROM mine, pg_catalog.unnest(?::pg_catalog.uuid[]) AS m (id) WHERE yes
+    ORDER BY m.id ON CONFLICT DO NOTHING`),
 
   /**
-   * consumer, topic, key, consumer, id. As claim, for a message that goes behind a parked one of its key; no row also where there is none
-   * any more. KEY SHARE keeps the parked row from being deleted before this transaction ends: whoever redrives the key then looks once more
-   * and finds what was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the row was
-   * deleted.
+   * xid, consumer, topic, key, consumer, id. As claim, for a message that goes behind a parked one of its key; no row also if there is none
+   * any more. KEY SHARE keeps the parked row from being deleted before this transaction ends: whoever redrives the key then queries once more
+   * and finds the message that was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the
+   * row was deleted.
    */
-  claimBehind: statement(`WITH held AS MATERIALIZED (SELECT FROM ${schema}"inbox_parked" p
-      WHERE p."consumer" = ?::text AND p."topic" = ?::text AND p."key" = ?::bytea LIMIT 1 FOR KEY SHARE)
-    INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, ?::uuid FROM held ON CONFLICT DO NOTHING`),
+  claimBehind: guarded(
+    `INSERT INTO ${schema}"inbox" ("consumer", "message_id")
+      SELECT ?::pg_catalog.text, ?::pg_catalog.uuid FROM held, mine WHERE yes ON CONFLICT DO NOTHING`,
+    `held AS MATERIALIZED (SELECT FROM ${schema}"inbox_parked" p
+      WHERE p."consumer" = ?::pg_catalog.text AND p."topic" = ?::pg_catalog.text AND p."key" = ?::pg_catalog.bytea
+      LIMIT 1 FOR KEY SHARE), `,
+  ),
 
-  /** consumer, topic, partition, offset, id, type, key, value, headers, reason, error, attempts. Puts a record aside; twice is once. */
-  park: statement(`INSERT INTO ${schema}"inbox_parked" ("consumer", "topic", "partition", "offset", "message_id", "type", "key", "value",
-      "headers", "reason", "error", "attempts")
-    VALUES (?::text, ?::text, ?::int, ?::bigint, ?::uuid, ?::text, ?::bytea, ?::bytea, ?::jsonb, ?::text, ?::text, ?::int)
-    ON CONFLICT DO NOTHING`),
+  /**
+   * xid, consumer, identity, topic, partition, offset, id, type, key, value, headers, reason, error, attempts. Puts a record aside behind
+   * those that were put aside before it. No row: this very record is parked already.
+   */
+  park: guarded(`INSERT INTO ${schema}"inbox_parked" ("consumer", "identity", "topic", "partition", "offset", "message_id", "type", "key",
+      "value", "headers", "reason", "error", "attempts")
+    SELECT ?::pg_catalog.text, ?::pg_catalog.uuid, ?::pg_catalog.text, ?::pg_catalog.int4, ?::pg_catalog.int8, ?::pg_catalog.uuid,
+      ?::pg_catalog.text, ?::pg_catalog.bytea, ?::pg_catalog.bytea, ?::pg_catalog.jsonb, ?::pg_catalog.text, ?::pg_catalog.text,
+      ?::pg_catalog.int4
+    FROM mine WHERE yes ON CONFLICT ("consumer", "identity") DO NOTHING`),
 
   /** consumer, rows. Parked messages that an operator has a wish for, oldest first. */
-  wishes: statement(`SELECT ${parkedColumns}, "wish", "wished_by" AS by FROM ${schema}"inbox_parked" p
-    WHERE "consumer" = ?::text AND "wish" IS NOT NULL ORDER BY p."topic", p."partition", p."offset" LIMIT ?::int`),
+  wishes: statement(`SELECT ${parkedColumns}, p."wish", p."wished_by" AS by FROM ${schema}"inbox_parked" p
+    WHERE p."consumer" = ?::pg_catalog.text AND p."wish" IS NOT NULL ORDER BY p."arrival" LIMIT ?::pg_catalog.int4`),
 
   /**
-   * consumer, topic, key. The first parked message of a key, for whoever applies it. NOWAIT: another member has it in hand. Weaker than
-   * FOR UPDATE, so that later messages need not wait for the handler to be put behind it.
+   * consumer, topic, key. The first parked message of a key, for the member that applies it. NOWAIT: another member is applying it. Weaker
+   * than FOR UPDATE, so that later messages need not wait for the handler to be put behind it.
    */
-  head: statement(`SELECT ${parkedColumns}, "reason", "wish", "wished_by" AS by FROM ${schema}"inbox_parked" p
-    WHERE "consumer" = ?::text AND "topic" = ?::text AND "key" = ?::bytea
-    ORDER BY p."partition", p."offset" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
+  head: statement(`SELECT ${parkedColumns}, p."reason", p."wish", p."wished_by" AS by FROM ${schema}"inbox_parked" p
+    WHERE p."consumer" = ?::pg_catalog.text AND p."topic" = ?::pg_catalog.text AND p."key" = ?::pg_catalog.bytea
+    ORDER BY p."arrival" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
 
-  /** consumer, topic, partition, offset. As head, for a message without a key. */
-  single: statement(`SELECT ${parkedColumns}, "reason", "wish", "wished_by" AS by FROM ${schema}"inbox_parked"
-    WHERE "consumer" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND "offset" = ?::bigint FOR NO KEY UPDATE NOWAIT`),
+  /** consumer, identity. As head, for a message without a key. */
+  single: statement(`SELECT ${parkedColumns}, p."reason", p."wish", p."wished_by" AS by FROM ${schema}"inbox_parked" p
+    WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid FOR NO KEY UPDATE NOWAIT`),
 
   /**
-   * consumer, topic, partition, offset, consumer, id. A parked message was applied. Its row in the inbox begins a new life: copies of it are
-   * known for the whole retention from now on. One row, else somebody else was quicker.
+   * xid, consumer, identity, consumer, id. A parked message was applied. Its row in the inbox begins a new life: copies of it are known for
+   * the whole retention from now on. One row, otherwise another member was quicker.
    */
-  unpark: statement(`WITH gone AS (
-      DELETE FROM ${schema}"inbox_parked" WHERE "consumer" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND "offset" = ?::bigint
-      RETURNING true
-    )
-    INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::text, ?::uuid FROM gone
-    ON CONFLICT ("consumer", "message_id") DO UPDATE SET "processed_at" = clock_timestamp()`),
+  unpark: guarded(
+    `INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::pg_catalog.text, ?::pg_catalog.uuid FROM gone
+      ON CONFLICT ("consumer", "message_id") DO UPDATE SET "processed_at" = ${now}`,
+    `gone AS (DELETE FROM ${schema}"inbox_parked" p USING mine
+      WHERE yes AND p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid RETURNING true), `,
+  ),
 
   /**
-   * by, consumer, topic, key, always. The wish for a message that is gone goes on to the next of its key, in the same transaction: else nobody
-   * would take care of those behind it after a member that died in the middle. `always`: also to one with a failure of its own. A wish on any
-   * message of the key will do, so a row that an operator is writing to is passed by.
+   * xid, by, consumer, topic, key, always. The wish for a message that is gone goes on to the next of its key, in the same transaction:
+   * otherwise nobody would take care of those behind it after a member that died in the middle. `always`: also to one with a failure of its
+   * own. A wish on any message of the key will do, so a row that an operator is writing to is passed by.
    */
-  passOn: statement(`UPDATE ${schema}"inbox_parked" p SET "wish" = 'redrive', "wished_by" = ?::text
-    FROM (SELECT n."consumer", n."topic", n."partition", n."offset" FROM ${schema}"inbox_parked" n
-      WHERE n."consumer" = ?::text AND n."topic" = ?::text AND n."key" = ?::bytea
-      ORDER BY n."partition", n."offset" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next
-    WHERE (p."consumer", p."topic", p."partition", p."offset") = (next."consumer", next."topic", next."partition", next."offset")
-      AND p."wish" IS NULL AND (p."reason" IS NULL OR ?::boolean)`),
+  passOn: guarded(`UPDATE ${schema}"inbox_parked" p SET "wish" = 'redrive', "wished_by" = ?::pg_catalog.text
+    FROM mine, (SELECT n."consumer", n."identity" FROM ${schema}"inbox_parked" n
+      WHERE n."consumer" = ?::pg_catalog.text AND n."topic" = ?::pg_catalog.text AND n."key" = ?::pg_catalog.bytea
+      ORDER BY n."arrival" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next
+    WHERE yes AND p."consumer" = next."consumer" AND p."identity" = next."identity"
+      AND p."wish" IS NULL AND (p."reason" IS NULL OR ?::pg_catalog.bool)`),
 
-  /** consumer, topic, partition, offset. Drops a parked message by the wish of an operator. Its row in the inbox stays: no copy is applied. */
-  discard: statement(`DELETE FROM ${schema}"inbox_parked"
-    WHERE "consumer" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND "offset" = ?::bigint AND "wish" = 'discard'`),
+  /** xid, consumer, identity. Drops a parked message by the wish of an operator. Its row in the inbox stays: no copy is applied. */
+  discard: guarded(`DELETE FROM ${schema}"inbox_parked" p USING mine
+    WHERE yes AND p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid AND p."wish" = 'discard'`),
 
-  /** reason, error, consumer, topic, partition, offset. A redriven message failed again. */
-  failedAgain: statement(`UPDATE ${schema}"inbox_parked" SET "reason" = ?::text, "error" = ?::text, "attempts" = "attempts" + 1,
-      "wish" = NULL, "wished_by" = NULL
-    WHERE "consumer" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND "offset" = ?::bigint`),
+  /** reason, error, consumer, identity. A redriven message failed again. */
+  failedAgain: statement(`UPDATE ${schema}"inbox_parked" SET "reason" = ?::pg_catalog.text, "error" = ?::pg_catalog.text,
+      "attempts" = "attempts" + 1, "wish" = NULL, "wished_by" = NULL
+    WHERE "consumer" = ?::pg_catalog.text AND "identity" = ?::pg_catalog.uuid`),
 
   /** consumer, topic, key. Answers the wishes for those behind it: they stay. */
   unwish: statement(`UPDATE ${schema}"inbox_parked" SET "wish" = NULL, "wished_by" = NULL
-    WHERE "consumer" = ?::text AND "topic" = ?::text AND "key" = ?::bytea AND "wish" IS NOT NULL`),
+    WHERE "consumer" = ?::pg_catalog.text AND "topic" = ?::pg_catalog.text AND "key" = ?::pg_catalog.bytea AND "wish" IS NOT NULL`),
 
-  /** name. How far a projection has come in each partition. */
+  /** name. How far a projection has come in each partition, and of which topic by Kafka's id. */
   places: statement(
-    `SELECT "topic", "partition", "next_offset"::text AS next FROM ${schema}"inbox_projection" WHERE "name" = ?::text`,
+    `SELECT "topic", "partition", "next_offset"::text AS next, "topic_id" AS "topicId" FROM ${schema}"inbox_projection" WHERE "name" = ?::text`,
   ),
 
-  /** name, topic, partition. The first offset that is not applied; locks the row, and makes it where there is none. */
+  /**
+   * name, topic, partition. The first offset that is not applied, and the id of the transaction for `move`; locks the row, and makes it where
+   * there is none. It may arrive late, in another transaction: it changes nothing there, and `move` is not called then.
+   */
   place: statement(`INSERT INTO ${schema}"inbox_projection" AS p ("name", "topic", "partition", "next_offset")
     VALUES (?::text, ?::text, ?::int, 0) ON CONFLICT ("name", "topic", "partition") DO UPDATE SET "next_offset" = p."next_offset"
-    RETURNING p."next_offset"::text AS next`),
+    RETURNING p."next_offset"::text AS next, pg_catalog.pg_current_xact_id()::text AS xid`),
 
-  /** offset, name, topic, partition. Moves the place on. */
-  move: statement(`UPDATE ${schema}"inbox_projection" SET "next_offset" = ?::bigint, "moved_at" = clock_timestamp()
-    WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int`),
+  /** offset, topic id, name, topic, partition, transaction id. Moves the place on; no row in another transaction than that of `place`. */
+  move: statement(`UPDATE ${schema}"inbox_projection"
+    SET "next_offset" = ?::bigint, "topic_id" = coalesce(?::text, "topic_id"), "moved_at" = clock_timestamp()
+    WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND ${inThatTransaction}`),
 
-  /** Nothing. Whether the tables are there. */
+  /** Nothing. Whether the tables are there, and the database answers. */
   ready: statement(`SELECT FROM ${schema}"inbox", ${schema}"inbox_parked" LIMIT 0`),
 
   /**
@@ -148,7 +186,8 @@ const write = (schema: string) => ({
    */
   prune: statement(`DELETE FROM ${schema}"inbox" WHERE ctid = ANY (ARRAY(
     SELECT i.ctid FROM ${schema}"inbox" i
-    WHERE i."consumer" = ?::text AND i."processed_at" < clock_timestamp() - ?::float8 * interval '1 millisecond'
-      AND NOT EXISTS (SELECT FROM ${schema}"inbox_parked" p WHERE p."consumer" = ?::text AND p."message_id" = i."message_id")
-    ORDER BY i."processed_at" LIMIT ?::int))`),
+    WHERE i."consumer" = ?::pg_catalog.text
+      AND i."processed_at" < ${now} - ?::pg_catalog.float8 * pg_catalog.make_interval(secs => 0.001)
+      AND NOT EXISTS (SELECT FROM ${schema}"inbox_parked" p WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = i."message_id")
+    ORDER BY i."processed_at" LIMIT ?::pg_catalog.int4))`),
 })

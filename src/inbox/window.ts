@@ -5,7 +5,7 @@ import { type Decoded, decode } from './decode.ts'
 import { handlerTimeout } from './failure.ts'
 import type { ResolvedInbox } from './options.ts'
 import type { PartitionMemory } from './partition.ts'
-import type { InboxRecord } from './record.ts'
+import type { NewRecord } from './record.ts'
 
 /** Records that are looked up at once, at least: more would be looked up in vain by a slow handler, whose turn ends before it gets there. */
 const lookRecords = 64
@@ -13,18 +13,18 @@ const lookRecords = 64
 /** The next records of a batch that belong together: for one transaction, one that cannot be read, or one whose codec failed. */
 export type Chunk =
   | { do: 'apply'; end: number; pending: Pending[]; copies: number }
-  | { do: 'park'; end: number; record: InboxRecord; why: { reason: string; error: string } }
-  | { do: 'fail'; end: number; record: InboxRecord; cause: unknown }
+  | { do: 'park'; end: number; record: NewRecord; why: { reason: string; error: string } }
+  | { do: 'fail'; end: number; record: NewRecord; cause: unknown }
 
 /** What a window looks at. */
 export interface WindowPorts {
   /** How many records the batch has. */
   length: number
-  recordAt: (index: number) => InboxRecord
+  recordAt: (index: number) => NewRecord
   memory: PartitionMemory
   options: ResolvedInbox
   applier: Applier
-  wanted: (record: InboxRecord) => AnyEvent | undefined
+  wanted: (record: NewRecord) => AnyEvent | undefined
 }
 
 /** A batch of a partition, with what the inbox knows of its messages: asked for many at once, so that one by one costs no statement more. */
@@ -32,7 +32,7 @@ export class Window {
   readonly #ports: WindowPorts
   /** By offset. */
   #outlooks = new Map<string, Outlook>()
-  /** Ids that were taken care of since they were looked up, or are being committed: a second copy in the same window is known without another question. */
+  /** Identities that were taken care of since they were queried, or are being committed: a second copy in the same window is known without another question. */
   readonly #done = new Set<string>()
 
   constructor(ports: WindowPorts) {
@@ -47,7 +47,7 @@ export class Window {
 
   /** A chunk is being committed. Where that fails, `forget`. */
   took(chunk: Chunk): void {
-    if (chunk.do === 'apply') for (const { record } of chunk.pending) this.#done.add(record.id)
+    if (chunk.do === 'apply') for (const { record } of chunk.pending) this.#done.add(record.identity)
   }
 
   /** The next chunk; rejects where the database does not answer. */
@@ -61,14 +61,17 @@ export class Window {
       const event = wanted(record)
       if (!event) continue
       const { known, held } = await this.#outlook(record, i)
-      if (known || this.#done.has(record.id!) || pending.some((one) => one.record.id === record.id)) {
+      const { identity } = record
+      if (known || this.#done.has(identity) || pending.some((one) => one.record.identity === identity)) {
         copies++
         continue
       }
-      const decoded: Decoded | { cause: unknown } | undefined = held ? undefined : await this.#decode(record, event)
+      // A record without an id is parked for that reason, whether its key is parked or not.
+      const behind = held && record.id !== null
+      const decoded: Decoded | { cause: unknown } | undefined = behind ? undefined : await this.#decode(record, event)
       if (decoded === undefined || 'event' in decoded) {
-        pending.push({ record: record as InboxRecord & { id: string }, event: decoded?.event })
-        if (!memory.singly(record.offset)) continue
+        pending.push({ record, event: decoded?.event })
+        if (!memory.singly(identity)) continue
         i++
         break
       }
@@ -80,22 +83,21 @@ export class Window {
     return { do: 'apply', end: i, pending, copies }
   }
 
-  async #outlook(record: InboxRecord, at: number): Promise<Outlook> {
-    if (record.id === null) return { known: false, held: false }
+  async #outlook(record: NewRecord, at: number): Promise<Outlook> {
     const found = this.#outlooks.get(record.offset)
     if (found) return found
     const { length, recordAt, applier, options, wanted } = this.#ports
-    const ahead: InboxRecord[] = []
+    const ahead: NewRecord[] = []
     for (let i = at; i < length && ahead.length < Math.max(lookRecords, options.batch ?? 1); i++) {
       const one = recordAt(i)
-      if (one.id !== null && wanted(one)) ahead.push(one)
+      if (wanted(one)) ahead.push(one)
     }
-    const outlooks = await applier.look(ahead as (InboxRecord & { id: string })[])
+    const outlooks = await applier.look(ahead)
     for (const [i, one] of ahead.entries()) this.#outlooks.set(one.offset, outlooks[i]!)
     return outlooks[0]!
   }
 
-  async #decode(record: InboxRecord, event: AnyEvent): Promise<Decoded | { cause: unknown }> {
+  async #decode(record: NewRecord, event: AnyEvent): Promise<Decoded | { cause: unknown }> {
     try {
       const { events, handlerTimeoutMs } = this.#ports.options
       // A codec may ask a registry that never answers: heartbeats would go on for ever.

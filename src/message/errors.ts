@@ -64,6 +64,8 @@ export const errorCodes = {
   CONSUMER_ENDED: 'consumer-ended',
   /** The beginning of a topic has been deleted, and with it a part of the read model. */
   PROJECTION_START_GONE: 'projection-start-gone',
+  /** A topic is not the log any more that a projection has read: it was created again, lost records, or is another cluster's. */
+  PROJECTION_LOG_CHANGED: 'projection-log-changed',
   /** No relay answered a wish in time. */
   NO_ANSWER: 'no-answer',
 } as const

@@ -34,6 +34,7 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   topic_paused: 'error',
   topic_resumed: 'info',
   partitions_changed: 'warn',
+  ids_restarted: 'warn',
   row_found_below_position: 'error',
   wrong_bucket: 'warn',
   sampled: 'trace',

@@ -1,4 +1,4 @@
-import type { Hold, Lease, OutboxRow } from '../store/store.ts'
+import { type Hold, type IdRange, type Lease, noIds, type OutboxRow } from '../store/store.ts'
 
 /** A row that the relay has read and not yet seen deleted, under the claim that it was read with. */
 export interface CarriedRow extends OutboxRow {
@@ -30,13 +30,13 @@ export class Claim implements Lease {
   parkStuck = false
   /** A redrive took too long, and is not tried again before, on the relay's clock. */
   redriveNotBefore = 0
-  readonly #holds = new Map<string, number>()
+  readonly #holds = new Map<string, { head: number; goesOn?: IdRange | undefined }>()
 
   constructor(lease: Lease, deadline: number, holds: readonly Hold[]) {
     this.bucket = lease.bucket
     this.epoch = lease.epoch
     this.deadline = deadline
-    for (const hold of holds) this.hold(hold.topic, hold.key, hold.id)
+    for (const hold of holds) this.hold(hold.topic, hold.key, hold.id, hold.goesOn)
   }
 
   /** Whether the row must wait behind a dead one of its topic and key. */
@@ -47,15 +47,20 @@ export class Claim implements Lease {
   /** Id of the dead row behind which this one must wait, if there is one. */
   headOf(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): number | undefined {
     if (this.#holds.size === 0 || row.key === null) return undefined
-    const head = this.#holds.get(keyName(row.topic, row.key))
-    return head !== undefined && head < row.id ? head : undefined
+    const hold = this.#holds.get(keyName(row.topic, row.key))
+    if (!hold) return undefined
+    const { from, to } = hold.goesOn ?? { from: 0, to: hold.head }
+    return row.id >= from && row.id <= to ? undefined : hold.head
   }
 
-  /** Rows of the key after `id` wait from now on. */
-  hold(topic: string, key: Uint8Array | null, id: number): void {
+  /** Rows of the key after `id` wait from now on; when ids have restarted, all that are not in `goesOn`. */
+  hold(topic: string, key: Uint8Array | null, id: number, goesOn?: IdRange): void {
     if (key === null) return
     const name = keyName(topic, key)
-    this.#holds.set(name, Math.min(id, this.#holds.get(name) ?? id))
+    const held = this.#holds.get(name)
+    // One more dead row of a key that has some from before the ids restarted: no id tells what may go on.
+    if (held?.goesOn) this.#holds.set(name, { head: Math.min(id, held.head), goesOn: noIds })
+    else this.#holds.set(name, { head: Math.min(id, held?.head ?? id), goesOn })
   }
 
   /** Rows of the key wait no longer. */

@@ -197,11 +197,14 @@ export class Parker {
     if (left.length === 0) return
     // Their head is gone: somebody deleted it by hand. Those behind it, if any, have another.
     const holds = await session.holds([claim.bucket])
-    const next = new Map(holds.map((hold) => [keyName(hold.topic, hold.key), hold.id]))
+    const next = new Map(holds.map((hold) => [keyName(hold.topic, hold.key), hold]))
     const keys = new Map(left.map((row) => [keyName(row.topic, row.key!), row]))
     this.#free(
       claim,
-      [...keys].map(([name, row]) => ({ topic: row.topic, key: row.key!, next: next.get(name) ?? null })),
+      [...keys].map(([name, row]) => {
+        const hold = next.get(name)
+        return { topic: row.topic, key: row.key!, next: hold?.id ?? null, ...(hold?.goesOn && { goesOn: hold.goesOn }) }
+      }),
     )
   }
 
@@ -272,7 +275,7 @@ export class Parker {
     for (const { topic, key } of keys) claim.unhold(topic, key)
     this.forget(same)
     this.#deps.letGo(same)
-    for (const { topic, key, next } of keys) if (next !== null) claim.hold(topic, key, next)
+    for (const { topic, key, next, goesOn } of keys) if (next !== null) claim.hold(topic, key, next, goesOn)
     this.#deps.rewind(claim)
   }
 }

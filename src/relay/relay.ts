@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { isOutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
-import type { Store, StoreSession } from '../store/store.ts'
+import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
 import { type DrainReport, drain } from './drain.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
@@ -51,6 +51,9 @@ export class Relay {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
   #troubleSince: number | undefined
+  /** Why everything known of ids is void, until it is told. */
+  #restarted: string | undefined
+  #toldBehind = false
 
   /** @throws OutboxError INVALID_OPTION */
   constructor(ports: RelayPorts, options: RelayOptions = {}) {
@@ -130,7 +133,7 @@ export class Relay {
       const since = this.#clock.now()
       try {
         const me = { id: this.id, name: this.settings.name, version: this.#ports.version, leaseMs: this.settings.leaseMs }
-        this.#session = await this.#ports.store.connect(me)
+        this.#session = await this.#ports.store.connect({ ...me, served: !first })
         await this.#serve(this.#session, () => {
           first = false
           onServing()
@@ -138,7 +141,8 @@ export class Relay {
       } catch (error) {
         // Once it has served, no answer of the database is final: passwords are rotated, primaries fail over.
         if (first && isOutboxError(error)) throw error
-        if (!this.#end.signal.aborted) this.#troubled(error)
+        if (error instanceof IdsRestarted) this.#restarted = error.message
+        else if (!this.#end.signal.aborted) this.#troubled(error)
       }
       this.#stations.forget()
       attempt = this.#clock.now() - since > goodSessionMs ? 1 : attempt + 1
@@ -158,11 +162,14 @@ export class Relay {
     try {
       if (over.signal.aborted) return
       await this.#stations.leases.retake(session)
+      this.#tellIds(session)
       onServing()
       // A session that breaks again at once was no recovery: log lines would come in pairs for ever.
       void this.#clock.wait(recoveredMs, over.signal).then(() => over.signal.aborted || this.#recovered())
       loops = this.#stations.run(session, { reading, over: over.signal })
-      const failed = session.lost.then((error) => Promise.reject(error))
+      const failed = session.lost.then((error) => {
+        throw error
+      })
       await Promise.race([failed, Promise.all(loops)])
     } finally {
       over.abort()
@@ -181,6 +188,14 @@ export class Relay {
       () => stations.unheard(),
       this.#end.signal,
     )
+  }
+
+  /** Tells that ids have restarted, and that the sequence is behind, each once; the buckets have been taken anew by then. */
+  #tellIds({ behind }: StoreSession): void {
+    const error = this.#restarted ?? (this.#toldBehind ? undefined : behind?.message)
+    this.#restarted = undefined
+    this.#toldBehind = behind !== undefined
+    if (error !== undefined) this.telemetry.emit('ids_restarted', { error, remedy: behind?.remedy ?? null })
   }
 
   #troubled(error: unknown): void {

@@ -21,7 +21,10 @@ export interface RelayEvents {
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }
-  /** Kafka cannot be reached, or a publish ended without a clear answer; told once, until all affected lanes had an acknowledgement. */
+  /**
+   * Kafka cannot be reached, or a publish ended without a clear answer. Told once, until every affected lane was acknowledged, or is idle,
+   * or its topic is paused.
+   */
   kafka_trouble: { code: string; error: string }
   /** Kafka takes messages again after `ms`. */
   kafka_recovered: { ms: number }
@@ -85,6 +88,11 @@ export interface RelayEvents {
   topic_resumed: { topic: string; ms: number }
   /** The number of partitions changed: order of a key across the change is not promised. */
   partitions_changed: { topic: string; from: number; to: number }
+  /**
+   * The ids of the outbox have restarted: every bucket is read from 0 under a new claim. Told once. `remedy` is what start-up would ask for
+   * while the sequence is behind ids in the tables, else null: until then messages of keys with dead rows from before wait behind these.
+   */
+  ids_restarted: { error: string; remedy: string | null }
   /** A sweep found a row that the reader should have seen before: it is sent now. Please report it, with the log. */
   row_found_below_position: { bucket: number; id: number; topic: string }
   /** A row stands in a bucket that does not fit its key: whoever wrote it hashes differently, and its key has no order. */

@@ -177,11 +177,17 @@ export class Topic implements LaneTopic {
         // Broken off by the end of the relay: no trouble of Kafka's.
         if (signal.aborted) return
         const known = error instanceof TransportError ? error : new TransportError('UNKNOWN', 'producer', String(error))
-        if (known.scope === 'topic') this.#tellPaused(known.code, known.message)
+        if (known.scope === 'topic') this.#blamed(known)
         else gate.doubt(this, known.code, known.message)
         wait = backoff(++this.#attempt, random(), lookAgain)
       }
     }
+  }
+
+  /** A broker answered: this topic cannot take messages, but Kafka is not in trouble. */
+  #blamed({ code, message }: TransportError): void {
+    this.#tellPaused(code, message)
+    this.#deps.gate.trust(this)
   }
 
   async #look(): Promise<number> {

@@ -1,3 +1,5 @@
+import type { OutboxError } from '../message/errors.ts'
+
 /** A row of the outbox as a relay reads it. */
 export interface OutboxRow {
   /** 0 to 63. */
@@ -37,6 +39,25 @@ export interface Hold {
   readonly key: Uint8Array
   /** Id of the first dead row of the key: rows with a higher id wait, rows with a lower id go on. */
   readonly id: number
+  /** Rows of the key that go on instead, when ids have restarted. */
+  readonly goesOn?: IdRange
+}
+
+/** Ids from `from` to `to`, both included. */
+export interface IdRange {
+  readonly from: number
+  readonly to: number
+}
+
+/** No id at all. */
+export const noIds: IdRange = { from: Number.POSITIVE_INFINITY, to: Number.POSITIVE_INFINITY }
+
+/**
+ * The session has ended because the ids of the outbox have started from a lower number, or its table was replaced. Everything that the
+ * relay knows of ids is void.
+ */
+export class IdsRestarted extends Error {
+  override readonly name = 'IdsRestarted'
 }
 
 /** A bucket in which a wish of an operator waits for an answer. */
@@ -124,6 +145,8 @@ export interface FreedKey {
   key: Uint8Array
   /** Id of the first row of the key that still waits; null when none does. */
   next: number | null
+  /** As {@link Hold.goesOn}. */
+  goesOn?: IdRange
 }
 
 /** What a redrive moved. */
@@ -154,10 +177,15 @@ export interface Discarded {
  * waits for Kafka, and all compare times in the database, by its clock.
  */
 export interface StoreSession {
-  /** Resolves with the cause when the session has ended by itself. */
+  /** Resolves with the cause when the session has ended by itself: an {@link IdsRestarted}, or a fault of the connection. */
   readonly lost: Promise<Error>
+  /** The sequence of ids is behind the tables: SEQUENCE_BEHIND, with its remedy. Only for a relay that has served. */
+  readonly behind?: OutboxError | undefined
 
-  /** Writes the heartbeat, adds lease rows that are missing, and counts relays. `alive: false` withdraws the relay from the count. */
+  /**
+   * Writes the heartbeat, adds lease rows that are missing, and counts relays. `alive: false` withdraws the relay from the count.
+   * Rejects with {@link IdsRestarted}, and ends the session, when ids have restarted since the last heartbeat.
+   */
   beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse>
   /** Claims up to `count` buckets that are free or whose lease is over; each gets a new epoch. */
   take(count: number): Promise<TakenLease[]>
@@ -203,7 +231,8 @@ export interface StoreSession {
   /**
    * Moves dead rows back to the outbox under their old ids, at most `rows`: what the first `asked` wishes of the bucket ask for, at most as
    * many. A wish on a row that holds its key brings back the whole key in id order. If that is more, nothing is moved, except for a single wish:
-   * there the next row carries it on.
+   * there the next row carries it on. Rows from before the ids restarted are moved first; those of their key from after wait until they
+   * have left the outbox, and so does one of two rows with the same id.
    */
   redrive(lease: Lease, most: { asked: number; rows: number }): Promise<Redriven>
   /** Deletes rows of the bucket that are to be dropped, at most 1,000. Where the head of a key was one, the next one is to be redriven. */
@@ -227,6 +256,8 @@ export interface Identity {
   version: string
   /** Length of its leases in milliseconds. */
   leaseMs: number
+  /** It has served before: a sequence that is behind is told ({@link StoreSession.behind}), not refused. @default false */
+  served?: boolean
 }
 
 /** The way to the database. */

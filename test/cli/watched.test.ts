@@ -11,6 +11,7 @@ import { memoryTransport } from '../../src/transport/memory.ts'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
 import { testRelay } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
@@ -98,6 +99,22 @@ describe('a relay that waits is alive, and not ready', () => {
     const asked = await cli(['healthcheck', '--ready', '--listen', `localhost:${port}`])
     expect(asked).toMatchObject({ code: 1, stdout: expect.stringContaining('"ready":false') })
     expect((await cli(['healthcheck'], { OUTBOX_LISTEN: `0.0.0.0:${port}` })).code).toBe(0)
+  })
+
+  test('while Kafka stands still; once it goes on the relay is ready, although a topic is missing', async () => {
+    const kafka = await startKafka()
+    onTestFinished(() => kafka.remove())
+    const { relay, until, ask } = await watchedRelay({ KAFKA_BROKERS: kafka.brokers })
+    await insertRows(database.pool, [{ topic: 'missing', key: 'a' }])
+    await relay.until(({ event }) => event === 'topic_paused')
+    kafka.signal('SIGSTOP')
+    await relay.until(({ event }) => event === 'kafka_trouble')
+    expect(await ask('readyz')).toMatchObject({ status: 503, json: { checks: { kafka: { ok: false } } } })
+    kafka.signal('SIGCONT')
+    const { json } = await until('readyz', ({ status }) => status === 200)
+    expect(json).toMatchObject({ ready: true, pausedTopics: 1 })
+    expect((await ask('metrics')).body).toMatch(/^outbox_kafka_trouble 0$/m)
+    expect(relay.log.filter(({ event }) => event === 'kafka_recovered')).toHaveLength(1)
   })
 
   test('without its database, from its start on', async () => {

@@ -22,12 +22,12 @@ async function sees(tx: Tx): Promise<{ age: number; effects: number }> {
 }
 
 /** Applies two messages, the first with a commit of half a second; gives what the second handler saw. */
-async function afterSlowCommit(handlerTimeoutMs: number): Promise<{ age: number; effects: number }> {
+async function afterSlowCommit(handlerTimeoutMs: number, prisma = client()): Promise<{ age: number; effects: number }> {
   await atCommitOf(1, 'PERFORM pg_sleep(0.5)')
   const stage = await createStage(1)
   await stage.send([record('a', 1), record('a', 2)])
   let seen = { age: 0, effects: 0 }
-  const { times } = startMail(stage, {
+  const { times } = start(stage, prisma, 'mail', {
     handlerTimeoutMs,
     handlers: {
       async Counted(event, tx) {
@@ -51,6 +51,18 @@ test('a transaction that waited for more than a hundredth of its time is not use
   expect(age).toBeLessThan(400)
   expect(effects).toBe(1)
 })
+
+test.each(['repeatable read', 'serializable'])(
+  'in %s the transaction that waited for the commit is not used: its handler would not see that commit',
+  async (isolation) => {
+    const own = new URL(url())
+    own.searchParams.set('options', `-c default_transaction_isolation=${isolation.replace(' ', '\\ ')}`)
+    const prisma = connect(own.href)
+    onTestFinished(() => prisma.$disconnect())
+    const { effects } = await afterSlowCommit(3_600_000, prisma)
+    expect(effects).toBe(1)
+  },
+)
 
 test('a commit that fails takes back what was counted on: each message of the batch is applied', async () => {
   await query('CREATE SEQUENCE commits')

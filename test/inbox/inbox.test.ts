@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import net from 'node:net'
 import { Kafka, KafkaJSNonRetriableError, logLevel } from 'kafkajs'
+import pg from 'pg'
 import { describe, expect, inject, test } from 'vitest'
 import { createInbox } from '../../src/inbox/index.ts'
 import { type Codec, defineEvents } from '../../src/index.ts'
@@ -232,10 +233,12 @@ describe('a handler that fails', () => {
     const { until, times } = startMail({ ...stage, events }, { handlerTimeoutMs: 300 })
     expect(await until('apply_failed')).toMatchObject({ code: 'HANDLER_TIMEOUT', attempt: 1 })
     await until('applied')
-    const locked = query('BEGIN; LOCK TABLE inbox_parked; SELECT pg_sleep(2); COMMIT')
+    const locker = new pg.Client({ connectionString: url() })
+    await locker.connect()
+    await locker.query('BEGIN; LOCK TABLE inbox_parked')
     await stage.send([record('a', 2)])
     expect(await times('apply_failed', 2)).toMatchObject({ code: 'HANDLER_TIMEOUT', attempt: 0 })
-    await locked
+    await locker.end()
     await times('applied', 2)
     expect(await numbers('a')).toEqual([1, 2])
   })

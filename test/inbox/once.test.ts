@@ -115,8 +115,8 @@ describe('inbox.prune', () => {
     await row('mail', 15)
     await row('mail', 16, parked)
     await row('stock', 15)
-    await db.query(`INSERT INTO inbox_parked (consumer, topic, "partition", "offset", message_id, headers)
-      VALUES ('mail', 't', 0, 0, '${parked}', '{}')`)
+    await db.query(`INSERT INTO inbox_parked (consumer, identity, topic, "partition", "offset", message_id, headers)
+      VALUES ('mail', '${parked}', 't', 0, 0, '${parked}', '{}')`)
     expect(await inbox.prune(prisma, { consumer: 'mail' })).toBe(1)
     const left = await db.query(
       'SELECT consumer, round(extract(epoch FROM now() - processed_at) / 86400)::int AS days FROM inbox',

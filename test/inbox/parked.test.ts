@@ -44,7 +44,7 @@ test('from the command line: a poison message is listed, fails again while it is
   expect((await parked('list')).stdout).toBe('No messages.\n')
 })
 
-test('redrive applies a key in the order of its offsets, also from 9 to 10, and the command ends when all of it is applied', async () => {
+test('redrive applies a key in the order of arrival, also from 9 to 10, and the command ends when all of it is applied', async () => {
   const stage = await createStage(1)
   const id = randomUUID()
   const all = Array.from({ length: 15 }, (_, i) => i + 1)
@@ -112,7 +112,8 @@ test('discard asks, and drops for good: those behind are applied', async () => {
 
 test('without a consumer the wish stands, and the command says so', async () => {
   await query(
-    `INSERT INTO inbox_parked (consumer, topic, "partition", "offset", headers, reason) VALUES ('mail', 't', 0, 7, '{}', 'X')`,
+    `INSERT INTO inbox_parked (consumer, identity, topic, "partition", "offset", headers, reason)
+     VALUES ('mail', gen_random_uuid(), 't', 0, 7, '{}', 'X')`,
   )
   const { code, stderr } = await parked('redrive', '--all', '--timeout', '1')
   expect(code).toBe(1)

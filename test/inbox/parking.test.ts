@@ -8,7 +8,7 @@ const { startMail, query, url, effects, numbers } = useMail()
 const parked = () =>
   query<{ n: number | null; reason: string | null; attempts: number; error: string | null }>(
     `SELECT substring(convert_from(value, 'UTF8') from '"n":(\\d+)')::int AS n, reason, attempts, error
-     FROM inbox_parked ORDER BY "partition", "offset"`,
+     FROM inbox_parked ORDER BY arrival`,
   )
 
 const poisonous = (isPoison: () => boolean) => ({
@@ -60,8 +60,8 @@ test('one that another member parks while this one is at work: its handler has n
         // All three were looked up by now, and nothing was known of them.
         await query(`INSERT INTO inbox (consumer, message_id) VALUES ('mail', $1)`, [id])
         await query(
-          `INSERT INTO inbox_parked (consumer, topic, partition, "offset", message_id, type, key, value, headers, reason)
-           VALUES ('mail', $1, 0, 1, $2, 'Counted', 'poison', '{"name":"poison","n":1}', '{}', 'HANDLER_FAILED')`,
+          `INSERT INTO inbox_parked (consumer, identity, topic, partition, "offset", message_id, type, key, value, headers, reason)
+           VALUES ('mail', $2, $1, 0, 1, $2, 'Counted', 'poison', '{"name":"poison","n":1}', '{}', 'HANDLER_FAILED')`,
           [stage.topic, id],
         )
       },

@@ -1,80 +1,19 @@
 import type { Message } from 'kafkajs'
-import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { createProjection, inbox } from '../../src/inbox/index.ts'
 import { isOutboxError } from '../../src/message/errors.ts'
-import type { TestDatabase } from '../support/database.ts'
 import { consume } from './members.ts'
-import { type Client, connect, createStage, inboxDatabase, record, type Stage, type Tx } from './stage.ts'
+import { add, deleteRecords, produce, useReadModel } from './read-model.ts'
+import { createStage, record, type Stage, type Tx } from './stage.ts'
 
-let db: TestDatabase
-let prisma: Client
-beforeAll(async () => {
-  db = await inboxDatabase()
-  await db.query(
-    `CREATE TABLE model (projection text, name text, total bigint NOT NULL, records int NOT NULL, PRIMARY KEY (projection, name))`,
-  )
-  prisma = connect(db.url)
-})
-beforeEach(() => db.query('TRUNCATE inbox, inbox_projection, model'))
-afterAll(async () => {
-  await prisma.$disconnect()
-  await db.drop()
-})
-
-const add = (name: string) => async (event: { id: string; payload: { name: string; n: number } }, tx: Tx) => {
-  const { payload } = event
-  await tx.$executeRaw`INSERT INTO model (projection, name, total, records) VALUES (${name}, ${payload.name}, ${payload.n}, 1)
-    ON CONFLICT (projection, name) DO UPDATE SET total = model.total + ${payload.n}, records = model.records + 1`
-}
-
-function start(stage: Stage, name: string, options: { allowMissingStart?: boolean } = {}, handler = add(name)) {
-  const projection = createProjection({ prisma, name, events: stage.events, handlers: { Counted: handler }, ...options })
-  onTestFinished(() => projection.stop())
-  const done = projection.run(stage.kafka)
-  done.catch(() => {})
-  return { projection, done }
-}
-
-/** The read model of a projection as one text. */
-const model = async (name: string) =>
-  (
-    await db.query<{ text: string }>(
-      `SELECT string_agg(format('%s %s %s', name, total, records), E'\\n' ORDER BY name) AS text
-    FROM model WHERE projection = $1`,
-      [name],
-    )
-  )[0]!.text
-const sum = async (name: string) =>
-  (
-    await db.query<{ records: number; places: number }>(
-      `SELECT (SELECT coalesce(sum(records), 0) FROM model WHERE projection = $1)::int AS records,
-    (SELECT coalesce(sum(next_offset), 0) FROM inbox_projection WHERE name = $1)::int AS places`,
-      [name],
-    )
-  )[0]!
-
-const produce = async (stage: Stage, count: number) => {
-  for (let from = 0; from < count; from += 500) {
-    await stage.send(Array.from({ length: Math.min(500, count - from) }, (_, i) => record(`key-${(from + i) % 300}`, from + i)))
-  }
-}
-
-/** Deletes what is before the offset, as retention does. */
-async function deleteRecords(stage: Stage, offset: string): Promise<void> {
-  const admin = stage.kafka.admin()
-  await admin.connect()
-  // kafkajs asks for no metadata of its own before it deletes.
-  await admin.fetchTopicOffsets(stage.topic)
-  await admin.deleteTopicRecords({ topic: stage.topic, partitions: [{ partition: 0, offset }] })
-  await admin.disconnect()
-}
+const { url, client, query, start, model, sum } = useReadModel()
 
 const records = Number(process.env.OUTBOX_PROJECTION_RECORDS ?? 12_000)
 
 test('two members, six SIGKILLs in mid-stream: each record applied exactly once; a rebuild under a new name is byte-equal', async () => {
   const stage = await createStage(4)
   await produce(stage, records)
-  const env = { DATABASE_URL: db.url, KAFKA_BROKERS: inject('brokers'), TOPIC: stage.topic }
+  const env = { DATABASE_URL: url(), KAFKA_BROKERS: inject('brokers'), TOPIC: stage.topic }
   const killed = await consume(
     'projector.ts',
     { ...env, NAME: `v1-${stage.topic}` },
@@ -211,13 +150,13 @@ test('the place goes behind an aborted transaction, after a database that was aw
   const name = `behind-${stage.topic}`
   const { projection } = start(stage, name)
   await projection.live
-  await db.query('ALTER TABLE inbox_projection RENAME TO away')
+  await query('ALTER TABLE inbox_projection RENAME TO away')
   const failed = new Promise<unknown>((resolve) => {
     projection.telemetry.subscribe((event, fields) => event === 'projection_failed' && resolve(fields))
   })
   await (await transactional(stage)).abort(record('a', 2))
   expect(await failed).toMatchObject({ topic: stage.topic, partition: 0, offset: '3', code: '42P01' })
-  await db.query('ALTER TABLE away RENAME TO inbox_projection')
+  await query('ALTER TABLE away RENAME TO inbox_projection')
   await expect.poll(() => sum(name), { timeout: 10_000 }).toEqual({ records: 1, places: 3 })
   await projection.stop()
   await deleteRecords(stage, '3')
@@ -232,7 +171,7 @@ test.each([
   ['batch', { batch: 0 }],
   ['prisma', { prisma: {} }],
 ])('a wrong %s is refused', (field, wrong) => {
-  const options = { prisma, name: 'x', events: {}, handlers: { Counted: () => {} }, ...wrong }
+  const options = { prisma: client(), name: 'x', events: {}, handlers: { Counted: () => {} }, ...wrong }
   const events = { find: (type: string) => (type === 'Counted' ? { topic: 't' } : undefined) }
   expect(() => createProjection({ ...options, events } as never)).toThrow(
     expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field }),

@@ -15,9 +15,12 @@ export const effectsSql = `
 CREATE TABLE effects (seq bigserial PRIMARY KEY, consumer text NOT NULL, message_id uuid NOT NULL, name text NOT NULL, n int NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp());`
 
-const plain = (connectionString: string, max = 10) =>
-  new prisma7.PrismaClient({ adapter: new prisma7.PrismaPg({ connectionString, max }) })
-export const connect = (connectionString: string, max?: number) => plain(connectionString, max).$extends(outbox())
+type Adapter = InstanceType<typeof prisma7.PrismaPg>
+const plain = (connectionString: string, max = 10, adapt = (adapter: Adapter) => adapter) =>
+  new prisma7.PrismaClient({ adapter: adapt(new prisma7.PrismaPg({ connectionString, max })) })
+/** `adapt` stands between Prisma and its driver adapter. */
+export const connect = (connectionString: string, max?: number, adapt?: (adapter: Adapter) => Adapter) =>
+  plain(connectionString, max, adapt).$extends(outbox())
 /** With the outbox only on the client of each transaction, and a catalogue. */
 export const connectWrapped = <C extends Catalogue>(connectionString: string, events: C) =>
   withOutbox(plain(connectionString), { events })

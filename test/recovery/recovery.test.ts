@@ -1,5 +1,11 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { Ground, measureRecovery } from './recovery.ts'
+import { step } from './step.ts'
+
+test('a step that does not end fails with its name and with what is known then', async () => {
+  const waiting = step('the broker’s start', new Promise(() => {}), { state: async () => '3 of 64 messages', limitMs: 20 })
+  await expect(waiting).rejects.toThrow('Waited 20 ms for the broker’s start. 3 of 64 messages')
+})
 
 test('after a relay’s death, and the return of PostgreSQL or the broker, all buckets flow again by themselves', async () => {
   const ground = await Ground.start(3_000)

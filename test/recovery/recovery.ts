@@ -2,6 +2,7 @@ import { type KafkaServer, startKafka } from '../support/kafka.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
 import { Flow } from './flow.ts'
+import { step } from './step.ts'
 
 /** What one kind of fault took. */
 export interface Recovery {
@@ -55,6 +56,14 @@ export class Ground implements AsyncDisposable {
     await this.#relays.shift()!.end('SIGKILL')
   }
 
+  /** What the flow and the relays say: for the message of a step that does not end. */
+  async state(): Promise<string> {
+    const relays = this.#relays.map(
+      ({ log, child }) => `relay ${child.pid}, ended with ${child.exitCode}: ${JSON.stringify(log.slice(-3))}`,
+    )
+    return [await this.flow.state(), ...relays].join('\n')
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const relay of this.#relays) await relay.end('SIGKILL')
     await this.flow.stop()
@@ -82,7 +91,7 @@ function faultsOf(ground: Ground): Fault[] {
         `PostgreSQL restart, ${how}`,
         returnLimitMs,
         async () => {
-          await postgres.restart(how)
+          await step('PostgreSQL’s restart', postgres.restart(how))
           return Date.now()
         },
       ],
@@ -92,8 +101,8 @@ function faultsOf(ground: Ground): Fault[] {
         `broker restart, ${signal}`,
         returnLimitMs,
         async () => {
-          await kafka.stop(signal)
-          await kafka.start()
+          await step('the broker’s stop', kafka.stop(signal))
+          await step('the broker’s start', kafka.start())
           return Date.now()
         },
       ],
@@ -107,10 +116,11 @@ export async function measureRecovery(ground: Ground, repetitions: number, tell:
   for (const [fault, limitMs, inflict] of faultsOf(ground)) {
     const ms: number[] = []
     for (let i = 0; i < repetitions; i++) {
-      await ground.settle()
+      await step(`two relays with half of the buckets each before "${fault}"`, ground.settle(), { state: () => ground.state() })
       // Not always at the same moment between two renewals.
       await new Promise((resolve) => setTimeout(resolve, (ground.leaseMs / 3) * (i / repetitions)))
-      ms.push(await ground.flow.flowsAgain(await inflict()))
+      const since = await inflict()
+      ms.push(await step(`the flow after "${fault}"`, ground.flow.flowsAgain(since), { state: () => ground.state() }))
       tell(`${fault}: ${ms.at(-1)} ms`)
     }
     results.push({ fault, ms, limitMs })

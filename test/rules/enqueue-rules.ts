@@ -61,7 +61,7 @@ export const enqueueRules: readonly TakenOut[] = [
     without: 'a message that was not written counts as written',
     edits: [{ file: 'enqueue/insert.ts', from: 'written !== rows.length', to: 'written > rows.length' }],
     file: behaviour,
-    tests: 'writes nothing: one message, extension',
+    tests: 'arrives when its transaction is over',
   },
   {
     rule: 18,

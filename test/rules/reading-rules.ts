@@ -2,6 +2,7 @@ import type { TakenOut } from './rules.ts'
 
 const rules = 'relay/rules/reading.test.ts'
 const reader = 'relay/reader.test.ts'
+const restarted = 'relay/ids-restarted.test.ts'
 
 /** Rules 7 to 11 and 20: reading. */
 export const readingRules: readonly TakenOut[] = [
@@ -11,6 +12,60 @@ export const readingRules: readonly TakenOut[] = [
     edits: [{ file: 'store/postgres/mark.ts', from: '      if (this.#holders.size > 0) return this.#settled\n', to: '' }],
     file: 'store/reading.test.ts',
     tests: 'never passes a row whose transaction is still open',
+  },
+  {
+    rule: 7,
+    without: 'a table or sequence that was replaced goes unnoticed',
+    edits: [{ file: 'store/postgres/mark.ts', from: 'now.ids !== before.ids', to: 'now.ids === undefined' }],
+    file: restarted,
+    tests: 'of a sequence that starts high',
+  },
+  {
+    rule: 7,
+    without: 'a sequence that was set back goes unnoticed',
+    edits: [{ file: 'store/postgres/mark.ts', from: 'Number(now.id) < Number(before.id)', to: 'Number(now.id) < 0' }],
+    file: 'store/reading.test.ts',
+    tests: 'ends the session with an error that says so',
+  },
+  {
+    rule: 7,
+    without: 'a sequence that was set back and has caught up goes unnoticed',
+    edits: [{ file: 'store/postgres/mark.ts', from: 'return now.again ?', to: 'return now.again && now.id === before.at ?' }],
+    file: restarted,
+    tests: 'setval',
+  },
+  {
+    rule: 7,
+    without: 'dead rows from before the ids restarted let later rows of their key pass',
+    edits: [
+      {
+        file: 'store/postgres/dead-statements.ts',
+        from: "WHEN h.id = h.before THEN 'Infinity' END AS from",
+        to: 'END AS from',
+      },
+    ],
+    file: restarted,
+    tests: 'hold their key back whatever the ids',
+  },
+  {
+    rule: 7,
+    without: 'rows from after the ids restarted are redriven before those from before',
+    edits: [
+      {
+        file: 'store/postgres/dead-statements.ts',
+        from: '      THEN d."id" > (SELECT id FROM last) ELSE',
+        to: '      THEN true ELSE',
+      },
+    ],
+    file: restarted,
+    tests: 'hold their key back whatever the ids',
+  },
+  {
+    rule: 7,
+    without: 'two dead rows with one id are put back together',
+    edits: [{ file: 'store/postgres/dead-statements.ts', from: 'AND NOT p.later AND (', to: 'AND (' }],
+    file: restarted,
+    tests: 'hold their key back whatever the ids',
   },
   {
     rule: 7,

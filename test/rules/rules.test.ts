@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { edited } from '../support/edits.ts'
@@ -16,9 +16,29 @@ function testsIn(file: string): string {
     .join('\n')
 }
 
-test('each of the twenty rules can be taken out', () => {
+const page = source('docs/protocol.md')
+/** The rules of docs/protocol.md, by number. */
+const written = new Map(
+  page
+    .split(/^### (?=\d+\. )/m)
+    .slice(1)
+    .map((text) => [Number.parseInt(text, 10), text.split(/^## /m)[0]!]),
+)
+/** The paths after `Kept by:` or `Tests:`. */
+const pathsIn = (rule: string, line: string) =>
+  [...(new RegExp(`^${line}: (.*)$`, 'm').exec(rule)?.[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, path]) => path!)
+
+test('each rule of docs/protocol.md can be taken out, and each that is taken out stands there', () => {
   const rules = new Set(takenOut.map(({ rule }) => rule))
-  expect([...rules].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+  expect([...rules].sort((a, b) => a - b)).toEqual([...written.keys()].sort((a, b) => a - b))
+})
+
+test.each([...written])('rule %d of docs/protocol.md names the files that keep it and its tests', (_, text) => {
+  for (const line of ['Kept by', 'Tests']) {
+    const paths = pathsIn(text, line)
+    expect(paths).not.toEqual([])
+    for (const path of paths) expect(existsSync(place(path)), path).toBe(true)
+  }
 })
 
 test.each(takenOut)(

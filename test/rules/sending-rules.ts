@@ -76,12 +76,25 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/topic.ts',
-        from: "        if (known.scope === 'topic') this.#tellPaused(known.code, known.message)\n        else gate",
+        from: "        if (known.scope === 'topic') this.#blamed(known)\n        else gate",
         to: '        gate',
       },
     ],
     file: 'relay/relay.test.ts',
     tests: 'a missing topic waits',
+  },
+  {
+    rule: 5,
+    without: 'a topic that stays missing keeps the relay in trouble after Kafka has come back',
+    edits: [
+      {
+        file: 'relay/topic.ts',
+        from: '    this.#tellPaused(code, message)\n    this.#deps.gate.trust(this)\n',
+        to: '    this.#tellPaused(code, message)\n',
+      },
+    ],
+    file: 'relay/kafka-recovered.test.ts',
+    tests: 'the broker’s answer ends the trouble',
   },
   {
     rule: 5,

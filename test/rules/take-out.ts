@@ -11,13 +11,12 @@ import { startServers } from '../support/servers.ts'
 import { type TakenOut, takenOut } from './rules.ts'
 
 /**
- * `npm run rules [-- N …]`: takes each part of the twenty rules (or of those named) out of a copy of the sources and runs the tests that
+ * `npm run rules [-- N …]`: takes each part of the rules (or of those named) out of a copy of the sources and runs the tests that
  * must notice. Ends with 1 where they do not. `--interleavings`: the random interleavings of the relay must notice, where they can.
  */
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { interleavings: { type: 'boolean' } } })
-const asked = positionals.map(Number)
-const named = takenOut.filter(({ rule }) => asked.length === 0 || asked.includes(rule))
+const named = takenOut.filter(({ rule }) => positionals.length === 0 || positionals.includes(String(rule)))
 const inTheCore = ({ edits }: TakenOut) => edits.every(({ file }) => file.startsWith('relay/'))
 const interleaved = { file: 'relay/interleavings.test.ts', tests: 'nothing overtakes its key' }
 const chosen = values.interleavings ? named.filter(inTheCore).map((one) => ({ ...one, ...interleaved })) : named

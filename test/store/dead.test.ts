@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import type { Lease } from '../../src/store/store.ts'
+import { type Lease, noIds } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
@@ -60,12 +60,12 @@ describe('dead rows', () => {
     expect((await other.take(64)).map((one) => one.bucket)).toEqual([lease.bucket])
   })
 
-  test('rows move behind only while the dead row that heads their key stands before them', async () => {
+  test('rows move behind only while the dead row that heads their key is there', async () => {
     const { session, lease, rows, ids } = await deadKey()
     const behind = (...list: typeof rows) => list.map((row) => ({ ...row, head: ids[1]! }))
     expect(await session.moveBehind(lease, behind(...rows))).toEqual({ fenced: false, ids: [] })
     await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
-    expect(await session.moveBehind(lease, behind(rows[0]!, rows[2]!))).toEqual({ fenced: false, ids: [ids[2]] })
+    expect(await session.moveBehind(lease, behind(rows[2]!))).toEqual({ fenced: false, ids: [ids[2]] })
   })
 
   test('a row that was parked without a hold holds nothing, comes back alone, and says that it was skipped', async () => {
@@ -103,6 +103,8 @@ describe('dead rows', () => {
 
   /** Dead rows of one bucket, `keys` of them with `rows` each; a wish on the first of each. */
   async function wishedKeys(lease: Lease, keys: number, rows: number) {
+    // Above the sequence they would be rows from before the ids restarted.
+    await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
     await sessions.database.query(
       `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay, wish)
        SELECT $1, 1 + n + r * $2::int, gen_random_uuid(), 't', convert_to('k' || n, 'UTF8'), '', now(), CASE r WHEN 0 THEN 'R' END, 'r', CASE r WHEN 0 THEN 'redrive' END
@@ -147,6 +149,28 @@ describe('dead rows', () => {
       topics: [{ rows: 2, firstId: 2, lastId: 4 }],
     })
     expect((await dead()).map((row) => row.id)).toEqual(['1', '3'])
+  })
+
+  // The last id drawn is 10: rows above it are from before the ids restarted.
+  test.each([
+    ['no row from before', [5], [6], { id: 5 }],
+    ['a dead one from before: none goes on', [50], [6], { id: 50, goesOn: noIds }],
+    ['a dead one from before, and one behind it that was not moved yet: none goes on', [50], [51], { id: 50, goesOn: noIds }],
+    ['rows put back, with dead ones from after: the former go on', [5], [50, 51], { id: 5, goesOn: { from: 50, to: 51 } }],
+    ['rows put back, with a dead one behind them', [5, 60], [50, 61], { id: 60, goesOn: { from: 50, to: 60 } }],
+  ])('%s (rule 7)', async (_, deadIds, waiting, hold) => {
+    const session = await sessions.connect()
+    await sessions.database.query("SELECT setval('outbox_id_seq', 10)")
+    const row = "0, n, gen_random_uuid(), 't', convert_to('k', 'UTF8'), ''"
+    await sessions.database.query(
+      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, relay) SELECT ${row}, now(), 'r' FROM unnest($1::int[]) AS n`,
+      [deadIds],
+    )
+    await sessions.database.query(
+      `INSERT INTO outbox (bucket, id, message_id, topic, key, value) SELECT ${row} FROM unnest($1::int[]) AS n`,
+      [waiting],
+    )
+    expect(await session.holds([0])).toEqual([{ bucket: 0, topic: 't', key: Buffer.from('k'), ...hold }])
   })
 
   test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {

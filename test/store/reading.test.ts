@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import type { Fetch, Scan } from '../../src/store/store.ts'
+import { type Fetch, IdsRestarted, type Scan } from '../../src/store/store.ts'
 import { createDatabase } from '../support/database.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
@@ -128,11 +128,15 @@ describe('the settled mark', () => {
     for (const writer of writers) writer.release()
   })
 
-  test('a sequence that went back ends the session’s knowledge with an error', async () => {
+  test.each([
+    ["SELECT setval('outbox_id_seq', 1, false)", 'went back'],
+    ['TRUNCATE outbox RESTART IDENTITY', 'was replaced'],
+  ])('%s ends the session with an error that says so', async (sql, words) => {
     const session = await sessions.connect()
-    await insertRows(sessions.database.pool, [{ topic: 't' }])
+    await insertRows(sessions.database.pool, [{ topic: 't' }, { topic: 't' }])
     await session.mark()
-    await sessions.database.query('TRUNCATE outbox RESTART IDENTITY')
-    await expect(session.mark()).rejects.toThrow('went back')
+    await sessions.database.query(sql)
+    await expect(session.mark()).rejects.toThrow(words)
+    expect(await session.lost).toBeInstanceOf(IdsRestarted)
   })
 })

@@ -24,13 +24,25 @@ export const testKafka = (access: KafkaAccess = inject('brokers')): Kafka =>
     retry: { retries: 10, initialRetryTime: 50 },
   })
 
+interface TopicPlan {
+  brokers?: KafkaAccess
+  config?: Record<string, string>
+  replication?: number
+}
+
 /** Creates a topic with a name of its own and returns the name. */
-export async function createTopic(
-  name: string,
-  partitions = 3,
-  { brokers = inject('brokers') as KafkaAccess, config = {} as Record<string, string>, replication = 1 } = {},
-): Promise<string> {
+export async function createTopic(name: string, partitions = 3, plan: TopicPlan = {}): Promise<string> {
   const topic = `${name}-${randomBytes(4).toString('hex')}`
+  await createTopicNamed(topic, partitions, plan)
+  return topic
+}
+
+/** Creates a topic with that name; it may have existed before. */
+export async function createTopicNamed(
+  topic: string,
+  partitions: number,
+  { brokers = inject('brokers'), config = {}, replication = 1 }: TopicPlan = {},
+): Promise<void> {
   const admin = testKafka(brokers).admin()
   await admin.connect()
   try {
@@ -41,7 +53,6 @@ export async function createTopic(
   } finally {
     await admin.disconnect()
   }
-  return topic
 }
 
 /** What a broker says that has not heard yet of a topic that the controller has created, or not that it leads it. */

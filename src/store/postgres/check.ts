@@ -9,8 +9,8 @@ export const tableFormat = 1
 export interface Catalog {
   /** Quoted name of the sequence of outbox.id. */
   sequence: string
-  /** Object id of the outbox table, for pg_locks. */
-  outboxOid: number
+  /** Why a relay that has not served yet would be refused. */
+  behind?: OutboxError | undefined
 }
 
 /** Turns errors of a connection that can never work into an {@link OutboxError}; every other error is given back as it is. */
@@ -44,15 +44,17 @@ function behindPooler(error: unknown): string | undefined {
 /** What `pg` itself finds wrong with a login, for example that the URL has no password: without a code. */
 const isLoginFault = (error: unknown): boolean => error instanceof Error && error.message.startsWith('SASL: ')
 
-/** Refuses a database on which the relay would lose, repeat or never see rows. */
-export async function checkDatabase(line: Line, schema: string, tables: Tables): Promise<Catalog> {
+/** Refuses a database on which the relay would lose, repeat or never see rows. `served`: a sequence that is behind is no refusal. */
+export async function checkDatabase(line: Line, schema: string, tables: Tables, served: boolean): Promise<Catalog> {
   await refuseReplica(line)
-  const outboxOid = await refuseMissingTables(line, schema, tables)
+  await refuseMissingTables(line, schema, tables)
   await refuseMissingRights(line, tables)
   await refuseRowSecurity(line, tables)
   await refuseUnknownFormat(line, tables)
-  const sequence = await refuseBadSequence(line, tables)
-  return { sequence, outboxOid }
+  const sequence = await refuseMissingSequence(line, tables)
+  const behind = await refuseBlocks(line, tables, sequence)
+  if (behind && !served) throw behind
+  return { sequence, behind }
 }
 
 async function refuseReplica(line: Line): Promise<void> {
@@ -72,8 +74,8 @@ const needed: Record<keyof Tables, string> = {
   dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,holds,wish,wished_by',
 }
 
-/** Refuses a database without our tables; gives the object id of the outbox. Throws TABLES_MISSING. */
-export async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<number> {
+/** Refuses a database without our tables. Throws TABLES_MISSING. */
+export async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<void> {
   const names = { outbox: 'outbox', lease: 'outbox_lease', relay: 'outbox_relay', dead: 'outbox_dead' }
   for (const table of Object.keys(tables) as (keyof Tables)[]) {
     const quoted = tables[table].replaceAll("'", "''")
@@ -91,8 +93,6 @@ export async function refuseMissingTables(line: Line, schema: string, tables: Ta
         'Run "npx prisma-extension-outbox init", then "npx prisma migrate deploy"; --schema names another PostgreSQL schema.',
     })
   }
-  const [row] = await line.rows<{ oid: string }>(`SELECT to_regclass('${tables.outbox.replaceAll("'", "''")}')::oid::text AS oid`)
-  return Number(row!.oid)
 }
 
 async function refuseMissingRights(line: Line, tables: Tables): Promise<void> {
@@ -138,7 +138,7 @@ async function refuseUnknownFormat(line: Line, tables: Tables): Promise<void> {
   })
 }
 
-async function refuseBadSequence(line: Line, tables: Tables): Promise<string> {
+async function refuseMissingSequence(line: Line, tables: Tables): Promise<string> {
   const [row] = await line.rows<{ sequence: string | null; readable: boolean }>(
     `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence('${tables.outbox.replaceAll("'", "''")}', 'id') AS s`,
   )
@@ -153,21 +153,17 @@ async function refuseBadSequence(line: Line, tables: Tables): Promise<string> {
       remedy: 'Grant what ops/grants.sql lists for the relay.',
     })
   }
+  return sequence
+}
+
+/** Refuses a sequence that hands out blocks of ids; returns the refusal of one that is behind the tables. */
+async function refuseBlocks(line: Line, tables: Tables, sequence: string): Promise<OutboxError | undefined> {
   const top = (table: string) =>
     `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
   const [state] = await line.rows<{ behind: boolean; cache: string }>(
     `SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) > CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS behind,
   (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = '${sequence.replaceAll("'", "''")}'::regclass) AS cache FROM ${sequence}`,
   )
-  if (state!.behind) {
-    throw new OutboxError(
-      'SEQUENCE_BEHIND',
-      `The sequence ${sequence} is behind the highest id in the outbox: ids would come twice.`,
-      {
-        remedy: `Run SELECT setval('${sequence}', greatest((SELECT max(id) FROM ${tables.outbox}), (SELECT max(id) FROM ${tables.dead}))); before the relay starts.`,
-      },
-    )
-  }
   if (state!.cache !== '1') {
     throw new OutboxError(
       'SEQUENCE_BEHIND',
@@ -177,5 +173,12 @@ async function refuseBadSequence(line: Line, tables: Tables): Promise<string> {
       },
     )
   }
-  return sequence
+  if (!state!.behind) return undefined
+  return new OutboxError(
+    'SEQUENCE_BEHIND',
+    `The sequence ${sequence} is behind the highest id in the outbox: ids would come twice.`,
+    {
+      remedy: `Run SELECT setval('${sequence}', greatest((SELECT max(id) FROM ${tables.outbox}), (SELECT max(id) FROM ${tables.dead})));`,
+    },
+  )
 }

@@ -1,5 +1,5 @@
 import type { Lease, Parking, RowName } from '../store.ts'
-import { columns, columnsOf, integers, literal, uuids } from './sql.ts'
+import { columns, columnsOf, integers, lastDrawn, literal, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Rows that one discard drops: few enough to end well within a lease. */
@@ -8,20 +8,33 @@ const discardRows = 1_000
 /**
  * Statements that move rows between outbox and outbox_dead. Each locks the lease row against a take-over until it ends: a mere EXISTS
  * would let a slow statement finish after one.
+ *
+ * A row with an id above the last one that `sequence` has drawn is from before the ids restarted (rule 7 of docs/protocol.md): it comes
+ * before the other rows of its key.
  */
-export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string; name: string }) {
+export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string; name: string }, sequence: string) {
   const mine = ({ bucket, epoch }: Lease) => `mine AS MATERIALIZED (
   SELECT "bucket" FROM ${lease} WHERE "bucket" = ${bucket} AND "owner" = '${me.id}'::uuid AND "epoch" = ${epoch} FOR SHARE)`
   const isMine = '(SELECT count(*) FROM mine)::int AS mine'
   /** Rows behind which later ones of their key wait. */
   const holding = (alias: string) => `(${alias}."holds" AND ${alias}."key" IS NOT NULL)`
 
+  /** Read after the snapshot was taken: no row that is seen is newer. */
+  const last = `last AS MATERIALIZED (SELECT ${lastDrawn} AS id FROM ${sequence})`
+  /** Keys of a table that have rows from before. */
+  const keysBefore = (table: string, bucket: number) =>
+    `SELECT b."topic", b."key" FROM ${table} AS b WHERE b."bucket" = ${bucket} AND b."id" > (SELECT id FROM last) AND b."key" IS NOT NULL`
+
   return {
-    /** First dead row of every key that waits. */
-    holds: (
-      buckets: readonly number[],
-    ) => `SELECT d."bucket" AS bucket, d."topic" AS topic, d."key" AS key, min(d."id") AS id FROM ${dead} AS d
-  WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} GROUP BY 1, 2, 3`,
+    /** First dead row of every key that waits, and which rows of the key go on: those put back from before the ids restarted. */
+    holds: (buckets: readonly number[]) => `WITH ${last},
+heads AS MATERIALIZED (SELECT d."bucket", d."topic", d."key", min(d."id") AS id, min(d."id") FILTER (WHERE d."id" > (SELECT id FROM last)) AS before
+  FROM ${dead} AS d WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} GROUP BY 1, 2, 3)
+SELECT h."bucket" AS bucket, h."topic" AS topic, h."key" AS key, CASE WHEN g.id < h.before THEN h.before ELSE h.id END AS id,
+  CASE WHEN g.id < coalesce(h.before, g.id + 1) THEN g.id::text WHEN h.id = h.before THEN 'Infinity' END AS from,
+  CASE WHEN g.id < coalesce(h.before, g.id + 1) THEN least(g.last, h.before)::text WHEN h.id = h.before THEN 'Infinity' END AS to
+FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last FROM ${outbox} AS o WHERE o."bucket" = h."bucket" AND o."id" > (SELECT id FROM last)
+  AND o."topic" = h."topic" AND o."key" = h."key") AS g ON true`,
 
     /** Parks one row. The answer counts a row that stands in outbox_dead already: an earlier park whose answer was lost. */
     park: (of: Lease, row: { id: number; messageId: string }, why: Parking) => {
@@ -40,7 +53,7 @@ SELECT ${isMine}, ARRAY(SELECT "id" FROM kept UNION SELECT "id" FROM ${dead} WHE
 gone AS (DELETE FROM ${outbox} AS m USING unnest(${ids(rows.map((row) => row.id))}, ${uuids(rows.map((row) => row.messageId))},
     ${ids(rows.map((row) => row.head))}) AS n(i, m, h)
   WHERE m."bucket" = ${of.bucket} AND m."id" = n.i AND m."message_id" = n.m AND m."bucket" IN (SELECT "bucket" FROM mine)
-  AND EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."id" = n.h AND n.h < m."id" AND d."topic" = m."topic"
+  AND EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."id" = n.h AND d."topic" = m."topic"
     AND d."key" = m."key" AND ${holding('d')})
   RETURNING ${columnsOf('m')}),
 kept AS (INSERT INTO ${dead} (${columns}, "relay") SELECT ${columns}, ${literal(me.name)} FROM gone ON CONFLICT DO NOTHING)
@@ -55,48 +68,63 @@ SELECT ${isMine}, ARRAY(SELECT "id" FROM gone)::text[] AS ids`
     /**
      * Moves what the first `asked` wishes of a bucket ask for back to the outbox under the old ids: whole keys in id order, and single rows
      * that hold nothing. More than one portion is moved only if a single key is asked for; its next row carries the wish on. A key one of
-     * whose ids another message has in the outbox stays, as after a failover that lost commits. One pass over the bucket, whatever it
-     * asks for: CASE keeps the planner from a search for each key.
+     * whose ids another message has in the outbox stays, as after a failover that lost commits. Of a key with rows from before the ids
+     * restarted these come first, the others when they have left the outbox. Where two rows have one id, those written after the first
+     * of them wait for the next portion. One pass over the bucket, whatever it asks for: CASE keeps the planner from a search for each key.
      */
-    redrive: (of: Lease, { asked, rows }: { asked: number; rows: number }) => `WITH ${mine(of)},
+    redrive: (of: Lease, { asked, rows }: { asked: number; rows: number }) => `WITH ${mine(of)}, ${last},
+before AS MATERIALIZED (${keysBefore(dead, of.bucket)} AND ${holding('b')}),
+going AS MATERIALIZED (${keysBefore(outbox, of.bucket)}),
 asked AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", d."wished_by", ${holding('d')} AS held FROM ${dead} AS d
   WHERE d."wish" = 'redrive' AND d."bucket" = ${of.bucket} ORDER BY d."id", d."message_id" LIMIT ${asked}),
-line AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", ${holding('d')} AS held,
-    EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = d."bucket" AND o."id" = d."id") AS clash
+line AS MATERIALIZED (SELECT d."id", d."message_id", d."topic", d."key", d."created_at", ${holding('d')} AS held,
+    EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = d."bucket" AND o."id" = d."id") AS clash,
+    EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = d."bucket" AND o."id" = d."id" AND (o."topic", o."key") IS DISTINCT FROM (d."topic", d."key")) AS taken
   FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND CASE WHEN ${holding('d')}
-    THEN (d."topic", d."key") IN (SELECT "topic", "key" FROM asked WHERE held)
+    THEN (d."topic", d."key") IN (SELECT "topic", "key" FROM asked WHERE held) AND CASE WHEN (d."topic", d."key") IN (SELECT * FROM before)
+      THEN d."id" > (SELECT id FROM last) ELSE (d."topic", d."key") NOT IN (SELECT * FROM going) END
     ELSE (d."id", d."message_id") IN (SELECT "id", "message_id" FROM asked WHERE NOT held) END
   ORDER BY d."bucket", d."id", d."message_id" LIMIT ${rows + 1}),
-placed AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY "id", "message_id") AS place, count(*) OVER () > ${rows} AS cut FROM line),
+numbered AS MATERIALIZED (SELECT *, row_number() OVER (PARTITION BY "id" ORDER BY "created_at", "message_id") > 1 AS twice FROM line),
+sorted AS MATERIALIZED (SELECT *, coalesce("created_at" >= min("created_at") FILTER (WHERE twice) OVER (), false) AS later FROM numbered),
+placed AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY later, "id", "message_id") AS place,
+  count(*) OVER () > ${rows} OR bool_or(later) OVER () OR EXISTS (SELECT FROM asked WHERE held AND ("topic", "key") IN (SELECT * FROM before)) AS cut FROM sorted),
 gone AS (DELETE FROM ${dead} AS d USING placed AS p, mine WHERE d."bucket" = ${of.bucket} AND d."id" = p."id" AND d."message_id" = p."message_id"
-  AND p.place <= ${rows} AND (${asked === 1} OR NOT p.cut)
+  AND p.place <= ${rows} AND NOT p.later AND (${asked === 1} OR NOT p.cut)
   AND CASE WHEN p.held THEN (p."topic", p."key") NOT IN (SELECT "topic", "key" FROM line WHERE held AND clash) ELSE NOT p.clash END
   RETURNING ${columnsOf('d')}, p.held, d."wished_by"),
 back AS (INSERT INTO ${outbox} (${columns}) SELECT ${columns} FROM gone),
-next AS (UPDATE ${dead} AS d SET "wish" = 'redrive', "wished_by" = (SELECT max("wished_by") FROM asked) FROM placed AS p
-  WHERE d."bucket" = ${of.bucket} AND d."id" = p."id" AND d."message_id" = p."message_id" AND p.place = ${rows + 1}
+rest AS (SELECT "id", "message_id" FROM (
+    (SELECT p."id", p."message_id", p.place FROM placed AS p WHERE p.place > ${rows} OR p.later ORDER BY p.place LIMIT 1) UNION ALL
+    (SELECT d."id", d."message_id", ${rows + 2} FROM ${dead} AS d WHERE EXISTS (SELECT FROM before) AND d."bucket" = ${of.bucket} AND ${holding('d')} AND d."id" <= (SELECT id FROM last)
+      AND (d."topic", d."key") IN (SELECT "topic", "key" FROM asked WHERE held INTERSECT SELECT * FROM before) ORDER BY d."id", d."message_id" LIMIT 1)
+  ) AS r ORDER BY place LIMIT 1),
+next AS (UPDATE ${dead} AS d SET "wish" = 'redrive', "wished_by" = (SELECT max("wished_by") FROM asked) FROM rest AS r
+  WHERE d."bucket" = ${of.bucket} AND d."id" = r."id" AND d."message_id" = r."message_id"
   AND EXISTS (SELECT 1 FROM gone) RETURNING d."id")
 SELECT ${isMine}, coalesce((SELECT bool_or(cut) FROM placed), false) AND ${asked > 1} AS "tooMany",
-  ARRAY(SELECT DISTINCT "topic" FROM line WHERE clash) AS clashes,
+  ARRAY(SELECT DISTINCT "topic" FROM line WHERE taken) AS clashes,
   coalesce((SELECT json_agg(t) FROM (SELECT "topic" AS topic, count(*) AS rows, count(DISTINCT "key") FILTER (WHERE held) + count(*) FILTER (WHERE NOT held) AS keys,
     min("id") AS "firstId", max("id") AS "lastId", string_agg(DISTINCT "wished_by", ', ') AS by FROM gone GROUP BY 1) AS t), '[]') AS topics,
-  coalesce((SELECT json_agg(k) FROM (SELECT "topic" AS topic, encode("key", 'hex') AS key, (SELECT "id" FROM next) AS next
+  coalesce((SELECT json_agg(k) FROM (SELECT "topic" AS topic, encode("key", 'hex') AS key, (SELECT "id" FROM next) AS next,
+    CASE WHEN max("id") >= (SELECT "id" FROM next) THEN min("id")::text END AS from, CASE WHEN max("id") >= (SELECT "id" FROM next) THEN max("id")::text END AS to
     FROM gone WHERE held GROUP BY 1, "key") AS k), '[]') AS keys`,
 
     /** Drops rows; a key whose head is dropped is to be redriven from the next one on. */
-    discard: (of: Lease) => `WITH ${mine(of)},
+    discard: (of: Lease) => `WITH ${mine(of)}, ${last},
 gone AS (DELETE FROM ${dead} AS d USING mine WHERE d."bucket" = ${of.bucket} AND (d."id", d."message_id") IN (
     SELECT w."id", w."message_id" FROM ${dead} AS w WHERE w."wish" = 'discard' AND w."bucket" = ${of.bucket} ORDER BY w."id" LIMIT ${discardRows})
   RETURNING d."id", d."message_id", d."topic", d."key", ${holding('d')} AS held, d."wished_by"),
 keys AS (SELECT "topic", "key", min("id") AS dropped, max("wished_by") AS by FROM gone WHERE held GROUP BY 1, 2),
-heads AS (SELECT d."topic", d."key", min(d."id") AS "id" FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND ${holding('d')}
+heads AS (SELECT d."topic", d."key", coalesce(min(d."id") FILTER (WHERE d."id" > (SELECT id FROM last)), min(d."id")) AS "id" FROM ${dead} AS d WHERE d."bucket" = ${of.bucket} AND ${holding('d')}
   AND CASE WHEN EXISTS (SELECT 1 FROM keys) THEN (d."topic", d."key") IN (SELECT "topic", "key" FROM keys)
     AND (d."id", d."message_id") NOT IN (SELECT "id", "message_id" FROM gone) ELSE false END GROUP BY 1, 2),
 next AS (UPDATE ${dead} AS d SET "wish" = 'redrive', "wished_by" = k.by FROM heads AS h JOIN keys AS k USING ("topic", "key")
-  WHERE d."bucket" = ${of.bucket} AND d."id" = h."id" AND d."topic" = h."topic" AND d."key" = h."key" AND h."id" > k.dropped AND d."wish" IS NULL)
+  WHERE d."bucket" = ${of.bucket} AND d."id" = h."id" AND d."topic" = h."topic" AND d."key" = h."key" AND d."wish" IS NULL
+  AND (h."id" > k.dropped OR k.dropped > (SELECT id FROM last) AND h."id" <= (SELECT id FROM last)))
 SELECT ${isMine},
   coalesce((SELECT json_agg(g ORDER BY g.id) FROM (SELECT "id" AS id, "message_id" AS "messageId", "topic" AS topic, "wished_by" AS by FROM gone) AS g), '[]') AS rows,
-  coalesce((SELECT json_agg(k) FROM (SELECT "topic" AS topic, encode("key", 'hex') AS key, heads."id" AS next
-    FROM keys LEFT JOIN heads USING ("topic", "key")) AS k), '[]') AS keys`,
+  coalesce((SELECT json_agg(k) FROM (SELECT "topic" AS topic, encode("key", 'hex') AS key, heads."id" AS next,
+    CASE WHEN heads."id" > (SELECT id FROM last) THEN 'Infinity' END AS from, CASE WHEN heads."id" > (SELECT id FROM last) THEN 'Infinity' END AS to FROM keys LEFT JOIN heads USING ("topic", "key")) AS k), '[]') AS keys`,
   }
 }

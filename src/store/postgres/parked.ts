@@ -12,6 +12,9 @@ const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
 
 /** A message that a consumer has put aside, as a list shows it: never its payload. */
 export interface ParkedMessage extends ParkedName {
+  topic: string
+  partition: number
+  offset: string
   /** Null: the record has no id, or one that is no UUID. */
   messageId: string | null
   type: string | null
@@ -26,17 +29,17 @@ export interface ParkedMessage extends ParkedName {
   wishedBy: string | null
 }
 
-/** Where a parked message was read: nothing else names a record that has no id. */
+/** Names a parked message. */
 export interface ParkedName {
   consumer: string
-  topic: string
-  partition: number
-  offset: string
+  /** The message id, or the UUID that stands for a record without one. */
+  identity: string
 }
 
 /** Which parked messages. All parts that are given must fit. */
 export interface ParkedSelection {
   consumer?: string | undefined
+  /** Identities, as a list shows them. */
   messageIds?: readonly string[] | undefined
   topic?: string | undefined
   key?: Uint8Array | undefined
@@ -45,7 +48,7 @@ export interface ParkedSelection {
 
 /** What operators ask of inbox_parked, and the wishes that they leave for the consumers. */
 export interface ParkedOperator {
-  /** Parked messages, by consumer, topic, partition and offset. `firsts`: only those that were put aside for a reason of their own. */
+  /** Parked messages, by consumer, topic and arrival. `firsts`: only those that were put aside for a reason of their own. */
   list(which: ParkedSelection & { limit: number; firsts: boolean }): Promise<ParkedMessage[]>
   /** Writes the wish on those rows. */
   wish(rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string): Promise<void>
@@ -98,42 +101,38 @@ function missing(error: unknown, schema: string): OutboxError | undefined {
 /** Every statement, without parameters, as those of the outbox. */
 const statements = (parked: string) => {
   const names = (rows: readonly ParkedName[]) =>
-    rows
-      .map(
-        ({ consumer, topic, partition, offset }) => `(${literal(consumer)}, ${literal(topic)}, ${partition}, ${BigInt(offset)})`,
-      )
-      .join(', ')
-  const place = '("consumer", "topic", "partition", "offset")'
+    rows.map(({ consumer, identity }) => `(${literal(consumer)}, ${literal(identity)}::uuid)`).join(', ')
+  const name = '("consumer", "identity")'
   return {
     /** What {@link ParkedOperator.list} gives. Spans by the database's clock. */
     list: ({ consumer, messageIds, topic, key, reason, limit, firsts }: ParkedSelection & { limit: number; firsts: boolean }) => {
       const conditions = [
         ...(consumer === undefined ? [] : [`"consumer" = ${literal(consumer)}`]),
-        ...(messageIds === undefined ? [] : [`"message_id" = ANY (${uuids(messageIds)})`]),
+        ...(messageIds === undefined ? [] : [`"identity" = ANY (${uuids(messageIds)})`]),
         ...(topic === undefined ? [] : [`"topic" = ${literal(topic)}`]),
         ...(key === undefined ? [] : [`"key" = ${bytes(key)}`]),
         ...(reason === undefined ? [] : [`"reason" = ${literal(reason)}`]),
         ...(firsts ? ['"reason" IS NOT NULL'] : []),
       ]
-      return `SELECT "consumer", "topic", "partition", "offset"::text AS offset, "message_id"::text AS "messageId", "type",
+      return `SELECT "consumer", "identity"::text AS identity, "topic", "partition", "offset"::text AS offset, "message_id"::text AS "messageId", "type",
         substring("key" FROM 1 FOR ${listedKeyBytes}) AS key, "reason", "error", "attempts", "wish", "wished_by" AS "wishedBy",
         (extract(epoch FROM clock_timestamp() - "parked_at") * 1000)::float8 AS "parkedMs"
         FROM ${parked} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-        ORDER BY "consumer", "topic", "partition", inbox_parked."offset" LIMIT ${limit}`
+        ORDER BY "consumer", "topic", "arrival" LIMIT ${limit}`
     },
 
     /** Leaves a wish. */
     wish: (rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string) =>
-      `UPDATE ${parked} SET "wish" = '${wish}', "wished_by" = ${literal(by)} WHERE ${place} IN (${names(rows)})`,
+      `UPDATE ${parked} SET "wish" = '${wish}', "wished_by" = ${literal(by)} WHERE ${name} IN (${names(rows)})`,
 
     /** What {@link ParkedOperator.look} gives. A redrive hands the wish on within the key; of a key that is cut off only the row is known. */
     look: (rows: readonly ParkedMessage[]) => {
       const keys = rows.filter(({ key }) => key !== null && key.length < listedKeyBytes)
       const keyed = keys.map(({ consumer, topic, key }) => `(${literal(consumer)}, ${literal(topic)}, ${bytes(key!)})`)
       const behind = keyed.length === 0 ? '' : `OR ("consumer", "topic", "key") IN (${keyed.join(', ')})`
-      return `SELECT count(*) FILTER (WHERE ${place} IN (${names(rows)}))::int AS there, count("wish")::int AS open,
-        coalesce(md5(string_agg("partition" || '@' || "offset", ' ' ORDER BY "partition", "offset") FILTER (WHERE "wish" IS NOT NULL)), '') AS at
-        FROM ${parked} WHERE ${place} IN (${names(rows)}) ${behind}`
+      return `SELECT count(*) FILTER (WHERE ${name} IN (${names(rows)}))::int AS there, count("wish")::int AS open,
+        coalesce(md5(string_agg("arrival"::text, ' ' ORDER BY "arrival") FILTER (WHERE "wish" IS NOT NULL)), '') AS at
+        FROM ${parked} WHERE ${name} IN (${names(rows)}) ${behind}`
     },
   }
 }

@@ -1,3 +1,4 @@
+import type { OutboxError } from '../../message/errors.ts'
 import type {
   Discarded,
   Fetch,
@@ -16,7 +17,7 @@ import type {
   Wished,
 } from '../store.ts'
 import type { Line } from './line.ts'
-import type { SettledMark } from './mark.ts'
+import type { Drawn, SettledMark } from './mark.ts'
 import { decodeRow } from './row.ts'
 import type { Statements } from './statements.ts'
 
@@ -30,29 +31,50 @@ export interface Lines {
   lease: Line
 }
 
+/** A hold as SQL gives it; `from` and `to` are null unless ids have restarted. */
+interface HoldRow {
+  bucket: number
+  topic: string
+  key: Buffer
+  id: string
+  from: string | null
+  to: string | null
+}
+
+const rangeOf = (from: string | null, to: string | null) =>
+  from === null ? {} : { goesOn: { from: Number(from), to: Number(to) } }
+
 const toLease = (row: { bucket: number; epoch: string }): Lease => ({ bucket: row.bucket, epoch: Number(row.epoch) })
 
 /** {@link StoreSession} on three connections to PostgreSQL. */
 export class PostgresSession implements StoreSession {
   readonly lost: Promise<Error>
+  readonly behind: OutboxError | undefined
   readonly #lines: Lines
   readonly #sql: Statements
   readonly #mark: SettledMark
   readonly #parkLimits: { statementTimeoutMs: number; lockTimeoutMs: number }
 
-  constructor(lines: Lines, sql: Statements, mark: SettledMark, lost: Promise<Error>, leaseMs: number) {
+  constructor(
+    lines: Lines,
+    sql: Statements,
+    mark: SettledMark,
+    { lost, behind, leaseMs }: { lost: Promise<Error>; behind: OutboxError | undefined; leaseMs: number },
+  ) {
     this.#lines = lines
     this.#sql = sql
     this.#mark = mark
     this.lost = lost
+    this.behind = behind
     // A park that waits longer than its lease lasts can only find out that it is too late.
     this.#parkLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: Math.floor(leaseMs / 4) }
   }
 
   async beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse> {
-    const [row] = await this.#lines.lease.rows<{ peers: number; acked: number | null; ends: number | null }>(
-      this.#sql.beat(me.alive, me.ackedMsAgo),
-    )
+    // In the same message: an idle relay asks the database no more often.
+    const results = await this.#lines.lease.results(`${this.#sql.beat(me.alive, me.ackedMsAgo)};${this.#mark.question()}`)
+    const [[row], [drawn]] = results.slice(-2) as [{ peers: number; acked: number | null; ends: number | null }[], Drawn[]]
+    this.#mark.answer(drawn!)
     return { relays: row!.peers + 1, peerAckedMsAgo: row!.acked, peerEndsInMs: row!.ends }
   }
 
@@ -85,10 +107,8 @@ export class PostgresSession implements StoreSession {
 
   async holds(buckets: readonly number[]): Promise<Hold[]> {
     if (buckets.length === 0) return []
-    const rows = await this.#lines.lease.rows<{ bucket: number; topic: string; key: Buffer; id: string }>(
-      this.#sql.holds(buckets),
-    )
-    return rows.map((row) => ({ ...row, id: Number(row.id) }))
+    const rows = await this.#lines.lease.rows<HoldRow>(this.#sql.holds(buckets))
+    return rows.map(({ bucket, topic, key, id, from, to }) => ({ bucket, topic, key, id: Number(id), ...rangeOf(from, to) }))
   }
 
   async fetch(what: Fetch): Promise<Fetched> {
@@ -161,9 +181,13 @@ export class PostgresSession implements StoreSession {
   }
 
   async #granted<T>(sql: string): Promise<T> {
-    type Row = Omit<T, 'fenced' | 'keys'> & { mine: number; keys: (Omit<FreedKey, 'key'> & { key: string })[] }
+    type Key = { topic: string; key: string; next: number | null; from: string | null; to: string | null }
+    type Row = Omit<T, 'fenced' | 'keys'> & { mine: number; keys: Key[] }
     const [row] = await this.#lines.write.rows<Row>(sql, this.#parkLimits)
     const { mine, keys, ...rest } = row!
-    return { ...rest, fenced: mine === 0, keys: keys.map((one) => ({ ...one, key: Buffer.from(one.key, 'hex') })) } as T
+    const freed = keys.map(
+      ({ topic, key, next, from, to }): FreedKey => ({ topic, key: Buffer.from(key, 'hex'), next, ...rangeOf(from, to) }),
+    )
+    return { ...rest, fenced: mine === 0, keys: freed } as T
   }
 }

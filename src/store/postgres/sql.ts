@@ -16,6 +16,9 @@ export const uuids = (values: readonly string[]): string => `'{${values.join(','
 /** A span of time. */
 export const milliseconds = (ms: number): string => `interval '${Math.round(ms)} milliseconds'`
 
+/** The last id that a sequence has drawn. One that was never used has last_value 1: taken at its word, the mark would pass row 1 unseen. */
+export const lastDrawn = '(CASE WHEN is_called THEN last_value ELSE last_value - 1 END)'
+
 /** The columns that outbox and outbox_dead have in common. */
 export const columns = '"bucket", "id", "message_id", "topic", "type", "key", "value", "headers", "created_at"'
 

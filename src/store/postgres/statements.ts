@@ -2,7 +2,9 @@ import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import { deadStatements } from './dead-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
-import { identifier, integers, literal, milliseconds, uuids } from './sql.ts'
+import { identifier, integers, lastDrawn, literal, milliseconds, uuids } from './sql.ts'
+
+const allBuckets = Array.from({ length: bucketCount }, (_, bucket) => bucket)
 
 /** Names of the tables in SQL, quoted and with their schema. */
 export interface Tables {
@@ -25,7 +27,7 @@ export const tablesOf = (schema: string): Tables => ({
  * transaction: settings last exactly as long as the statement, which no prepared statement and no session setting does behind a pooler
  * in transaction mode. All values are numbers, UUIDs and bytes written by this file, or texts through {@link literal}.
  */
-export function statements(tables: Tables, me: { id: string; name: string; version: string; leaseMs: number }) {
+export function statements(tables: Tables, me: { id: string; name: string; version: string; leaseMs: number }, sequence: string) {
   const { outbox, lease, relay } = tables
   const owner = `'${me.id}'::uuid`
   const leaseTime = milliseconds(me.leaseMs)
@@ -49,8 +51,12 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
       'bigint',
     )}, ${uuids(rows.map((row) => row.messageId))}) AS n(b, i, m)`
 
+  /** Whether a row was written since with an id that was settled then. Redriven rows keep their time. Few ids: bounded under dead rows. */
+  const comesAgain = ({ upTo, at }: { upTo: number; at: string }) => `EXISTS (SELECT FROM ${outbox}
+    WHERE "bucket" = ANY(${integers(allBuckets, 'smallint')}) AND "id" <= ${upTo} AND "created_at" > to_timestamp(${at}) AND "created_at" <= clock_timestamp())`
+
   return {
-    ...deadStatements(tables, me),
+    ...deadStatements(tables, me, sequence),
 
     /** Heartbeat; withdrawn relays remove it. The missing lease rows of `prisma db push` or a truncating test are put in. */
     beat: (alive: boolean, ackedMsAgo: number | null) => {
@@ -113,13 +119,18 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     /** The next rows of some buckets. */
     fetch: (what: FetchedRows) => fetchStatement(outbox, what),
 
-    /** Candidate of the mark. A sequence that was never used has last_value 1: taken at its word, the mark would pass row 1 unseen. */
-    lastId: (sequence: string) =>
-      `SELECT (CASE WHEN is_called THEN last_value ELSE last_value - 1 END)::text AS id, extract(epoch FROM pg_postmaster_start_time())::text AS started FROM ${sequence}`,
+    /**
+     * The last id drawn, which is the candidate of the mark, and whose ids they are: TRUNCATE … RESTART IDENTITY gives the sequence another
+     * file. After setval only new rows with old ids tell; `before` says which ids were settled when.
+     */
+    lastId: (before?: { upTo: number; at: string }) =>
+      `SELECT ${lastDrawn}::text AS id, extract(epoch FROM pg_postmaster_start_time())::text AS started,
+  ${literal(outbox)}::regclass::oid::text || '/' || pg_relation_filenode(tableoid)::text AS ids, extract(epoch FROM clock_timestamp())::text AS at,
+  ${before ? comesAgain(before) : 'false'} AS again FROM ${sequence}`,
 
     /** Transactions that may hold ids not yet visible: an INSERT locks the table before it draws its id. */
-    writers: (outboxOid: number) =>
-      `SELECT virtualtransaction AS vxid FROM pg_locks WHERE locktype = 'relation' AND relation = ${outboxOid} AND mode = 'RowExclusiveLock' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    writers: () =>
+      `SELECT virtualtransaction AS vxid FROM pg_locks WHERE locktype = 'relation' AND relation = ${literal(outbox)}::regclass AND mode = 'RowExclusiveLock' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
 
     /** How many rows up to an id are left, counted to 1,000. */
     remaining: (

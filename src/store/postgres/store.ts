@@ -48,21 +48,22 @@ async function connect(databaseUrl: string, schema: string, me: Identity): Promi
   let lose!: (error: Error) => void
   const lost = new Promise<Error>((resolve) => {
     lose = (error) => {
+      // First: a statement that the closing breaks off must not be taken for the cause.
+      resolve(error)
       // The others would go on under an epoch that the next session replaces.
       close()
-      resolve(error)
     }
   })
   try {
     const config = connectionConfig(databaseUrl)
     const open = () => Line.open(config, limits, lose)
     lines.lease = await open()
-    const catalog = await checkDatabase(lines.lease, schema, tables)
+    const { sequence, behind } = await checkDatabase(lines.lease, schema, tables, me.served ?? false)
     lines.read = await open()
     lines.write = await open()
-    const sql = statements(tables, me)
-    const mark = new SettledMark(lines.lease, sql, catalog.sequence, catalog.outboxOid)
-    return new PostgresSession(lines as Lines, sql, mark, lost, me.leaseMs)
+    const sql = statements(tables, me, sequence)
+    const mark = new SettledMark(lines.lease, sql, lose)
+    return new PostgresSession(lines as Lines, sql, mark, { lost, behind, leaseMs: me.leaseMs })
   } catch (error) {
     close()
     throw refusal(error)

@@ -90,7 +90,7 @@ export class ModelSession implements StoreSession {
       results: (sql: string) => this.#results(sql),
     }
     const names = { lastId: () => 'lastId', writers: () => 'writers' }
-    this.#mark = new SettledMark(line as unknown as Line, names as unknown as Statements, 'sequence', 1)
+    this.#mark = new SettledMark(line as unknown as Line, names as unknown as Statements, (error) => this.lose(error))
   }
 
   /** The connections are gone: what was sent may still take effect. */

@@ -6,7 +6,7 @@
 CREATE TABLE "inbox" (
     -- Name of the consumer: each has its own effects, and so its own rows.
     "consumer" TEXT NOT NULL,
-    -- Identity of the message, the same in every copy: the Kafka header `id`.
+    -- Identity of the message, the same in every copy: the Kafka header `id`. Of a parked record without one: its identity in inbox_parked.
     "message_id" UUID NOT NULL,
     -- When it was applied or parked, by the clock of the database. Rows older than the retention are pruned.
     "processed_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
@@ -21,11 +21,15 @@ CREATE INDEX "inbox_consumer_processed_at_idx" ON "inbox"("consumer", "processed
 CREATE TABLE "inbox_parked" (
     -- As in inbox.
     "consumer" TEXT NOT NULL,
+    -- Identity of the record: its message id. A record without one has a UUID made of topic, partition, offset, timestamp, key and value.
+    "identity" UUID NOT NULL,
+    -- Counts the parked messages in the order in which they arrived: the order of the messages of a key.
+    "arrival" BIGSERIAL NOT NULL,
     -- Kafka topic that it was read from.
     "topic" TEXT NOT NULL,
     -- Its partition.
     "partition" INTEGER NOT NULL,
-    -- Its offset: the order of the messages of a key.
+    -- Its offset. No identity: offsets start again in a recreated topic and in another cluster.
     "offset" BIGINT NOT NULL,
     -- As in inbox. NULL: the record has no `id` header, or one that is no UUID.
     "message_id" UUID,
@@ -50,7 +54,7 @@ CREATE TABLE "inbox_parked" (
     -- Who asked for it, as user@host.
     "wished_by" TEXT,
 
-    CONSTRAINT "inbox_parked_pkey" PRIMARY KEY ("consumer","topic","partition","offset")
+    CONSTRAINT "inbox_parked_pkey" PRIMARY KEY ("consumer","identity")
 );
 
 -- Every message asks whether its key is parked. A hash index takes keys of any length.
@@ -69,6 +73,8 @@ CREATE TABLE "inbox_projection" (
     "partition" INTEGER NOT NULL,
     -- Offset of the first record that is not applied yet.
     "next_offset" BIGINT NOT NULL,
+    -- Kafka's id of the topic, as its tools show it: a topic that is created again has another one. NULL: the brokers have no ids.
+    "topic_id" TEXT,
     -- When it was moved last.
     "moved_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
