@@ -1,6 +1,8 @@
--- Rights for three group roles, as few as each needs. Run it once in the application's database, as the owner of the tables; put your
+-- Rights for four group roles, as few as each needs. Run it once in the application's database, as the owner of the tables; put your
 -- own schema in the place of "public". Then make your login roles members:
 --   GRANT outbox_app TO my_app;  GRANT outbox_relay TO my_relay;  GRANT outbox_operator TO my_admin;
+-- Operators who may also read what messages say:
+--   GRANT outbox_payload TO my_admin;
 -- For the metric outbox_oldest_transaction_seconds, as a superuser:
 --   GRANT pg_read_all_stats TO outbox_relay;
 
@@ -8,7 +10,7 @@ DO $$
 DECLARE
   name text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['outbox_app', 'outbox_relay', 'outbox_operator'] LOOP
+  FOREACH name IN ARRAY ARRAY['outbox_app', 'outbox_relay', 'outbox_operator', 'outbox_payload'] LOOP
     BEGIN
       EXECUTE format('CREATE ROLE %I NOLOGIN', name);
     EXCEPTION
@@ -18,10 +20,11 @@ BEGIN
   END LOOP;
 END $$;
 
-GRANT USAGE ON SCHEMA "public" TO outbox_app, outbox_relay, outbox_operator;
+GRANT USAGE ON SCHEMA "public" TO outbox_app, outbox_relay, outbox_operator, outbox_payload;
 
--- The application enqueues: nothing else, and it cannot read what others enqueued.
-GRANT INSERT ON "public"."outbox" TO outbox_app;
+-- The application enqueues: nothing else, and it cannot read what others enqueued. It does not choose ids and times: with an id of its own a
+-- row could take those of later messages.
+GRANT INSERT ("bucket", "message_id", "topic", "type", "key", "value", "headers") ON "public"."outbox" TO outbox_app;
 GRANT USAGE ON SEQUENCE "public"."outbox_id_seq" TO outbox_app;
 
 -- The relay reads and deletes messages, leases buckets, and takes dead messages out of the way and back.
@@ -31,7 +34,14 @@ GRANT SELECT, INSERT, UPDATE ON "public"."outbox_lease" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_relay" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_dead" TO outbox_relay;
 
--- The operator looks (status, list, show) and writes wishes (redrive, discard), which the relays carry out.
-GRANT SELECT ON "public"."outbox", "public"."outbox_lease", "public"."outbox_relay", "public"."outbox_dead" TO outbox_operator;
+-- The operator looks (status, list, show) and writes wishes (redrive, discard), which the relays carry out. Who asked is written by the
+-- database. Payloads and headers are not among the columns.
+GRANT SELECT ON "public"."outbox_lease", "public"."outbox_relay" TO outbox_operator;
+GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at") ON "public"."outbox" TO outbox_operator;
+GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at", "reason", "error", "died_at", "relay", "holds", "wish", "wished_by")
+    ON "public"."outbox_dead" TO outbox_operator;
 GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_operator;
-GRANT UPDATE ("wish", "wished_by") ON "public"."outbox_dead" TO outbox_operator;
+GRANT UPDATE ("wish") ON "public"."outbox_dead" TO outbox_operator;
+
+-- For show --payload, and the sizes of messages; beside the rights of the operator.
+GRANT SELECT ("value", "headers") ON "public"."outbox", "public"."outbox_dead" TO outbox_payload;

@@ -3,6 +3,7 @@ import { type CreateRelayOptions, type TransportName, transportNames } from '../
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
 import type { ServerOptions } from '../ops/server.ts'
+import { bootstrapServers } from '../ops/trouble.ts'
 import type { OnDead } from '../relay/on-dead.ts'
 import { relaySettings as checked, type RelayOptions } from '../relay/options.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
@@ -54,9 +55,28 @@ export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions 
   }
 }
 
+/** Topics that do not exist are created, with so many partitions; undefined: they are not. Throws INVALID_OPTION. */
+export function createTopicsConfig(flags: Flags, env: Environment): { partitions: number | undefined } | undefined {
+  const { createTopics, partitions } = relaySettings
+  const asked = flags.createTopics === true ? 'true' : (given('createTopics', createTopics, flags, env) ?? 'false')
+  if (asked !== 'true' && asked !== 'false') throw wrong(createTopics, 'must be true or false')
+  const count = numberOf('partitions', partitions, flags, env)
+  if (count !== undefined && (count < 1 || count > 10_000)) throw wrong(partitions, 'must be from 1 to 10000')
+  if (asked === 'false') {
+    if (count !== undefined) throw wrong(partitions, 'is for topics that --create-topics creates')
+    return undefined
+  }
+  if (env.NODE_ENV === 'production') throw wrong(createTopics, 'is for development, and NODE_ENV is production')
+  return { partitions: count }
+}
+
 /** Where Kafka is, and nothing else of the relay's settings. Throws INVALID_OPTION. */
 export const kafkaConfigOf = (flags: Flags, env: Environment): KafkajsTransportOptions =>
   kafkaConfig(flags, env, (name) => given(name, relaySettings[name], flags, env))
+
+/** The brokers as the commands of Kafka's tools name them: those that are given, or a variable for the shell. */
+export const serversOf = (flags: Flags, env: Environment): string =>
+  bootstrapServers(given('kafkaBrokers', relaySettings.kafkaBrokers, flags, env))
 
 /** How much the relay logs. Throws INVALID_OPTION. */
 export function logLevelConfig(flags: Flags, env: Environment): LogLevel {
@@ -143,13 +163,17 @@ function kafkaConfig(
   if (!list.every((broker) => /^[^\s:@/]+:\d+$/.test(broker))) {
     throw wrong(relaySettings.kafkaBrokers, 'must be a list of host:port, separated by commas')
   }
-  const ssl = flags.kafkaSsl === true ? 'true' : (read('kafkaSsl') ?? 'false')
-  if (ssl !== 'true' && ssl !== 'false') throw wrong(relaySettings.kafkaSsl, 'must be true or false')
+  const isSet = (name: 'kafkaSsl' | 'kafkaSaslInsecure') => {
+    const text = flags[name] === true ? 'true' : (read(name) ?? 'false')
+    if (text !== 'true' && text !== 'false') throw wrong(relaySettings[name], 'must be true or false')
+    return text === 'true'
+  }
   const sasl = saslConfig(read('kafkaSaslMechanism'), read('kafkaSaslUsername'), read('kafkaSaslPassword'))
   return {
     brokers: list,
     ...(clientId === undefined ? {} : { clientId }),
-    ...(ssl === 'true' ? { ssl: true } : {}),
+    ...(isSet('kafkaSsl') ? { ssl: true } : {}),
+    ...(isSet('kafkaSaslInsecure') ? { saslInsecure: true } : {}),
     ...(sasl === undefined ? {} : { sasl }),
   }
 }

@@ -2,20 +2,20 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { judgeDatabase } from '../doctor/database.ts'
-import { judgeKafka } from '../doctor/kafka.ts'
+import { judgeKafka, judgeKafkaEncryption } from '../doctor/kafka.ts'
 import { judgePrisma } from '../doctor/project.ts'
 import { judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
-import { visible } from '../ops/words.ts'
+import { inOneLine } from '../ops/words.ts'
 import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { examineCluster } from '../transport/cluster.ts'
-import { databaseConfig, type Environment, type Flags, kafkaConfigOf } from './config.ts'
+import { databaseConfig, type Environment, type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
-import { print } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { loadClients, rollbackVerdicts } from './rollback.ts'
 import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 
@@ -27,7 +27,8 @@ export function doctorCommand(): Command {
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
     const verdicts = await examined(flags, process.env, process.cwd())
-    print(flags.json === true ? JSON.stringify(verdicts) : verdictsText(verdicts))
+    if (flags.json === true) printJson(verdicts)
+    else print(verdictsText(verdicts))
     if (verdicts.some(({ level }) => level === 'failure')) process.exitCode = exitCodes.failed
   })
   return prismaHelp(command, [
@@ -45,7 +46,7 @@ export async function examined(flags: Flags, env: Environment, folder: string): 
   return [
     ...judgeDatabase(facts),
     ...judgeTables(facts, columnsIn(migration())),
-    ...(await relayVerdicts(where, env, facts)),
+    ...(await relayVerdicts(where, flags, env, facts)),
     ...(await kafkaVerdicts(flags, env, facts)),
     judgePrisma(prismaVersion(folder)),
     ...(await rollbackVerdicts({ ...where, schema: facts.schema }, clients)),
@@ -54,6 +55,7 @@ export async function examined(flags: Flags, env: Environment, folder: string): 
 
 async function relayVerdicts(
   where: ReturnType<typeof databaseConfig>,
+  flags: Flags,
   env: Environment,
   { leases }: DatabaseFacts,
 ): Promise<Verdict[]> {
@@ -61,7 +63,8 @@ async function relayVerdicts(
     const operator = await postgresOperator(where)
     try {
       const request = Number(env.OUTBOX_REQUEST_TIMEOUT_MS)
-      return judgeRelays(await operator.status(), { leaseMs: leases?.leaseMs ?? null, requestMs: request > 0 ? request : null })
+      const times = { leaseMs: leases?.leaseMs ?? null, requestMs: request > 0 ? request : null }
+      return judgeRelays(await operator.status(), times, serversOf(flags, env))
     } finally {
       operator.close()
     }
@@ -82,7 +85,11 @@ async function kafkaVerdicts(flags: Flags, env: Environment, { topics }: Databas
     return [unseen('kafka', 'No brokers are given.', 'Kafka is not checked.', 'Set KAFKA_BROKERS, or give --kafka-brokers.')]
   }
   const names = (topics ?? []).map(({ topic }) => topic)
-  return judgeKafka(await examineCluster(kafkaConfigOf(flags, env), names), topics)
+  const kafka = kafkaConfigOf(flags, env)
+  const encryption = judgeKafkaEncryption(kafka)
+  // What a relay refuses to send, a doctor does not send either.
+  if (encryption.level === 'failure') return [encryption]
+  return [encryption, ...judgeKafka(await examineCluster(kafka, names), topics, serversOf(flags, env))]
 }
 
 /** Version of the client that an application in the folder would load. */
@@ -100,8 +107,8 @@ const marks = { ok: '✓', warning: '!', failure: '✗', unseen: '?' } as const
 function verdictsText(verdicts: readonly Verdict[]): string {
   const count = (level: Verdict['level']) => verdicts.filter((verdict) => verdict.level === level).length
   const shown = verdicts.map(({ check, level, finding, why, fix }) => {
-    const more = level === 'ok' ? '' : `\n    Why: ${why}\n    Fix: ${fix}`
-    return visible(`${marks[level]} ${check}: ${finding}${more}`)
+    const first = inOneLine(`${marks[level]} ${check}: ${finding}`)
+    return level === 'ok' ? first : `${first}\n    Why: ${inOneLine(why)}\n    Fix: ${inOneLine(fix)}`
   })
   const sum = `${count('ok')} ok, ${count('warning')} warnings, ${count('failure')} failures, ${count('unseen')} not to be seen from here.`
   return [...shown, '', sum].join('\n')

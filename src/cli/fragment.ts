@@ -15,9 +15,9 @@ export interface Naming {
 /** What there is to write: the outbox, and the inbox of consumers. */
 export type Part = 'outbox' | 'inbox'
 
-/** Names of the tables; all models but the message model are always called as in the fragments: `OutboxLease`, `InboxParked`. */
+/** Names of the tables, and of a function; all models but the message model are always called as in the fragments: `OutboxLease`, `InboxParked`. */
 const tables: Record<Part, readonly string[]> = {
-  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead'],
+  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead', 'outbox_author'],
   inbox: ['inbox', 'inbox_parked', 'inbox_projection'],
 }
 

@@ -3,7 +3,7 @@ import { OutboxError } from '../message/errors.ts'
 import { type Flags, listenConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { prismaHelp } from './help.ts'
-import { print } from './operator.ts'
+import { print } from './print.ts'
 import { addFlags, relaySettings } from './settings.ts'
 
 /** Milliseconds for the answer; the server itself gives up after five seconds. */

@@ -1,7 +1,9 @@
 import { Command } from 'commander'
-import type { Flags } from './config.ts'
+import { toldLines, toldOf } from '../ops/trouble.ts'
+import { type Flags, serversOf } from './config.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { addFilterFlags, count, messageJson, messagesText, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 
@@ -17,8 +19,10 @@ export function listCommand(): Command {
     withOperator(flags, async (operator) => {
       const dead = flags.dead === true || flags.reason !== undefined
       const messages = await operator.list({ ...selectionOf(flags), dead, limit: (flags.limit as number | undefined) ?? 50 })
-      if (flags.json === true) print(JSON.stringify(messages.map(messageJson)))
-      else print(messages.length === 0 ? 'No messages.' : messagesText(messages))
+      const relays = dead ? [] : await operator.relays()
+      if (flags.json === true) printJson(messages.map((one) => messageJson(one, relays)))
+      else if (messages.length === 0) print('No messages.')
+      else print([messagesText(messages), ...toldLines(toldOf(messages, relays, serversOf(flags, process.env)))].join('\n'))
     }),
   )
   return prismaHelp(command, [

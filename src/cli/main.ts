@@ -9,11 +9,13 @@ import { programHelp } from './help.ts'
 import { initCommand } from './init.ts'
 import { listCommand } from './list.ts'
 import { parkedCommand } from './parked.ts'
+import { printError } from './print.ts'
 import { proveCommand } from './prove.ts'
 import { relayCommand } from './relay.ts'
 import { schemaCommand } from './schema.ts'
 import { showCommand } from './show.ts'
 import { statusCommand } from './status.ts'
+import { openPasswords, withoutValues } from './usage-errors.ts'
 import { whereCommand } from './where.ts'
 import { discardCommand, redriveCommand } from './wish.ts'
 
@@ -39,14 +41,14 @@ export function program(): Command {
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({ outputError: (text, write) => write(masked(text)) })
+    command.exitOverride().configureOutput({ outputError: (text, write) => write(withoutValues(text)) })
     command.helpOption('-h, --help', 'Display this help message')
   }
+  program.hook('preAction', (_, command) => {
+    for (const line of openPasswords(command.opts())) printError(`! ${line}`)
+  })
   return programHelp(program)
 }
-
-/** Commander quotes what it does not understand: a mistyped flag may carry a password. */
-const masked = (text: string): string => text.replace(/\/\/[^\s']*@/g, '//…@').replace(/'(--[^=']+)=[^']*'/g, "'$1'")
 
 /** Errors that another try, or another moment, may not have. */
 const mayPass: ReadonlySet<OutboxErrorCode> = new Set([
@@ -77,10 +79,11 @@ async function main(args: readonly string[]): Promise<number> {
     // Commander has printed what is wrong with the flags, or the help that was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.refused
     if (isOutboxError(error)) {
-      process.stderr.write(`! ${error.message}\n`)
+      printError(`! ${error.message}`)
       return mayPass.has(error.code) ? exitCodes.failed : exitCodes.refused
     }
-    process.stderr.write(`! Unexpected: ${(error as Error).stack ?? error}\n`)
+    const lines = String((error as Error).stack ?? error).split('\n')
+    for (const [n, line] of lines.entries()) printError(n === 0 ? `! Unexpected: ${line}` : `  ${line}`)
     return exitCodes.failed
   }
 }

@@ -16,6 +16,3 @@ export async function withOperator<T>(flags: Flags, use: (operator: Operator) =>
 
 /** Ends the program when its output cannot be written any more: of `list | head`, whoever reads has seen enough. */
 export const untilUnread = (): void => void process.stdout.on('error', () => process.exit(exitCodes.done))
-
-/** Writes a line to standard output. */
-export const print = (text: string): void => void process.stdout.write(`${text}\n`)

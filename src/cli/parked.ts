@@ -5,7 +5,7 @@ import { databaseConfig, type Flags } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted, keyText, span, table } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { count, messageId, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 import { confirmed, operatorName } from './wish.ts'
@@ -60,7 +60,7 @@ export function parkedCommand(): Command {
 const actions = {
   async list(operator: ParkedOperator, which: ParkedSelection, flags: Flags): Promise<void> {
     const messages = await operator.list({ ...which, limit: (flags.limit as number | undefined) ?? 50, firsts: false })
-    if (flags.json === true) print(JSON.stringify(messages.map(json)))
+    if (flags.json === true) printJson(messages.map(json))
     else print(messages.length === 0 ? 'No messages.' : text(messages))
   },
   redrive: (operator: ParkedOperator, which: ParkedSelection, flags: Flags) => wishFor(operator, 'redrive', which, flags),
@@ -80,15 +80,13 @@ async function wishFor(operator: ParkedOperator, wish: Wish, which: ParkedSelect
   }
   if (flags.json !== true) print(text(messages))
   if (wish === 'discard' && flags.yes !== true && !(await confirmed(messages.length, flags.json === true))) {
-    return print(
-      flags.json === true ? JSON.stringify({ wish, messages: messages.map(json), done: false }) : 'Nothing was dropped.',
-    )
+    return flags.json === true ? printJson({ wish, messages: messages.map(json), done: false }) : print('Nothing was dropped.')
   }
   await operator.wish(messages, wish, operatorName())
   const left = await answered(operator, messages, ((flags.timeout as number | undefined) ?? 30) * 1_000)
   // A handler that failed again is no success, whatever was tried.
   if (left > 0) process.exitCode = exitCodes.failed
-  if (flags.json === true) return print(JSON.stringify({ wish, messages: messages.map(json), done: true, stillParked: left }))
+  if (flags.json === true) return printJson({ wish, messages: messages.map(json), done: true, stillParked: left })
   const done = counted(messages.length - left, 'message')
   print(wish === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
 }

@@ -5,11 +5,12 @@ import { Command } from 'commander'
 import { proofKafka } from '../proof/dump.ts'
 import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
 import { reportOf } from '../proof/report.ts'
+import { checkLogin } from '../transport/brokers.ts'
 import { type Environment, type Flags, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
-import { print } from './operator.ts'
+import { print, printError, printJson } from './print.ts'
 import { count } from './selection.ts'
 import { addProofFlags } from './settings.ts'
 
@@ -47,16 +48,16 @@ export function proveCommand(relay: RelayProgram = ownRelay): Command {
 async function run(flags: Flags, env: Environment, program: RelayProgram): Promise<number> {
   const breakOff = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => breakOff.abort(signal))
-  const say = (line: string) => void process.stderr.write(`${line}\n`)
   const began = performance.now()
   try {
-    const proof = await prove(planOf(flags, env, program, breakOff.signal, say))
-    print(flags.json === true ? JSON.stringify(proof.judgement) : reportOf(proof.history, proof.judgement))
-    say(verdict(proof, performance.now() - began))
+    const proof = await prove(planOf(flags, env, program, breakOff.signal, printError))
+    if (flags.json === true) printJson(proof.judgement)
+    else print(reportOf(proof.history, proof.judgement))
+    printError(verdict(proof, performance.now() - began))
     return proof.judgement.sound && proof.leftBehind.length === 0 ? exitCodes.done : exitCodes.failed
   } catch (error) {
     if (!breakOff.signal.aborted) throw error
-    say('Broken off: nothing is proved.')
+    printError('Broken off: nothing is proved.')
     return breakOff.signal.reason === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated
   }
 }
@@ -70,6 +71,7 @@ function verdict({ judgement }: Proof, ms: number): string {
 
 function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: AbortSignal, say: ProofPlan['say']): ProofPlan {
   const { databaseUrl, kafka } = relayConfig(flags, env)
+  checkLogin(kafka)
   const { brokers, ssl, sasl } = kafka
   const number = (name: string, otherwise: number) => (flags[name] as number | undefined) ?? otherwise
   return {
@@ -100,6 +102,7 @@ function relayEnvironment(flags: Flags, env: Environment, schema: string, name: 
     KAFKA_BROKERS: kafka.brokers.join(),
     ...(kafka.ssl ? { KAFKA_SSL: 'true' } : {}),
     ...(sasl ? { KAFKA_SASL_MECHANISM: sasl.mechanism, KAFKA_SASL_USERNAME: sasl.username } : {}),
+    ...(kafka.saslInsecure ? { KAFKA_SASL_INSECURE: 'true' } : {}),
     OUTBOX_SCHEMA: schema,
     OUTBOX_NAME: name,
     OUTBOX_LEASE_MS: '3000',

@@ -3,10 +3,17 @@ import type { Logger } from 'pino'
 import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
 import { createLogger, logEvents } from '../ops/log.ts'
 import { flushTraces, relayTraces } from '../ops/traces.ts'
-import { type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
+import { bootstrapServers } from '../ops/trouble.ts'
+import { isLoopback } from '../running/loopback.ts'
+import { encryptionOf } from '../store/postgres/encryption.ts'
+import { remoteBrokers, tellsSecret } from '../transport/brokers.ts'
+import { creatingTopics } from '../transport/create-topics.ts'
+import { isOfKafkaClient } from '../transport/guarded-socket.ts'
+import { createTopicsConfig, type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
+import { printError } from './print.ts'
 import { addRelayFlags } from './settings.ts'
 import { watched } from './watched.ts'
 
@@ -15,6 +22,15 @@ const echoMs = 500
 
 /** Most that the last spans may take at the end: together with stopTimeoutMs less than an orchestrator waits. */
 const flushMs = 2_000
+
+const withoutLogin =
+  'Everybody who reaches this address can read /metrics and the overview, with the names of topics. Set OUTBOX_HTTP_LOGIN_FILE, or listen on 127.0.0.1.'
+
+const clearDatabase =
+  'The connection to the database has no TLS: others can read rows and password. Add sslmode=verify-full to the URL.'
+const uncheckedDatabase =
+  'The certificate of the database is not checked: another server can answer. Use sslmode=verify-full in the URL.'
+const clearLogin = 'The Kafka login is sent in clear text (KAFKA_SASL_INSECURE). Set KAFKA_SSL=true.'
 
 /** The command `relay`. */
 export function relayCommand(): Command {
@@ -28,6 +44,7 @@ export function relayCommand(): Command {
   return prismaHelp(command, [
     ['Everything from the environment', ''],
     ['Empty the outbox once, for example at the end of a test', '--drain'],
+    ['In development: a topic that does not exist is created', '--create-topics --partitions 3'],
     ['A short lease: the buckets of a relay that died are taken over after 3 s', '--lease-ms 3000'],
   ])
 }
@@ -37,30 +54,51 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const config = relayConfig(flags, env)
   const listen = listenConfig(flags, env)
   const logger = createLogger(logLevelConfig(flags, env), Boolean(process.stdout.isTTY))
-  const transport = openTransport(config.transport ?? 'kafkajs', config.kafka)
+  const create = createTopicsConfig(flags, env)
+  const opened = openTransport(config.transport ?? 'kafkajs', config.kafka)
+  const transport = create ? creatingTopics(opened, config.kafka, create.partitions) : opened
   const relay = createRelay({ ...config, kafka: transport })
   endOnErrors(logger)
-  relay.telemetry.subscribe(logEvents(logger))
+  relay.telemetry.subscribe(logEvents(logger, Date.now, bootstrapServers(config.kafka.brokers)))
   relayTraces(relay.telemetry)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
+  warnOfClearText(config, logger)
   if (listen) {
     const url = await watched(relay, transport, config, listen)
     logger.info({ event: 'listening', url, login: listen.login !== undefined }, 'listening')
+    if (!listen.login && !isLoopback(listen.host)) logger.warn({ event: 'listening_without_login', url }, withoutLogin)
   }
   const { asked, ended } = stopOnSignals(relay, logger)
   if (flags.drain === true) {
     const report = await Promise.race([asked, relay.drain()])
     if (report) return drained(report)
-    process.stderr.write('Not everything may be published: a signal broke the drain off.\n')
+    printError('Not everything may be published: a signal broke the drain off.')
     return Math.max(await ended, exitCodes.left)
   }
   await relay.start()
   return ended
 }
 
-/** An error that nobody handles leaves the relay in a state that nobody knows: the leases run out, and a new start is sound. */
+/** A line for each way on which others could read along. */
+function warnOfClearText({ databaseUrl, listenUrl, kafka }: ReturnType<typeof relayConfig>, logger: Logger): void {
+  for (const url of new Set([databaseUrl, listenUrl || databaseUrl])) {
+    const { local, tls, verified } = encryptionOf(url)
+    const fields = { event: 'database_clear_text', database: maskedUrl(url) }
+    if (!local && !(tls && verified)) logger.warn(fields, tls ? uncheckedDatabase : clearDatabase)
+  }
+  if (tellsSecret(kafka)) logger.warn({ event: 'kafka_clear_text', brokers: remoteBrokers(kafka.brokers) }, clearLogin)
+}
+
+/**
+ * An error that nobody handles leaves the relay in a state that nobody knows: the leases run out, and a new start is sound. One of a Kafka
+ * client leaves that client in such a state: its requests have deadlines of the transport's own, which then throws the client away.
+ */
 function endOnErrors(logger: Logger): void {
   process.on('uncaughtException', (error) => {
+    if (isOfKafkaClient(error)) {
+      logger.error({ event: 'kafka_client_error', error: error.stack }, 'kafka client error')
+      return
+    }
     logger.fatal({ event: 'crashed', error: error.stack ?? String(error) }, 'crashed')
     process.exit(exitCodes.failed)
   })
@@ -125,11 +163,6 @@ function drained(report: DrainReport): number {
       : '',
     ...report.pausedTopics.map(({ topic, code }) => `topic ${topic} takes no messages: ${code}`),
   ]
-  process.stderr.write(
-    `Not everything could be published:\n${lines
-      .filter(Boolean)
-      .map((line) => `  - ${line}\n`)
-      .join('')}`,
-  )
+  for (const line of ['Not everything could be published:', ...lines.filter(Boolean).map((one) => `  - ${one}`)]) printError(line)
   return exitCodes.left
 }

@@ -5,9 +5,11 @@ import type { Catalogue } from '../enqueue/events.ts'
 import { checkEvents, type Finding } from '../evolution/check.ts'
 import { type Lock, lockOf, lockText, parseLock } from '../evolution/lock.ts'
 import { OutboxError } from '../message/errors.ts'
+import { inOneLine } from '../ops/words.ts'
 import { exitCodes } from './exit-codes.ts'
 import { prismaHelp } from './help.ts'
 import { loadModule } from './module.ts'
+import { print, printJson } from './print.ts'
 
 interface SchemaFlags {
   events: string
@@ -49,9 +51,8 @@ async function lockEvents(flags: SchemaFlags): Promise<void> {
   const wanted = breaks.map((finding) => ({ finding: sentence(finding), reason: flags.accept! }))
   writeFileSync(flags.lock, lockText({ ...present, accepted: [...accepted, ...wanted] }))
   const names = Object.keys(present.events)
-  if (flags.json === true) process.stdout.write('[]\n')
-  else
-    process.stdout.write(`${flags.lock} holds ${names.length} ${names.length === 1 ? 'event' : 'events'}: ${names.join(', ')}.\n`)
+  if (flags.json === true) printJson([])
+  else print(inOneLine(`${flags.lock} holds ${names.length} ${names.length === 1 ? 'event' : 'events'}: ${names.join(', ')}.`))
 }
 
 /** Compares the events with what is locked, and fails where something breaks. */
@@ -60,13 +61,13 @@ async function check(flags: SchemaFlags): Promise<void> {
 }
 
 function tell(findings: readonly Finding[], { json, lock }: SchemaFlags): void {
-  if (json === true) process.stdout.write(`${JSON.stringify(findings)}\n`)
-  else process.stdout.write(findings.length === 0 ? `The events are as ${lock} has them.\n` : findings.map(paragraph).join(''))
+  if (json === true) printJson(findings)
+  else print(findings.length === 0 ? inOneLine(`The events are as ${lock} has them.`) : findings.map(paragraph).join('\n'))
   if (findings.some(({ level }) => level === 'break')) process.exitCode = exitCodes.failed
 }
 
 /** One finding for people. */
-const paragraph = (finding: Finding) => `${marks[finding.level]} ${sentence(finding)}\n  ${finding.remedy}\n`
+const paragraph = (finding: Finding) => `${marks[finding.level]} ${inOneLine(sentence(finding))}\n  ${inOneLine(finding.remedy)}`
 
 const marks = { break: '✗', warning: '!', new: '+' }
 

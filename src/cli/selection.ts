@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { stuckOf } from '../ops/trouble.ts'
 import { ageMs, isMessageId, keyBytes } from '../ops/words.ts'
-import type { ListedMessage, Selection } from '../store/operator.ts'
+import type { ListedMessage, RelayState, Selection } from '../store/operator.ts'
 import type { Flags } from './config.ts'
 import { keyText, span, table } from './format.ts'
 
@@ -64,8 +65,9 @@ export function messagesText(messages: readonly ListedMessage[]): string {
   return table(['Message', 'State', 'Topic', 'Key', 'Age', 'Claimed by'], rows)
 }
 
-/** A message for JSON: keys are bytes. */
-export const messageJson = (message: ListedMessage): object => ({
+/** A message for JSON: keys are bytes. `trouble` is what relays have told of its topic; of a message that does not wait, nothing. */
+export const messageJson = (message: ListedMessage, relays: readonly RelayState[] = []): object => ({
   ...message,
   key: message.key === null ? null : Buffer.from(message.key).toString('base64'),
+  ...(message.state === 'waiting' ? { trouble: stuckOf(relays).filter(({ topic }) => topic === message.topic) } : {}),
 })

@@ -16,7 +16,12 @@ export interface Setting {
 
 /** Settings of every command that speaks to the database. */
 export const databaseSettings = {
-  databaseUrl: { flag: '--database-url', env: 'DATABASE_URL', value: 'url', what: 'Database that the application writes to' },
+  databaseUrl: {
+    flag: '--database-url',
+    env: 'DATABASE_URL',
+    value: 'url',
+    what: 'Database that the application writes to. The process list shows a flag: prefer the variable',
+  },
   schema: {
     flag: '--schema',
     env: 'OUTBOX_SCHEMA',
@@ -112,8 +117,24 @@ export const relaySettings = {
     what: 'plain, scram-sha-256 or scram-sha-512',
   },
   kafkaSaslUsername: { flag: '--kafka-sasl-username', env: 'KAFKA_SASL_USERNAME', value: 'name', what: 'User name for SASL' },
+  kafkaSaslInsecure: {
+    flag: '--kafka-sasl-insecure',
+    env: 'KAFKA_SASL_INSECURE',
+    what: 'Allow the mechanism plain without TLS to brokers on other machines; in the environment true or false (default: false)',
+  },
   // No flag: a password on a command line is in everybody's process list.
   kafkaSaslPassword: { flag: '', env: 'KAFKA_SASL_PASSWORD', value: 'password', what: '' },
+  createTopics: {
+    flag: '--create-topics',
+    env: 'OUTBOX_CREATE_TOPICS',
+    what: 'For development: create topics that do not exist; in the environment true or false (default: false)',
+  },
+  partitions: {
+    flag: '--partitions',
+    env: 'OUTBOX_PARTITIONS',
+    value: 'n',
+    what: "Partitions of a topic that --create-topics creates (default: the brokers' num.partitions)",
+  },
   listen: {
     flag: '--listen',
     env: 'OUTBOX_LISTEN',
@@ -155,8 +176,8 @@ export function addProofFlags(command: Command): Command {
 
 /** Adds the flags that say where Kafka is. */
 export function addKafkaFlags(command: Command): Command {
-  const { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername } = relaySettings
-  return addFlags(command, { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername })
+  const { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername, kafkaSaslInsecure } = relaySettings
+  return addFlags(command, { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername, kafkaSaslInsecure })
 }
 
 /** Adds the flags of settings. */

@@ -1,10 +1,12 @@
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
-import type { ShownMessage } from '../store/operator.ts'
-import type { Flags } from './config.ts'
+import { toldLines, toldOf } from '../ops/trouble.ts'
+import type { RelayState, ShownMessage } from '../store/operator.ts'
+import { type Flags, serversOf } from './config.ts'
 import { fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { messageId, messageJson } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 
@@ -24,11 +26,11 @@ export function showCommand(): Command {
           remedy: 'It was published or discarded, or its transaction rolled back; its topic tells which.',
         })
       }
-      print(
-        flags.json === true
-          ? JSON.stringify(shownJson(message, flags.payload === true))
-          : shownText(message, flags.payload === true),
-      )
+      const relays = await operator.relays()
+      const withPayload = flags.payload === true
+      if (flags.json === true) return printJson(shownJson(message, withPayload, relays))
+      const trouble = toldLines(toldOf([message], relays, serversOf(flags, process.env)))
+      print([shownText(message, withPayload), ...trouble].join('\n'))
     }),
   )
   return prismaHelp(command, [['One message', '0197f3a0-0000-7000-8000-000000000001']])
@@ -44,7 +46,7 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
     ['Key', keyText(message.key, 200)],
     ['Place', `bucket ${message.bucket}, id ${message.id}`],
     ['Age', span(message.ageMs)],
-    ['Size', `${message.bytes} bytes`],
+    ['Size', message.bytes === null ? undefined : `${message.bytes} bytes`],
     [
       'Claimed by',
       message.claimedBy === null
@@ -70,8 +72,8 @@ function stateText(message: ShownMessage): string {
   return message.behind > 0 ? `dead; ${message.behind} wait behind it` : 'dead'
 }
 
-function shownJson(message: ShownMessage, withPayload: boolean): object {
+function shownJson(message: ShownMessage, withPayload: boolean, relays: readonly RelayState[]): object {
   const { headers, value, ...rest } = message
   const payload = { headers, value: value === null ? null : Buffer.from(value).toString('base64') }
-  return { ...messageJson(rest as ShownMessage), ...(withPayload ? payload : { headers: Object.keys(headers ?? {}) }) }
+  return { ...messageJson(rest as ShownMessage, relays), ...(withPayload ? payload : { headers: Object.keys(headers ?? {}) }) }
 }

@@ -1,3 +1,4 @@
+import { stateOf } from '../ops/trouble.ts'
 import { inOneLine } from '../ops/words.ts'
 import type { OutboxStatus } from '../store/operator.ts'
 import { span, table } from './format.ts'
@@ -17,7 +18,7 @@ export function statusText({ backlog, leases, relays, dead }: OutboxStatus): str
   if (relays.length === 0) return [...lines, 'Relays    none is running'].join('\n')
   const rows = relays.map((relay) => [
     relay.name,
-    relay.alive ? 'alive' : 'gone',
+    stateOf(relay),
     String(relay.buckets),
     span(relay.seenMsAgo),
     relay.ackedMsAgo === null ? '-' : span(relay.ackedMsAgo),

@@ -1,9 +1,11 @@
 import { Command } from 'commander'
 import { OperatorOnDemand } from '../ops/dashboard/on-demand.ts'
+import { toldAll, toldLines } from '../ops/trouble.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
-import { databaseConfig, type Flags } from './config.ts'
+import { databaseConfig, type Flags, serversOf } from './config.ts'
 import { prismaHelp } from './help.ts'
-import { print, untilUnread, withOperator } from './operator.ts'
+import { untilUnread, withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { addDatabaseFlags } from './settings.ts'
 import { statusText } from './status-text.ts'
 import { type Ask, watch, watchAsJson } from './watch.ts'
@@ -26,7 +28,9 @@ async function status(flags: Flags): Promise<void> {
   if (flags.watch === true) return watched(flags)
   await withOperator(flags, async (operator) => {
     const status = await operator.status()
-    print(flags.json === true ? JSON.stringify(status) : statusText(status))
+    if (flags.json === true) return printJson(status)
+    const trouble = toldLines(toldAll(status.relays, serversOf(flags, process.env)))
+    print([statusText(status), ...trouble].join('\n'))
   })
 }
 
@@ -35,10 +39,11 @@ async function watched(flags: Flags): Promise<void> {
   untilUnread()
   const operator = new OperatorOnDemand(() => postgresOperator(databaseConfig(flags, process.env)))
   const ask: Ask = (what) => operator.ask(what)
+  const servers = serversOf(flags, process.env)
   const never = new AbortController().signal
   try {
     if (flags.json === true) await watchAsJson(ask, process.stdout, process.stderr, never)
-    else await watch(ask, process.stdout, never)
+    else await watch(ask, process.stdout, never, servers)
   } finally {
     operator.close()
   }

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isOutboxError } from '../message/errors.ts'
 import { type Problem, tableProblems } from '../ops/dashboard/problems.ts'
 import { restMs } from '../ops/sampler.ts'
-import { inOneLine, numberText, span } from '../ops/words.ts'
+import { inOneLine, jsonText, numberText, span } from '../ops/words.ts'
 import type { Operator, OutboxSample, OutboxStatus } from '../store/operator.ts'
 import { pointMs, Rate, sparkline } from './rate.ts'
 import { type Output, Screen } from './screen.ts'
@@ -27,13 +27,15 @@ export interface View {
   rate: Pick<Rate, 'perSecond' | 'points'>
   /** Why this one failed, where it did: what is shown is older. */
   failed?: Problem | undefined
+  /** Brokers for the commands that help. */
+  servers: string
 }
 
 /** Asks the database, which may be connected anew for each question. */
 export type Ask = <T>(what: (operator: Operator) => Promise<T>) => Promise<T>
 
 /** Shows how the outbox stands, again and again, until `signal` says so: in the same place of a terminal, elsewhere a line for each look. */
-export function watch(ask: Ask, out: Output, signal: AbortSignal): Promise<void> {
+export function watch(ask: Ask, out: Output, signal: AbortSignal, servers: string): Promise<void> {
   const [rate, screen, nobody] = [new Rate(points), new Screen(out), randomUUID()]
   const look = async () => {
     const sample = await ask((operator) => operator.sample(nobody))
@@ -41,7 +43,7 @@ export function watch(ask: Ask, out: Output, signal: AbortSignal): Promise<void>
     return sample
   }
   const show = (sample: OutboxSample, failed: Problem | undefined) => {
-    const view = { at: new Date().toISOString(), sample, rate, failed }
+    const view = { at: new Date().toISOString(), sample, rate, failed, servers }
     if (out.isTTY) screen.draw(picture(view))
     else out.write(`${line(view)}\n`)
   }
@@ -51,7 +53,7 @@ export function watch(ask: Ask, out: Output, signal: AbortSignal): Promise<void>
 /** The same for a program: what `status --json` says, a line for each look; one that fails gives a line in `errors` only. */
 export function watchAsJson(ask: Ask, out: Output, errors: Output, signal: AbortSignal): Promise<void> {
   const show = (status: OutboxStatus, failed: Problem | undefined) =>
-    failed ? errors.write(`! ${failed.what} ${failed.remedy}\n`) : out.write(`${JSON.stringify(status)}\n`)
+    failed ? errors.write(`! ${inOneLine(`${failed.what} ${failed.remedy}`)}\n`) : out.write(`${jsonText(status)}\n`)
   return lookAgain(() => ask((operator) => operator.status()), show, signal)
 }
 
@@ -84,7 +86,10 @@ function failure(error: unknown): Problem {
   return { runbook: 'OutboxBlind', what: what(typeof code === 'string' ? code : 'no code'), remedy }
 }
 
-const problemsOf = ({ sample, failed }: View): Problem[] => [...(failed ? [failed] : []), ...tableProblems(sample)]
+const problemsOf = ({ sample, failed, servers }: View): Problem[] => [
+  ...(failed ? [failed] : []),
+  ...tableProblems(sample, servers),
+]
 
 /** What a terminal shows. */
 export function picture(view: View): string[] {

@@ -5,6 +5,7 @@ import { healthPages } from '../ops/health.ts'
 import { relayMetrics } from '../ops/metrics.ts'
 import { startSampler } from '../ops/sampler.ts'
 import { serve } from '../ops/server.ts'
+import { bootstrapServers } from '../ops/trouble.ts'
 import { Vitals } from '../ops/vitals.ts'
 import { handling } from '../relay/telemetry.ts'
 import { tableFormat } from '../store/postgres/check.ts'
@@ -26,17 +27,19 @@ export async function watched(
   const registry = relayMetrics(relay.telemetry)
   // The process is the relay's alone: memory, event loop and collections are worth a look.
   collectDefaultMetrics({ register: registry })
+  const servers = bootstrapServers('brokers' in config.kafka ? config.kafka.brokers : undefined)
   const askKafka = (signal: AbortSignal) => transport.connect(signal)
   const { databaseUrl, schema } = config
   const dashboard =
     shown === 'off'
       ? undefined
-      : dashboardPages({ name, telemetry: relay.telemetry, vitals, databaseUrl, schema, payload: shown === 'payload' })
+      : dashboardPages({ name, telemetry: relay.telemetry, vitals, databaseUrl, schema, servers, payload: shown === 'payload' })
   const serving = await serve({
     ...listen,
+    refused: (reason, address) => relay.telemetry.emit('http_refused', { reason, address }),
     pages: {
       ...dashboard?.pages,
-      ...healthPages({ vitals, name, leaseMs, formats: [tableFormat], askKafka }),
+      ...healthPages({ vitals, name, leaseMs, formats: [tableFormat], servers, askKafka }),
       '/metrics': {
         open: false,
         answer: async () => ({ status: 200, type: registry.contentType, body: await registry.metrics() }),

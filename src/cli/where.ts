@@ -1,13 +1,16 @@
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
 import { createdAtOf } from '../message/id.ts'
+import { toldLines, toldOf } from '../ops/trouble.ts'
 import { keyBytes } from '../ops/words.ts'
-import type { ListedMessage, Operator, ShownMessage } from '../store/operator.ts'
+import type { ListedMessage, Operator, RelayState, ShownMessage } from '../store/operator.ts'
+import { checkLogin } from '../transport/brokers.ts'
 import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } from '../transport/find-record.ts'
-import { type Flags, kafkaConfigOf } from './config.ts'
+import { type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { counted, type Field, fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { age, count, messageId, messageJson } from './selection.ts'
 import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 
@@ -27,9 +30,10 @@ export function whereCommand(): Command {
   addKafkaFlags(addDatabaseFlags(command)).action((id: string, flags: Flags) =>
     withOperator(flags, async (operator) => {
       const message = await operator.show(id, false)
-      if (message !== null) return tellWaiting(message, await headOf(operator, message), flags.json === true)
+      if (message !== null)
+        return tell(message, { head: await headOf(operator, message), relays: await operator.relays() }, flags)
       const record = await publishedRecord(id, flags)
-      print(flags.json === true ? JSON.stringify(recordJson(id, record)) : recordText(id, record))
+      return flags.json === true ? printJson(recordJson(id, record)) : print(recordText(id, record))
     }),
   )
   return prismaHelp(command, [
@@ -45,10 +49,16 @@ async function headOf(operator: Operator, { state, topic, key, id }: ShownMessag
   return ofKey.findLast((one) => one.state === 'dead' && one.id < id) ?? null
 }
 
-function tellWaiting(message: ShownMessage, head: ListedMessage | null, json: boolean): void {
+/** Says where a message is that is still in the outbox, and what keeps it there. */
+function tell(message: ShownMessage, found: { head: ListedMessage | null; relays: readonly RelayState[] }, flags: Flags): void {
   const { headers: _, value: __, ...rest } = message
-  if (json) print(JSON.stringify({ ...messageJson(rest as ShownMessage), behindMessageId: head?.messageId ?? null }))
-  else print(fields([['Message', message.messageId], ...(message.state === 'waiting' ? waiting(message) : dead(message, head))]))
+  const { head, relays } = found
+  if (flags.json === true) {
+    printJson({ ...messageJson(rest as ShownMessage, relays), behindMessageId: head?.messageId ?? null })
+    return
+  }
+  const text = fields([['Message', message.messageId], ...(message.state === 'waiting' ? waiting(message) : dead(message, head))])
+  print([text, ...toldLines(toldOf([message], relays, serversOf(flags, process.env)))].join('\n'))
 }
 
 function waiting(message: ShownMessage): Field[] {
@@ -83,6 +93,8 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
   if (topic === undefined) {
     throw new OutboxError('NOT_FOUND', nowhere, { field: 'message-id', remedy: 'Give --topic, to look for it in Kafka.' })
   }
+  const kafka = kafkaConfigOf(flags, process.env)
+  checkLogin(kafka)
   const search: RecordSearch = {
     topic,
     messageId: id,
@@ -90,7 +102,7 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
     sinceMs: newerThan === undefined ? Math.max(0, (createdAtOf(id) ?? 0) - clocksApartMs) : Date.now() - newerThan,
     timeoutMs: (timeout ?? 30) * 1_000,
   }
-  const searched = await findRecord(kafkaConfigOf(flags, process.env), search)
+  const searched = await findRecord(kafka, search)
   if (searched.record !== null) return searched.record
   throw new OutboxError('NOT_FOUND', `It is not in the outbox. ${unsuccessful(search, searched)}`, {
     field: 'message-id',

@@ -7,7 +7,8 @@ import type { RowName } from '../store/store.ts'
 import type { Flags } from './config.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
-import { print, withOperator } from './operator.ts'
+import { withOperator } from './operator.ts'
+import { print, printJson } from './print.ts'
 import { addFilterFlags, count, messageId, messageJson, messagesText, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 
@@ -77,7 +78,7 @@ async function carryOut(operator: Operator, wish: Wish, ids: readonly string[], 
   const chosen = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, wish)
   const by = operatorName()
   const json = (done: boolean) =>
-    print(JSON.stringify({ wish, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map(messageJson) }))
+    printJson({ wish, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map((one) => messageJson(one)) })
   if (flags.json !== true) print(chosenText(chosen, reach))
   if (flags.dryRun === true) return flags.json === true ? json(false) : undefined
   if (wish === 'discard' && flags.yes !== true && !(await confirmed(reach.messages, flags.json === true))) {

@@ -9,7 +9,8 @@ const clockMs = 2_000
 const oldMs = 300_000
 
 /** Judges server and session. */
-export function judgeDatabase({ surroundings: s, holders }: Pick<DatabaseFacts, 'surroundings' | 'holders'>): Verdict[] {
+export function judgeDatabase(facts: Pick<DatabaseFacts, 'surroundings' | 'encryption' | 'holders'>): Verdict[] {
+  const { surroundings: s, encryption, holders } = facts
   return [
     s.replica || s.readOnly
       ? failure(
@@ -54,8 +55,47 @@ export function judgeDatabase({ surroundings: s, holders }: Pick<DatabaseFacts, 
           'Keep both machines on NTP.',
         )
       : ok('clock', `The clocks of database and this machine differ by ${span(Math.abs(s.clockMs))}.`),
+    judgeEncryption(encryption, s.pooled),
     judgeHorizon(holders),
   ]
+}
+
+/** The way to a pooler is this machine's to judge, the way from there to the server is the server's. */
+function judgeEncryption(
+  { local, tls, verified, serverTls, serverLocal }: DatabaseFacts['encryption'],
+  pooled: boolean,
+): Verdict {
+  const check = 'database encryption'
+  const fix = 'Add sslmode=verify-full to DATABASE_URL, and sslrootcert=… when your own authority signed the certificate.'
+  if (!tls && !local) {
+    return warning(
+      check,
+      'The connection has no TLS.',
+      'Everybody on the way can read and change rows, and a server in between gets the password.',
+      fix,
+    )
+  }
+  if (tls && !verified && !local) {
+    return warning(
+      check,
+      'The connection has TLS, and the certificate is not checked.',
+      'A server in between can read and change everything.',
+      fix,
+    )
+  }
+  if (pooled && serverTls === null && !serverLocal) {
+    const why = 'When they are on different machines, everybody between them can read and change rows.'
+    return warning(
+      check,
+      'Between the pooler and the database there is no TLS.',
+      why,
+      'Set server_tls_sslmode = verify-full in PgBouncer.',
+    )
+  }
+  return ok(
+    check,
+    tls && verified ? `${serverTls ?? 'TLS'}, with a certificate that is checked.` : 'The connection stays on this machine.',
+  )
 }
 
 function judgeHorizon(holders: DatabaseFacts['holders']): Verdict {

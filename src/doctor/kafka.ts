@@ -1,10 +1,31 @@
+import { told } from '../ops/trouble.ts'
 import { counted } from '../ops/words.ts'
+import { type Login, remoteBrokers, tellsSecret } from '../transport/brokers.ts'
 import type { ClusterFacts, TopicFacts } from '../transport/cluster.ts'
 import { blamesCertificate } from '../transport/kafka-codes.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
+/** Judges whether others can read what goes to Kafka. */
+export function judgeKafkaEncryption(kafka: Login): Verdict {
+  const check = 'kafka encryption'
+  const remote = remoteBrokers(kafka.brokers)
+  if (kafka.ssl) return ok(check, 'Connections to brokers use TLS.')
+  if (remote.length === 0) return ok(check, 'Every broker is named on this machine; TLS is off.')
+  const fix = 'Set KAFKA_SSL=true, and name the TLS listeners of the brokers in KAFKA_BROKERS.'
+  if (!tellsSecret(kafka))
+    return warning(check, 'TLS to Kafka is off.', 'Everybody on the way can read and change messages.', fix)
+  const what = 'The Kafka login is sent in clear text: its mechanism sends the secret, and TLS is off.'
+  const why = 'Everybody on the way can read it, and write to your topics with it.'
+  if (kafka.saslInsecure) return warning(check, what, why, fix)
+  return failure(check, what, `${why} A relay refuses to start so.`, `${fix} Or use scram-sha-512.`)
+}
+
 /** Judges Kafka; `waiting`: topics of waiting messages, with the largest of each in bytes. Null: the table cannot be read. */
-export function judgeKafka(cluster: ClusterFacts, waiting: readonly { topic: string; bytes: number }[] | null): Verdict[] {
+export function judgeKafka(
+  cluster: ClusterFacts,
+  waiting: readonly { topic: string; bytes: number }[] | null,
+  servers: string,
+): Verdict[] {
   const { trouble, brokers, topics } = cluster
   if (trouble) {
     const fix = blamesCertificate(trouble.code)
@@ -22,25 +43,26 @@ export function judgeKafka(cluster: ClusterFacts, waiting: readonly { topic: str
   const bytes = new Map(waiting?.map((one) => [one.topic, one.bytes]))
   return [
     ok('kafka', `${counted(brokers, 'broker')} in the cluster.`),
-    ...topics.flatMap((topic) => judgeTopic(topic, bytes.get(topic.topic) ?? 0)),
+    ...topics.flatMap((topic) => judgeTopic(topic, bytes.get(topic.topic) ?? 0, servers)),
   ]
 }
 
 function judgeTopic(
   { topic, code, partitions, replicas, inSync, minInSync, maxBytes, mayWrite }: TopicFacts,
   bytes: number,
+  servers: string,
 ): Verdict[] {
   const check = `topic ${topic}`
   if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
-    const fix = `kafka-topics.sh --bootstrap-server … --create --topic ${topic}`
-    return [failure(check, 'Messages wait for it, and it does not exist.', 'A relay never creates a topic.', fix)]
+    const { remedy, command } = told({ topic, partition: null, code }, servers)
+    return [failure(check, 'Messages wait for it, and it does not exist.', 'A relay never creates a topic.', command ?? remedy)]
   }
   if (code !== null) {
     return [failure(check, `Kafka refuses to tell about it (${code}).`, 'Its messages wait.', 'Grant Describe and Write on it.')]
   }
-  const set = (config: string) => `kafka-configs.sh --bootstrap-server … --alter --topic ${topic} --add-config ${config}`
+  const set = (config: string) => `kafka-configs.sh --bootstrap-server ${servers} --alter --topic ${topic} --add-config ${config}`
   const found: Verdict[] = []
-  if (mayWrite !== true) found.push(judgeWrite(check, topic, mayWrite))
+  if (mayWrite !== true) found.push(judgeWrite(check, { topic, servers }, mayWrite))
   if (minInSync === null) {
     found.push(unseen(check, 'Its settings cannot be seen.', 'They decide what is acknowledged.', 'Grant DescribeConfigs on it.'))
   } else if (inSync < minInSync) {
@@ -61,8 +83,8 @@ function judgeTopic(
     : [ok(check, `${counted(partitions, 'partition')}, ${counted(replicas, 'replica')}, ${inSync} in sync.`)]
 }
 
-function judgeWrite(check: string, topic: string, mayWrite: false | null): Verdict {
-  const fix = `kafka-acls.sh --bootstrap-server … --add --allow-principal User:… --operation Describe --operation Write --topic ${topic}`
+function judgeWrite(check: string, { topic, servers }: { topic: string; servers: string }, mayWrite: false | null): Verdict {
+  const fix = `kafka-acls.sh --bootstrap-server ${servers} --add --allow-principal User:… --operation Describe --operation Write --topic ${topic}`
   const why = 'Without the right to write its messages wait: the relay pauses it (TOPIC_AUTHORIZATION_FAILED).'
   if (mayWrite === false) return failure(check, 'This login may not write to it.', why, fix)
   return unseen(check, 'The brokers do not say whether this login may write to it.', why, fix)

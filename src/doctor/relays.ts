@@ -1,11 +1,13 @@
+import { stuckOf, type Told, told, toldSilent } from '../ops/trouble.ts'
 import { counted, span } from '../ops/words.ts'
-import type { OutboxStatus } from '../store/operator.ts'
+import type { OutboxStatus, RelayState } from '../store/operator.ts'
 import { failure, ok, type Verdict, warning } from './verdict.ts'
 
 /** Judges who relays, and what is dead. `leases`: the shortest lease time of the tables, and time for an answer of Kafka, in ms. */
 export function judgeRelays(
   { backlog, leases, relays, dead }: OutboxStatus,
   times: { leaseMs: number | null; requestMs: number | null },
+  servers: string,
 ): Verdict[] {
   const alive = relays.filter((relay) => relay.alive)
   const ownerless = leases.free + leases.expired
@@ -20,6 +22,7 @@ export function judgeRelays(
           'Nothing is published.',
           'Start one: npx prisma-extension-outbox relay',
         ),
+    ...judgeTrouble(relays, servers),
     ownerless === 0 || alive.length === 0
       ? ok('buckets', alive.length === 0 ? 'No relay, so nobody holds them.' : 'Every bucket has an owner.')
       : warning(
@@ -44,5 +47,21 @@ export function judgeRelays(
           'They, and those behind them, are not published.',
           'npx prisma-extension-outbox list --dead; mend the cause, then redrive or discard.',
         ),
+  ]
+}
+
+/** What the relays say that they cannot do: each trouble is a failure of its own. */
+function judgeTrouble(relays: readonly RelayState[], servers: string): Verdict[] {
+  const judged = (check: string, { what, remedy, command }: Told, why: string) =>
+    failure(check, what, why, command === undefined ? remedy : `${remedy} ${command}`)
+  return [
+    ...relays
+      .filter(({ withoutKafka }) => withoutKafka)
+      .map((relay) =>
+        judged(`relay ${relay.name}`, toldSilent(relay), 'It publishes nothing. If no relay reaches Kafka, all messages wait.'),
+      ),
+    ...stuckOf(relays).map((one) =>
+      judged(`stuck ${one.topic}`, told(one, servers), 'A relay reports it; the messages wait, others go on.'),
+    ),
   ]
 }

@@ -1,5 +1,6 @@
-import { tableFormat } from '../store/postgres/check.ts'
-import type { Column, DatabaseFacts, TableFacts } from '../store/postgres/examine.ts'
+import { catchUp, tableFormat } from '../store/postgres/check.ts'
+import type { Attached, Column, Creators, DatabaseFacts, TableFacts } from '../store/postgres/examine.ts'
+import { authorTrigger } from '../store/postgres/statements.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Rights that a relay needs on each table. */
@@ -35,13 +36,21 @@ export function judgeTables(
   facts: Omit<DatabaseFacts, 'surroundings' | 'holders' | 'topics'>,
   wanted: readonly Column[],
 ): Verdict[] {
-  const { schema, tables, columns, sequence, leases } = facts
+  const { schema, tables, columns, sequence, leases, creators, attached } = facts
   const missing = Object.keys(rights).filter((name) => !tables.some((table) => table.name === name))
   if (missing.length > 0) {
     const fix = 'npx prisma-extension-outbox init, then npx prisma migrate deploy; --schema names another PostgreSQL schema.'
     return [failure('tables', `Not in schema ${schema}: ${missing.join(', ')}.`, 'Nothing can be enqueued or relayed.', fix)]
   }
-  return [judgeColumns(columns, wanted), judgeRights(tables), ...judgeEach(tables), judgeSequence(sequence), judgeFormat(leases)]
+  return [
+    judgeColumns(columns, wanted),
+    judgeRights(tables),
+    judgeCreators(creators),
+    judgeAttached(attached),
+    ...judgeEach(tables),
+    judgeSequence(sequence),
+    judgeFormat(leases),
+  ]
 }
 
 function judgeColumns(columns: readonly Column[], wanted: readonly Column[]): Verdict {
@@ -67,6 +76,36 @@ function judgeRights(tables: readonly TableFacts[]): Verdict {
   const what = lacking.map(({ name, list }) => `${list} on ${name}`).join('; ')
   const fix = `${lacking.map(({ name, list }) => `GRANT ${list} ON "${name}" TO …;`).join(' ')} ops/grants.sql has all roles.`
   return failure('rights', `This role lacks ${what}.`, 'A relay with this role does not start.', fix)
+}
+
+function judgeCreators(creators: readonly Creators[]): Verdict {
+  if (creators.length === 0) return ok('search path', 'No other role may create objects in a schema that statements search.')
+  const what = creators.map(({ schema, roles }) => `${roles.join(', ')} may create objects in schema ${schema}`).join('; ')
+  const why =
+    'A function or operator that such a role leaves there can replace one of PostgreSQL: your statements, and those of a superuser in psql, run it with their rights. The statements of relays and commands search pg_catalog only.'
+  const role = (name: string) => (name === 'PUBLIC' ? name : `"${name}"`)
+  const fix = creators
+    .map(({ schema, roles }) => `REVOKE CREATE ON SCHEMA "${schema}" FROM ${roles.map(role).join(', ')};`)
+    .join(' ')
+  return warning('search path', `${what}.`, why, fix)
+}
+
+function judgeAttached(all: readonly Attached[]): Verdict {
+  const strange = all.filter(({ table, name }) => table !== 'outbox_dead' || name !== authorTrigger)
+  if (strange.length > 0) {
+    const what = strange.map(({ table, kind, name }) => `${kind} ${name} on ${table}`).join(', ')
+    const why =
+      'It runs with the rights of the relay and of operators, with the search path pg_catalog, and can change or keep rows: messages are then lost, held up or sent twice.'
+    const fix = strange.map(({ table, kind, name }) => `DROP ${kind.toUpperCase()} "${name}" ON "${table}";`).join(' ')
+    return warning('triggers', `${what}.`, why, `If you do not know it: ${fix}`)
+  }
+  if (all.length > 0) return ok('triggers', 'The tables have the trigger of the migration, and no other.')
+  return warning(
+    'triggers',
+    `The trigger ${authorTrigger} is missing on outbox_dead.`,
+    'It writes which login asks for a redrive or discard; without it the name is what a client says.',
+    'Run CREATE FUNCTION and CREATE TRIGGER of the migration that "npx prisma-extension-outbox init --print" shows.',
+  )
 }
 
 function judgeEach(tables: readonly TableFacts[]): Verdict[] {
@@ -122,7 +161,7 @@ function judgeSequence(sequence: DatabaseFacts['sequence']): Verdict {
   }
   const { cache, last, highest } = sequence
   if (last < highest) {
-    const fix = `SELECT setval(pg_get_serial_sequence('outbox', 'id'), ${highest});`
+    const fix = catchUp({ outbox: '"outbox"', dead: '"outbox_dead"' }, "pg_get_serial_sequence('outbox', 'id')", highest)
     return failure('sequence', `The sequence of outbox.id stands at ${last}, behind id ${highest}.`, 'Ids would come twice.', fix)
   }
   if (cache === 1) return ok('sequence', 'Ids are drawn one by one, and are not behind the table.')

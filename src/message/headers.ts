@@ -10,6 +10,15 @@ export const jsonContentType = 'application/json'
 /** Content type of a payload that was given as bytes: its row carries it. */
 export const bytesContentType = 'application/octet-stream'
 
+/**
+ * Headers that a message may have of its own: kafkajs, as a consumer, copies all headers for each header, and 20,000 of them keep it busy for
+ * a minute.
+ */
+export const maxHeaders = 100
+
+/** Headers that enqueue adds to a row: `content-type`, `version`, `traceparent` and `tracestate`. */
+export const addedHeaders = 4
+
 const reserved = new Set<string>(reservedHeaders)
 
 /** A copy of the user's headers. Throws INVALID_HEADER; the error names the header, never its value. */
@@ -20,6 +29,10 @@ export function checkHeaders(headers: unknown, field: string): Record<string, st
     throw new OutboxError('INVALID_HEADER', `${field} is not a plain object.`, { field, remedy })
   }
   const entries = Object.entries(headers)
+  if (entries.length > maxHeaders) {
+    const remedy = `Give at most ${maxHeaders} headers; put the rest into the payload.`
+    throw new OutboxError('INVALID_HEADER', `${field} has ${entries.length} headers.`, { field, remedy })
+  }
   for (const [name, value] of entries) checkHeader(name, value, field)
   return Object.fromEntries(entries)
 }

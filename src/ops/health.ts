@@ -1,5 +1,7 @@
 import type { Page } from './server.ts'
+import { stuckOf, told, toldSilent } from './trouble.ts'
 import type { Vitals } from './vitals.ts'
+import { jsonText } from './words.ts'
 
 /** What {@link healthPages} need. */
 export interface HealthDeps {
@@ -10,6 +12,8 @@ export interface HealthDeps {
   leaseMs: number
   /** Table formats that this version knows. */
   formats: readonly number[]
+  /** Brokers for the commands that help. */
+  servers: string
   /** Asks Kafka for a sign of life; rejects, with a code, when there is none. */
   askKafka: (signal: AbortSignal) => Promise<void>
 }
@@ -23,6 +27,9 @@ export interface Check {
 /** Milliseconds that an answer of Kafka counts for: probes come every few seconds, and each would open a connection. */
 const freshMs = 10_000
 
+/** Troubles that a probe is told, at most. */
+const most = 20
+
 /** Milliseconds that Kafka may take. */
 const kafkaMs = 3_000
 
@@ -32,7 +39,7 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
   const json = (ok: boolean, what: object) => ({
     status: ok ? 200 : 503,
     type: 'application/json',
-    body: `${JSON.stringify({ ...what, relay: deps.name })}\n`,
+    body: `${jsonText({ ...what, relay: deps.name })}\n`,
   })
   return {
     '/livez': {
@@ -44,13 +51,26 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
     },
     '/readyz': {
       open: true,
-      answer: async () => {
+      answer: async (_, knows) => {
         const checks = { database: databaseCheck(deps), tables: tablesCheck(deps), kafka: await kafka() }
         const ready = Object.values(checks).every((check) => check.ok)
-        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused })
+        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused, trouble: troubleOf(deps, knows) })
       },
     },
   }
+}
+
+/**
+ * What keeps messages from Kafka, as this relay and the heartbeats of all tell. A restart would not help, so readiness does not depend on it.
+ * A request without the login learns codes, and no name.
+ */
+function troubleOf({ vitals, servers }: HealthDeps, knows: boolean): object[] {
+  const silent = vitals.relays.filter(({ withoutKafka }) => withoutKafka)
+  const stuck = stuckOf(vitals.relays, vitals.pausedTopics)
+  const all = knows
+    ? [...silent.map(toldSilent), ...stuck.map((one) => ({ ...one, ...told(one, servers) }))]
+    : [...silent.map(() => ({ code: 'NO_KAFKA' })), ...stuck.map(({ partition, code }) => ({ partition, code }))]
+  return all.slice(0, most)
 }
 
 function databaseCheck({ vitals, leaseMs }: HealthDeps): Check {

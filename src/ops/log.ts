@@ -1,5 +1,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { RelayEvent, RelayEvents, Subscriber } from '../relay/telemetry.ts'
+import { bootstrapServers, told } from './trouble.ts'
+import { inOneLine, visibleJson } from './words.ts'
 
 /** Levels of the log, from the most to the least telling. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -24,6 +26,8 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   fetched: 'trace',
   published: 'debug',
   publish_failed: 'debug',
+  rows_locked: 'warn',
+  rows_free: 'info',
   settled: 'trace',
   parked: 'error',
   park_failed: 'error',
@@ -39,10 +43,11 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   wrong_bucket: 'warn',
   sampled: 'trace',
   sample_failed: 'warn',
+  http_refused: 'warn',
 }
 
-/** Events that may come with every row: one line a minute, with the number of those left out. */
-const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed', 'sample_failed'])
+/** Events that may come with every row or connection: one line a minute, with the number of those left out. */
+const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed', 'sample_failed', 'http_refused'])
 const throttleMs = 60_000
 
 /** A log: JSON lines, or, for a person at a terminal, one short line for each event. */
@@ -53,32 +58,57 @@ export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.Wri
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  const plain: DestinationStream = { write: (line) => void out.write(terminal ? readable(line) : line) }
+  const plain: DestinationStream = { write: (line) => void out.write(terminal ? readable(line) : visibleJson(line)) }
   return pino(options, plain)
 }
 
-/** Subscriber that writes each event of a relay to the log. */
-export function logEvents(logger: Logger, now: () => number = Date.now): Subscriber {
-  const quiet = new Map<RelayEvent, { since: number; left: number }>()
+/** Subscriber that writes each event of a relay to the log. `servers`: brokers for the commands that help. */
+export function logEvents(
+  logger: Logger,
+  now: () => number = Date.now,
+  servers: string = bootstrapServers(undefined),
+): Subscriber {
+  const quiet: Quiet = new Map()
   return (event, fields) => {
     const level = levelOf[event]
     // Most events are told at levels that nobody turns on; their fields need not be made.
     if (!logger.isLevelEnabled(level)) return
-    const left = leftOut(event, quiet, now())
+    const left = throttled.has(event) ? leftOut(kindOf(event, fields), quiet, now()) : 0
     if (left === undefined) return
-    logger[level]({ event, ...fieldsOf(event, fields), ...(left > 0 ? { leftOut: left } : {}) }, event.replaceAll('_', ' '))
+    logger[level](
+      { event, ...fieldsOf(event, fields), ...remedyOf(event, fields, servers), ...(left > 0 ? { leftOut: left } : {}) },
+      event.replaceAll('_', ' '),
+    )
   }
 }
 
-/** How many events of that name were left out before this one; undefined when this one is to be left out too. */
-function leftOut(event: RelayEvent, quiet: Map<RelayEvent, { since: number; left: number }>, now: number): number | undefined {
-  if (!throttled.has(event)) return 0
-  const before = quiet.get(event)
+/** What helps against a paused topic. */
+function remedyOf<E extends RelayEvent>(
+  event: E,
+  fields: RelayEvents[E],
+  servers: string,
+): { remedy?: string; command?: string } {
+  if (event !== 'topic_paused') return {}
+  const { topic, code } = fields as RelayEvents['topic_paused']
+  const { remedy, command } = told({ topic, partition: null, code }, servers)
+  return command === undefined ? { remedy } : { remedy, command }
+}
+
+/** Kinds of events that were told lately, and how many were left out since. */
+type Quiet = Map<string, { since: number; left: number }>
+
+/** Refused connections must not hide a wrong login: each reason has lines of its own. */
+const kindOf = (event: RelayEvent, fields: object): string =>
+  event === 'http_refused' && 'reason' in fields ? String(fields.reason) : event
+
+/** How many of that kind were left out before this one; undefined when this one is to be left out too. */
+function leftOut(kind: string, quiet: Quiet, now: number): number | undefined {
+  const before = quiet.get(kind)
   if (before && now - before.since < throttleMs) {
     before.left++
     return undefined
   }
-  quiet.set(event, { since: now, left: 0 })
+  quiet.set(kind, { since: now, left: 0 })
   return before?.left ?? 0
 }
 
@@ -100,5 +130,5 @@ function readable(line: string): string {
   const rest = Object.entries(fields).map(
     ([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`,
   )
-  return `${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${msg}  ${rest.join(' ')}\n`
+  return `${inOneLine(`${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${msg}  ${rest.join(' ')}`)}\n`
 }

@@ -105,7 +105,7 @@ function leaseMetrics(registry: Registry): Handlers {
   const released = counter('outbox_leases_released_total', 'Leases given back.')
   const lost = counter('outbox_leases_lost_total', 'Leases that ran out or were taken over.')
   const messages = gauge('outbox_hand_messages', 'Messages read and not yet deleted.')
-  const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet deleted.')
+  const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet acknowledged.')
   const alive = gauge('outbox_relays_alive', 'Relays with a heartbeat within a lease time.')
   const count = (by: Counter) => (it: { buckets: number[]; owned: number }) => {
     by.inc(it.buckets.length)
@@ -144,7 +144,14 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
     labelNames: ['topic'],
     registers: [registry],
   })
+  const refused = new Counter({
+    name: 'outbox_http_refused_total',
+    help: 'Connections closed before their end, and wrong logins.',
+    labelNames: ['reason'],
+    registers: [registry],
+  })
   return {
+    http_refused: ({ reason }) => refused.inc({ reason }),
     kafka_trouble: () => kafka.set(1),
     kafka_recovered: () => kafka.set(0),
     database_trouble: () => database.set(1),

@@ -1,7 +1,14 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { OutboxError } from '../message/errors.ts'
+import { isLoopback } from '../running/loopback.ts'
+import { Connections, networkOf, type Refusal } from './connections.ts'
+import { type Login, Logins } from './logins.ts'
+
+/**
+ * The HTTP server of a relay: health, metrics and dashboard, to read only. `relay --listen` starts it (cli/watched.ts). It owns who is
+ * answered: the login, the names that it may be asked for by, and, with connections.ts, that nobody keeps probes from their answer.
+ */
 
 /** What a page answers. */
 export interface Answer {
@@ -13,14 +20,15 @@ export interface Answer {
 
 /** A page of the server. */
 export interface Page {
-  /** Whether it may be read without the login: probes have none. It must tell nothing but states and codes then. */
+  /** Whether it may be read without the login: probes have none. To them it must tell nothing but states and codes. */
   open: boolean
   /**
    * It tells what messages are about. Where no login is set it is for people at this machine only: on loopback, and asked for by a name of
    * loopback, because another site's name can be made to lead here. @default false
    */
   secluded?: boolean
-  answer: (url: URL) => Answer | Promise<Answer>
+  /** `knows`: the request has the login, or there is none. */
+  answer: (url: URL, knows: boolean) => Answer | Promise<Answer>
 }
 
 /** Where the server listens, and whom it answers. */
@@ -30,10 +38,15 @@ export interface ServerOptions {
   /** 0 takes a free one. */
   port: number
   /** User and password that every page asks for which is not open; undefined: none does. */
-  login?: { user: string; password: string } | undefined
+  login?: Login | undefined
   /** Pages by their path. */
   pages: Readonly<Record<string, Page>>
+  /** Is told why a connection was closed before its end, or a login refused, and the address that it came from. */
+  refused?: ((reason: Refusal, address: string) => void) | undefined
 }
+
+/** The options, and what the server remembers of logins. */
+type Serves = ServerOptions & { logins: Logins | undefined; refused: (reason: Refusal, address: string) => void }
 
 /** A server that listens. */
 export interface Serving {
@@ -49,19 +62,19 @@ const base = 'http://relay'
 /** Milliseconds in which a page answers, or 503 does in its place. */
 const answerMs = 5_000
 
-/** Connections at once: a scrape, some probes and a browser or two. */
-const mostConnections = 50
-
 /**
  * Serves pages over HTTP, to read only. Never keeps the process alive.
  *
  * @throws OutboxError INVALID_OPTION when the address cannot be listened on.
  */
 export async function serve(options: ServerOptions): Promise<Serving> {
-  const server = createServer((request, response) => void answer(options, request, response))
-  server.requestTimeout = answerMs
-  server.headersTimeout = answerMs
-  server.maxConnections = mostConnections
+  const { login, refused = () => {} } = options
+  const serves: Serves = { ...options, refused, logins: login && new Logins(login) }
+  const server = createServer((request, response) => void answer(serves, request, response))
+  const connections = new Connections(refused)
+  server.on('connection', (socket) => connections.add(socket))
+  // One request for each connection (see answer): what is sent behind it makes no page.
+  server.maxRequestsPerSocket = 1
   await listening(server, options)
   server.on('error', () => {})
   server.unref()
@@ -92,8 +105,9 @@ function listening(server: Server, { host, port }: ServerOptions): Promise<void>
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-async function answer(options: ServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { login, pages } = options
+async function answer(serves: Serves, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  // The limits of connections are those of requests then.
+  response.shouldKeepAlive = false
   const { status, type, body } = await answerOf()
   response.writeHead(status, {
     'content-type': type,
@@ -111,34 +125,39 @@ async function answer(options: ServerOptions, request: IncomingMessage, response
 
   async function answerOf(): Promise<Answer> {
     const url = new URL(URL.canParse(request.url!, base) ? request.url! : '/', base)
+    const { pages } = serves
     const page = Object.hasOwn(pages, url.pathname) ? pages[url.pathname] : undefined
-    if (!(page?.open ?? false) && !isLogin(request.headers.authorization, login)) return plain(401, 'Login needed.')
-    if (page?.secluded && !isHere(options, request.headers.host)) return plain(403, notHere)
+    const knows = await isLogin(serves, request)
+    if (!page?.open) {
+      if (!knows) return plain(401, 'Login needed.')
+      if (!isHere(serves, page, request.headers.host)) return plain(403, notHere)
+    }
     if (!page) return plain(404, `Not found. There is: ${Object.keys(pages).join(' ')}`)
     if (request.method !== 'GET' && request.method !== 'HEAD') return plain(405, 'Only GET and HEAD.')
-    return inTime(url, page)
+    return inTime(page, url, knows)
   }
 }
 
 const notHere = 'Without a login this page is for this machine only: ask for it as localhost, or set OUTBOX_HTTP_LOGIN.'
 
-const loopback = /^(localhost|127(\.\d{1,3}){3}|::1)$/i
-
-/** Whether a secluded page may be answered: there is a login, or both the server's address and the one that was asked for are loopback. */
-function isHere({ login, host }: ServerOptions, asked: string | undefined): boolean {
+/**
+ * Whether a page that is not open may be answered. Without a login a listener on loopback answers names of loopback only, because another
+ * site's name can be made to lead here; and a secluded page is for such a listener alone.
+ */
+function isHere({ login, host }: ServerOptions, page: Page | undefined, asked: string | undefined): boolean {
   if (login) return true
-  const name = asked?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1') ?? ''
-  return loopback.test(host) && loopback.test(name)
+  if (!isLoopback(host)) return !page?.secluded
+  return isLoopback(asked?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1') ?? '')
 }
 
 /** The page's answer, or 503 when it fails or takes too long. The reason may hold anything and is not told. */
-async function inTime(url: URL, page: Page): Promise<Answer> {
+async function inTime(page: Page, url: URL, knows: boolean): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<Answer>((resolve) => {
     timer = setTimeout(() => resolve(plain(503, 'No answer in time.')), answerMs)
   })
   try {
-    return await Promise.race([page.answer(url), late])
+    return await Promise.race([page.answer(url, knows), late])
   } catch {
     return plain(503, 'The page cannot be made at present.')
   } finally {
@@ -148,10 +167,17 @@ async function inTime(url: URL, page: Page): Promise<Answer> {
 
 const plain = (status: number, text: string): Answer => ({ status, type: 'text/plain; charset=utf-8', body: `${text}\n` })
 
-/** Compares digests: they have one length, and the time tells nothing about the password. */
-function isLogin(header: string | undefined, login: ServerOptions['login']): boolean {
-  if (!login) return true
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  const expected = `Basic ${Buffer.from(`${login.user}:${login.password}`).toString('base64')}`
-  return timingSafeEqual(digest(header ?? ''), digest(expected))
+/** Whether the request has the login, where one is set. A request without any is no try: browsers ask so first. */
+async function isLogin({ logins, refused }: Serves, request: IncomingMessage): Promise<boolean> {
+  if (!logins) return true
+  const { authorization } = request.headers
+  if (authorization === undefined) return false
+  const { socket } = request
+  const address = socket.remoteAddress ?? ''
+  return logins.isRight(
+    authorization,
+    networkOf(address),
+    () => socket.destroyed,
+    () => refused('wrong_login', address),
+  )
 }

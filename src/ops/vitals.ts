@@ -1,4 +1,6 @@
 import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
+import type { RelayState } from '../store/operator.ts'
+import type { Trouble } from '../store/store.ts'
 
 /** What is known about the life of a relay; every time in milliseconds on one monotonic clock. */
 export interface Signs {
@@ -45,11 +47,13 @@ export function liveness(signs: Signs, now: number, afterMs: number): Liveness {
 export class Vitals {
   readonly #now: () => number
   readonly #afterMs: number
-  readonly #paused = new Set<string>()
+  readonly #paused = new Map<string, string>()
   readonly #signs: Signs
   #format: number | undefined
   #ackedAt = Number.NEGATIVE_INFINITY
   #served = false
+  #locked = false
+  #relays: readonly RelayState[] = []
 
   /** `now`: milliseconds on a monotonic clock. */
   constructor(telemetry: Telemetry, leaseMs: number, now: () => number = () => performance.now()) {
@@ -93,6 +97,16 @@ export class Vitals {
     return this.#paused.size
   }
 
+  /** The topics that this relay has paused. */
+  get pausedTopics(): Trouble[] {
+    return [...this.#paused].map(([topic, code]) => ({ topic, partition: null, code }))
+  }
+
+  /** All relays as the sampler found them; empty before. */
+  get relays(): readonly RelayState[] {
+    return this.#relays
+  }
+
   #life(): Handlers {
     return {
       heartbeat: ({ handRows }) => {
@@ -100,10 +114,11 @@ export class Vitals {
         this.#signs.beatAt = this.#now()
         this.#signs.busySince = handRows === 0 ? undefined : (this.#signs.busySince ?? this.#now())
       },
-      sampled: ({ topics, format }) => {
+      sampled: ({ topics, format, relays }) => {
         this.#format = format
-        // A paused topic's messages have something to wait for.
-        const late = topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
+        this.#relays = relays
+        // A paused topic's messages have something to wait for, and of locked rows only age is seen.
+        const late = !this.#locked && topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
         this.#signs.lateSince = late ? (this.#signs.lateSince ?? this.#now()) : undefined
       },
       sample_failed: () => {
@@ -145,7 +160,14 @@ export class Vitals {
       database_recovered: ends('databaseTrouble'),
       kafka_trouble: begins('kafkaTrouble'),
       kafka_recovered: ends('kafkaTrouble'),
-      topic_paused: ({ topic }) => void this.#paused.add(topic),
+      rows_locked: () => {
+        this.#locked = true
+      },
+      rows_free: () => {
+        this.#locked = false
+        this.#signs.movedAt = this.#now()
+      },
+      topic_paused: ({ topic, code }) => void this.#paused.set(topic, code),
       topic_resumed: ({ topic }) => {
         this.#paused.delete(topic)
         this.#signs.movedAt = this.#now()

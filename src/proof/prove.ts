@@ -74,9 +74,8 @@ export async function prove(plan: ProofPlan): Promise<Proof> {
 }
 
 async function collect(plan: ProofPlan, scratch: Scratch, schema: string, topic: string): Promise<History> {
-  const { pool, sql } = scratch
+  const { query, sql } = scratch
   const random = randomFrom(plan.seed)
-  const query = async <R>(text: string, values: readonly unknown[]) => (await pool.query(text, [...values])).rows as R[]
   const writing = writerPlan(topic)
   await addLines(query, writing, sql)
   const relays = Array.from({ length: relayCount }, (_, i) => plan.startRelay(schema, `prove-${i + 1}`))
@@ -123,15 +122,15 @@ async function killAmong(plan: ProofPlan, relays: ProvedRelay[], schema: string,
 }
 
 /** Waits until the outbox is empty, and looks at the tables. */
-async function settle({ emptyMs, signal }: ProofPlan, { pool, sql }: Scratch): Promise<Rest> {
+async function settle({ emptyMs, signal }: ProofPlan, { query, sql }: Scratch): Promise<Rest> {
   const since = monotonicMs()
-  const waiting = async () => (await pool.query<{ n: number }>(sql.waiting)).rows[0]!.n
+  const waiting = async () => (await query<{ n: number }>(sql.waiting))[0]!.n
   let left = await waiting()
   while (left > 0 && monotonicMs() - since < emptyMs) {
     await pause(100, signal)
     left = await waiting()
   }
-  const { rows: dead } = await pool.query<{ id: string; reason: string | null }>(sql.dead)
+  const dead = await query<{ id: string; reason: string | null }>(sql.dead)
   const emptiedMs = left === 0 ? monotonicMs() - since : null
   return { emptiedMs, limitMs: emptyMs, left, dead, expectedDead: [], unexpectedEnds: [] }
 }

@@ -2,7 +2,7 @@ import type { Admin, Kafka } from 'kafkajs'
 import pg from 'pg'
 import { OutboxError } from '../message/errors.ts'
 import { codeOf, connectionConfig } from '../store/postgres/line.ts'
-import { identifier } from '../store/postgres/sql.ts'
+import { identifier, ownPath } from '../store/postgres/sql.ts'
 import { trouble } from '../transport/kafkajs-errors.ts'
 import { type ProofStatements, proofStatements } from './statements.ts'
 
@@ -22,7 +22,8 @@ export interface ScratchPlan {
 
 /** Tables and a topic of a proof's own, and how they are taken away again. */
 export interface Scratch {
-  pool: pg.Pool
+  /** Runs a statement in a transaction of its own and returns its rows. */
+  query<R>(sql: string, values?: readonly unknown[]): Promise<R[]>
   admin: Admin
   sql: ProofStatements
   /** Removes both and closes the connections; gives the names of what could not be removed. */
@@ -47,14 +48,29 @@ export async function makeScratch(plan: ScratchPlan): Promise<Scratch> {
     return left
   }
   try {
-    await pool.query(`${plan.migration};${sql.create}`).catch((error) => Promise.reject(refusedTables(error)))
-    const drop = () => pool.query(`DROP SCHEMA ${identifier(plan.schema)} CASCADE`)
+    await pool.query(`${ownPath}${plan.migration};${sql.create}`).catch((error) => Promise.reject(refusedTables(error)))
+    const drop = () => pool.query(`${ownPath}DROP SCHEMA ${identifier(plan.schema)} CASCADE`)
     made.push({ name: `the PostgreSQL schema ${plan.schema}`, remove: drop })
     await makeTopic(admin, plan)
     made.push({ name: `the topic ${plan.topic}`, remove: () => admin.deleteTopics({ topics: [plan.topic], timeout: 10_000 }) })
-    return { pool, admin, sql, remove }
+    return { query: (text, values = []) => queryAlone(pool, text, values), admin, sql, remove }
   } catch (error) {
     await remove()
+    throw error
+  }
+}
+
+async function queryAlone<R>(pool: pg.Pool, text: string, values: readonly unknown[]): Promise<R[]> {
+  const client = await pool.connect()
+  try {
+    await client.query(`BEGIN;${ownPath}`)
+    const { rows } = await client.query(text, [...values])
+    await client.query('COMMIT')
+    client.release()
+    return rows as R[]
+  } catch (error) {
+    // With a transaction open it is of no use to the next query.
+    client.release(true)
     throw error
   }
 }

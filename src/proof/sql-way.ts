@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import pg from 'pg'
 import { encodeMessage } from '../message/message.ts'
 import { codeOf, connectionConfig } from '../store/postgres/line.ts'
+import { ownPath } from '../store/postgres/sql.ts'
 import type { Attempt } from './history.ts'
 import type { ProofStatements } from './statements.ts'
 import type { Way, WriterTransaction } from './writers.ts'
@@ -34,7 +35,7 @@ export class SqlWay implements Way {
     let client: pg.Client
     try {
       client = await this.#connected()
-      await client.query(`BEGIN; ${lockLimit}`)
+      await client.query(`BEGIN; ${ownPath}${lockLimit}`)
       await work(this.#transaction(client))
     } catch {
       await this.#rollBack()

@@ -1,8 +1,11 @@
 import { type Hold, type IdRange, type Lease, noIds, type OutboxRow } from '../store/store.ts'
+import { Skipped } from './skipped.ts'
 
 /** A row that the relay has read and not yet seen deleted, under the claim that it was read with. */
 export interface CarriedRow extends OutboxRow {
   claim: Claim
+  /** Let go of when Kafka has acknowledged the row. */
+  value: Uint8Array | null
 }
 
 /** A key of a topic, as text: among the holds of a bucket, and among those that Kafka refused. */
@@ -26,6 +29,8 @@ export class Claim implements Lease {
   position = 0
   /** A row found up to here was missed before. */
   sweptTo = 0
+  /** What stuck lanes have skipped: the reader goes past it. */
+  readonly skipped = new Skipped()
   /** A park takes too long and will be tried again: until then rows that wait are left where they are. */
   parkStuck = false
   /** A redrive took too long, and is not tried again before, on the relay's clock. */

@@ -37,10 +37,13 @@ export class Gate {
     while (this.#probing) await this.#probing
   }
 
-  /** `who` saw something that may mean that Kafka as a whole is in trouble: nothing is sent before a broker answers. */
-  doubt(who: object, code: string, error: string): void {
+  /**
+   * `who` saw something that may mean that Kafka as a whole is in trouble: nothing is sent before a broker answers. `again`: `who` is stuck
+   * and waits between its requests anyway; where brokers answer, the others do not wait with it.
+   */
+  doubt(who: object, code: string, error: string, { again = false } = {}): void {
     this.trouble(who, code, error)
-    this.#probing ??= this.#probe().finally(() => {
+    this.#probing ??= this.#probe(again).finally(() => {
       this.#probing = undefined
     })
   }
@@ -67,8 +70,8 @@ export class Gate {
     this.#troubleSince = undefined
   }
 
-  async #probe(): Promise<void> {
-    if (++this.#doubts > 1) await this.#clock.wait(backoff(this.#doubts - 1, this.#random()), this.#signal)
+  async #probe(again: boolean): Promise<void> {
+    if (!again && ++this.#doubts > 1) await this.#clock.wait(backoff(this.#doubts - 1, this.#random()), this.#signal)
     for (let attempt = 1; !this.#signal.aborted; attempt++) {
       // No answer is reason to give up: only the end of the relay is.
       const answers = await this.#transport.connect(this.#signal).then(

@@ -2,25 +2,103 @@ import { bucketCount } from '../message/key.ts'
 import type { OutboxRow } from '../store/store.ts'
 import type { CarriedRow } from './claim.ts'
 
+/** How much the relay has in hand at most. */
+export interface HandLimits {
+  /** Rows read and not yet deleted. */
+  handRows: number
+  /** Bytes read and not yet acknowledged. */
+  handBytes: number
+}
+
+/** Every lane may have this part of the limits, whatever the others have. */
+const leastShare = 1 / 4
+
+/** A lane may have this many times what is still free: alone it leaves a quarter to whoever comes next. */
+const shareOfFree = 3
+
+/** The batches that stuck lanes keep count up to this part of the limits: the rest is always there for lanes that progress. */
+const keptShare = 1 / 2
+
 /**
  * The rows in hand: read and not yet deleted. All back-pressure stands here: the reader stops while too many rows or bytes are in hand, so
- * a slow Kafka and a slow database both slow the reading down.
+ * a slow Kafka and a slow database both slow the reading down. It also says how much of the room a lane may have (rule 8).
  */
 export class Hand {
+  readonly #limits: HandLimits
   readonly #rows = new Map<number, CarriedRow>()
+  /** Acknowledged rows that wait for their delete: they hold no value any more. */
+  readonly #acknowledged = new Set<CarriedRow>()
+  /** Rows of the batches that stuck lanes keep. */
+  readonly #kept = new Set<CarriedRow>()
+  #keptBytes = 0
   readonly #perBucket = new Int32Array(bucketCount)
   #bytes = 0
   #deleted = new Map<number, string>()
+  /** Rows that wait for somebody's lock: known, but of no weight. */
+  readonly #aside = new Set<CarriedRow>()
   /** Rows whose ids may by now be those of other messages. */
   readonly #doubtful = new Set<CarriedRow>()
 
+  constructor(limits: HandLimits) {
+    this.#limits = limits
+  }
+
   get size(): number {
-    return this.#rows.size
+    return this.#rows.size - this.#aside.size
   }
 
   /** Bytes of the rows whose values are in memory. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Rows that may still be read. */
+  get freeRows(): number {
+    const { handRows } = this.#limits
+    return handRows - (this.#rows.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)
+  }
+
+  /** Bytes that may still be read. */
+  get freeBytes(): number {
+    const { handBytes } = this.#limits
+    return handBytes - (this.#bytes - this.#keptBytes) - Math.min(this.#keptBytes, handBytes * keptShare)
+  }
+
+  /** Whether so little is free that a lane that does not progress must give up what others could use. */
+  get tight(): boolean {
+    const { handRows, handBytes } = this.#limits
+    return this.freeRows < handRows * leastShare || this.freeBytes < handBytes * leastShare
+  }
+
+  /** Rows that one lane may have now. */
+  get shareRows(): number {
+    return Math.max(1, Math.floor(this.#limits.handRows * leastShare), shareOfFree * Math.floor(this.freeRows))
+  }
+
+  /** Bytes that one lane may have now. */
+  get shareBytes(): number {
+    return Math.max(this.#limits.handBytes * leastShare, shareOfFree * this.freeBytes)
+  }
+
+  /** Whether a stuck lane may keep this batch: all stuck lanes together keep half of the limits, or one record each. */
+  mayKeep(batch: readonly CarriedRow[]): boolean {
+    const { handRows, handBytes } = this.#limits
+    const bytes = batch.reduce((sum, row) => sum + row.bytes, this.#keptBytes)
+    return batch.length <= 1 || (this.#kept.size + batch.length <= handRows * keptShare && bytes <= handBytes * keptShare)
+  }
+
+  /** A stuck lane keeps these rows. */
+  keep(batch: readonly CarriedRow[]): void {
+    for (const row of batch) {
+      if (this.#kept.has(row) || this.#rows.get(row.id) !== row) continue
+      this.#kept.add(row)
+      this.#keptBytes += row.bytes
+    }
+  }
+
+  /** The lane of these rows progresses again, or they leave it. */
+  unkeep(batch: Iterable<CarriedRow>): void {
+    for (const row of batch) if (this.#kept.delete(row)) this.#keptBytes -= row.bytes
   }
 
   inBucket(bucket: number): number {
@@ -33,13 +111,40 @@ export class Hand {
     if (!row.oversized) this.#bytes += row.bytes
   }
 
+  /** Kafka has the rows: until they are deleted only their names are needed. */
+  acknowledged(rows: readonly CarriedRow[]): void {
+    if (this.#kept.size > 0) this.unkeep(rows)
+    for (const row of rows) {
+      row.value = null
+      if (this.#rows.get(row.id) !== row || this.#acknowledged.has(row)) continue
+      this.#acknowledged.add(row)
+      if (!row.oversized) this.#bytes -= row.bytes
+    }
+  }
+
   /** The row is no longer the relay's business: let go of, moved or found gone. */
   drop(row: CarriedRow): void {
     if (this.#rows.get(row.id) !== row) return
     this.#rows.delete(row.id)
     this.#doubtful.delete(row)
+    if (this.#kept.size > 0) this.unkeep([row])
+    if (!this.#aside.delete(row)) this.#lighten(row)
+  }
+
+  /**
+   * The row only waits until somebody's lock ends: it takes no room from others, does not keep its bucket from being given back, and
+   * lets go of its value.
+   */
+  setAside(row: CarriedRow): void {
+    if (this.#rows.get(row.id) !== row || this.#aside.has(row)) return
+    this.#aside.add(row)
+    this.#lighten(row)
+    Object.assign(row, { value: null, headers: null })
+  }
+
+  #lighten(row: CarriedRow): void {
     this.#perBucket[row.bucket]!--
-    if (!row.oversized) this.#bytes -= row.bytes
+    if (!this.#acknowledged.delete(row) && !row.oversized) this.#bytes -= row.bytes
   }
 
   /** The row was deleted from the outbox. */

@@ -1,20 +1,36 @@
 import { tracesOf } from '../message/trace.ts'
 import { backoff } from '../running/backoff.ts'
-import type { Outcome, Transport } from '../transport/transport.ts'
+import type { Outcome, Transport, TransportRecord } from '../transport/transport.ts'
 import type { CarriedRow, Claims } from './claim.ts'
 import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
 import type { Hand } from './hand.ts'
-import { Queue, type QueueDeps, type RequestLimits } from './queue.ts'
+import { bytesOf, Queue, type QueueDeps, type RequestLimits } from './queue.ts'
 import { toRecord } from './record.ts'
 import { Suspects } from './suspects.ts'
 import type { Telemetry } from './telemetry.ts'
 import { verdict } from './verdict.ts'
 
-/** Limits of a lane. */
-export interface LaneLimits extends RequestLimits {
-  /** Rows that a lane may have in hand; beyond that it owes. */
-  quotaRows: number
+/** An outcome that decides nothing about the batch: it is sent again. */
+type Failure = Exclude<Outcome, { kind: 'acked' }>
+
+/** Codes of a request that was not answered in time, by the broker or by its replicas: what shares its connection waits as long. */
+const timedOut = new Set(['TIMEOUT', 'REQUEST_TIMED_OUT'])
+
+/** After successive unknown outcomes a lane waits twice as long for each next answer, up to so many milliseconds. */
+const mostWaitMs = 30_000
+
+/** How often the wait is doubled, at most. */
+const mostPatience = 3
+
+/** Milliseconds over which lanes that were throttled together come back. */
+const spreadMs = 100
+
+/** A request on its way. */
+interface Flight {
+  sentAt: number
+  /** Ends the wait for its answer. */
+  giveUp: AbortController
 }
 
 /** What a lane needs from its surroundings. */
@@ -24,15 +40,24 @@ export interface LaneDeps extends QueueDeps {
   gate: Gate
   hand: Hand
   claims: Claims
-  limits: LaneLimits
+  limits: RequestLimits
   signal: AbortSignal
   /** Takes rows that Kafka has acknowledged. */
   settle: (rows: readonly CarriedRow[]) => void
   /** Takes a row that Kafka refused for good. */
   park: (row: CarriedRow, reason: string, error: string) => void
-  /** Room was made after the lane had owed. */
-  resume: (owed: Debt) => void
+  /**
+   * There is room again after the lane or topic has skipped rows. `gaveUp`: it also let go of rows that it had, or skipped them while it was
+   * stuck; nothing that the reader remembers of these buckets holds any more.
+   */
+  resume: (owed: Debt, gaveUp: boolean) => void
 }
+
+/**
+ * A lane that others need room from gives up what it has not sent when it has had no outcome for so many milliseconds, and for twice as long
+ * as its last acknowledgement took.
+ */
+const slowMs = 1_000
 
 /** What a lane tells its topic. */
 export interface LaneTopic {
@@ -60,6 +85,9 @@ export interface LaneTopic {
  * The way of one topic-partition to Kafka: first in, first out, one request outstanding, which takes what has queued up by then, so that
  * batches grow by themselves while the broker is busy. After a record that is not acknowledged nothing later is sent before its outcome
  * is decided.
+ *
+ * A lane is stuck when its batch has no decided outcome after the first retry. It keeps that batch, drops and skips everything else, and
+ * resumes once the batch is decided (rule 8), so that trouble of one partition costs the others neither room nor time.
  */
 export class Lane {
   readonly partition: number
@@ -68,8 +96,27 @@ export class Lane {
   readonly #deps: LaneDeps
   readonly #suspects: Suspects
   readonly #queue: Queue
-  #inFlight = 0
+  /** The batch on its way. */
+  #flying: readonly CarriedRow[] = []
+  /** The batch at the head of the queue that was sent and has no decided outcome. */
+  #undecided: readonly CarriedRow[] = []
+  /** How it failed the last time. */
+  #failure: Failure | undefined
+  #flyingBytes = 0
+  #flight: Flight | undefined
+  /** How often the wait for an answer is doubled: the broker was too slow that many times, and has not been quick since. */
+  #patience = 0
+  /** Times that it failed, one after another. */
   #attempt = 0
+  #stuck = false
+  /** Rows were dropped, or skipped while stuck, since the last resume. */
+  #gaveUp = false
+  /** When an outcome was last decided, or the lane began to wait for one. */
+  #movedAt = 0
+  /** What the last acknowledgement took, in milliseconds. */
+  #tookMs = 0
+  /** Kafka as a whole is being waited for: dropping rows would help nobody. */
+  #gated = false
   #running = false
   #idle: (() => void)[] = []
 
@@ -81,43 +128,74 @@ export class Lane {
     this.#queue = new Queue(this.#suspects, deps)
   }
 
-  /** Rows that the lane may still take; 0 while it owes: what comes later must not overtake what it owes. */
+  /** Code of the last failure while the lane is stuck, for the heartbeat. Trouble of the whole cluster is none of this partition's. */
+  get stuckBy(): string | undefined {
+    const failure = this.#stuck ? this.#failure : undefined
+    return failure && (failure.kind === 'unknown' || failure.scope !== 'producer') ? failure.code : undefined
+  }
+
+  /**
+   * Rows that the lane may still take; 0 while it owes: what comes later must not overtake what it owes. An empty lane takes one whatever
+   * the others have: nothing would make it resume.
+   */
   get room(): number {
-    if (this.debt.any) return 0
-    return Math.max(0, this.#deps.limits.quotaRows - this.#queue.length - this.#inFlight)
+    if (this.debt.any || this.#stuck) return 0
+    if (this.load === 0) return Math.max(1, this.#deps.hand.shareRows)
+    if (this.#bytes >= this.#deps.hand.shareBytes) return 0
+    return Math.max(0, this.#deps.hand.shareRows - this.load)
+  }
+
+  /** Whether it keeps one batch and skips the rest. */
+  get stuck(): boolean {
+    return this.#stuck
   }
 
   /** Rows waiting to be sent, or on their way. */
   get load(): number {
-    return this.#queue.length + this.#inFlight
+    return this.#queue.length + this.#flying.length
+  }
+
+  get #bytes(): number {
+    return this.#queue.bytes + this.#flyingBytes
   }
 
   push(row: CarriedRow): void {
+    if (this.load === 0) this.#movedAt = this.#deps.clock.now()
     this.#queue.push(row)
     if (!this.#running) void this.#run()
   }
 
   /** Lets go of rows that are not on their way; gives them to the caller, who may owe them. */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
+    if (this.#flying.some(which)) this.#endWait()
     const gone = this.#queue.letGo(which)
     for (const row of gone) this.#deps.hand.drop(row)
     return gone
   }
 
+  /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
+  yieldRoom(): void {
+    if (this.#stuck || this.#gated || this.#queue.length === 0) return
+    const patientMs = Math.max(slowMs, 2 * this.#tookMs)
+    if (this.#attempt > 0 || this.#deps.clock.now() - this.#movedAt > patientMs) this.#becomeStuck()
+  }
+
   /** Resolves when no request is outstanding. */
   async idle(): Promise<void> {
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    if (this.#flying.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
   async #run(): Promise<void> {
     this.#running = true
     const { gate, signal } = this.#deps
     while (this.#queue.length > 0 && !signal.aborted) {
+      this.#gated = true
       await gate.passable()
+      this.#gated = false
       const turn = await this.#topic.turn(this)
       if (signal.aborted) break
       if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.wasRefused(row))
-      const batch = this.#queue.next(turn === 'probe' ? 1 : this.#suspects.limit)
+      const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#suspects.limit)
       const answer = this.#suspects.answerTo(batch[0])
       if (answer) this.#decide(batch, answer, this.#deps.clock.now())
       else if (batch.length > 0) await this.#send(batch)
@@ -127,23 +205,49 @@ export class Lane {
     }
     this.#running = false
     this.#topic.pass(this)
-    this.#attempt = 0
+    this.#decided()
     gate.trust(this)
+    // Where all that it kept was let go of, nothing else would make it resume.
+    this.#resumeIfRoom()
   }
 
   async #send(batch: CarriedRow[]): Promise<void> {
-    const { transport, clock, limits } = this.#deps
+    const { clock } = this.#deps
     const sentAt = clock.now()
-    this.#inFlight = batch.length
-    const outcome = await transport.publish(
-      { topic: this.#topic.name, partition: this.partition, records: batch.map(toRecord) },
-      limits.requestTimeoutMs,
-    )
-    this.#inFlight = 0
+    const giveUp = new AbortController()
+    this.#flying = batch
+    this.#flyingBytes = bytesOf(batch)
+    this.#flight = { sentAt, giveUp }
+    const outcome = await this.#publish(batch, giveUp.signal)
+    this.#flying = []
+    this.#flyingBytes = 0
+    this.#flight = undefined
     this.#tell(batch, outcome, sentAt)
+    this.#learn(outcome, clock.now() - sentAt)
     const wait = this.#decide(batch, outcome, sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
     if (wait > 0) await clock.wait(wait, this.#deps.signal)
+  }
+
+  /** Never rejects: nobody waits for a lane, and what it threw would end the process. */
+  async #publish(batch: readonly CarriedRow[], giveUp: AbortSignal): Promise<Outcome> {
+    let records: TransportRecord[]
+    try {
+      records = batch.map(toRecord)
+    } catch {
+      return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'It cannot be made a record.' }
+    }
+    const { transport, limits } = this.#deps
+    try {
+      const how = { alone: this.#alone, waitMs: this.#waitMs, giveUp }
+      return await transport.publish(
+        { topic: this.#topic.name, partition: this.partition, records },
+        limits.requestTimeoutMs,
+        how,
+      )
+    } catch (error) {
+      return { kind: 'unknown', code: 'UNEXPECTED', error: error instanceof Error ? error.name : 'The client threw no error.' }
+    }
   }
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */
@@ -160,30 +264,36 @@ export class Lane {
       this.#refused(batch[0]!, code, error)
       return 0
     }
-    this.#putBack(batch)
+    const kept = this.#putBack(batch)
     switch (next.kind) {
       case 'pause-topic':
         if (outcome.kind === 'not-written' && outcome.scope === 'record') this.#topic.refused(code, batch[0]!)
         this.#topic.pause(code, error)
         return 0
       case 'split':
+        this.#decided()
         this.#suspects.halve(batch.length)
         return 0
       case 'single-out':
+        this.#decided()
         this.#suspects.name(
           next.refused.map((index) => batch[index]!),
           outcome,
         )
         return 0
+      case 'wait':
+        this.#failed(outcome, kept)
+        return next.ms + random() * spreadMs
       case 'again':
-        if (next.doubt) gate.doubt(this, code, error)
+        this.#failed(outcome, kept)
+        if (next.doubt) gate.doubt(this, code, error, { again: this.#stuck })
         else gate.trouble(this, code, error)
         // The partition may be gone, or new to the client.
         if (!next.doubt) this.#topic.recheck()
         // Whether the topic takes messages, another partition may tell sooner.
         this.#topic.pass(this)
     }
-    return backoff(++this.#attempt, random(), { firstMs: 50, maxMs: 5_000 })
+    return backoff(this.#attempt, random(), { firstMs: 50, maxMs: 5_000 })
   }
 
   /** Rows of unknown outcome may still be appended: the next owner of their buckets must not begin before. */
@@ -192,8 +302,80 @@ export class Lane {
     for (const row of batch) claims.keepBusy(row.bucket, sentAt + limits.requestTimeoutMs)
   }
 
-  #acknowledged(batch: CarriedRow[]): void {
+  /** Whether the next request may be a copy: one record finds out whether the broker answers in time. */
+  get #isTentative(): boolean {
+    return this.#failure?.kind === 'unknown'
+  }
+
+  /** Milliseconds to wait for the next answer. */
+  get #waitMs(): number {
+    const base = this.#deps.limits.requestTimeoutMs
+    return Math.max(base, Math.min(mostWaitMs, base * 2 ** this.#patience))
+  }
+
+  /** A broker that was too slow is given more time, until it has answered a whole batch in the usual time. */
+  #learn(outcome: Outcome, tookMs: number): void {
+    if (outcome.kind === 'unknown') this.#patience = Math.min(mostPatience, this.#patience + 1)
+    if (outcome.kind === 'acked') this.#tookMs = tookMs
+    const quick = outcome.kind === 'acked' && tookMs <= this.#deps.limits.requestTimeoutMs
+    if (quick && !this.#isTentative) this.#patience = 0
+  }
+
+  /**
+   * The leases of the batch on its way end, or are to be given back: it is waited for as long as any request is, and no longer (rule 3). The
+   * next owner of its buckets begins no sooner: the leases were as long when it was sent.
+   */
+  #endWait(): void {
+    const { clock, limits, signal } = this.#deps
+    const { sentAt, giveUp } = this.#flight!
+    const left = sentAt + limits.requestTimeoutMs - clock.now()
+    if (left <= 0) giveUp.abort()
+    else void clock.wait(left, signal).then(() => giveUp.abort())
+  }
+
+  /** How much of Kafka the next request must not share with other lanes: it might keep them waiting. */
+  get #alone(): 'request' | 'connection' | undefined {
+    if (this.#patience > 0) return 'connection'
+    if (!this.#failure) return undefined
+    const { kind, code } = this.#failure
+    if (timedOut.has(code)) return 'connection'
+    if (!this.#stuck) return undefined
+    return kind === 'unknown' || this.#failure.scope === 'producer' ? 'connection' : 'request'
+  }
+
+  /** The batch has no decided outcome. */
+  #failed(failure: Failure, kept: readonly CarriedRow[]): void {
+    this.#failure = failure
+    this.#undecided = kept
+    if (++this.#attempt > 1) this.#becomeStuck()
+  }
+
+  /** Keeps one batch, the one whose outcome is not decided; skips everything else. */
+  #becomeStuck(): void {
+    const { hand, limits } = this.#deps
+    const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#queue.head(limits.batchRecords)
+    const batch = this.#flying.length > 0 ? this.#flying : first
+    hand.unkeep(batch)
+    const kept = new Set(hand.mayKeep(batch) ? batch : batch.slice(0, this.#flying.length || 1))
+    this.#stuck = true
+    this.#gaveUp = true
+    hand.keep([...kept])
+    for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)
+  }
+
+  /** The outcome of the batch is decided: the lane progresses. */
+  #decided(): void {
+    if (this.#stuck) this.#deps.hand.unkeep(this.#queue.head(this.#queue.length))
+    this.#failure = undefined
+    this.#undecided = []
     this.#attempt = 0
+    this.#stuck = false
+    this.#movedAt = this.#deps.clock.now()
+  }
+
+  #acknowledged(batch: CarriedRow[]): void {
+    this.#deps.hand.acknowledged(batch)
+    this.#decided()
     this.#suspects.cleared(batch.length)
     this.#topic.accepted()
     this.#deps.gate.acknowledged(this)
@@ -201,6 +383,8 @@ export class Lane {
   }
 
   #refused(row: CarriedRow, code: string, error: string): void {
+    this.#deps.hand.unkeep([row])
+    this.#decided()
     this.#suspects.found(row)
     this.#topic.refused(code, row)
     const claim = this.#deps.claims.get(row.bucket)
@@ -215,9 +399,9 @@ export class Lane {
 
   /**
    * Puts a batch back to the head of the queue. A row whose bucket was lost is let go of; one whose bucket was claimed anew goes on under
-   * the new claim: let go of, it would stay behind the rows of its key that were read since.
+   * the new claim: let go of, it would stay behind the rows of its key that were read since. Returns what went back.
    */
-  #putBack(batch: CarriedRow[]): void {
+  #putBack(batch: CarriedRow[]): CarriedRow[] {
     const { hand, claims } = this.#deps
     const kept: CarriedRow[] = []
     for (const row of batch) {
@@ -232,11 +416,15 @@ export class Lane {
       }
     }
     this.#queue.putBack(kept)
+    return kept
   }
 
   #resumeIfRoom(): void {
-    if (!this.debt.any || this.load > this.#deps.limits.quotaRows / 2) return
-    this.#deps.resume(this.debt)
+    const { hand, resume } = this.#deps
+    if (!this.debt.any || this.#stuck) return
+    if (this.load > 0 && (this.load > hand.shareRows / 2 || this.#bytes > hand.shareBytes / 2)) return
+    resume(this.debt, this.#gaveUp)
+    this.#gaveUp = false
   }
 
   #tell(batch: CarriedRow[], outcome: Outcome, sentAt: number): void {
@@ -248,6 +436,7 @@ export class Lane {
       ms: clock.now() - sentAt,
       traces: tracesOf(batch),
     }
+    if (outcome.kind === 'not-written' && outcome.scope === 'throttled') return
     if (outcome.kind !== 'acked') {
       telemetry.emit('publish_failed', { ...what, kind: outcome.kind, code: outcome.code })
       return

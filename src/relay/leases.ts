@@ -1,5 +1,6 @@
 import type { Clock } from '../running/clock.ts'
-import type { Lease, StoreSession } from '../store/store.ts'
+import type { Lease, Pulse, StoreSession, Trouble } from '../store/store.ts'
+import type { Answers } from './answers.ts'
 import { Claim, type Claims } from './claim.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
@@ -16,6 +17,9 @@ export interface LeasesDeps {
   leaseMs: number
   /** Milliseconds between two heartbeats. */
   tickMs: number
+  answers: Answers
+  /** What this relay cannot serve. */
+  trouble: () => readonly Trouble[]
   /** When Kafka last acknowledged something, on the relay's clock. */
   ackedAt: () => number | undefined
   /** Whether rows wait for Kafka. */
@@ -46,6 +50,10 @@ export class Leases {
   /** Since when this relay has had buckets, on its clock. */
   #takenAt = Number.NEGATIVE_INFINITY
   #greeted = false
+  /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
+  #yielding = false
+  /** Since when a live peer is answered without a break, on the relay's clock. */
+  #peerAnsweredAt: number | undefined
   #closing = false
   #ticks = 0
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
@@ -107,17 +115,22 @@ export class Leases {
     const ackedAt = this.#deps.ackedAt()
     const now = clock.now()
     const abstaining = now < this.#abstainUntil
-    const alive = !abstaining && !this.#closing
-    const pulse = await session.beat({ alive, ackedMsAgo: ackedAt === undefined ? null : now - ackedAt })
+    const pulse = await session.beat({
+      alive: !this.#closing,
+      ackedMsAgo: ackedAt === undefined ? null : now - ackedAt,
+      answeredMsAgo: abstaining ? null : this.#deps.answers.msAgo,
+      trouble: this.#deps.trouble(),
+    })
     this.#peerEndsInMs = pulse.peerEndsInMs ?? Number.POSITIVE_INFINITY
     await this.#renew(session)
     this.#expire()
     await this.#release(session)
     const { hand, telemetry } = this.#deps
     telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, handRows: hand.size, handBytes: hand.bytes })
-    if (!alive) return
-    this.#giveUpIfCutOff(pulse.peerAckedMsAgo)
-    const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, pulse.relays)
+    if (abstaining || this.#closing) return
+    if (this.#yields(pulse)) return this.#giveUp()
+    this.#giveUpIfRefused(pulse.peerAckedMsAgo)
+    const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, this.#sharers(pulse))
     // One tick after the first heartbeat, so that relays that start together know of each other.
     if (step.take > 0 && this.#greeted && clock.now() >= this.#abstainUntil) {
       const taken = await this.#claim(session, () => session.take(step.take))
@@ -187,22 +200,52 @@ export class Leases {
   async #release(session: StoreSession): Promise<void> {
     const ready = this.#deps.claims.all.filter((claim) => claim.leaving && this.#idle(claim))
     if (ready.length === 0) return
-    await session.release(ready)
-    this.#end(ready, 'leases_released')
+    // One whose row somebody has locked is given back at a later tick.
+    const released = new Set(await session.release(ready))
+    this.#end(
+      ready.filter((claim) => released.has(claim.bucket)),
+      'leases_released',
+    )
   }
 
   #idle(claim: Claim): boolean {
     return this.#deps.hand.inBucket(claim.bucket) === 0 && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)
   }
 
-  /** A relay that Kafka does not answer keeps its buckets from those that Kafka does answer. */
-  #giveUpIfCutOff(peerAckedMsAgo: number | null): void {
-    const { clock, leaseMs, telemetry, claims } = this.#deps
+  /**
+   * Whether the buckets belong to peers (rule 5): no broker has answered for one lease time, nor did one when it was asked after a peer had
+   * said that it was answered. After an outage of all of Kafka the first relay that is answered does not get everything.
+   */
+  #yields({ answered }: Pulse): boolean {
+    const { clock, answers, leaseMs } = this.#deps
+    if (answered === 0) this.#peerAnsweredAt = undefined
+    else this.#peerAnsweredAt ??= clock.now()
+    const cutOff = this.#peerAnsweredAt !== undefined && answers.silentMs >= leaseMs && answers.failedSince(this.#peerAnsweredAt)
+    // Once begun it lasts as long as a peer is answered and this relay is not.
+    this.#yielding = cutOff || (this.#yielding && answered > 0 && answers.silentMs >= leaseMs)
+    return this.#yielding
+  }
+
+  /** Relays that share the buckets, this one included. If no broker answers any of them, all do: operator requests must be carried out. */
+  #sharers({ relays, answered, sharing }: Pulse): number {
+    const { answers, leaseMs } = this.#deps
+    return answered > 0 || answers.silentMs < leaseMs ? sharing + 1 : relays
+  }
+
+  /** Brokers answer, but none acknowledges anything, as without rights or with addresses that lead nowhere; a peer is acknowledged. */
+  #giveUpIfRefused(peerAckedMsAgo: number | null): void {
+    const { clock, leaseMs } = this.#deps
     const since = clock.now() - Math.max(this.#takenAt, this.#deps.ackedAt() ?? Number.NEGATIVE_INFINITY)
     if (!this.#deps.waiting() || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
-    telemetry.emit('gave_up', { buckets: numbersOf(claims.all), owned: claims.size })
     this.#abstainUntil = clock.now() + 3 * leaseMs
-    this.#leave(claims.all)
+    this.#giveUp()
+  }
+
+  #giveUp(): void {
+    const { telemetry, claims } = this.#deps
+    const staying = claims.all.filter((claim) => !claim.leaving)
+    if (staying.length > 0) telemetry.emit('gave_up', { buckets: numbersOf(staying), owned: claims.size })
+    this.#leave(staying)
   }
 
   #leave(claims: readonly Claim[]): void {

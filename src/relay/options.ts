@@ -13,7 +13,8 @@ export interface RelayOptions {
    */
   leaseMs?: number | undefined
   /**
-   * Time in which Kafka must answer a request; after it the outcome counts as unknown. At most half a lease.
+   * Time in which a request is sent and, at first, answered; then its outcome counts as unknown, and the next answer gets twice as long, up
+   * to 30 s. At most half a lease.
    * @default half of `leaseMs`
    */
   requestTimeoutMs?: number | undefined
@@ -23,12 +24,12 @@ export interface RelayOptions {
    */
   fetchRows?: number | undefined
   /**
-   * Rows read and not yet deleted; a quarter of it is the share of one partition.
+   * Rows read and not yet deleted. One partition may have a quarter, and more while others need less.
    * @default 6000
    */
   handRows?: number | undefined
   /**
-   * Bytes read and not yet deleted.
+   * Bytes read and not yet acknowledged.
    * @default 67108864
    */
   handBytes?: number | undefined

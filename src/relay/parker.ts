@@ -1,8 +1,9 @@
 import type { Clock } from '../running/clock.ts'
-import { type FreedKey, isTooSlow, type Moved, type Parking, type Redriven, type StoreSession } from '../store/store.ts'
+import { type FreedKey, isLocked, isTooSlow, type Moved, type Parking, type Redriven, type StoreSession } from '../store/store.ts'
 import { type CarriedRow, type Claim, type Claims, keyName } from './claim.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
+import { type LockedRows, lockedAgainMs } from './locked-rows.ts'
 import type { OnDead } from './on-dead.ts'
 import type { Telemetry } from './telemetry.ts'
 
@@ -10,7 +11,7 @@ import type { Telemetry } from './telemetry.ts'
 interface Move {
   row: CarriedRow
   why: Parking | undefined
-  /** Not to be tried before, on the relay's clock: it took too long. */
+  /** Not to be tried before, on the relay's clock: it took too long, or met a locked row. */
   notBefore: number
 }
 
@@ -29,6 +30,7 @@ export interface ParkerDeps {
   clock: Clock
   telemetry: Telemetry
   hand: Hand
+  locked: LockedRows
   claims: Claims
   /** Whether later messages of a key wait behind a refused one. */
   onDead: (topic: string) => OnDead
@@ -89,21 +91,34 @@ export class Parker {
 
   /** Forgets rows whose claim is gone: the next owner finds them where they are. */
   forget(which: (row: CarriedRow) => boolean): void {
-    for (const move of this.#moves) if (which(move.row)) this.#deps.hand.drop(move.row)
-    this.#moves = this.#moves.filter((move) => !which(move.row))
+    this.#drop((move) => which(move.row))
+  }
+
+  #drop(which: (move: Move) => boolean): void {
+    const dropped = this.#moves.filter(which)
+    if (dropped.length === 0) return
+    for (const { row } of dropped) {
+      this.#deps.hand.drop(row)
+      this.#deps.locked.over(row)
+    }
+    this.#moves = this.#moves.filter((move) => !which(move))
   }
 
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       // A bucket that is to be given back must not wait for what may never come.
-      this.forget(({ claim }) => claim.leaving && claim.parkStuck)
+      this.#drop(({ row: { claim }, notBefore }) => claim.leaving && (claim.parkStuck || notBefore > 0))
       const move = this.#next()
       const due = this.#lookAt <= this.#deps.clock.now()
       if (move) await this.#move(session, move)
       // Also while moves keep coming: each message of a held key is one, and a wish may be to hold it no longer.
       if (due && !signal.aborted) await this.#grant(session)
-      if (!move && !due) await this.#latch.wait(signal, this.#lookAt - this.#deps.clock.now())
+      if (!move && !due) await this.#latch.wait(signal, Math.max(0, this.#nextAt() - this.#deps.clock.now()))
     }
+  }
+
+  #nextAt(): number {
+    return this.#moves.reduce((at, move) => Math.min(at, move.notBefore), this.#lookAt)
   }
 
   #next(): Move | undefined {
@@ -115,12 +130,21 @@ export class Parker {
     try {
       await (first.why ? this.#park(session, first, first.why) : this.#moveTogether(session, first.row.claim))
     } catch (error) {
-      if (!isTooSlow(error)) throw error
-      if (first.why) this.#stuck(first, error)
+      if (isLocked(error)) this.#metLock(first)
+      else if (!isTooSlow(error)) throw error
+      else if (first.why) this.#tooSlow(first, error)
       // One that is too large by itself stays in the outbox; its key is held here, and its next owner tries again.
       else if (this.#moveRows === 1) this.forget((row) => row === first.row)
       this.#moveRows = Math.ceil(this.#moveRows / fewer)
     }
+  }
+
+  /** Of several rows one is locked, or the lease is: fewer at a time find out which. */
+  #metLock(first: Move): void {
+    if (first.why) this.#stuck(first, lockedAgainMs)
+    else if (this.#moveRows === 1) first.notBefore = this.#deps.clock.now() + lockedAgainMs
+    else return
+    this.#deps.locked.met(first.row)
   }
 
   async #park(session: StoreSession, move: Move, why: Parking): Promise<void> {
@@ -134,24 +158,24 @@ export class Parker {
   }
 
   /** A message of hundreds of megabytes, say: nothing else may have to wait for it. */
-  #stuck(move: Move, error: unknown): void {
-    const { telemetry, clock, hand } = this.#deps
-    const { row } = move
-    telemetry.emit('park_failed', {
-      topic: row.topic,
-      messageId: row.messageId,
-      bytes: row.bytes,
-      code: String((error as { code: unknown }).code),
-    })
-    move.notBefore = clock.now() + stuckMs
-    row.claim.parkStuck = true
-    const behind = (other: Move) => !other.why && other.row.claim === row.claim
-    for (const other of this.#moves) if (behind(other)) hand.drop(other.row)
-    this.#moves = this.#moves.filter((other) => !behind(other))
+  #tooSlow(move: Move, error: unknown): void {
+    const { topic, messageId, bytes } = move.row
+    this.#deps.telemetry.emit('park_failed', { topic, messageId, bytes, code: String((error as { code: unknown }).code) })
+    this.#stuck(move, stuckMs)
+  }
+
+  #stuck(move: Move, forMs: number): void {
+    const { claim } = move.row
+    move.notBefore = this.#deps.clock.now() + forMs
+    claim.parkStuck = true
+    this.#drop((other) => !other.why && other.row.claim === claim)
   }
 
   async #moveTogether(session: StoreSession, claim: Claim): Promise<void> {
-    const together = this.#moves.filter((move) => !move.why && move.row.claim === claim).slice(0, this.#moveRows)
+    const now = this.#deps.clock.now()
+    const together = this.#moves
+      .filter((move) => !move.why && move.row.claim === claim && move.notBefore <= now)
+      .slice(0, this.#moveRows)
     const rows = together.map((move) => move.row)
     const named = rows.map(({ bucket, id, messageId, ...row }) => ({
       bucket,
@@ -169,7 +193,10 @@ export class Parker {
     const over = new Set(done)
     this.#moves = this.#moves.filter((move) => !over.has(move))
     if (found.fenced) this.#deps.lost(claim)
-    for (const move of done) this.#deps.hand.drop(move.row)
+    for (const { row } of done) {
+      this.#deps.hand.drop(row)
+      this.#deps.locked.over(row)
+    }
     return !found.fenced && claim.alive
   }
 
@@ -211,11 +238,33 @@ export class Parker {
   async #grant(session: StoreSession): Promise<void> {
     this.#lookAt = this.#deps.clock.now() + this.#deps.wishPollMs()
     const owned = this.#deps.claims.all.filter((claim) => !claim.leaving)
-    for (const { bucket, wish } of await session.wished(owned.map((claim) => claim.bucket))) {
+    const wishes = await session.wished(owned.map((claim) => claim.bucket))
+    for (const claim of owned) if (!wishes.some(({ bucket }) => bucket === claim.bucket)) this.#deps.locked.over(claim)
+    for (const { bucket, wish } of wishes) {
       const claim = this.#deps.claims.get(bucket)
       if (!claim || claim.leaving || (wish === 'redrive' && this.#deps.clock.now() < claim.redriveNotBefore)) continue
-      await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
+      await this.#grantOne(session, claim, wish)
     }
+  }
+
+  async #grantOne(session: StoreSession, claim: Claim, wish: 'redrive' | 'discard' | 'park'): Promise<void> {
+    const { locked, clock } = this.#deps
+    try {
+      if (wish === 'park') await this.#parkStrays(session, claim)
+      else await (wish === 'discard' ? this.#discard(session, claim) : this.#redrive(session, claim))
+      locked.over(claim)
+    } catch (error) {
+      if (!isLocked(error)) throw error
+      locked.met(claim)
+      this.#lookAt = Math.min(this.#lookAt, clock.now() + lockedAgainMs)
+    }
+  }
+
+  async #parkStrays(session: StoreSession, claim: Claim): Promise<void> {
+    const found = await session.parkStrays(claim)
+    if (found.fenced) return this.#deps.lost(claim)
+    for (const row of found.rows) this.#deps.telemetry.emit('parked', { ...row, reason: 'INVALID_RECORD', onDead: 'skip' })
+    if (found.rows.length > 0) this.wished()
   }
 
   async #discard(session: StoreSession, claim: Claim): Promise<void> {

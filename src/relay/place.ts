@@ -3,6 +3,7 @@ import type { OutboxRow } from '../store/store.ts'
 import type { CarriedRow, Claim } from './claim.ts'
 import type { Hand } from './hand.ts'
 import type { Lane } from './lane.ts'
+import { recordFault } from './record.ts'
 import type { Telemetry } from './telemetry.ts'
 import type { Topic, Topics } from './topic.ts'
 
@@ -23,18 +24,27 @@ export interface PlaceDeps {
 
 /**
  * Where a row that was read belongs: to a lane, which has taken it or owes it; `none`: its topic owes it, or it is on its way to the dead;
- * `known`: it was in hand before; `stuck`: its id is in hand for another message, and nothing of its bucket may pass it.
+ * `known`: it was in hand before; `skipped`: it is of a stuck lane, which owes it; `clash`: its id is in hand for another message, and
+ * nothing of its bucket may pass it.
  */
-export type Place = Lane | 'none' | 'known' | 'stuck'
+export type Place = Lane | 'none' | 'known' | 'skipped' | 'clash'
 
 /** Puts a row where it belongs. */
 export function place(row: OutboxRow, claim: Claim, deps: PlaceDeps): Place {
   const { hand, topics, limits } = deps
   const known = hand.knows(row)
   if (known === 'yes') return 'known'
-  if (known === 'other') return 'stuck'
-  const topic = topics.get(row.topic)
+  if (known === 'other') return 'clash'
   const carried = Object.assign(row, { claim })
+  // Before its topic is asked for: a name that Kafka refuses would be taken for trouble of Kafka as a whole.
+  const fault = recordFault(row)
+  if (fault) {
+    hand.add(carried)
+    // Never behind another: of a long topic only the beginning is known, which may be that of another name.
+    deps.park(carried, 'INVALID_RECORD', fault)
+    return 'none'
+  }
+  const topic = topics.get(row.topic)
   if (!topic.open) {
     topic.owe(carried)
     return 'none'
@@ -59,11 +69,11 @@ function tellMissed({ bucket, id }: OutboxRow, topic: Topic, telemetry: Telemetr
   telemetry.emit('row_found_below_position', { bucket, id, topic: topic.name })
 }
 
-function intoLane(row: CarriedRow, topic: Topic, { telemetry, hand }: PlaceDeps): Lane {
+function intoLane(row: CarriedRow, topic: Topic, { telemetry, hand }: PlaceDeps): Place {
   const lane = topic.laneOf(row)
   if (lane.room === 0) {
     lane.debt.owe(row.bucket, row.id)
-    return lane
+    return lane.stuck ? 'skipped' : lane
   }
   if (bucketOf(row.topic, row.key) !== row.bucket) {
     telemetry.emit('wrong_bucket', { bucket: row.bucket, id: row.id, topic: row.topic })

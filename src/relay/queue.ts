@@ -27,6 +27,7 @@ export class Queue {
   readonly #suspects: Suspects
   readonly #deps: QueueDeps
   #rows: CarriedRow[] = []
+  #bytes = 0
 
   /** `suspects`: those of the lane. A row that is named goes alone, and one that leaves is no longer suspected. */
   constructor(suspects: Suspects, deps: QueueDeps) {
@@ -38,13 +39,24 @@ export class Queue {
     return this.#rows.length
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The first rows, in their order. */
+  head(count: number): readonly CarriedRow[] {
+    return this.#rows.slice(0, count)
+  }
+
   push(row: CarriedRow): void {
     this.#rows.push(row)
+    this.#bytes += row.bytes
   }
 
   /** Puts a batch that is to be sent again, or what is left of it, back to the head. */
   putBack(rows: readonly CarriedRow[]): void {
     this.#rows = [...rows, ...this.#rows]
+    this.#bytes += bytesOf(rows)
   }
 
   /** Takes rows out and gives them to the caller. */
@@ -52,6 +64,7 @@ export class Queue {
     const gone = this.#rows.filter(which)
     if (gone.length > 0) {
       this.#rows = this.#rows.filter((row) => !which(row))
+      this.#bytes -= bytesOf(gone)
       this.#suspects.dropAll(gone)
     }
     return gone
@@ -86,7 +99,13 @@ export class Queue {
       taken++
       if (this.#suspects.isNamed(row)) break
     }
-    if (taken > 0) this.#rows = this.#rows.slice(taken)
+    if (taken > 0) {
+      this.#bytes -= bytesOf(this.#rows.slice(0, taken))
+      this.#rows = this.#rows.slice(taken)
+    }
     return batch
   }
 }
+
+/** Bytes of keys, values and headers. */
+export const bytesOf = (rows: readonly CarriedRow[]): number => rows.reduce((sum, row) => sum + row.bytes, 0)

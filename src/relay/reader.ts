@@ -43,6 +43,9 @@ export const sweepMs = 600_000
  */
 const lookGrowth = 4
 
+/** Ids that a fetch leaves out because stuck lanes have skipped them, at most; each takes some 20 bytes of the statement. */
+const mostSkippedIds = 20_000
+
 /** The part of a fetch that one bucket has. */
 interface Part {
   what: Fetch
@@ -90,11 +93,15 @@ export class Reader {
     this.latch.raise()
   }
 
-  /** Goes back to what is owed. */
-  resume(debt: Debt): void {
+  /**
+   * Goes back to what is owed. `gaveUp`: some of it was in hand, or was skipped while its lane was stuck: what is remembered as skipped by
+   * stuck lanes may be this, too.
+   */
+  resume(debt: Debt, gaveUp: boolean): void {
     for (const [bucket, id] of debt.take()) {
       const claim = this.#deps.claims.get(bucket)
       if (!claim) continue
+      if (gaveUp) claim.skipped.forget()
       claim.position = Math.min(claim.position, id - 1)
       claim.sweptTo = Math.min(claim.sweptTo, id - 1)
     }
@@ -105,6 +112,7 @@ export class Reader {
   rewind(claim: Claim): void {
     claim.position = 0
     claim.sweptTo = 0
+    claim.skipped.forget()
     this.invalidate()
   }
 
@@ -151,6 +159,11 @@ export class Reader {
     }
   }
 
+  /** Ids that stuck lanes have skipped above the positions, of all buckets. */
+  get #skippedIds(): number[] {
+    return this.#deps.claims.all.flatMap(({ skipped }) => [...skipped.ids])
+  }
+
   /** In the order of their buckets. */
   get #readable(): Claim[] {
     return this.#deps.claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
@@ -160,9 +173,11 @@ export class Reader {
   #plan(): Fetch | undefined {
     const { hand, limits, claims, topics, clock, lookRows } = this.#deps
     const { fetchRows, maxRowBytes } = limits
-    const bytes = limits.handBytes - hand.bytes
-    const limit = rowsOf({ rows: limits.handRows - hand.size, bytes, rowBytes: this.#rowBytes, fetchRows })
+    if (hand.tight) topics.yieldRoom()
+    const bytes = hand.freeBytes
+    const limit = rowsOf({ rows: Math.floor(hand.freeRows), bytes, rowBytes: this.#rowBytes, fetchRows })
     if (limit === 0) return undefined
+    for (const claim of claims.all) claim.position = claim.skipped.past(claim.position)
     const found = { turn: this.#turn++, active: this.#active, sparse: this.#sparse }
     const scans = scansOf(this.#readable, this.#last, { limit, ...found, now: clock.now(), lookRows })
     if (scans.length === 0) return undefined
@@ -170,7 +185,7 @@ export class Reader {
       scans,
       limit,
       withoutTopics: topics.closed().map((topic) => topic.name),
-      withoutIds: hand.idsAbove((bucket) => claims.get(bucket)?.position ?? Number.POSITIVE_INFINITY),
+      withoutIds: [...hand.idsAbove((bucket) => claims.get(bucket)?.position ?? Number.POSITIVE_INFINITY), ...this.#skippedIds],
       maxRowBytes,
       maxBytes: bytes,
     }
@@ -215,25 +230,78 @@ export class Reader {
     // Comes for its place alone: those before it were not asked for, and are owed.
     const ended = rows.length > 0 && what.withoutTopics.includes(rows.at(-1)!.topic)
     const lanes = new Set<Lane>()
-    let stuck: OutboxRow | undefined
+    const skipped = new SkippedRun(claim, scan.after, mark)
+    let clash: OutboxRow | undefined
     let known = 0
     for (const row of ended ? rows.slice(0, -1) : rows) {
       const where = place(row, claim, this.#deps)
-      if (where === 'stuck') {
-        stuck = row
+      if (where === 'clash') {
+        clash = row
         break
       }
+      if (where === 'skipped') {
+        skipped.add(row)
+        continue
+      }
+      skipped.endBefore(row)
       if (where === 'known') known++
       else if (where !== 'none') lanes.add(where)
     }
-    const whole = !stuck && !ended && !isCut && rows.length < scan.limit
-    const reached = whole ? mark : stuck ? stuck.id - 1 : lastId
+    const whole = !clash && !ended && !isCut && rows.length < scan.limit
+    const reached = whole ? mark : clash ? clash.id - 1 : lastId
     claim.position = Math.max(claim.position, Math.min(mark, reached))
+    skipped.endAt(reached)
+    known += this.#leaveOut(claim, skipped.rows)
     const { clock, lookRows } = this.#deps
     const stands = ended && claim.position < lastId
     const look = stands ? Math.min(scan.look * 2, lookRows * lookGrowth) : lookRows
     this.#last.set(claim, { lane: lanes.size === 1 ? [...lanes][0] : undefined, at: clock.now(), look })
     // Nothing is gained by looking there again at once: until the mark moves on, it would be all that the database does.
     return stands ? known + 1 : known
+  }
+
+  /**
+   * Above the mark a position cannot go past what stuck lanes have skipped: the next fetch leaves it out by its id. Returns how many rows it
+   * will read once more: leaving out more would cost the database more than reading them.
+   */
+  #leaveOut({ skipped, position }: Claim, rows: readonly OutboxRow[]): number {
+    const above = rows.filter(({ id }) => id > position)
+    if (above.length === 0) return 0
+    const room = Math.max(0, mostSkippedIds - this.#skippedIds.length)
+    for (const { id } of above.slice(0, room)) skipped.addId(id)
+    return Math.max(0, above.length - room)
+  }
+}
+
+/** The rows of one answer that stuck lanes skip, and the ranges that are all theirs. */
+class SkippedRun {
+  readonly rows: OutboxRow[] = []
+  readonly #claim: Claim
+  readonly #mark: number
+  /** Id of the last row before the run. */
+  #from: number
+  #running = false
+
+  constructor(claim: Claim, from: number, mark: number) {
+    this.#claim = claim
+    this.#from = from
+    this.#mark = mark
+  }
+
+  add(row: OutboxRow): void {
+    this.rows.push(row)
+    this.#running = true
+  }
+
+  /** A row that is not theirs. */
+  endBefore(row: OutboxRow): void {
+    this.endAt(row.id - 1)
+    this.#from = row.id
+  }
+
+  /** Everything up to that id was looked at. */
+  endAt(id: number): void {
+    if (this.#running) this.#claim.skipped.addRange(this.#from, Math.min(id, this.#mark))
+    this.#running = false
   }
 }

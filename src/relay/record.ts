@@ -1,6 +1,29 @@
-import { jsonContentType } from '../message/headers.ts'
+import { addedHeaders, jsonContentType, maxHeaders } from '../message/headers.ts'
+import { isTopic } from '../message/topic.ts'
 import type { OutboxRow } from '../store/store.ts'
 import type { TransportRecord } from '../transport/transport.ts'
+
+/** Milliseconds of the years 1 to 9999, which RFC 3339 can write. */
+const firstMs = Date.parse('0001-01-01T00:00:00Z')
+const lastMs = Date.parse('9999-12-31T23:59:59.999Z')
+
+/**
+ * Why a row can never be a Kafka record, in words without its data; undefined: it can. The enqueue refuses such messages; a row that SQL wrote
+ * can be anything that its columns take.
+ */
+export function recordFault({ topic, createdAt, headers }: OutboxRow): string | undefined {
+  if (!isTopic(topic)) return 'Its topic is no name that Kafka takes: 1 to 249 characters of a-z, A-Z, 0-9, ".", "_" and "-".'
+  if (!(createdAt >= firstMs && createdAt <= lastMs)) return 'Its created_at is outside the years 1 to 9999.'
+  if (headers === null) return undefined
+  if (typeof headers !== 'object' || Array.isArray(headers)) return 'Its headers are not an object.'
+  let count = 0
+  for (const name in headers) {
+    if (typeof headers[name] !== 'string') return 'A header is not a string.'
+    count++
+  }
+  if (count > maxHeaders + addedHeaders) return `It has ${count} headers; at most ${maxHeaders} are carried.`
+  return undefined
+}
 
 /**
  * The Kafka record of a row: stored key and value as they are; the message's own headers, then ours. The id's name is the one that

@@ -153,6 +153,8 @@ export class Relay {
   /** Lives with one session until it is lost, one of the loops fails, or the relay ends. */
   async #serve(session: StoreSession, onServing: () => void): Promise<void> {
     const over = new AbortController()
+    // Every loop waits on it.
+    setMaxListeners(0, over.signal)
     const abort = () => over.abort()
     this.#end.signal.addEventListener('abort', abort)
     // Stopped while the connection was being made: that event is over.
@@ -214,13 +216,13 @@ export class Relay {
   async #shutDown(): Promise<void> {
     this.#stopReading.abort()
     const until = this.#clock.now() + this.settings.stopTimeoutMs
-    const { leases, claims, hand } = this.#stations
+    const { leases, claims, hand, locked } = this.#stations
     leases.leaveAll()
     const busy = () => claims.size > 0 || hand.size > 0
     while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
       await this.#clock.wait(lookMs, this.#end.signal)
     }
-    const clean = !busy()
+    const clean = !busy() && locked.size === 0
     // A statement that waits for a lock, or for a network that is gone, may take many seconds more: the time is over, and what is left
     // behind, leases and heartbeat, runs out by itself.
     const farewell = this.#session?.farewell().catch(() => {})

@@ -1,10 +1,12 @@
 import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
+import { Answers } from './answers.ts'
 import { type CarriedRow, type Claim, Claims } from './claim.ts'
 import { Gate } from './gate.ts'
 import { Hand } from './hand.ts'
 import { Leases } from './leases.ts'
+import { LockedRows } from './locked-rows.ts'
 import { onDeadOf } from './on-dead.ts'
 import type { RelaySettings } from './options.ts'
 import { Parker } from './parker.ts'
@@ -12,6 +14,7 @@ import { Reader, sweepMs } from './reader.ts'
 import { Settler } from './settler.ts'
 import type { Telemetry } from './telemetry.ts'
 import { Topics } from './topic.ts'
+import { troubleOf } from './trouble.ts'
 import { Wake } from './wake.ts'
 
 /** What the stations of a relay need from their surroundings. */
@@ -44,36 +47,41 @@ const lookRows = 1_000
  */
 export class Stations {
   readonly claims = new Claims()
-  readonly hand = new Hand()
+  readonly hand: Hand
+  readonly locked: LockedRows
   readonly topics: Topics
   readonly reader: Reader
   readonly leases: Leases
   readonly #settler: Settler
   readonly #parker: Parker
   readonly #wake: Wake
+  readonly #answers: Answers
   readonly #clock: Clock
   #ackedAt: number | undefined
 
   constructor({ id, settings, transport, clock, telemetry, random, signal }: StationsDeps) {
     this.#clock = clock
-    const base = { clock, telemetry, hand: this.hand, claims: this.claims }
+    this.hand = new Hand(settings)
+    this.locked = new LockedRows({ clock, telemetry, hand: this.hand })
+    this.#answers = new Answers({ transport, clock, leaseMs: settings.leaseMs })
+    const base = { clock, telemetry, hand: this.hand, locked: this.locked, claims: this.claims }
     const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
     const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
     const park = (row: CarriedRow, reason: string, error: string) => this.#parker.park(row, reason, error)
     this.#wake = new Wake(id, clock)
     this.topics = new Topics({
       ...base,
-      transport,
+      transport: this.#answers.transport,
       signal,
-      gate: new Gate({ transport, clock, telemetry, signal, random }),
+      gate: new Gate({ transport: this.#answers.transport, clock, telemetry, signal, random }),
       random,
       onDead,
       keyless: settings.keyless,
-      limits: { ...settings, quotaRows: Math.max(1, Math.floor(settings.handRows / 4)) },
+      limits: settings,
       settle: (rows) => this.#acknowledged(rows),
       park,
       moveBehind,
-      resume: (debt) => this.reader.resume(debt),
+      resume: (debt, gaveUp) => this.reader.resume(debt, gaveUp),
     })
     this.reader = new Reader({
       ...base,
@@ -98,6 +106,8 @@ export class Stations {
       ...base,
       leaseMs: settings.leaseMs,
       tickMs: Math.min(1_000, Math.floor(settings.leaseMs / 10)),
+      answers: this.#answers,
+      trouble: () => troubleOf(this.topics.all),
       ackedAt: () => this.#ackedAt,
       waiting: () => this.topics.waiting,
       onTaken: () => this.#taken(),
@@ -114,6 +124,7 @@ export class Stations {
       this.#settler.run(session, over),
       this.#parker.run(session, over),
       this.#wake.run(session, over),
+      this.#answers.run(over),
       this.#sweep(over),
     ]
   }
@@ -170,5 +181,6 @@ export class Stations {
     this.#letGo(claims)
     const over = new Set(claims)
     this.#parker.forget((row) => over.has(row.claim))
+    for (const claim of claims) this.locked.over(claim)
   }
 }

@@ -14,7 +14,7 @@ export interface RelayEvents {
   stopped: { relay: string; clean: boolean }
   /**
    * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `handRows` and `handBytes` are read and not yet deleted.
+   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged.
    */
   heartbeat: { relays: number; owned: number; handRows: number; handBytes: number }
   /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
@@ -34,7 +34,10 @@ export interface RelayEvents {
   leases_released: { buckets: number[]; owned: number }
   /** Buckets were lost: the lease ran out or another relay has it. */
   leases_lost: { buckets: number[]; owned: number }
-  /** No acknowledgement for three lease times while a peer has some: all buckets are given up for a while. */
+  /**
+   * A peer is better off, so all buckets are given back: no broker has answered for one lease time while one answered a live peer, or none has
+   * acknowledged anything for three lease times while one did to a peer.
+   */
   gave_up: { buckets: number[]; owned: number }
   /**
    * Buckets were taken over from a relay that died, and it was not the first of late: perhaps one message kills whoever reads it. `deaths`
@@ -62,6 +65,13 @@ export interface RelayEvents {
     ms: number
     traces: string[]
   }
+  /**
+   * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. Told
+   * once, with the first row, until none is locked any more; `topic` and `messageId` are null if only the bucket is known.
+   */
+  rows_locked: { bucket: number; topic: string | null; messageId: string | null }
+  /** No row waits for somebody's lock any more; the first did `ms` ago. */
+  rows_free: { ms: number }
   /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
   /**
@@ -101,6 +111,11 @@ export interface RelayEvents {
   sampled: OutboxSample & { ms: number }
   /** The sampler could not look; it tries again. */
   sample_failed: { code: string }
+  /**
+   * The server, where one runs, closed a connection that took too long (`too_slow`) or had to give way (`too_many`), or refused a
+   * `wrong_login`.
+   */
+  http_refused: { reason: 'too_slow' | 'too_many' | 'wrong_login'; address: string }
 }
 
 /** Name of an event. */

@@ -57,14 +57,29 @@ export class Topic implements LaneTopic {
     return this.#open ? undefined : this.#trouble
   }
 
+  /** Code of the reason, while the topic is paused or finds out whether it may go on. */
+  get pausedBy(): string | undefined {
+    return this.#pausedSince === undefined ? undefined : this.#trouble?.code
+  }
+
   get lanes(): readonly Lane[] {
     return this.#lanes
   }
 
   /** Lane of a row. Only while open. */
   laneOf(row: CarriedRow): Lane {
-    if (row.key === null && this.#deps.keyless === 'spread') return this.#lanes[this.#turn++ % this.#lanes.length]!
+    if (row.key === null && this.#deps.keyless === 'spread') return this.#nextLane()
     return this.#lanes[placementHash(row.topic, row.key) % this.#partitions]!
+  }
+
+  /** The lanes in turn; a stuck one only where all are. */
+  #nextLane(): Lane {
+    const count = this.#lanes.length
+    for (let tries = 0; tries < count; tries++) {
+      const lane = this.#lanes[this.#turn++ % count]!
+      if (!lane.stuck) return lane
+    }
+    return this.#lanes[this.#turn++ % count]!
   }
 
   owe(row: CarriedRow): void {
@@ -206,7 +221,7 @@ export class Topic implements LaneTopic {
     if (this.#pausedSince !== undefined) this.#probe.begin()
     this.#deps.gate.trust(this)
     this.#open = true
-    this.#deps.resume(this.debt)
+    this.#deps.resume(this.debt, true)
   }
 
   #tellPaused(code: string, error: string): void {
@@ -243,6 +258,11 @@ export class Topics {
   /** Topics that take no rows at present. */
   closed(): Topic[] {
     return [...this.#byName.values()].filter((topic) => !topic.open)
+  }
+
+  /** Others need room: lanes that do not progress give up what they have not sent. */
+  yieldRoom(): void {
+    for (const topic of this.#byName.values()) for (const lane of topic.lanes) lane.yieldRoom()
   }
 
   /** Lets go of queued rows of all topics. */

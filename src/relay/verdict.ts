@@ -12,6 +12,8 @@ export interface History {
 export type Verdict =
   /** It is in the log: delete the rows. */
   | { kind: 'settled' }
+  /** Send the same batch again when the broker reads again: it enforces a quota, and nobody is in trouble. */
+  | { kind: 'wait'; ms: number }
   /** Send the same batch again after a back-off. `doubt`: Kafka as a whole may be in trouble; ask it before sending more. */
   | { kind: 'again'; doubt: boolean }
   /** One of the records is at fault: send fewer at a time until it stands alone. */
@@ -41,6 +43,8 @@ export function verdict(outcome: Outcome, history: History): Verdict {
       return { kind: 'pause-topic' }
     case 'producer':
       return { kind: 'again', doubt: true }
+    case 'throttled':
+      return { kind: 'wait', ms: outcome.waitMs }
     case 'transient':
       return { kind: 'again', doubt: false }
   }

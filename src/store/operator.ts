@@ -1,4 +1,4 @@
-import type { RowName } from './store.ts'
+import type { RowName, Trouble } from './store.ts'
 
 /** A relay as the heartbeat table knows it. Times in milliseconds before now, by the database's clock. */
 export interface RelayState {
@@ -8,6 +8,12 @@ export interface RelayState {
   seenMsAgo: number
   /** Null: Kafka has not acknowledged anything to it yet. */
   ackedMsAgo: number | null
+  /** When a broker last answered it, to any request; null: not yet. */
+  answeredMsAgo: number | null
+  /** Alive, and no broker has answered it for a lease time. */
+  withoutKafka: boolean
+  /** Topics and partitions that it cannot serve, at most 20. */
+  trouble: Trouble[]
   /** Buckets whose lease it holds. */
   buckets: number
   /** Heartbeat within a lease time. */
@@ -19,7 +25,7 @@ export interface Holder {
   bucket: number
   /** Name of the relay whose lease it was last, or its id where it has no heartbeat; null: it was given back, or never held. */
   relay: string | null
-  /** The lease has run out without being given back. */
+  /** The lease was not given back and has run out, or ends later than any lease may, or its owner is no relay that is alive. */
   expired: boolean
 }
 
@@ -89,8 +95,8 @@ export interface ListedMessage extends RowName {
   type: string | null
   /** Of a key over 64 KiB only the beginning. */
   key: Uint8Array | null
-  /** Size of key, value and headers. */
-  bytes: number
+  /** Size of key, value and headers; null for a role that may not read them. */
+  bytes: number | null
   ageMs: number
   /** Relay that holds the lease of its bucket, if one does. */
   claimedBy: string | null
@@ -100,13 +106,13 @@ export interface ListedMessage extends RowName {
   claimedUntil: string | null
   reason: string | null
   wish: 'redrive' | 'discard' | null
-  /** Who asked for it, as user@host. */
+  /** Who asked for it: the login of the database, and in parentheses user@host as the command had it. */
   wishedBy: string | null
 }
 
 /** Everything about one message. */
 export interface ShownMessage extends ListedMessage {
-  /** Null also when it was not asked for, or for a message that is {@link tooLarge}. */
+  /** Null also for a message that is {@link tooLarge}, and for a role that may not read headers. */
   headers: Record<string, string> | null
   /** Null for a tombstone, and as the headers are. */
   value: Uint8Array | null
@@ -175,6 +181,8 @@ export interface Reach {
 /** What operators ask of the outbox, and the wishes that they leave for the relays. Needs no lease. */
 export interface Operator {
   status(): Promise<OutboxStatus>
+  /** The relays that have a heartbeat, and what they cannot serve. */
+  relays(): Promise<RelayState[]>
   /** A sample for metrics; `relayId` says whose buckets are "own". */
   sample(relayId: string): Promise<OutboxSample>
   /** Waiting messages, oldest first; or, with `dead`, those taken out of the way. */

@@ -4,7 +4,7 @@ import type { OutboxError } from '../message/errors.ts'
 export interface OutboxRow {
   /** 0 to 63. */
   readonly bucket: number
-  /** Order within the bucket; exact up to 2^53. */
+  /** Order within the bucket: 1 to 2^53 - 1. Rows with other ids are never read, see {@link StoreSession.parkStrays}. */
   readonly id: number
   /** UUID of the message. */
   readonly messageId: string
@@ -60,10 +60,11 @@ export class IdsRestarted extends Error {
   override readonly name = 'IdsRestarted'
 }
 
-/** A bucket in which a wish of an operator waits for an answer. */
+/** A bucket in which something other than publishing is to be done. */
 export interface Wished {
   readonly bucket: number
-  readonly wish: 'redrive' | 'discard'
+  /** What an operator asked for; `park`: there are rows whose ids no relay can carry. */
+  readonly wish: 'redrive' | 'discard' | 'park'
 }
 
 /** A lease that was just taken. */
@@ -72,10 +73,35 @@ export interface TakenLease extends Lease {
   readonly abandoned: boolean
 }
 
+/** A topic, or one partition of it, that a relay cannot serve at present. */
+export interface Trouble {
+  topic: string
+  /** Null: the whole topic. */
+  partition: number | null
+  /** Kafka's name of the reason, or the client's. */
+  code: string
+}
+
+/** What a relay tells with its heartbeat. */
+export interface Beat {
+  /** False withdraws the relay: it is about to end. */
+  alive: boolean
+  /** Milliseconds since Kafka last acknowledged something; null: not yet. */
+  ackedMsAgo: number | null
+  /** Milliseconds since a broker last answered, to any request; null: not yet, or it does not count. */
+  answeredMsAgo: number | null
+  /** What it cannot serve, at most 20. */
+  trouble: readonly Trouble[]
+}
+
 /** What a heartbeat brings back. */
 export interface Pulse {
   /** Relays alive, this one included. */
   relays: number
+  /** Other living relays that a broker has answered within one lease time. */
+  answered: number
+  /** Those, and those that started within one lease time and have no answer yet. */
+  sharing: number
   /** Milliseconds since another living relay had an acknowledgement from Kafka; null if none ever had. */
   peerAckedMsAgo: number | null
   /** Milliseconds until the first of the other living relays counts as dead, unless it gives another sign of life; null without others. */
@@ -121,6 +147,9 @@ export interface Fetched {
 /** Whether a move was broken off because it took too long: its rows are too large, or the disk is too slow. */
 export const isTooSlow = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '57014'
 
+/** Whether a statement was broken off because somebody has locked a row that it needs. */
+export const isLocked = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '55P03'
+
 /** What a move between outbox and outbox_dead found. */
 export interface Moved {
   /** The lease is not ours any more: nothing was changed. */
@@ -162,6 +191,13 @@ export interface Redriven {
   clashes: string[]
 }
 
+/** Rows that were parked because no relay can carry their ids. */
+export interface ParkedStrays {
+  /** The lease is not ours any more: nothing was changed. */
+  fenced: boolean
+  rows: { messageId: string; topic: string; error: string }[]
+}
+
 /** What a discard dropped. */
 export interface Discarded {
   /** The lease is not ours any more: nothing was changed. */
@@ -183,10 +219,10 @@ export interface StoreSession {
   readonly behind?: OutboxError | undefined
 
   /**
-   * Writes the heartbeat, adds lease rows that are missing, and counts relays. `alive: false` withdraws the relay from the count.
-   * Rejects with {@link IdsRestarted}, and ends the session, when ids have restarted since the last heartbeat.
+   * Writes the heartbeat, adds lease rows that are missing, and counts relays. Rejects with {@link IdsRestarted}, and ends the session,
+   * when ids have restarted since the last heartbeat.
    */
-  beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse>
+  beat(me: Beat): Promise<Pulse>
   /** Claims up to `count` buckets that are free or whose lease is over; each gets a new epoch. */
   take(count: number): Promise<TakenLease[]>
   /**
@@ -200,8 +236,8 @@ export interface StoreSession {
   renew(leases: readonly Lease[]): Promise<Lease[]>
   /** The leases of this relay as the table has them. */
   owned(): Promise<Lease[]>
-  /** Gives leases back. */
-  release(leases: readonly Lease[]): Promise<void>
+  /** Gives leases back; returns the buckets it gave back. A row that somebody has locked is skipped: ask again later. */
+  release(leases: readonly Lease[]): Promise<number[]>
 
   /** The holds of the given buckets. A row that was parked without holding anything is none. */
   holds(buckets: readonly number[]): Promise<Hold[]>
@@ -217,16 +253,23 @@ export interface StoreSession {
   /** The highest id drawn so far. */
   lastId(): Promise<number>
 
-  /** Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged. */
-  settle(rows: readonly RowName[]): Promise<void>
+  /**
+   * Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged.
+   * Returns false if somebody has locked one of them: nothing was deleted then.
+   */
+  settle(rows: readonly RowName[]): Promise<boolean>
+  /** Deletes the acknowledged rows that nobody has locked, and returns the others. Costs about twice as much as {@link settle}. */
+  settleUnlocked(rows: readonly RowName[]): Promise<RowName[]>
   /**
    * Moves one row that Kafka refused for good to outbox_dead. As the other moves it rejects with {@link isTooSlow} where it takes longer than
-   * a lease allows; nothing is changed then, and the session goes on.
+   * a lease allows, and with {@link isLocked} if somebody has locked a row that it needs; nothing is changed then, and the session goes on.
    */
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved>
+  /** Parks rows of the bucket whose ids are below 1 or above 2^53 - 1, as INVALID_RECORD; at most 1,000. They hold no key. */
+  parkStrays(lease: Lease): Promise<ParkedStrays>
   /** Moves rows behind the dead row of their topic and key with the id `head`; where that one is no more, a row stays where it is. */
   moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved>
-  /** Which of these buckets have wishes of an operator. */
+  /** Which of these buckets have wishes of an operator, or rows for {@link parkStrays}. */
   wished(buckets: readonly number[]): Promise<Wished[]>
   /**
    * Moves dead rows back to the outbox under their old ids, at most `rows`: what the first `asked` wishes of the bucket ask for, at most as

@@ -55,7 +55,7 @@ const kept = (transport: Transport): Transport => ({
   name: transport.name,
   connect: (signal) => transport.connect(signal),
   partitions: (topic, signal) => transport.partitions(topic, signal),
-  publish: (batch, timeoutMs) => transport.publish(batch, timeoutMs),
+  publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
   close: async () => {},
 })
 

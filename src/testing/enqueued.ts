@@ -84,12 +84,12 @@ const place = ([name, ...rest]: Path) => pathTo(String(name), rest)
 
 const show = (value: unknown) => inspect(value, { depth: 6, breakLength: Number.POSITIVE_INFINITY })
 
-/** topic, or null for all. What waits, in the order of the ids. */
+/** topic, or null for all. What waits, in the order of the ids. Names are qualified: the application owns the search path. */
 function waiting({ schema, table }: OutboxTable): TemplateStringsArray {
   const strings = [
-    `SELECT "message_id"::text AS "id", "topic", "type", "key", "value", "headers"
-     FROM ${quote(schema)}.${quote(table)} AS o WHERE "topic" = coalesce(`,
-    '::text, "topic") ORDER BY o."id"',
+    `SELECT "message_id"::pg_catalog.text AS "id", "topic", "type", "key", "value", "headers"
+     FROM ${quote(schema)}.${quote(table)} AS o WHERE "topic" OPERATOR(pg_catalog.=) coalesce(`,
+    '::pg_catalog.text, "topic") ORDER BY o."id"',
   ]
   return Object.assign(strings, { raw: strings })
 }

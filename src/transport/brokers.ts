@@ -1,4 +1,40 @@
 import { OutboxError } from '../message/errors.ts'
+import { isLoopback } from '../running/loopback.ts'
+
+/** What decides whether a login travels in clear text. */
+export interface Login {
+  brokers: readonly string[]
+  ssl?: unknown
+  sasl?: { mechanism: string } | object | undefined
+  saslInsecure?: boolean | undefined
+}
+
+/** The brokers that are not on this machine. */
+export const remoteBrokers = (brokers: readonly string[]): string[] =>
+  brokers.filter((broker) => !isLoopback(broker.slice(0, broker.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1')))
+
+/** Mechanisms that send the secret itself. SCRAM proves that it knows it. */
+const telling = /^(plain|oauthbearer)$/i
+
+/** Whether everybody on the way to a broker can read the secret of the login. */
+export function tellsSecret({ brokers, ssl, sasl }: Login): boolean {
+  const mechanism = sasl && 'mechanism' in sasl ? String(sasl.mechanism) : ''
+  return !ssl && telling.test(mechanism) && remoteBrokers(brokers).length > 0
+}
+
+/** Refuses a login whose secret would be sent in clear text, unless `saslInsecure` allows it. Throws OUTBOX_INVALID_OPTION. */
+export function checkLogin(login: Login): void {
+  if (!tellsSecret(login) || login.saslInsecure) return
+  throw new OutboxError(
+    'INVALID_OPTION',
+    'The login would be sent to Kafka in clear text: this mechanism sends its secret, and TLS is off.',
+    {
+      field: 'sasl',
+      remedy:
+        'Set KAFKA_SSL=true (ssl), use scram-sha-512, or allow it in a network that nobody else reads: KAFKA_SASL_INSECURE=true (saslInsecure).',
+    },
+  )
+}
 
 /** Refuses brokers that are no addresses. Throws OUTBOX_INVALID_OPTION. */
 export function checkBrokers(brokers: readonly string[]): void {

@@ -11,14 +11,17 @@ export class KafkajsBatch {
   readonly length: number
   /** Of keys and values. */
   readonly bytes: number
+  /** Whether it shares its request with no other. */
+  readonly alone: boolean
+  readonly fuse: Fuse
   readonly #batch: TransportBatch
-  readonly #fuse: Fuse
 
-  constructor(batch: TransportBatch, fuse: Fuse) {
+  constructor(batch: TransportBatch, fuse: Fuse, alone = false) {
     this.length = batch.records.length
     this.bytes = batch.records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0)
+    this.alone = alone
     this.#batch = batch
-    this.#fuse = fuse
+    this.fuse = fuse
   }
 
   /** As what `send` is declared to take. */
@@ -38,6 +41,6 @@ export class KafkajsBatch {
 
   /** The batch itself, to be written into a request; throws when it is too late for that. */
   take(): TransportBatch {
-    return this.#fuse.pass(this.#batch)
+    return this.fuse.pass(this.#batch)
   }
 }

@@ -2,6 +2,7 @@ import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type Admin, type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel, type Producer } from 'kafkajs'
 import type { Fuse } from './fuse.ts'
+import { guarded } from './guarded-socket.ts'
 
 /** Interval of TCP keep-alive probes, as in kafkajs' own socket factory, in ms. */
 const keepAliveMs = 60_000
@@ -17,8 +18,6 @@ export class KafkajsClient<C extends Producer | Admin = Producer | Admin> {
   /** Sends under way. */
   readonly sends = new Set<Fuse>()
   readonly #sockets = new Set<Socket>()
-  /** Requests that kafkajs holds back while a broker throttles, for each broker. */
-  readonly #heldBack = new Map<string, number>()
   readonly #alive: Set<KafkajsClient>
   #retired = false
   #destroyed = false
@@ -35,9 +34,6 @@ export class KafkajsClient<C extends Producer | Admin = Producer | Admin> {
       socketFactory: (args) => this.#socket(args),
     })
     this.client = open(kafka)
-    // An admin has the same method and event, under types of its own.
-    const { on, events } = this.client as Producer
-    on(events.REQUEST_QUEUE_SIZE, ({ payload }) => void this.#heldBack.set(payload.broker, payload.queueSize))
     this.ready = this.client.connect()
     this.ready.catch(() => {})
   }
@@ -51,9 +47,7 @@ export class KafkajsClient<C extends Producer | Admin = Producer | Admin> {
   /** Lets the sends under way finish, then closes every socket. */
   retire(): void {
     this.#retired = true
-    // A request that is held back would still be sent, after its deadline: better that the others learn nothing.
-    const holdsBack = [...this.#heldBack.values()].some((size) => size > 0)
-    if (this.sends.size === 0 || holdsBack) this.destroy()
+    if (this.sends.size === 0) this.destroy()
   }
 
   /** Closes every socket now, and for good. Nothing is sent after it. */
@@ -73,6 +67,6 @@ export class KafkajsClient<C extends Producer | Admin = Producer | Admin> {
     socket.setKeepAlive(true, keepAliveMs)
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    return socket
+    return guarded(socket)
   }
 }

@@ -1,4 +1,5 @@
 import { meanings, topicFaults } from './kafka-codes.ts'
+import { Throttled } from './quotas.ts'
 import type { Outcome } from './transport.ts'
 
 /** Errors of kafkajs whose messages name brokers, requests and codes, never data of a record. */
@@ -95,6 +96,15 @@ export function mayConcernOtherTopic(error: unknown, sent: boolean): boolean {
   return !sent || (error as Error).name !== 'KafkaJSProtocolError'
 }
 
-/** Whether the producer is as good as before: an acknowledgement, or a refusal that only a produce answer can carry. */
+/** The quota that kept a batch from being sent, somewhere in the `cause` chain of kafkajs. */
+export function throttling(error: unknown): Throttled | undefined {
+  let found = error
+  for (let depth = 0; depth < 10 && found instanceof Error; depth++, found = found.cause)
+    if (found instanceof Throttled) return found
+  return undefined
+}
+
+/** Whether the producer is as good as before: an acknowledgement, a refusal that only a produce answer can carry, or nothing sent. */
 export const leavesProducerSound = (outcome: Outcome): boolean =>
-  outcome.kind === 'acked' || (outcome.kind === 'not-written' && meanings[outcome.code]?.source === 'produce')
+  outcome.kind === 'acked' ||
+  (outcome.kind === 'not-written' && (outcome.scope === 'throttled' || meanings[outcome.code]?.source === 'produce'))

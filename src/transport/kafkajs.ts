@@ -1,15 +1,15 @@
 import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
 import { within } from '../running/within.ts'
-import { checkBrokers } from './brokers.ts'
+import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { KafkajsBatch } from './kafkajs-batch.ts'
 import { KafkajsClient } from './kafkajs-client.ts'
 import { clusterMaker } from './kafkajs-cluster.ts'
-import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from './kafkajs-errors.ts'
+import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, throttling, trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { SharedRequests } from './shared-requests.ts'
-import { noAnswer, type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
 
 /** Options of {@link kafkajsTransport}. */
 export interface KafkajsTransportOptions {
@@ -21,6 +21,10 @@ export interface KafkajsTransportOptions {
   ssl?: KafkaConfig['ssl']
   /** Login, in the shape of kafkajs. @default no login */
   sasl?: KafkaConfig['sasl']
+  /**
+   * Allows a login that sends its secret (`plain`, `oauthbearer`) without TLS to a broker that is not on this machine. @default false
+   */
+  saslInsecure?: boolean
   /**
    * How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms; raise it for brokers
    * far away. A `publish` is bounded by its own time as well. @default 5000
@@ -34,6 +38,7 @@ export interface KafkajsTransportOptions {
 export const kafkajsTransportDefaults = Object.freeze({
   clientId: 'prisma-extension-outbox',
   ssl: false,
+  saslInsecure: false,
   connectionTimeoutMs: 5_000,
   metadataMaxAgeMs: 60_000,
 } satisfies Partial<KafkajsTransportOptions>)
@@ -46,6 +51,7 @@ export const kafkajsTransportDefaults = Object.freeze({
  */
 export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
   checkBrokers(options.brokers)
+  checkLogin(options)
   // Here, and not at the first message.
   clusterMaker(new Kafka({ brokers: options.brokers }))
   quietKafkajsTimers()
@@ -103,23 +109,22 @@ class KafkajsTransport implements Transport {
     }
   }
 
-  async publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+  async publish(batch: TransportBatch, timeoutMs: number, how: Sending = {}): Promise<Outcome> {
     if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
     const refused = unfit(batch.records)
     if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
-    this.#producer ??= this.#open((kafka) => {
-      this.#requests.through(kafka)
-      return openProducer(kafka, this.#settings.metadataMaxAgeMs)
-    })
-    const producer = this.#producer
-    const fuse = new Fuse(timeoutMs)
+    const own = how.alone === 'connection'
+    const producer = own ? this.#openProducer() : this.#shared()
+    const fuse = new Fuse(timeoutMs, how)
     producer.sends.add(fuse)
-    const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
-    const outcome = await Promise.race([fuse.blown, this.#send(producer, batch, fuse, timeoutMs)])
-    clearTimeout(timer)
-    if (!leavesProducerSound(outcome)) this.#retire(producer)
+    const outcome = await Promise.race([
+      fuse.blown,
+      this.#send(producer, batch, fuse, { ...how, waitMs: how.waitMs ?? timeoutMs }),
+    ])
+    fuse.end()
+    if (own || !leavesProducerSound(outcome)) this.#retire(producer)
     producer.ended(fuse)
     return outcome
   }
@@ -133,13 +138,21 @@ class KafkajsTransport implements Transport {
   }
 
   /** Never rejects; what it finds after the fuse has blown is of no interest. */
-  async #send(producer: KafkajsClient<Producer>, batch: TransportBatch, fuse: Fuse, timeoutMs: number): Promise<Outcome> {
+  async #send(
+    producer: KafkajsClient<Producer>,
+    batch: TransportBatch,
+    fuse: Fuse,
+    { waitMs, alone }: Sending & { waitMs: number },
+  ): Promise<Outcome> {
     try {
+      this.#requests.check(batch.topic, batch.partition)
       await producer.ready
-      const timeout = Math.max(1, Math.floor(timeoutMs * replicaTimeShare))
-      const { messages } = new KafkajsBatch(batch, fuse)
+      const timeout = Math.max(1, Math.floor(waitMs * replicaTimeShare))
+      const { messages } = new KafkajsBatch(batch, fuse, alone !== undefined)
       return acknowledged(batch, await producer.client.send({ topic: batch.topic, acks: -1, timeout, messages }))
     } catch (error) {
+      const throttled = throttling(error)
+      if (throttled) return throttled.outcome
       const outcome = outcomeOf(error, fuse.used)
       return mayConcernOtherTopic(error, fuse.used) ? this.#blame(batch.topic, outcome, fuse.used) : outcome
     }
@@ -170,6 +183,18 @@ class KafkajsTransport implements Transport {
       this.#first++
     }
     producer.retire()
+  }
+
+  #shared(): KafkajsClient<Producer> {
+    this.#producer ??= this.#openProducer()
+    return this.#producer
+  }
+
+  #openProducer(): KafkajsClient<Producer> {
+    return this.#open((kafka) => {
+      this.#requests.through(kafka)
+      return openProducer(kafka, this.#settings.metadataMaxAgeMs)
+    })
   }
 
   #open<C extends Producer | Admin>(create: (kafka: Kafka) => C, brokers = this.#inTurn()): KafkajsClient<C> {

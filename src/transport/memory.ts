@@ -1,6 +1,13 @@
 import { once } from 'node:events'
 import { setImmediate as answered } from 'node:timers/promises'
-import { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport.ts'
+import {
+  type Outcome,
+  type Sending,
+  type Transport,
+  type TransportBatch,
+  TransportError,
+  type TransportRecord,
+} from './transport.ts'
 
 /** One record as it stands in the log of a {@link MemoryTransport}. */
 export interface MemoryRecord extends TransportRecord {
@@ -147,17 +154,22 @@ class InMemory implements MemoryTransport {
     return count
   }
 
-  async publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+  async publish(batch: TransportBatch, timeoutMs: number, { waitMs = timeoutMs, giveUp }: Sending = {}): Promise<Outcome> {
     this.batches.push(batch)
     this.#look()
     if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: closed }
     let timer: NodeJS.Timeout | undefined
+    const begun = performance.now()
     const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs, 'late')
+      timer = setTimeout(resolve, Math.max(timeoutMs, waitMs), 'late')
+      giveUp?.addEventListener('abort', () => resolve('late'), { once: true })
+      if (giveUp?.aborted) resolve('late')
     })
     const first = await Promise.race([this.#goesOn(), late])
     clearTimeout(timer)
-    if (first === 'late') return { kind: 'unknown', code: 'TIMEOUT', error: `No answer within ${timeoutMs} ms.` }
+    if (first === 'late') {
+      return { kind: 'unknown', code: 'TIMEOUT', error: `No answer within ${Math.round(performance.now() - begun)} ms.` }
+    }
     return this.#closed ? { kind: 'unknown', code: 'CLOSED', error: closed } : this.#take(batch)
   }
 

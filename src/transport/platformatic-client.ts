@@ -1,7 +1,8 @@
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import type { Producer, ProducerOptions } from '@platformatic/kafka'
 import type { Fuse } from './fuse.ts'
+import { guarded } from './guarded-socket.ts'
 import { loadPackage } from './platformatic-package.ts'
 import { type Produce, produceWith } from './platformatic-produce.ts'
 import { TransportError } from './transport.ts'
@@ -82,6 +83,10 @@ export class PlatformaticClient {
     if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
     this.produce = produceWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
+    // The socket is there when the events of this turn are over, and read from only after a connection.
+    this.#opened.connections.on('connecting', ({ connection }: { connection: { socket?: Socket } }) => {
+      process.nextTick(() => connection.socket && guarded(connection.socket))
+    })
     return this.#opened
   }
 }

@@ -2,14 +2,15 @@ import type { ConnectionOptions } from 'node:tls'
 import type { Connection } from '@platformatic/kafka'
 import { OutboxError } from '../message/errors.ts'
 import { within } from '../running/within.ts'
-import { checkBrokers } from './brokers.ts'
+import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { type BytesProducer, PlatformaticClient } from './platformatic-client.ts'
 import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platformatic-errors.ts'
 import { checkPackage, loadPackage } from './platformatic-package.ts'
 import type { ProduceResponse } from './platformatic-produce.ts'
+import { Quotas, Throttled } from './quotas.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
-import { noAnswer, type Outcome, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
 
 /** Options of {@link platformaticTransport}: the same as those of kafkajs, but for logins that only kafkajs knows. */
 export interface PlatformaticTransportOptions {
@@ -21,6 +22,10 @@ export interface PlatformaticTransportOptions {
   ssl?: boolean | ConnectionOptions
   /** Login. @default no login */
   sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string }
+  /**
+   * Allows a login that sends its secret (`plain`, `oauthbearer`) without TLS to a broker that is not on this machine. @default false
+   */
+  saslInsecure?: boolean
   /** How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms. @default 5000 */
   connectionTimeoutMs?: number
   /** Age at which the list of partitions and leaders is read again, in ms. @default 60000 */
@@ -31,6 +36,7 @@ export interface PlatformaticTransportOptions {
 export const platformaticTransportDefaults = Object.freeze({
   clientId: 'prisma-extension-outbox',
   ssl: false,
+  saslInsecure: false,
   connectionTimeoutMs: 5_000,
   metadataMaxAgeMs: 60_000,
 } satisfies Partial<PlatformaticTransportOptions>)
@@ -52,6 +58,7 @@ const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512']
  */
 export function platformaticTransport(options: PlatformaticTransportOptions): Transport {
   checkBrokers(options.brokers)
+  checkLogin(options)
   if (options.sasl && !mechanisms.includes(options.sasl.mechanism)) {
     const remedy = `Use one of ${mechanisms.join(', ')}, or the kafkajs transport.`
     throw new OutboxError('INVALID_OPTION', 'The platformatic transport does not know this login.', { field: 'sasl', remedy })
@@ -67,6 +74,7 @@ class PlatformaticTransport implements Transport {
   readonly name = 'platformatic'
   readonly #settings: Settings
   readonly #alive = new Set<PlatformaticClient>()
+  readonly #quotas = new Quotas()
   #sender: PlatformaticClient | undefined
   #asker: PlatformaticClient | undefined
   /** Index of the broker with which a client begins: one that answered, as far as is known. */
@@ -117,24 +125,23 @@ class PlatformaticTransport implements Transport {
     }
   }
 
-  async publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+  async publish(batch: TransportBatch, timeoutMs: number, how: Sending = {}): Promise<Outcome> {
     if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
     const refused = unfit(batch.records)
     if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
-    this.#sender ??= this.#open()
-    const sender = this.#sender
-    const fuse = new Fuse(timeoutMs)
+    const own = how.alone === 'connection'
+    const sender = own ? this.#open() : this.#shared()
+    const fuse = new Fuse(timeoutMs, how)
     sender.sends.add(fuse)
-    const timer = setTimeout(() => fuse.blow('TIMEOUT', `No answer within ${timeoutMs} ms.`), timeoutMs)
     const { outcome, doubtful } = await Promise.race([
       fuse.blown.then((outcome) => ({ outcome, doubtful: true })),
-      this.#send(sender, batch, fuse, Math.max(1, Math.floor(timeoutMs * replicaTimeShare))),
+      this.#send(sender, batch, fuse, Math.max(1, Math.floor((how.waitMs ?? timeoutMs) * replicaTimeShare))),
     ])
-    clearTimeout(timer)
-    if (outcome.kind !== 'acked') sender.stale.add(batch.topic)
-    if (doubtful) this.#retire(sender)
+    fuse.end()
+    if (outcome.kind !== 'acked' && !isThrottled(outcome)) sender.stale.add(batch.topic)
+    if (own || doubtful) this.#retire(sender)
     sender.ended(fuse)
     return outcome
   }
@@ -156,20 +163,45 @@ class PlatformaticTransport implements Transport {
   ): Promise<{ outcome: Outcome; doubtful: boolean }> {
     try {
       const producer = await sender.producer
-      const connection = await this.#leader(sender, producer, batch)
-      if (!connection) return { outcome: noPartition(batch), doubtful: false }
-      const { responses } = await sender.produce(connection, batch, fuse, replicaTimeoutMs)
+      const leader = await this.#leader(sender, producer, batch)
+      if (!leader) return { outcome: noPartition(batch), doubtful: false }
+      const responses = await this.#produce(leader, { sender, batch, fuse, replicaTimeoutMs })
       const outcome = acknowledged(batch, responses)
       return { outcome, doubtful: outcome.kind !== 'acked' }
     } catch (error) {
+      if (error instanceof Throttled) return { outcome: error.outcome, doubtful: false }
       const trouble = platformaticTrouble(error)
       const outcome = platformaticOutcome(trouble, fuse.used)
       return { outcome, doubtful: outcome.kind === 'unknown' && !trouble.answer }
     }
   }
 
-  /** A connection to the leader of the partition; undefined where there is no such partition. */
-  async #leader(sender: PlatformaticClient, producer: BytesProducer, batch: TransportBatch): Promise<Connection | undefined> {
+  /** One request, as soon as the broker's quota allows. */
+  async #produce(
+    { node, connection }: Leader,
+    {
+      sender,
+      batch,
+      fuse,
+      replicaTimeoutMs,
+    }: { sender: PlatformaticClient; batch: TransportBatch; fuse: Fuse; replicaTimeoutMs: number },
+  ): Promise<ProduceResponse['responses']> {
+    const quota = this.#quotas.of(node)
+    const request = [fuse]
+    await quota.enter(request)
+    let throttleMs = 0
+    try {
+      const response = await sender.produce(connection, batch, fuse, replicaTimeoutMs)
+      // What does not answer the request is not believed.
+      if (response.responses.length > 0) throttleMs = response.throttleTimeMs
+      return response.responses
+    } finally {
+      quota.leave(request, throttleMs)
+    }
+  }
+
+  /** The leader of the partition; undefined where there is no such partition. */
+  async #leader(sender: PlatformaticClient, producer: BytesProducer, batch: TransportBatch): Promise<Leader | undefined> {
     const { topic, partition } = batch
     let fresh = sender.stale.delete(topic)
     for (let round = 1; round <= metadataRounds; round++) {
@@ -179,7 +211,7 @@ class PlatformaticTransport implements Transport {
       if (leader === undefined && fresh) return undefined
       const broker = leader === undefined ? undefined : brokers.get(leader)
       const connection = broker && (await producer.connections.get(broker))
-      if (connection?.isConnected()) return connection
+      if (leader !== undefined && connection?.isConnected()) return { node: leader, connection }
       fresh = true
     }
     throw new TransportError('LEADER_NOT_FOUND', 'producer', 'No connection to the leader of the partition.')
@@ -191,6 +223,11 @@ class PlatformaticTransport implements Transport {
       this.#first++
     }
     client.retire()
+  }
+
+  #shared(): PlatformaticClient {
+    this.#sender ??= this.#open()
+    return this.#sender
   }
 
   #open(brokers = this.#inTurn()): PlatformaticClient {
@@ -205,6 +242,14 @@ class PlatformaticTransport implements Transport {
     return [...brokers.slice(first), ...brokers.slice(0, first)]
   }
 }
+
+/** The broker that leads a partition. */
+interface Leader {
+  node: number
+  connection: Connection
+}
+
+const isThrottled = (outcome: Outcome): boolean => outcome.kind === 'not-written' && outcome.scope === 'throttled'
 
 const noPartition = ({ partition }: TransportBatch): Outcome => {
   const error = `The topic has no partition ${partition}.`

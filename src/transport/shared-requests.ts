@@ -2,6 +2,7 @@ import type { Kafka } from 'kafkajs'
 import type { KafkajsBatch } from './kafkajs-batch.ts'
 import { clusterMaker } from './kafkajs-cluster.ts'
 import { encodeProduce } from './produce-request.ts'
+import { type Quota, Quotas, Throttled } from './quotas.ts'
 
 /**
  * Bytes of keys and values up to which partitions share a request. What is large gains nothing by it, and a broker can work on one while
@@ -22,6 +23,14 @@ interface Produce {
 
 interface Answer {
   topics: { topicName: string; partitions: { partition: number; errorCode: number }[] }[]
+  /** How long kafkajs holds back what it sends next to the broker: not the relay's deadlines. */
+  clientSideThrottleTime?: number
+}
+
+/** An answer with what reads a part of it, and how long the broker reads nothing. */
+interface WholeAnswer extends Answer {
+  response: Response
+  throttleMs: number
 }
 
 /** A request of kafkajs, and what it takes for an encoder. */
@@ -36,6 +45,7 @@ interface Response {
 
 /** What is used of kafkajs' insides. */
 interface Broker {
+  nodeId: number
   produce(request: Produce): Promise<Answer>
   lookupRequest(...args: unknown[]): (request: Produce) => { request: Request; response: Response }
 }
@@ -59,6 +69,16 @@ interface Waiting {
  */
 export class SharedRequests {
   readonly #brokers = new WeakMap<Broker, BrokerRequests>()
+  readonly #quotas = new Quotas()
+  /** Node of the broker to which the last batch of a partition went. */
+  readonly #leaders = new Map<string, number>()
+
+  /** Throws {@link Throttled} while the broker of the partition, as far as it is known, reads nothing. */
+  check(topic: string, partition: number): void {
+    const node = this.#leaders.get(`${topic}/${partition}`)
+    const leftMs = node === undefined ? 0 : this.#quotas.of(node).leftMs
+    if (leftMs > 0) throw new Throttled(leftMs)
+  }
 
   /** For all clusters that `kafka` makes from now on. */
   through(kafka: Kafka): void {
@@ -73,9 +93,13 @@ export class SharedRequests {
 
   #sharing(broker: Broker): Broker {
     if (this.#brokers.has(broker)) return broker
-    const requests = new BrokerRequests(broker)
+    const requests = new BrokerRequests(broker, this.#quotas.of(broker.nodeId))
     this.#brokers.set(broker, requests)
-    broker.produce = (request) => requests.send(request)
+    broker.produce = (request) => {
+      for (const { topic, partitions } of request.topicData)
+        for (const { partition } of partitions) this.#leaders.set(`${topic}/${partition}`, broker.nodeId)
+      return requests.send(request)
+    }
     return broker
   }
 }
@@ -83,12 +107,14 @@ export class SharedRequests {
 /** The produce requests of one broker. */
 class BrokerRequests {
   readonly #asked: Broker
+  readonly #quota: Quota
   #next: Waiting[] = []
   #timeout = 0
   #bytes = 0
   #underWay = 0
 
-  constructor(broker: Broker) {
+  constructor(broker: Broker, quota: Quota) {
+    this.#quota = quota
     this.#asked = Object.create(broker, {
       produce: { value: broker.produce },
       lookupRequest: { value: (...args: unknown[]) => encodedHere(broker.lookupRequest(...args)) },
@@ -101,7 +127,7 @@ class BrokerRequests {
     const [data] = partitions as [Partition]
     return new Promise((resolve, reject) => {
       const waiting = { topic, data, resolve, reject }
-      if (data.messages.bytes > sharedBytes) void this.#ask([waiting], request.timeout)
+      if (data.messages.alone || data.messages.bytes > sharedBytes) void this.#ask([waiting], request.timeout)
       else this.#join(waiting, request.timeout)
     })
   }
@@ -139,15 +165,31 @@ class BrokerRequests {
 
   async #ask(together: readonly Waiting[], timeout: number): Promise<void> {
     try {
-      const topicData = together.map(({ topic, data }) => ({ topic, partitions: [data] }))
-      const answer = (await this.#asked.produce({ acks: -1, timeout, topicData })) as Answer & { response: Response }
-      for (const waiting of together) void this.#answer(waiting, answer)
+      const { sent, answer } = await this.#produce(together, timeout)
+      for (const waiting of sent) void this.#answer(waiting, answer)
     } catch (error) {
       for (const waiting of together) waiting.reject(error)
     }
   }
 
-  async #answer(waiting: Waiting, answer: Answer & { response: Response }): Promise<void> {
+  /** One request, as soon as the broker's quota allows. What is too late by then is left out: it would take the others with it. */
+  async #produce(together: readonly Waiting[], timeout: number): Promise<{ sent: readonly Waiting[]; answer: WholeAnswer }> {
+    const fuses = together.map(({ data }) => data.messages.fuse)
+    await this.#quota.enter(fuses)
+    let throttleMs = 0
+    try {
+      const sent = together.filter(({ data }) => !data.messages.fuse.late)
+      const topicData = (sent.length > 0 ? sent : together).map(({ topic, data }) => ({ topic, partitions: [data] }))
+      const answer = (await this.#asked.produce({ acks: -1, timeout, topicData })) as WholeAnswer
+      // What does not answer the request is not believed.
+      if (answer.topics.length > 0) throttleMs = answer.throttleMs
+      return { sent, answer }
+    } finally {
+      this.#quota.leave(fuses, throttleMs)
+    }
+  }
+
+  async #answer(waiting: Waiting, answer: WholeAnswer): Promise<void> {
     try {
       waiting.resolve(await answer.response.parse({ ...answer, topics: partOf(waiting, answer) }))
     } catch (error) {
@@ -167,8 +209,13 @@ const encodedHere = (make: ReturnType<Broker['lookupRequest']>) => (given: Produ
     const buffer = encodeProduce(batches, given.timeout, Date.now())
     return { buf: buffer, buffer }
   }
+  // Kafkajs would hold the next request back after it was encoded, while its deadline runs. The quota is obeyed before that.
+  const decode = async (bytes: Buffer) => {
+    const answer = await response.decode(bytes)
+    return { ...answer, throttleMs: answer.clientSideThrottleTime ?? 0, clientSideThrottleTime: 0 }
+  }
   const parse = async (answer: Answer) => ({ ...answer, response })
-  return { request: { ...request, encode }, response: { decode: response.decode, parse } }
+  return { request: { ...request, encode }, response: { decode, parse } }
 }
 
 const nameOf = ({ topic, data }: Waiting): string => `${topic}/${data.partition}`

@@ -24,7 +24,8 @@ export interface TransportBatch<R extends TransportRecord = TransportRecord> {
  * - `not-written`: it is certain that nothing of it is, or will be, in the log. `scope` tells whose fault it is:
  *   `record` (one or more records of the batch; `refused` holds their indexes where they are known),
  *   `topic` (missing, no rights, a partition without a leader, …), `producer` (no broker reached, login, configuration of client or
- *   cluster: other topics will hardly do better), `transient` (will pass by itself; the number of partitions may have changed).
+ *   cluster: other topics will hardly do better), `transient` (will pass by itself; the number of partitions may have changed),
+ *   `throttled` (nothing was sent, because the broker enforces a quota; send again after `waitMs`).
  * - `unknown`: may be in the log, now or later. Everything that does not prove one of the others is unknown.
  *
  * `code` is Kafka's name of the error (`MESSAGE_TOO_LARGE`), or the client's (`ECONNREFUSED`); `error` says it in words, without data.
@@ -32,6 +33,7 @@ export interface TransportBatch<R extends TransportRecord = TransportRecord> {
 export type Outcome =
   | { kind: 'acked'; baseOffset: bigint }
   | { kind: 'not-written'; scope: 'record' | 'topic' | 'producer' | 'transient'; code: string; error: string; refused?: number[] }
+  | { kind: 'not-written'; scope: 'throttled'; code: string; error: string; waitMs: number }
   | { kind: 'unknown'; code: string; error: string }
 
 /** Thrown by {@link Transport.connect} and {@link Transport.partitions}. */
@@ -53,6 +55,23 @@ export class TransportError extends Error {
 export const noAnswer = (limitMs: number): TransportError =>
   new TransportError('TIMEOUT', 'producer', `No answer within ${limitMs} ms.`)
 
+/** How a batch is sent. */
+export interface Sending {
+  /**
+   * What the batch shares with no other: its request, since a broker answers a request when it has answered for all of its partitions, or
+   * also its connection, since a broker takes one request of a connection after the other.
+   * @default shares both
+   */
+  alone?: 'request' | 'connection' | undefined
+  /**
+   * Milliseconds in which the batch is answered, once it is on its way; the connection stays as long.
+   * @default the time in which it must be on its way
+   */
+  waitMs?: number | undefined
+  /** Ends the wait for the answer: what is undecided is `unknown` then. */
+  giveUp?: AbortSignal | undefined
+}
+
 /**
  * The way to Kafka. The relay owns this port and promises at most one outstanding `publish` a topic-partition; several partitions
  * go on at once.
@@ -69,10 +88,11 @@ export interface Transport {
   /** Number of partitions of the topic, asked from a broker now. Throws {@link TransportError}; never creates the topic. */
   partitions(topic: string, signal: AbortSignal): Promise<number>
   /**
-   * Sends the batch once, with acks of all in-sync replicas, and never by itself again. Never rejects. Answers within `timeoutMs` (plus
-   * a moment): what is undecided by then is `unknown`, its connection is thrown away, and nothing of it is sent after that.
+   * Sends the batch once, with acks of all in-sync replicas, and never by itself again. Never rejects. Nothing of it is sent after
+   * `timeoutMs`. Answers within `how.waitMs` (plus a moment, and plus what a broker asks for by its throttle time): what is undecided by
+   * then is `unknown`, and its connection is thrown away.
    */
-  publish(batch: TransportBatch, timeoutMs: number): Promise<Outcome>
+  publish(batch: TransportBatch, timeoutMs: number, how?: Sending): Promise<Outcome>
   /** Sends nothing more and frees everything. What is on the wire may still reach a broker. Idempotent. */
   close(): Promise<void>
 }

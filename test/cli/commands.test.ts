@@ -53,7 +53,8 @@ describe('bad input ends with exit code 2, one sentence and the remedy', () => {
       'KAFKA_SASL_MECHANISM',
     ],
     ['an unknown flag', ['relay', '--leese-ms', '5'], {}, '--leese-ms'],
-    ['an unknown command', ['realy'], {}, 'realy'],
+    ['an unknown command', ['realy'], {}, 'Did you mean relay?'],
+    ['a value that is no whole number', ['list', '--limit', canary], {}, "option '--limit <n>' has an invalid value. It is not"],
     ['a message id that is none', ['show', '17'], { DATABASE_URL: 'postgresql://h/d' }, 'UUID'],
   ])('%s', async (_, args, more, named) => {
     const { code, stdout, stderr } = await cli(args, more)

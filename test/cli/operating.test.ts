@@ -128,9 +128,18 @@ describe('what is chosen', () => {
     await relay.until((line) => line.event === 'leases_taken')
     const done = await chosen('discard', '--all', '--limit', '1', '--yes')
     expect(done).toMatchObject({ wish: 'discard', done: true, messages: 1 })
-    expect(await relay.until((line) => line.event === 'discarded')).toMatchObject({ level: 'warn', messageId: head, by: done.by })
+    expect(await relay.until((line) => line.event === 'discarded')).toMatchObject({
+      level: 'warn',
+      messageId: head,
+      by: `postgres (${done.by})`,
+    })
     // The one behind it is put back, in the name of the same operator.
-    expect(await relay.until((line) => line.event === 'redriven')).toMatchObject({ topic: 't', rows: 1, keys: 1, by: done.by })
+    expect(await relay.until((line) => line.event === 'redriven')).toMatchObject({
+      topic: 't',
+      rows: 1,
+      keys: 1,
+      by: `postgres (${done.by})`,
+    })
     expect(await database.query('SELECT 1 FROM outbox_dead')).toHaveLength(2)
   })
 

@@ -114,7 +114,37 @@ describe('a database with TLS', () => {
     expect(new Set(sessions.rows.map(({ ssl }) => ssl))).toEqual(new Set([true]))
     const { code, stdout } = await cli(['doctor'], { ...trusting, DATABASE_URL: url(keys.caFile) })
     expect([code, stdout]).toEqual([0, expect.stringContaining('1 relay alive')])
+    expect(stdout).toMatch(/^✓ database encryption: TLSv1\.\d, with a certificate that is checked\.$/m)
+    expect(stdout).toMatch(/^✓ kafka encryption: /m)
     await relay.end('SIGTERM')
+  })
+
+  // The address 0.0.0.0 leads to this machine, and is no address of loopback.
+  const elsewhere = (parameters: string) => `${server.url.replace('127.0.0.1', '0.0.0.0')}?${parameters}`
+
+  test.each([
+    ['sslaccept=strict', 'SELF_SIGNED_CERT_IN_CHAIN'],
+    ['sslaccept=strict&sslmode=prefer', 'SELF_SIGNED_CERT_IN_CHAIN'],
+    ['sslaccept=accept_invalid_certs', undefined],
+    ['sslaccept=accept_invalid_certs&sslmode=require', undefined],
+  ])('is spoken to as Prisma is told to by %s', async (parameters, refused) => {
+    const { stdout, stderr } = await cli(['doctor'], { DATABASE_URL: elsewhere(parameters) })
+    if (refused) expect(stderr).toContain(refused)
+    else expect(stdout).toMatch(/^! database encryption: The connection has TLS, and the certificate is not checked\.$/m)
+  })
+
+  test.each([
+    ['', 'database_clear_text', /has no TLS/],
+    ['sslmode=disable', 'database_clear_text', /has no TLS/],
+    ['sslmode=no-verify', 'database_clear_text', /is not checked/],
+  ])('on another machine, with %j: the relay and the doctor warn', async (parameters, event, words) => {
+    const relay = startRelayProcess({ ...trusting, DATABASE_URL: elsewhere(parameters) })
+    const line = await relay.until((one) => one.event === event)
+    expect(line).toMatchObject({ level: 'warn', msg: expect.stringMatching(words) })
+    expect(JSON.stringify(line)).not.toContain('postgres:postgres')
+    await relay.end('SIGTERM')
+    const { stdout } = await cli(['doctor'], { DATABASE_URL: elsewhere(parameters) })
+    expect(stdout).toMatch(/^! database encryption: /m)
   })
 
   test('whose certificate is not trusted is told, without the password', async () => {

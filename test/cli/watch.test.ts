@@ -9,7 +9,7 @@ import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { builtMain } from '../support/build.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { insertMany, insertRows, withoutChecks } from '../support/rows.ts'
 import { Terminal } from '../support/terminal.ts'
 import { createTopic } from '../support/topics.ts'
 
@@ -30,7 +30,7 @@ afterAll(() => database.drop())
 function watching(terminal = new Terminal()) {
   const end = new AbortController()
   const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl: database.url, timeoutMs: 2_000 }))
-  const done = watch((what) => operator.ask(what), terminal, end.signal)
+  const done = watch((what) => operator.ask(what), terminal, end.signal, 'kafka-1:9092')
   onTestFinished(async () => {
     end.abort()
     await done.catch(() => {})
@@ -99,6 +99,7 @@ describe('status --watch in a terminal', () => {
 })
 
 test('status --watch into a pipe is a plain line for each look, without a sign for a terminal', async () => {
+  await withoutChecks(database.pool)
   await insertRows(database.pool, [{ topic: 't\u001b[2J', key: 'a' }])
   const child = spawn(process.execPath, [builtMain, 'status', '--watch'], {
     env: { PATH: process.env.PATH ?? '', DATABASE_URL: database.url },

@@ -176,6 +176,28 @@ describe('the login of /metrics', () => {
     expect((await ask('livez')).status).toBe(200)
   })
 
+  test('a wrong one is told with its address and counted; it is not in the log', async () => {
+    const { relay, ask } = await watchedRelay({ OUTBOX_HTTP_LOGIN: 'scraper:pass:word' })
+    const wrong = { authorization: `Basic ${Buffer.from('scraper:canary').toString('base64')}` }
+    const [refused, { status }] = await Promise.all([relay.until((line) => line.event === 'http_refused'), ask('metrics', wrong)])
+    expect([status, refused]).toEqual([
+      401,
+      expect.objectContaining({ level: 'warn', reason: 'wrong_login', address: '127.0.0.1' }),
+    ])
+    expect(JSON.stringify(refused)).not.toContain('canary')
+    expect((await ask('metrics', basic)).body).toContain('outbox_http_refused_total{reason="wrong_login"} 1')
+  })
+
+  test.each([
+    ['0.0.0.0:0', {}, true],
+    ['0.0.0.0:0', { OUTBOX_HTTP_LOGIN: 'scraper:pass:word' }, false],
+    ['127.0.0.1:0', {}, false],
+  ])('on %s with %o: a line warns of an address that is open to others: %s', async (OUTBOX_LISTEN, login, warns) => {
+    const { relay } = await watchedRelay({ OUTBOX_LISTEN, ...login })
+    await relay.until((line) => line.event === 'started')
+    expect(relay.log.filter((line) => line.event === 'listening_without_login')).toHaveLength(warns ? 1 : 0)
+  })
+
   test.each([
     ['OUTBOX_HTTP_LOGIN', 'canary', 'OUTBOX_HTTP_LOGIN must hold user:password'],
     ['OUTBOX_HTTP_LOGIN_FILE', '/not/there', '--http-login-file (OUTBOX_HTTP_LOGIN_FILE) cannot be read (ENOENT)'],

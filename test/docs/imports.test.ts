@@ -51,7 +51,7 @@ const knows: Record<string, string[]> = {
   relay: ['message/', 'running/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   inbox: ['message/', 'enqueue/', 'running/', 'transport/topic-id.ts'],
   ops: ['message/', 'running/', 'store/', 'transport/', 'relay/', 'inbox/telemetry.ts', 'version.ts'],
-  doctor: ['message/', 'store/', 'transport/', 'ops/words.ts'],
+  doctor: ['message/', 'store/', 'transport/', 'ops/words.ts', 'ops/trouble.ts'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'store/', 'transport/', 'relay/'],
   proof: ['message/', 'store/', 'transport/'],

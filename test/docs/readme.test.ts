@@ -179,7 +179,7 @@ describe('the command line', () => {
     const own = operator.flatMap(([flag, of]) => (of!.includes('`where`') ? [code(flag!)] : []))
     const words = /^`where` also takes [^.]*\./m.exec(cliPage)![0]
     const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
-    expect(kafka).toHaveLength(4)
+    expect(kafka).toHaveLength(5)
     expect(sorted([...own, ...rowFlags(database), ...kafka])).toEqual(flags('where'))
   })
 
@@ -192,6 +192,7 @@ describe('the command line', () => {
       '--kafka-ssl',
       '--kafka-sasl-mechanism',
       '--kafka-sasl-username',
+      '--kafka-sasl-insecure',
     ])
     const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
     expect(sorted(['--client <path>', '--json', ...rowFlags(database), ...kafka])).toEqual(flags('doctor'))

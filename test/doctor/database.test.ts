@@ -21,7 +21,7 @@ async function set(setting: string, value: string): Promise<void> {
 
 test('a database as it should be: primary, durable, without a pooler, a right clock, nothing old', async () => {
   const { level, of } = await look()
-  for (const check of ['primary', 'version', 'durability', 'isolation', 'pooler', 'clock', 'horizon']) {
+  for (const check of ['primary', 'version', 'durability', 'isolation', 'pooler', 'clock', 'database encryption', 'horizon']) {
     expect([check, level(check)]).toEqual([check, 'ok'])
   }
   expect(of('durability').finding).toBe('synchronous_commit is on, fsync on.')

@@ -16,9 +16,42 @@ const login = (...grants: string[]) => loginOf(database, ...grants)
 
 test('tables as the migration makes them are well', async () => {
   const { level } = await look()
-  for (const check of ['tables', 'rights', 'row security', 'logged', 'vacuum', 'sequence', 'format']) {
+  for (const check of ['tables', 'rights', 'search path', 'triggers', 'row security', 'logged', 'vacuum', 'sequence', 'format']) {
     expect([check, level(check)]).toEqual([check, 'ok'])
   }
+})
+
+test('who may create functions where statements look for them, other than the owners, is named', async () => {
+  const { role, url } = await login('CREATE ON SCHEMA public')
+  const own = `CREATE SCHEMA "${role}"; GRANT USAGE ON SCHEMA "${role}" TO PUBLIC`
+  expect((await look()).of('search path')).toMatchObject({
+    level: 'warning',
+    finding: `${role} may create objects in schema public.`,
+    fix: `REVOKE CREATE ON SCHEMA "public" FROM "${role}";`,
+  })
+  await database.query(`REVOKE CREATE ON SCHEMA public FROM ${role}`)
+  // A schema named as the role, which PostgreSQL searches first, and everybody.
+  await database.query(`${own}; GRANT CREATE ON SCHEMA "${role}" TO PUBLIC`)
+  onTestFinished(async () => void (await database.query(`DROP SCHEMA IF EXISTS "${role}"`)))
+  expect((await look()).level('search path')).toBe('ok')
+  expect((await look(url)).of('search path').finding).toBe(`PUBLIC may create objects in schema ${role}.`)
+  await database.query(`REVOKE CREATE ON SCHEMA "${role}" FROM PUBLIC`)
+  expect((await look(url)).level('search path')).toBe('ok')
+})
+
+test.each([
+  [
+    'trigger',
+    "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER audit BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION audit()",
+    'trigger audit on outbox.',
+  ],
+  ['rule', 'CREATE RULE keep AS ON DELETE TO outbox_dead DO INSTEAD NOTHING', 'rule keep on outbox_dead.'],
+])('a %s of another origin is named', async (_, sql, finding) => {
+  await database.query(sql)
+  const verdict = (await look()).of('triggers')
+  expect(verdict).toMatchObject({ level: 'warning', finding })
+  await database.query(verdict.fix.replace('If you do not know it: ', ''))
+  expect((await look()).level('triggers')).toBe('ok')
 })
 
 interface Sickness {

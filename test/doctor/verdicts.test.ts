@@ -15,6 +15,8 @@ const well: Surroundings = {
   uncertainMs: 5,
 }
 
+const local: DatabaseFacts['encryption'] = { local: true, tls: false, verified: false, serverTls: null, serverLocal: true }
+
 // What no test makes for real: a server older than 15, and an answer so slow that the clocks cannot be compared.
 test.each<[string, Partial<Surroundings>, string]>([
   ['version', { version: 140_009 }, 'failure'],
@@ -22,7 +24,7 @@ test.each<[string, Partial<Surroundings>, string]>([
   ['clock', { clockMs: 9_000, uncertainMs: 8_000 }, 'ok'],
   ['clock', { clockMs: 9_000, uncertainMs: 6_000 }, 'warning'],
 ])('%s: %o is %s', (check, facts, level) => {
-  const verdicts = judgeDatabase({ surroundings: { ...well, ...facts }, holders: [] })
+  const verdicts = judgeDatabase({ surroundings: { ...well, ...facts }, encryption: local, holders: [] })
   expect(verdicts.find((one) => one.check === check)?.level).toBe(level)
 })
 
@@ -33,6 +35,21 @@ test.each<[DatabaseFacts['holders'][number]['kind'], string, number | null, stri
   ['session', 'active', 300_000, 'ok'],
   ['session', 'active', 300_001, 'warning'],
 ])('a %s that is %s for %s ms is %s', (kind, state, ageMs, level) => {
-  const verdicts = judgeDatabase({ surroundings: well, holders: [{ kind, name: '1', state, ageMs, xids: 5 }] })
+  const verdicts = judgeDatabase({ surroundings: well, encryption: local, holders: [{ kind, name: '1', state, ageMs, xids: 5 }] })
   expect(verdicts.find((one) => one.check === 'horizon')?.level).toBe(level)
+})
+
+test.each<[Partial<DatabaseFacts['encryption']>, boolean, string]>([
+  [{}, false, 'ok'],
+  [{ local: false }, false, 'warning'],
+  [{ local: false, tls: true, verified: true, serverTls: 'TLSv1.3' }, false, 'ok'],
+  [{ local: false, tls: true, verified: false, serverTls: 'TLSv1.3' }, false, 'warning'],
+  [{ local: true, tls: true, verified: false, serverTls: 'TLSv1.3' }, false, 'ok'],
+  // The way to the pooler is one thing, that from the pooler another.
+  [{ local: false, tls: true, verified: true, serverLocal: false }, true, 'warning'],
+  [{ serverLocal: false }, true, 'warning'],
+  [{ local: false, tls: true, verified: true, serverLocal: false, serverTls: 'TLSv1.3' }, true, 'ok'],
+])('database encryption: %o, pooled: %s, is %s', (facts, pooled, level) => {
+  const verdicts = judgeDatabase({ surroundings: { ...well, pooled }, encryption: { ...local, ...facts }, holders: [] })
+  expect(verdicts.find((one) => one.check === 'database encryption')?.level).toBe(level)
 })

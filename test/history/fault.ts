@@ -33,6 +33,8 @@ export type ProxyMode =
   | { kind: 'black-hole' }
   /** Hands every chunk on `ms` later. */
   | { kind: 'delay'; ms: number }
+  /** Hands the answers to Produce requests on `ms` later; everything else at once. */
+  | { kind: 'slow-produce'; ms: number }
   /** Hands on so many bytes a second. */
   | { kind: 'throttle'; bytesPerSecond: number }
   /** Resets a connection when the client has sent this text (`COMMIT`), after handing it on: the outcome is unknown to the client. */

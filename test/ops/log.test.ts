@@ -36,6 +36,8 @@ test('an event is one JSON line with level, time, name and fields', () => {
       topic: 'orders',
       code: 'UNKNOWN_TOPIC_OR_PARTITION',
       error: 'not there',
+      remedy: 'Create it. A relay never does, except with --create-topics.',
+      command: 'kafka-topics.sh --bootstrap-server "$KAFKA_BROKERS" --create --topic orders --partitions 12',
       msg: 'topic paused',
     },
   ])
@@ -68,6 +70,18 @@ test('an event that may come with every row is told once a minute, with the numb
   expect(log.lines()[0].leftOut).toBeUndefined()
 })
 
+test('refused connections do not hide a wrong login: each reason is told once a minute', () => {
+  const log = keep()
+  for (const reason of ['too_many', 'too_many', 'wrong_login', 'too_slow', 'wrong_login'] as const) {
+    log.tell('http_refused', { reason, address: '10.0.0.1' })
+  }
+  expect(log.lines()).toMatchObject([
+    { level: 'warn', event: 'http_refused', reason: 'too_many', address: '10.0.0.1' },
+    { reason: 'wrong_login' },
+    { reason: 'too_slow' },
+  ])
+})
+
 test('buckets are shown by their number, lost ones by name', () => {
   const log = keep()
   log.tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })
@@ -87,4 +101,15 @@ test('at a terminal an event is one short readable line', () => {
   const log = keep({ terminal: true })
   log.tell('kafka_recovered', { ms: 1_500 })
   expect(log.text()).toMatch(/^\d\d:\d\d:\d\d info {2}kafka recovered {2}ms=1500\n$/)
+})
+
+/** ESC begins a command, U+009B is one in a single character, U+202E turns the line around, U+200B cannot be seen. */
+const hostile = 'T\u001b]0;pwned\u0007\u009b2J\u202e\u200b\u2028\r\n00:00:00 info  all is well'
+
+test.each([true, false])('a name commands no terminal and begins no line of its own (terminal: %s)', (terminal) => {
+  const log = keep({ terminal })
+  log.tell('topic_paused', { topic: hostile, code: 'C', error: hostile })
+  expect(log.text().trimEnd()).not.toMatch(/[\p{C}\p{DI}\u2028]/u)
+  if (terminal) expect(log.text()).toContain('topic=T\\u{1b}]0;pwned\\u{7}\\u{9b}2J\\u{202e}')
+  else expect(log.lines()[0]).toMatchObject({ topic: hostile, error: hostile })
 })

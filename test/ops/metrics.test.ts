@@ -134,6 +134,12 @@ test('troubles are 1 while they last, and a relay without its database has no le
   expect([await of('outbox_kafka_trouble'), await of('outbox_database_trouble')]).toEqual([{ '': 0 }, { '': 0 }])
 })
 
+test('refused connections and logins are counted by reason', async () => {
+  const { tell, of } = keep()
+  for (const reason of ['too_slow', 'wrong_login', 'too_slow'] as const) tell('http_refused', { reason, address: '10.0.0.1' })
+  expect(await of('outbox_http_refused_total')).toEqual({ '{reason="too_slow"}': 2, '{reason="wrong_login"}': 1 })
+})
+
 test('leases are counted by bucket', async () => {
   const { tell, of } = keep()
   tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })

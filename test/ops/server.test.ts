@@ -14,8 +14,8 @@ const pages: ServerOptions['pages'] = {
   '/slow': { open: true, answer: () => new Promise(() => {}) },
 }
 
-async function started(login?: ServerOptions['login'], host = '127.0.0.1') {
-  const serving = await serve({ host, port: 0, login, pages })
+async function started(login?: ServerOptions['login'], host = '127.0.0.1', refused?: ServerOptions['refused']) {
+  const serving = await serve({ host, port: 0, login, pages, refused })
   onTestFinished(() => serving.close())
   const ask = (path: string, init: RequestInit = {}) => fetch(serving.url + path, init)
   const basic = (text: string) => ({ headers: { authorization: `Basic ${Buffer.from(text).toString('base64')}` } })
@@ -45,19 +45,19 @@ test('the login is asked for where the page is not open, and for what is not the
   expect(await (await ask('/closed', basic('ada:pass:word'))).text()).toBe('closed')
 })
 
-describe('a secluded page', () => {
-  /** Status of the page for a request to that port of this machine which names a host; fetch would name its own. */
-  const asked = (port: string, host: string, headers: Record<string, string> = {}) =>
-    new Promise<number>((resolve, reject) => {
-      request({ port, path: '/secluded', headers: { ...headers, host } }, (response) => {
-        response.resume()
-        resolve(response.statusCode!)
-      })
-        .on('error', reject)
-        .end()
+/** Status of a page for a request to that port of this machine which names a host, from an address; fetch would name its own. */
+const asked = (port: string, path: string, host: string, headers: Record<string, string> = {}, localAddress = '127.0.0.1') =>
+  new Promise<number>((resolve, reject) => {
+    request({ host: '127.0.0.1', port, path, localAddress, headers: { ...headers, host }, agent: false }, (response) => {
+      response.resume()
+      resolve(response.statusCode!)
     })
-  const portOf = (url: string) => new URL(url).port
+      .on('error', reject)
+      .end()
+  })
+const portOf = (url: string) => new URL(url).port
 
+describe('without a login', () => {
   test.each([
     ['localhost:1', 200],
     ['127.0.0.1', 200],
@@ -65,22 +65,75 @@ describe('a secluded page', () => {
     ['evil.example', 403],
     ['localhost.evil.example:9464', 403],
     ['127.0.0.1.evil.example', 403],
-  ])(
-    'without a login, asked for as %s: %i, so that no site can lead a browser here by a name of its own',
-    async (host, status) => {
-      expect(await asked(portOf((await started()).url), host)).toBe(status)
-    },
-  )
-
-  test('without a login it is for nobody where the server listens to others', async () => {
-    const { url } = await started(undefined, '0.0.0.0')
-    expect(await asked(portOf(url), 'localhost')).toBe(403)
+  ])('on loopback, asked for as %s: %i, so that no site can lead a browser here by a name of its own', async (host, status) => {
+    const port = portOf((await started()).url)
+    for (const path of ['/secluded', '/closed']) expect(await asked(port, path, host)).toBe(status)
+    expect(await asked(port, '/not-there', host)).toBe(status === 200 ? 404 : 403)
+    expect(await asked(port, '/open', host)).toBe(200)
   })
 
-  test('with a login it is for whoever has it, by any name', async () => {
-    const { url, basic } = await started({ user: 'ada', password: 'secret' }, '0.0.0.0')
-    expect(await asked(portOf(url), 'relay.example')).toBe(401)
-    expect(await asked(portOf(url), 'relay.example', basic('ada:secret').headers)).toBe(200)
+  test('a server that listens to others answers by any name, and has no secluded page', async () => {
+    const port = portOf((await started(undefined, '0.0.0.0')).url)
+    expect(await asked(port, '/closed', 'relay.example')).toBe(200)
+    expect(await asked(port, '/secluded', 'localhost')).toBe(403)
+  })
+})
+
+describe('with a login', () => {
+  const login = { user: 'ada', password: 'secret' }
+
+  test('pages are for everybody who has it, by any name', async () => {
+    for (const host of ['0.0.0.0', '127.0.0.1']) {
+      const { url, basic } = await started(login, host)
+      expect(await asked(portOf(url), '/secluded', 'relay.example')).toBe(401)
+      expect(await asked(portOf(url), '/secluded', 'relay.example', basic('ada:secret').headers)).toBe(200)
+    }
+  })
+
+  /** A server that keeps the addresses of wrong logins; `guess` gives the status and the milliseconds of a try. */
+  async function guessed() {
+    const wrong: string[] = []
+    const { url, basic } = await started(login, '127.0.0.1', (reason, address) => wrong.push(`${reason} ${address}`))
+    const guess = async (password: string, address = '127.0.0.9') => {
+      const begun = performance.now()
+      const status = await asked(portOf(url), '/closed', 'localhost', basic(`ada:${password}`).headers, address)
+      return { status, ms: performance.now() - begun }
+    }
+    return { wrong, guess, port: Number(portOf(url)), basic }
+  }
+
+  test('wrong ones take a second each, however many come at once, and are told with their address', async () => {
+    const { wrong, guess } = await guessed()
+    const guesses = await Promise.all(['a', 'b', 'c', 'secret'].map((password) => guess(password)))
+    expect(guesses.map(({ status }) => status)).toEqual([401, 401, 401, 200])
+    // The right one among them waited for the wrong ones: how long an answer takes tells nothing.
+    expect(Math.max(...guesses.map(({ ms }) => ms))).toBeGreaterThan(2_900)
+    expect(guesses[3]!.ms).toBeGreaterThan(900)
+    expect(wrong).toEqual(Array(3).fill('wrong_login 127.0.0.9'))
+  })
+
+  test('a wrong one from elsewhere delays nobody, and a request without one is no try', async () => {
+    const { wrong, guess, port } = await guessed()
+    const guesses = Promise.all(['a', 'b'].map((password) => guess(password)))
+    expect(await guess('secret', '127.0.0.2')).toMatchObject({ status: 200 })
+    expect(await asked(String(port), '/closed', 'localhost', {}, '127.0.0.2')).toBe(401)
+    expect((await guesses).map(({ status }) => status)).toEqual([401, 401])
+    expect(wrong).toHaveLength(2)
+  })
+
+  test('hanging up before the answer does not make the next try come sooner', async () => {
+    const { wrong, guess, port, basic } = await guessed()
+    const { authorization } = basic('ada:a').headers
+    for (let n = 0; n < 5; n++) {
+      const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.9' })
+      socket.write(`GET /closed HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorization}\r\n\r\n`, () =>
+        setTimeout(() => socket.destroy(), 50),
+      )
+      await once(socket, 'close')
+    }
+    expect((await guess('secret')).ms).toBeGreaterThan(300)
+    // The first was compared; of the others nobody waited any more.
+    expect(wrong).toHaveLength(1)
   })
 })
 

@@ -25,10 +25,11 @@ function watched(transport: Transport): { one: TestRelay; shows: () => Promise<{
     name: 'one',
     leaseMs: settings.leaseMs,
     formats: [1],
+    servers: 'kafka:9092',
     askKafka: (signal) => transport.connect(signal),
   })
   const shows = async () => {
-    const { status } = await pages['/readyz'].answer(new URL('http://relay/readyz'))
+    const { status } = await pages['/readyz'].answer(new URL('http://relay/readyz'), true)
     return { ready: status === 200, trouble: /^outbox_kafka_trouble (.*)$/m.exec(await registry.metrics())![1]! }
   }
   return { one, shows }

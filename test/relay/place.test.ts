@@ -25,9 +25,9 @@ async function setUp() {
   const end = new AbortController()
   onTestFinished(() => end.abort())
   const { signal } = end
-  const hand = new Hand()
+  const hand = new Hand({ handRows: 1, handBytes: 1_000 })
   const [moved, parked]: [number[], string[]] = [[], []]
-  const limits = { batchRecords: 1, batchBytes: 100, requestTimeoutMs: 1, quotaRows: 1, maxRowBytes: 1_000 }
+  const limits = { batchRecords: 1, batchBytes: 100, requestTimeoutMs: 1, maxRowBytes: 1_000 }
   const moveBehind = ({ id }: CarriedRow) => void moved.push(id)
   const park = (_: CarriedRow, reason: string, error: string) => void parked.push(`${reason}: ${error}`)
   const topics = new Topics({
@@ -64,11 +64,15 @@ async function setUp() {
 
 type Ground = Awaited<ReturnType<typeof setUp>>
 const carried = (given: Partial<OutboxRow>, { claim }: Ground): CarriedRow => ({ ...rowOf(given), claim })
-const full = (ground: Ground) => ground.lane.push(carried({ id: 1, messageId: 'm1' }, ground))
+const full = (ground: Ground) => {
+  const row = carried({ id: 1, messageId: 'm1', bucket: (bucket + 2) % 64 }, ground)
+  ground.hand.add(row)
+  ground.lane.push(row)
+}
 
 /** What became of the row, where something did: by default it is neither in hand, nor queued, nor told of. */
 interface Became {
-  place: 'the lane' | 'none' | 'known' | 'stuck'
+  place: 'the lane' | 'none' | 'known' | 'skipped' | 'clash'
   inHand?: boolean
   queued?: boolean
   /** Who owes it. */
@@ -88,7 +92,7 @@ test.each<[string, { row?: Partial<OutboxRow>; before?: (ground: Ground) => void
   [
     'one whose id is in hand for another message stands in the way of all behind it',
     { before: (on) => on.hand.add(carried({ messageId: 'other' }, on)) },
-    { place: 'stuck', inHand: true },
+    { place: 'clash', inHand: true },
   ],
   ['a topic that is not open owes it', { row: { topic: 'paused' } }, { place: 'none', owes: 'topic' }],
   [

@@ -28,9 +28,9 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
   })
   const transport = memoryTransport({ partitions: 1, topics: { missing: 0 } })
   const end = new AbortController()
-  const hand = new Hand()
   const claims = new Claims()
-  const settings = relaySettings(options)
+  const settings = relaySettings({ handRows: 400, ...options })
+  const hand = new Hand(settings)
   const acked: CarriedRow[] = []
   let settled = () => {}
   const base = { clock: systemClock, telemetry, hand, claims }
@@ -43,14 +43,14 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
     random: () => 0,
     keyless: 'topic',
     onDead: () => 'hold',
-    limits: { ...settings, quotaRows: 100 },
+    limits: settings,
     settle: (rows) => {
       acked.push(...rows)
       settled()
     },
     park: () => {},
     moveBehind: () => {},
-    resume: (debt) => reader.resume(debt),
+    resume: (debt, gaveUp) => reader.resume(debt, gaveUp),
   })
   reader = new Reader({
     ...base,

@@ -3,6 +3,7 @@ import type { TakenOut } from './rules.ts'
 const rules = 'relay/rules/reading.test.ts'
 const reader = 'relay/reader.test.ts'
 const restarted = 'relay/ids-restarted.test.ts'
+const stuck = 'relay/stuck.test.ts'
 
 /** Rules 7 to 11 and 20: reading. */
 export const readingRules: readonly TakenOut[] = [
@@ -124,10 +125,106 @@ export const readingRules: readonly TakenOut[] = [
   },
   {
     rule: 8,
-    without: 'one lane may take everything that the relay has in hand',
-    edits: [{ file: 'relay/stations.ts', from: 'Math.floor(settings.handRows / 4)', to: 'settings.handRows' }],
-    file: rules,
-    tests: 'leaves three quarters of the hand',
+    without: 'a lane that cannot progress keeps all that it has read',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: '    for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)\n',
+        to: '',
+      },
+    ],
+    file: stuck,
+    tests: 'do not keep another topic waiting',
+  },
+  {
+    rule: 8,
+    without: 'what a stuck lane lets go of is not owed',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: 'for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)',
+        to: 'this.letGo((row) => !kept.has(row))',
+      },
+    ],
+    file: stuck,
+    tests: 'do not keep another topic waiting',
+  },
+  {
+    rule: 8,
+    without: 'a stuck lane is read into again before its batch is decided',
+    edits: [{ file: 'relay/lane.ts', from: 'if (!this.debt.any || this.#stuck) return', to: 'if (!this.debt.any) return' }],
+    file: stuck,
+    tests: 'reads the backlog of a stuck one once',
+  },
+  {
+    rule: 8,
+    without: 'one lane may take all bytes',
+    edits: [{ file: 'relay/lane.ts', from: '    if (this.#bytes >= this.#deps.hand.shareBytes) return 0\n', to: '' }],
+    file: stuck,
+    tests: 'while it still waits for its first outcome',
+  },
+  {
+    rule: 8,
+    without: 'a lane that waits for its first outcome keeps the room that others need',
+    edits: [{ file: 'relay/reader.ts', from: '    if (hand.tight) topics.yieldRoom()\n', to: '' }],
+    file: stuck,
+    tests: 'while they still wait for their first outcome',
+  },
+  {
+    rule: 8,
+    without: 'the batches of stuck lanes fill the hand',
+    edits: [
+      {
+        file: 'relay/hand.ts',
+        from: '(this.#rows.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)',
+        to: 'this.#rows.size',
+      },
+    ],
+    file: stuck,
+    tests: 'more stuck lanes than the hand has room for',
+  },
+  {
+    rule: 8,
+    without: 'each resume of another lane reads the backlog of a stuck one again',
+    edits: [
+      { file: 'relay/skipped.ts', from: 'const past = range?.to ?? position', to: 'const past = range ? position : position' },
+    ],
+    file: stuck,
+    tests: 'reads the backlog of a stuck one once',
+  },
+  {
+    rule: 8,
+    without: 'what is remembered of a stuck lane outlives its resume',
+    edits: [{ file: 'relay/reader.ts', from: 'if (gaveUp) claim.skipped.forget()', to: 'void gaveUp' }],
+    file: stuck,
+    tests: 'reads the backlog of a stuck one once',
+  },
+  {
+    rule: 8,
+    without: 'above the mark the rows of a stuck lane fill every fetch',
+    edits: [{ file: 'relay/reader.ts', from: 'skipped.addId(id)', to: 'void skipped' }],
+    file: stuck,
+    tests: 'an open transaction holds the mark back',
+  },
+  {
+    rule: 8,
+    without: 'above the mark what was skipped is passed like what is below it, and a late row with it',
+    edits: [
+      {
+        file: 'relay/reader.ts',
+        from: 'this.#claim.skipped.addRange(this.#from, Math.min(id, this.#mark))',
+        to: 'this.#claim.skipped.addRange(this.#from, id)',
+      },
+    ],
+    file: stuck,
+    tests: 'an open transaction holds the mark back',
+  },
+  {
+    rule: 8,
+    without: 'a stuck lane shares its requests with the others',
+    edits: [{ file: 'relay/lane.ts', from: '{ alone: this.#alone, waitMs', to: '{ waitMs' }],
+    file: stuck,
+    tests: 'a stuck lane sends alone',
   },
   {
     rule: 9,
@@ -207,9 +304,16 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a look that ended among the rows of a paused topic counts as a look at the whole bucket',
-    edits: [{ file: 'relay/reader.ts', from: 'const whole = !stuck && !ended &&', to: 'const whole = !stuck &&' }],
+    edits: [{ file: 'relay/reader.ts', from: 'const whole = !clash && !ended &&', to: 'const whole = !clash &&' }],
     file: 'relay/reader.test.ts',
     tests: 'the position follows a look',
+  },
+  {
+    rule: 11,
+    without: 'a row that cannot be a record is put into a lane',
+    edits: [{ file: 'relay/place.ts', from: 'const fault = recordFault(row)', to: 'const fault = undefined' }],
+    file: 'security/hostile-rows.test.ts',
+    tests: 'are dead-lettered, each by itself',
   },
   {
     rule: 11,

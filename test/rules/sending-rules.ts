@@ -1,6 +1,8 @@
 import type { TakenOut } from './rules.ts'
 
+const cutOff = 'relay/cut-off.test.ts'
 const rules = 'relay/rules/sending.test.ts'
+const patience = 'relay/patience.test.ts'
 
 /** Rules 1 to 6: sending. */
 export const sendingRules: readonly TakenOut[] = [
@@ -36,6 +38,66 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [{ file: 'relay/queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' }],
     file: rules,
     tests: 'stops the sending before it ends',
+  },
+  {
+    rule: 3,
+    without: 'a batch is sent at any time within the time to wait for its answer',
+    edits: [
+      {
+        file: 'transport/fuse.ts',
+        from: 'this.#deadline = this.#begun + timeoutMs',
+        to: 'this.#deadline = this.#begun + waitMs',
+      },
+    ],
+    file: 'transport/fuse.test.ts',
+    tests: 'is not let through after the time to send',
+  },
+  {
+    rule: 3,
+    without: 'a lane waits for a slow broker no longer than for a quick one',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: 'this.#patience = Math.min(mostPatience, this.#patience + 1)',
+        to: 'this.#patience = 0',
+      },
+    ],
+    file: patience,
+    tests: 'makes progress',
+  },
+  {
+    rule: 3,
+    without: 'a lane waits on for an answer whose lease is lost',
+    edits: [{ file: 'relay/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    file: patience,
+    tests: 'is let go of when the lease is lost',
+  },
+  {
+    rule: 3,
+    without: 'a relay that stops waits for an answer as long as ever',
+    edits: [{ file: 'relay/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    file: patience,
+    tests: 'keeps no relay from stopping',
+  },
+  {
+    rule: 2,
+    without: 'after an unknown outcome a whole batch may become a copy once more',
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: "turn === 'probe' || this.#isTentative ? 1",
+        to: "turn === 'probe' ? 1",
+      },
+    ],
+    file: patience,
+    tests: 'makes progress',
+  },
+  {
+    rule: 3,
+    without: 'the deadline of a request runs while the broker has told us that it does not read',
+    edits: [{ file: 'transport/quotas.ts', from: 'for (const fuse of fuses) fuse.extend(throttleMs)', to: 'void fuses' }],
+    file: 'transport/quotas.test.ts',
+    tests: 'gets as much longer',
   },
   {
     rule: 3,
@@ -99,9 +161,50 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 5,
     without: 'a relay that Kafka does not answer keeps its buckets from its peers',
+    edits: [{ file: 'relay/leases.ts', from: '    if (this.#yields(pulse)) return this.#giveUp()\n', to: '' }],
+    file: cutOff,
+    tests: 'traffic on one key only',
+  },
+  {
+    rule: 5,
+    without: 'a relay that is not answered gives its buckets back though no peer is answered',
+    edits: [
+      {
+        file: 'relay/leases.ts',
+        from: 'if (answered === 0) this.#peerAnsweredAt = undefined\n    else this',
+        to: 'this',
+      },
+    ],
+    file: cutOff,
+    tests: 'if no broker answers anybody',
+  },
+  {
+    rule: 5,
+    without: 'the first relay that is answered after an outage gets all buckets',
+    edits: [{ file: 'relay/leases.ts', from: ' && answers.failedSince(this.#peerAnsweredAt)', to: '' }],
+    file: cutOff,
+    tests: 'nobody yields to the relay that was answered first',
+  },
+  {
+    rule: 5,
+    without: 'nobody but the owner knows of a partition that does not progress',
+    edits: [{ file: 'relay/stations.ts', from: 'trouble: () => troubleOf(this.topics.all)', to: 'trouble: () => troubleOf([])' }],
+    file: 'relay/trouble-of-heartbeats.test.ts',
+    tests: 'a heartbeat names a partition',
+  },
+  {
+    rule: 5,
+    without: 'an idle relay counts as one without Kafka',
+    edits: [{ file: 'relay/stations.ts', from: '      this.#answers.run(over),\n', to: '' }],
+    file: cutOff,
+    tests: 'an idle relay asks',
+  },
+  {
+    rule: 5,
+    without: 'a relay that brokers answer and refuse keeps its buckets from its peers',
     edits: [{ file: 'relay/leases.ts', from: 'since < 3 * leaseMs ||', to: 'since < 3_000 * leaseMs ||' }],
-    file: rules,
-    tests: '(rule 5)',
+    file: cutOff,
+    tests: 'answers and lets write nothing',
   },
   {
     rule: 6,
@@ -112,7 +215,7 @@ export const sendingRules: readonly TakenOut[] = [
         from: 'const settings = `SET TRANSACTION',
         to: 'const settings = `BEGIN;SET TRANSACTION',
       },
-      { file: 'store/postgres/line.ts', from: 'const settingsCount = 8', to: 'const settingsCount = 9' },
+      { file: 'store/postgres/line.ts', from: 'const settingsCount = 9', to: 'const settingsCount = 10' },
     ],
     file: rules,
     tests: '(rule 6)',

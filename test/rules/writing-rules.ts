@@ -23,6 +23,55 @@ export const writingRules: readonly TakenOut[] = [
   },
   {
     rule: 12,
+    without: 'one locked row stops the delete of all others',
+    edits: [{ file: 'store/postgres/session.ts', from: '      if (isLocked(error)) return false\n', to: '' }],
+    file: 'relay/locked-row.test.ts',
+    tests: 'two of two buckets',
+  },
+  {
+    rule: 12,
+    without: 'locked rows take the room of the others',
+    edits: [
+      { file: 'relay/locked-rows.ts', from: '    if (row && this.#waiting.size <= setAsideRows) hand.setAside(row)\n', to: '' },
+    ],
+    file: 'relay/locked-row.test.ts',
+    tests: 'they hold no room',
+  },
+  {
+    rule: 12,
+    without: 'a locked row is forgotten',
+    edits: [{ file: 'relay/settler.ts', from: '    this.#locked.push(...locked)\n', to: '' }],
+    file: 'relay/locked-row.test.ts',
+    tests: 'two of two buckets',
+  },
+  {
+    rule: 13,
+    without: 'a locked row stops everything else that is written',
+    edits: [
+      {
+        file: 'store/postgres/session.ts',
+        from: 'lockTimeoutMs: rowLockMs, givesWay: true }\n  }',
+        to: 'lockTimeoutMs: leaseMs / 4 }\n  }',
+      },
+    ],
+    file: 'relay/locked-row.test.ts',
+    tests: 'a refused row waits for its lock',
+  },
+  {
+    rule: 15,
+    without: 'one locked lease row keeps all buckets from being given back',
+    edits: [
+      {
+        file: statements,
+        from: 'FOR UPDATE OF ${identifier(\'outbox_lease\')} SKIP LOCKED) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
+        to: 'FOR UPDATE OF ${identifier(\'outbox_lease\')}) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
+      },
+    ],
+    file: 'relay/locked-row.test.ts',
+    tests: 'a locked lease row keeps its bucket',
+  },
+  {
+    rule: 12,
     without: 'an id that came a second time is taken for the row in hand',
     edits: [{ file: 'relay/hand.ts', from: "return mine.messageId === row.messageId ? 'yes' : 'other'", to: "return 'yes'" }],
     file: 'relay/reader.test.ts',
@@ -55,8 +104,8 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       {
         file: statements,
-        from: "FOR UPDATE OF ${identifier('outbox_lease')} SKIP LOCKED) AS own",
-        to: "FOR UPDATE OF ${identifier('outbox_lease')}) AS own",
+        from: '"leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF ${identifier(\'outbox_lease\')} SKIP LOCKED)',
+        to: '"leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF ${identifier(\'outbox_lease\')})',
       },
     ],
     file: leases,
@@ -68,7 +117,7 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       {
         file: statements,
-        from: ' OR "leased_until" > clock_timestamp() + "lease_ms" * interval \'1 millisecond\'',
+        from: ' OR "leased_until" > ${longestLease(identifier(\'outbox_lease\'))}',
         to: '',
       },
     ],

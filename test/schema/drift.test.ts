@@ -156,7 +156,7 @@ test('the tables that prisma db push makes carry a message to its end, though th
   expect(await database.query('SELECT bucket FROM outbox_lease')).toEqual([])
   const me = { id: randomUUID(), name: 'relay', version: '0', leaseMs: 10_000 }
   const session = await postgresStore({ databaseUrl: database.url }).connect(me)
-  await session.beat({ alive: true, ackedMsAgo: null })
+  await session.beat({ alive: true, ackedMsAgo: null, answeredMsAgo: null, trouble: [] })
   expect(await session.take(64)).toHaveLength(64)
   await insertRows(database.pool, [{ topic: 'orders', key: 'k' }])
   const scans = Array.from({ length: 64 }, (_, bucket) => ({ bucket, after: 0, limit: 10, look: 10 }))

@@ -46,16 +46,14 @@ describe('dead rows', () => {
     const { session, lease, rows, ids } = await deadKey()
     const other = await sessions.connect()
     await sessions.database.query('UPDATE outbox_lease SET leased_until = clock_timestamp() WHERE bucket = $1', [lease.bucket])
-    const admin = await sessions.database.pool.connect()
-    await admin.query('BEGIN')
-    await admin.query('SELECT 1 FROM outbox WHERE id = $1 FOR UPDATE', [ids[0]])
+    await sessions.database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION slow()`)
     const parking = session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
-    const waits =
-      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%outbox_dead%'"
-    while ((await sessions.database.query(waits)).length === 0) await new Promise((resolve) => setImmediate(resolve))
+    const works =
+      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE '%outbox_dead%'"
+    while ((await sessions.database.query(works)).length === 0) await new Promise((resolve) => setImmediate(resolve))
     expect(await other.take(64)).toEqual([])
-    await admin.query('ROLLBACK')
-    admin.release()
+    await sessions.database.query('DROP FUNCTION slow CASCADE')
     expect(await parking).toEqual({ fenced: false, ids: [ids[0]] })
     expect((await other.take(64)).map((one) => one.bucket)).toEqual([lease.bucket])
   })
@@ -92,7 +90,7 @@ describe('dead rows', () => {
     await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [ids[1]])
     expect(await session.wished([lease.bucket])).toEqual([{ bucket: lease.bucket, wish: 'redrive' }])
     expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toMatchObject({
-      topics: [{ rows: 3, keys: 1, by: null }],
+      topics: [{ rows: 3, keys: 1, by: 'postgres' }],
       keys: [{ topic: 't', key: Buffer.from('k'), next: null }],
     })
     expect((await session.fetch(all())).rows.map((row) => [row.id, row.messageId])).toEqual(
@@ -207,6 +205,24 @@ describe('dead rows', () => {
       })
     }
     expect(await dead()).toHaveLength(1)
+  })
+
+  test('under somebody’s lock a delete changes nothing, or takes all but the locked rows and names these (rule 12)', async () => {
+    const { session, rows } = await deadKey()
+    const admin = await sessions.database.pool.connect()
+    await admin.query('BEGIN')
+    await admin.query('SELECT 1 FROM outbox WHERE id = $1 FOR KEY SHARE', [rows[1]!.id])
+    expect(await session.settle(rows)).toBe(false)
+    expect((await session.fetch(all())).rows).toHaveLength(3)
+    const { bucket, id, messageId } = rows[1]!
+    const strange = { ...rows[2]!, messageId: randomUUID() }
+    expect(await session.settleUnlocked([rows[0]!, rows[1]!, strange])).toEqual([{ bucket, id, messageId }])
+    expect((await session.fetch(all())).rows.map((row) => row.id)).toEqual([rows[1]!.id, rows[2]!.id])
+    await admin.query('ROLLBACK')
+    admin.release()
+    expect(await session.settleUnlocked([rows[0]!, rows[1]!])).toEqual([])
+    expect(await session.settle(rows)).toBe(true)
+    expect((await session.fetch(all())).rows).toEqual([])
   })
 
   test('settling deletes by message id as well: an id that came a second time is left alone', async () => {

@@ -5,6 +5,7 @@ import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
 const sessions = new Sessions()
+const beat = { alive: true, ackedMsAgo: null, answeredMsAgo: null, trouble: [] }
 
 describe('leases', () => {
   const endsIn = (interval: string, { bucket }: Lease) =>
@@ -15,7 +16,7 @@ describe('leases', () => {
 
   test('a bucket has one owner, and each claim a new epoch', async () => {
     const [a, b] = [await sessions.connect(), await sessions.connect()]
-    await Promise.all([a.beat({ alive: true, ackedMsAgo: null }), b.beat({ alive: true, ackedMsAgo: null })])
+    await Promise.all([a.beat(beat), b.beat(beat)])
     const [mine, theirs] = await Promise.all([a.take(40), b.take(40)])
     expect(new Set([...mine, ...theirs].map((lease) => lease.bucket)).size).toBe(mine.length + theirs.length)
     await a.release(mine)
@@ -63,15 +64,25 @@ describe('leases', () => {
   test('missing lease rows are put in by the heartbeat, and relays are counted', async () => {
     await sessions.database.query('DELETE FROM outbox_lease WHERE bucket > 10')
     const [a, b] = [await sessions.connect(), await sessions.connect()]
-    await b.beat({ alive: true, ackedMsAgo: 1234 })
-    const pulse = await a.beat({ alive: true, ackedMsAgo: null })
+    await b.beat({ ...beat, ackedMsAgo: 1234 })
+    const pulse = await a.beat(beat)
     expect(pulse.relays).toBe(2)
     expect(pulse.peerAckedMsAgo).toBeGreaterThanOrEqual(1234)
+    // A relay that has just started shares; answered it is only once a broker has.
+    expect(pulse).toMatchObject({ answered: 0, sharing: 1 })
+    await sessions.database.query("UPDATE outbox_relay SET started_at = now() - interval '1 hour'")
+    expect(await a.beat(beat)).toMatchObject({ relays: 2, answered: 0, sharing: 0 })
+    const trouble = [{ topic: "it's", partition: 3, code: 'NOT_ENOUGH_REPLICAS' }]
+    await b.beat({ ...beat, answeredMsAgo: 9_000, trouble })
+    expect(await a.beat(beat)).toMatchObject({ relays: 2, answered: 1, sharing: 1 })
+    expect(await sessions.database.query("SELECT trouble FROM outbox_relay WHERE trouble <> '[]'")).toEqual([{ trouble }])
+    await b.beat({ ...beat, answeredMsAgo: 11_000 })
+    expect(await a.beat(beat)).toMatchObject({ relays: 2, answered: 0, sharing: 0 })
     expect(pulse.peerEndsInMs).toBeGreaterThan(0)
     expect(pulse.peerEndsInMs).toBeLessThanOrEqual(10_000)
     expect((await sessions.database.query('SELECT 1 FROM outbox_lease')).length).toBe(64)
-    await b.beat({ alive: false, ackedMsAgo: null })
-    expect(await a.beat({ alive: true, ackedMsAgo: null })).toMatchObject({ relays: 1, peerEndsInMs: null })
+    await b.beat({ ...beat, alive: false })
+    expect(await a.beat(beat)).toMatchObject({ relays: 1, peerEndsInMs: null })
   })
 
   test('retaking raises the epoch, so that a statement of the old session is fenced', async () => {

@@ -32,6 +32,7 @@ export class FakeKafka {
   readonly #sockets = new Set<Socket>()
   readonly #work = new Set<Promise<void>>()
   readonly #lookers = new Set<() => void>()
+  readonly #forged = new Map<ApiName, (socket: Socket, correlation: Buffer) => void>()
   #frozen = false
   #producerIds = 0n
 
@@ -72,6 +73,16 @@ export class FakeKafka {
   /** What metadata answers say about the topic from now on, as an error code. */
   blameTopic(topic: string, error: number): void {
     this.#topicErrors.set(topic, error)
+  }
+
+  /** From now on requests of that API are answered by `write` alone: with anything, after the four bytes of the request's correlation id. */
+  forge(api: ApiName, write: (socket: Socket, correlation: Buffer) => void): void {
+    this.#forged.set(api, write)
+  }
+
+  /** Ends {@link forge}. */
+  behave(): void {
+    this.#forged.clear()
   }
 
   /** Nobody reads what clients send, as with SIGSTOP: it stays in the sockets. */
@@ -140,6 +151,8 @@ export class FakeKafka {
     reader.tags()
     this.requests.push(name)
     this.#look()
+    const forged = this.#forged.get(name)
+    if (forged) return forged(socket, request.subarray(4, 8))
     const reply = await this.#reply(name, version, reader, node)
     if (reply === 'lost') return void socket.destroy()
     if (reply === 'never') return socket.closed ? undefined : void (await once(socket, 'close'))

@@ -12,6 +12,14 @@ export interface NewRow {
   messageId?: string
 }
 
+/** Makes the tables as they are where they were made without the CHECKs of the migration, by `prisma db push` for example. */
+export async function withoutChecks(client: pg.Pool | pg.ClientBase): Promise<void> {
+  const drop = ['id', 'created_at', 'topic'].map((column) => `DROP CONSTRAINT IF EXISTS "outbox_${column}_check"`)
+  await client.query(`ALTER TABLE "outbox" ${drop.join(', ')};
+    ALTER TABLE "outbox_lease" DROP CONSTRAINT IF EXISTS "outbox_lease_lease_ms_check";
+    ALTER TABLE "outbox_relay" DROP CONSTRAINT IF EXISTS "outbox_relay_times_check"`)
+}
+
 /** Inserts rows in the given order, in one statement each, and returns their ids. */
 export async function insertRows(client: pg.Pool | pg.ClientBase, rows: readonly NewRow[], schema = 'public'): Promise<number[]> {
   const ids: number[] = []

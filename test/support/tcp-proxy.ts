@@ -5,6 +5,7 @@ import { Latch } from '../../src/relay/latch.ts'
 import { systemClock } from '../../src/running/clock.ts'
 import type { ProxyMode, TcpProxy } from '../history/fault.ts'
 import { freePort } from './ports.ts'
+import { ProduceFrames } from './produce-frames.ts'
 
 /** Bytes of one direction that a proxy holds before it stops taking more. */
 const holdBytes = 1_048_576
@@ -113,6 +114,7 @@ class Pair {
   readonly #client: Socket
   readonly #target: Socket
   readonly #over = new AbortController()
+  readonly #frames = new ProduceFrames()
 
   constructor(client: Socket, port: number, proxy: Forwarder) {
     this.#client = client
@@ -156,6 +158,11 @@ class Pair {
         continue
       }
       const { chunk, at } = next
+      // From the first byte on, whatever the mode: it may change between a request and its answer.
+      if (chunk && watched) this.#frames.request(chunk)
+      const isProduced = chunk !== undefined && !watched && this.#frames.answers(chunk)
+      const slow = isProduced ? proxy.all('slow-produce').map(({ ms }) => at + ms - performance.now()) : []
+      if (slow.length > 0) await wait(Math.max(0, ...slow), undefined, { signal }).catch(() => {})
       const late = Math.max(0, ...proxy.all('delay').map(({ ms }) => at + ms - performance.now()))
       if (late > 0) await wait(late, undefined, { signal }).catch(() => {})
       await proxy.passable(signal)

@@ -24,16 +24,18 @@ export const testKafka = (access: KafkaAccess = inject('brokers')): Kafka =>
     retry: { retries: 10, initialRetryTime: 50 },
   })
 
-interface TopicPlan {
+/** Where a topic lies, besides its partitions. `placed`: the brokers of each partition, the leader first. */
+export interface Placing {
   brokers?: KafkaAccess
   config?: Record<string, string>
   replication?: number
+  placed?: (partition: number) => number[]
 }
 
 /** Creates a topic with a name of its own and returns the name. */
-export async function createTopic(name: string, partitions = 3, plan: TopicPlan = {}): Promise<string> {
+export async function createTopic(name: string, partitions = 3, placing: Placing = {}): Promise<string> {
   const topic = `${name}-${randomBytes(4).toString('hex')}`
-  await createTopicNamed(topic, partitions, plan)
+  await createTopicNamed(topic, partitions, placing)
   return topic
 }
 
@@ -41,14 +43,16 @@ export async function createTopic(name: string, partitions = 3, plan: TopicPlan 
 export async function createTopicNamed(
   topic: string,
   partitions: number,
-  { brokers = inject('brokers'), config = {}, replication = 1 }: TopicPlan = {},
+  { brokers = inject('brokers'), config = {}, replication = 1, placed }: Placing = {},
 ): Promise<void> {
   const admin = testKafka(brokers).admin()
   await admin.connect()
   try {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
-    const plan = { topic, numPartitions: partitions, replicationFactor: replication, configEntries }
-    await admin.createTopics({ topics: [plan], waitForLeaders: false })
+    const where = placed
+      ? { replicaAssignment: Array.from({ length: partitions }, (_, partition) => ({ partition, replicas: placed(partition) })) }
+      : { numPartitions: partitions, replicationFactor: replication }
+    await admin.createTopics({ topics: [{ topic, configEntries, ...where }], waitForLeaders: false })
     while (!(await hasLeaders(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 20))
   } finally {
     await admin.disconnect()

@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import type { Outcome, Transport } from '../../src/transport/transport.ts'
-import { type KafkaServer, startKafka } from '../support/kafka.ts'
+import { type KafkaServer, kafkaTool, startKafka } from '../support/kafka.ts'
 import { createTopic, deleteTopic, growTopic, readTopic } from '../support/topics.ts'
 import { record, transportConformance, values } from './conformance.ts'
 
@@ -9,7 +9,7 @@ const never = new AbortController().signal
 const timeoutMs = 10_000
 
 /** Opens a transport, to the brokers of the test run unless others are given. */
-export type Open = (options?: { brokers?: string[]; connectionTimeoutMs?: number }) => Transport
+export type Open = (options?: { brokers?: string[]; connectionTimeoutMs?: number; clientId?: string }) => Transport
 
 /** What every transport keeps with a real Kafka behind it, also when the broker is frozen or killed. */
 export function brokerConformance(name: string, create: Open): void {
@@ -46,6 +46,51 @@ export function brokerConformance(name: string, create: Open): void {
     }
     for (const socket of sockets) socket.destroy()
     silent.close()
+  })
+
+  describe(`a quota, with ${name}`, () => {
+    const clientId = `throttled-${name}-${process.pid}`
+    const quota = (change: string[]) => {
+      const where = ['--bootstrap-server', inject('brokers'), '--entity-type', 'clients', '--entity-name', clientId]
+      return kafkaTool('kafka.admin.ConfigCommand', [...where, '--alter', ...change])
+    }
+    beforeAll(() => quota(['--add-config', 'producer_byte_rate=20000']), 60_000)
+    afterAll(() => quota(['--delete-config', 'producer_byte_rate']), 60_000)
+
+    it('while the broker asks for silence nothing is sent, and the answer tells how long', async () => {
+      const transport = open({ clientId })
+      const topic = await createTopic('quota', 1)
+      const publish = (value: string) => transport.publish({ topic, partition: 0, records: [record('k', value)] }, 500)
+      // Over the quota: the answer comes at once.
+      expect((await publish('x'.repeat(300_000))).kind).toBe('acked')
+      const throttled = await publish('too soon')
+      expect(throttled).toMatchObject({ kind: 'not-written', scope: 'throttled', code: 'THROTTLED' })
+      const { waitMs } = throttled as { waitMs: number }
+      expect(waitMs).toBeGreaterThan(500)
+      await new Promise((resolve) => setTimeout(resolve, waitMs + 5))
+      expect((await publish('in time')).kind).toBe('acked')
+      expect(values(await readTopic(topic)).slice(1)).toEqual(['in time'])
+    }, 60_000)
+
+    it('what is on its way meanwhile is answered later, and that is no time-out; what comes later goes one at a time', async () => {
+      const transport = open({ clientId })
+      const topic = await createTopic('quota', 6)
+      const publish = (partition: number) =>
+        transport.publish({ topic, partition, records: [record('k', 'x'.repeat(100_000))] }, 1_000)
+      const left = new Set([0, 1, 2, 3, 4, 5])
+      const outcomes: Outcome[] = []
+      while (left.size > 0) {
+        const answers = await Promise.all([...left].map(async (partition) => ({ partition, outcome: await publish(partition) })))
+        for (const { partition, outcome } of answers) {
+          outcomes.push(outcome)
+          if (outcome.kind === 'acked') left.delete(partition)
+        }
+        const waits = answers.map(({ outcome }) => ('waitMs' in outcome ? outcome.waitMs : 0))
+        await new Promise((resolve) => setTimeout(resolve, Math.max(...waits) + 5))
+      }
+      expect(outcomes.filter(({ kind }) => kind === 'unknown')).toEqual([])
+      expect(await readTopic(topic)).toHaveLength(6)
+    }, 120_000)
   })
 
   describe(`what is refused, with ${name}`, () => {

@@ -1,4 +1,4 @@
-import type { Outcome, Transport } from '../../src/transport/transport.ts'
+import type { Outcome, Sending, Transport } from '../../src/transport/transport.ts'
 import type { FakeKafka } from '../support/fake-broker.ts'
 import type { FakePartition } from '../support/fake-partition.ts'
 import { record } from './conformance.ts'
@@ -35,13 +35,13 @@ export class Judge {
     topic: string,
     partition: number,
     values: string,
-    { key = 'k' as string | null, within = 5_000 } = {},
+    { key = 'k' as string | null, within = 5_000, how = {} as Sending } = {},
   ): Promise<Outcome> {
     const list = values.split(',')
     const attempt: Attempt = { place: this.#partitions.get(topic)![partition], values: list, outcome: undefined }
     this.#attempts.push(attempt)
     const records = list.map((value) => record(key, value))
-    attempt.outcome = await this.#transport.publish({ topic, partition, records }, within)
+    attempt.outcome = await this.#transport.publish({ topic, partition, records }, within, how)
     return attempt.outcome
   }
 
@@ -49,7 +49,9 @@ export class Judge {
   async insist(topic: string, partition: number, values: string, key: string | null = 'k'): Promise<void> {
     for (let attempt = 1; attempt <= 10; attempt++) {
       const numbered = values.split(',').map((value) => `${value}-${attempt}`)
-      if ((await this.publish(topic, partition, numbered.join(), { key })).kind === 'acked') return
+      const outcome = await this.publish(topic, partition, numbered.join(), { key })
+      if (outcome.kind === 'acked') return
+      if ('waitMs' in outcome) await new Promise((resolve) => setTimeout(resolve, outcome.waitMs + 5))
     }
     throw new Error(`${values} was not acknowledged in ten attempts.`)
   }

@@ -4,10 +4,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vi
 import { type KafkajsTransportOptions, kafkajsTransport } from '../../src/transport/kafkajs.ts'
 import { clusterMaker } from '../../src/transport/kafkajs-cluster.ts'
 import type { Transport } from '../../src/transport/transport.ts'
-import { kafkaTool } from '../support/kafka.ts'
 import { createTopic, deleteTopic, readTopic } from '../support/topics.ts'
 import { brokerConformance } from './broker-conformance.ts'
-import { record, values } from './conformance.ts'
+import { record } from './conformance.ts'
 import { expectProcessToEnd } from './process-end.ts'
 
 const timeoutMs = 10_000
@@ -83,40 +82,4 @@ describe('connections', () => {
 
   it('a process that closes the transport ends, and kafkajs has printed nothing', () =>
     expectProcessToEnd('kafkajsTransport', 'kafkajs.ts', 20_000))
-})
-
-describe('a throttled client', () => {
-  const clientId = `throttled-${process.pid}`
-  const quota = async (change: string[]) => {
-    const where = ['--bootstrap-server', inject('brokers'), '--entity-type', 'clients', '--entity-name', clientId]
-    await kafkaTool('kafka.admin.ConfigCommand', [...where, '--alter', ...change])
-  }
-  beforeAll(() => quota(['--add-config', 'producer_byte_rate=20000']))
-  afterAll(() => quota(['--delete-config', 'producer_byte_rate']))
-
-  it('waits, and is acknowledged within its time', async () => {
-    const transport = open({ clientId })
-    const topic = await createTopic('throttled', 1)
-    const publish = (value: string) => transport.publish({ topic, partition: 0, records: [record('k', value)] }, 30_000)
-    // Over the quota: the answer comes at once and tells the client to be silent for a second or more.
-    expect((await publish('x'.repeat(250_000))).kind).toBe('acked')
-    const began = performance.now()
-    expect((await publish('throttled')).kind).toBe('acked')
-    expect(performance.now() - began).toBeGreaterThan(500)
-  })
-
-  it('never sends what is still held back when its time is over, even if a patient one is held back with it', async () => {
-    const transport = open({ clientId })
-    const topic = await createTopic('throttled', 2)
-    const publish = (value: string, partition: number, within: number) =>
-      transport.publish({ topic, partition, records: [record('k', value)] }, within)
-    expect((await publish('x'.repeat(250_000), 0, 30_000)).kind).toBe('acked')
-
-    const patient = publish('patient', 1, 30_000)
-    expect(await publish('too late', 0, 200)).toMatchObject({ kind: 'unknown', code: 'TIMEOUT' })
-    // It shares the request, or waits for it: in either case it ends with the producer.
-    expect((await patient).kind).toBe('not-written')
-    expect((await publish('in time', 0, 30_000)).kind).toBe('acked')
-    expect(values(await readTopic(topic)).slice(1)).toEqual(['in time'])
-  })
 })

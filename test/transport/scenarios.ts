@@ -141,6 +141,42 @@ export const scenarios = {
     expect((await judge.publish('orders', 0, 'b')).kind).toBe('acked')
   },
 
+  'a batch that is not answered keeps none waiting that goes over a connection of its own': async ({ judge }: Stage) => {
+    const [place] = judge.createTopic('orders', [1, 1])
+    await judge.publish('orders', 0, 'warm')
+    let answer = () => {}
+    place!.next({ after: new Promise<void>((resolve) => (answer = resolve)) })
+    const waiting = judge.publish('orders', 0, 'a')
+    expect((await judge.publish('orders', 1, 'b', { how: { alone: 'connection' } })).kind).toBe('acked')
+    answer()
+    expect((await waiting).kind).toBe('acked')
+  },
+
+  'a batch that goes alone is written like any other': async ({ judge }: Stage) => {
+    judge.createTopic('orders', [1, 1])
+    const alone = { how: { alone: 'request' } } as const
+    const outcomes = await Promise.all([judge.publish('orders', 0, 'a', alone), judge.publish('orders', 1, 'b', alone)])
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['acked', 'acked'])
+  },
+
+  'an answer comes after the time to send, and within the time to wait': async ({ judge }: Stage) => {
+    const [place] = judge.createTopic('orders', [1])
+    await judge.publish('orders', 0, 'warm')
+    place!.next({ after: new Promise((resolve) => setTimeout(resolve, 600)) })
+    expect((await judge.publish('orders', 0, 'a', { within: 200, how: { waitMs: 5_000 } })).kind).toBe('acked')
+  },
+
+  'the wait for an answer is ended': async ({ judge }: Stage) => {
+    const [place] = judge.createTopic('orders', [1])
+    await judge.publish('orders', 0, 'warm')
+    const giveUp = new AbortController()
+    place!.next({ after: new Promise((resolve) => setTimeout(resolve, 600)), afterwards: () => {} })
+    setTimeout(() => giveUp.abort(), 300)
+    const outcome = await judge.publish('orders', 0, 'a', { within: 200, how: { waitMs: 60_000, giveUp: giveUp.signal } })
+    expect(outcome).toMatchObject({ kind: 'unknown', code: 'TIMEOUT' })
+    expect((await judge.publish('orders', 0, 'b')).kind).toBe('acked')
+  },
+
   'a broker throttles': async ({ judge }: Stage) => {
     const [place] = judge.createTopic('orders', [1])
     place!.next({ throttleMs: 300 })

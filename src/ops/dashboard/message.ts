@@ -3,7 +3,7 @@ import { isMessageId, keyText, numberText, span } from '../words.ts'
 import { commandLine, copyable } from './command.ts'
 import type { Content } from './frame.ts'
 import { cut, type Html, html, nameLength, type Part } from './html.ts'
-import { stateText } from './messages.ts'
+import { stateText, troubleOf } from './messages.ts'
 
 /** Bytes of headers, and of a payload, that are loaded for a page, and characters of them that it shows. */
 const mostBytes = 262_144
@@ -16,14 +16,17 @@ const mostHeaders = 50
 export async function message(
   url: URL,
   ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>,
-  payload: boolean,
+  { payload, servers }: { payload: boolean; servers: string },
 ): Promise<Content> {
   const id = url.searchParams.get('id')?.trim().toLowerCase() ?? ''
   const found = isMessageId(id)
     ? await ask((operator) => operator.show(id, payload, { place: placeOf(url.searchParams.get('at')), mostBytes }))
     : null
   const content = { title: 'Message', at: '/messages' } as const
-  if (found) return { ...content, main: shown(found, payload) }
+  if (found) {
+    const relays = found.state === 'waiting' ? await ask((operator) => operator.relays()) : []
+    return { ...content, main: html`${troubleOf([found], relays, servers)}${shown(found, payload)}` }
+  }
   return { ...content, status: 404, main: isMessageId(id) ? nowhere(id) : finder() }
 }
 
@@ -51,7 +54,7 @@ function shown(message: ShownMessage, payload: boolean): Html {
     ['Type', message.type === null ? undefined : cut(message.type, 300)],
     ['Key', html`<span class="bytes">${keyText(message.key, 300)}</span>`],
     ['Place', `bucket ${message.bucket}, id ${message.id}`],
-    ['Size', `${numberText(message.bytes)} bytes`],
+    ['Size', message.bytes === null ? 'not visible to this role' : `${numberText(message.bytes)} bytes`],
     ['Behind it', message.behind === 0 ? undefined : `${numberText(message.behind)} of its key wait`],
   ]
   const given = facts.filter(([, value]) => value !== undefined)

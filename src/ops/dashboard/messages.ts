@@ -1,4 +1,5 @@
-import type { ListedMessage, Operator } from '../../store/operator.ts'
+import type { ListedMessage, Operator, RelayState } from '../../store/operator.ts'
+import { toldOf } from '../trouble.ts'
 import { keyText, numberText, span } from '../words.ts'
 import { copyable } from './command.ts'
 import { depth, type Filter, filterOf, listCommandLine, selectionOf, wrongFields } from './filter.ts'
@@ -10,11 +11,16 @@ import { row, table } from './table.ts'
 const limit = 50
 
 /** The page Messages: what waits, or what is dead, by the filter in its address. */
-export async function messages(url: URL, ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>): Promise<Content> {
+export async function messages(
+  url: URL,
+  ask: <T>(what: (operator: Operator) => Promise<T>) => Promise<T>,
+  servers: string,
+): Promise<Content> {
   const filter = filterOf(url)
   const wrong = wrongFields(filter)
   const found = wrong.length > 0 ? [] : await ask((operator) => operator.list({ ...selectionOf(filter), limit: limit + 1 }))
-  const main = html`${form(filter, wrong)}${wrong.length === 0 && list(filter, found)}`
+  const trouble = found.some(({ state }) => state === 'waiting') ? await ask((operator) => operator.relays()) : []
+  const main = html`${form(filter, wrong)}${wrong.length === 0 && html`${troubleOf(found, trouble, servers)}${list(filter, found)}`}`
   return { status: wrong.length > 0 ? 400 : 200, title: 'Messages', at: '/messages', main }
 }
 
@@ -55,6 +61,12 @@ ${table('Messages', ['Message', 'State', 'Topic', 'Key', 'Age', 'Size', 'Claimed
 ${note}`
 }
 
+/** What keeps these messages from Kafka, as far as relays have told. */
+export function troubleOf(messages: readonly ListedMessage[], relays: readonly RelayState[], servers: string): Html {
+  const all = toldOf(messages, relays, servers)
+  return html`${all.map(({ what, remedy, command }) => html`<p class="bad"><strong>${what}</strong> ${remedy}</p>${command !== undefined && copyable(command)}`)}`
+}
+
 const messageRow = (message: ListedMessage): Html =>
   row({
     Message: html`<a href="/message?id=${message.messageId}&at=${message.bucket}.${message.id}"><code>${message.messageId}</code></a>`,
@@ -62,7 +74,7 @@ const messageRow = (message: ListedMessage): Html =>
     Topic: cut(message.topic, nameLength),
     Key: html`<span class="bytes">${keyText(message.key, 60)}</span>`,
     Age: span(message.ageMs),
-    Size: `${numberText(message.bytes)} B`,
+    Size: message.bytes === null ? '' : `${numberText(message.bytes)} B`,
     'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, nameLength),
   })
 

@@ -1,5 +1,6 @@
 import { docsUrl } from '../../message/errors.ts'
 import type { RelayEvents } from '../../relay/telemetry.ts'
+import { stuckOf } from '../trouble.ts'
 import type { Vitals } from '../vitals.ts'
 import { numberText, span } from '../words.ts'
 import { chart } from './chart.ts'
@@ -20,13 +21,16 @@ export interface OverviewDeps {
   vitals: Vitals
   standing: Standing
   history: History
+  /** Brokers for the commands that help. */
+  servers: string
 }
 
 /** How the outbox and this relay stand. */
-export function overview({ vitals, standing, history }: OverviewDeps): Content {
+export function overview({ vitals, standing, history, servers }: OverviewDeps): Content {
   const { databaseTrouble, kafkaTrouble } = vitals.signs
   const { sample, paused, sampleFailed, dying, disordered } = standing
-  const found = problems({ live: vitals.live, databaseTrouble, kafkaTrouble, paused, sample, sampleFailed, dying, disordered })
+  const tables = { sample, sampleFailed }
+  const found = problems({ live: vitals.live, databaseTrouble, kafkaTrouble, paused, servers, dying, disordered, ...tables })
   const main = html`<p class="state"><strong>${vitals.live.alive ? 'This relay is alive' : 'This relay is stuck'}</strong>: ${vitals.live.why}.
 ${sample ? `The tables were looked at ${span(standing.sampledMsAgo)} ago.` : 'The tables were not looked at yet.'}</p>
 ${problemList(found)}
@@ -75,15 +79,21 @@ ${chart({ title: 'Latency to acknowledgement', lines: [line('half', 'p50'), line
 
 function topicTable({ sample, paused, published }: Standing): Html {
   const waiting = new Map(sample?.topics.map(({ topic, oldestMs }) => [topic, oldestMs]))
-  const names = [...new Set([...paused.keys(), ...waiting.keys(), ...published.keys()])]
+  const own = [...paused].map(([topic, code]) => ({ topic, partition: null, code }))
+  const states = new Map<string, string>()
+  for (const { topic, partition, code } of stuckOf(sample?.relays ?? [], own)) {
+    const more = partition === null ? `paused: ${code}` : `partition ${partition}: ${code}`
+    states.set(topic, states.has(topic) ? `${states.get(topic)}, ${more}` : more)
+  }
+  const names = [...new Set([...states.keys(), ...waiting.keys(), ...published.keys()])]
   if (names.length === 0) return html`<p class="note">None is known yet.</p>`
-  const rank = (topic: string) => (paused.has(topic) ? Number.POSITIVE_INFINITY : (waiting.get(topic) ?? 0))
+  const rank = (topic: string) => (states.has(topic) ? Number.POSITIVE_INFINITY : (waiting.get(topic) ?? 0))
   names.sort((a, b) => rank(b) - rank(a) || (a < b ? -1 : 1))
   const rows = names.slice(0, mostTopics).map((topic) => {
     const oldest = waiting.get(topic)
     return row({
       Topic: html`<a href="/messages?topic=${encodeURIComponent(topic)}">${cut(topic, nameLength)}</a>`,
-      State: paused.has(topic) ? html`<strong class="bad">paused: ${paused.get(topic)}</strong>` : 'open',
+      State: states.has(topic) ? html`<strong class="bad">${cut(states.get(topic)!, 300)}</strong>` : 'open',
       'Oldest waiting': oldest === undefined ? 'none waits' : span(oldest),
       'Published by this relay': numberText(published.get(topic) ?? 0),
     })

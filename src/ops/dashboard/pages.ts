@@ -25,6 +25,8 @@ export interface DashboardOptions {
   schema?: string | undefined
   /** Also shows header values and payloads. */
   payload: boolean
+  /** Brokers for the commands that help, as `bootstrapServers` gives them. */
+  servers: string
 }
 
 /** Milliseconds that one statement of a page may take. */
@@ -39,7 +41,7 @@ const files = [
 
 /** The pages of the dashboard, and what closes its connection. Make them before the relay starts. */
 export function dashboardPages(options: DashboardOptions): { pages: Record<string, Page>; close: () => void } {
-  const { name, telemetry, vitals, databaseUrl, schema, payload } = options
+  const { name, telemetry, vitals, databaseUrl, schema, payload, servers } = options
   const [standing, history] = [new Standing(telemetry), new History(telemetry)]
   const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl, schema, timeoutMs: statementTimeoutMs }))
   const ask: OperatorOnDemand['ask'] = (what) => operator.ask(what)
@@ -50,9 +52,9 @@ export function dashboardPages(options: DashboardOptions): { pages: Record<strin
   })
   return {
     pages: {
-      '/': page({ title: 'Overview', at: '/' }, false, async () => overview({ vitals, standing, history })),
-      '/messages': page({ title: 'Messages', at: '/messages' }, true, (url) => messages(url, ask)),
-      '/message': page({ title: 'Message', at: '/messages' }, true, (url) => message(url, ask, payload)),
+      '/': page({ title: 'Overview', at: '/' }, false, async () => overview({ vitals, standing, history, servers })),
+      '/messages': page({ title: 'Messages', at: '/messages' }, true, (url) => messages(url, ask, servers)),
+      '/message': page({ title: 'Message', at: '/messages' }, true, (url) => message(url, ask, { payload, servers })),
       '/dead': page({ title: 'Dead', at: '/dead' }, true, () => dead(ask)),
       ...Object.fromEntries(files.map(([path, type, file]) => [path, fileOf(type, file)])),
     },

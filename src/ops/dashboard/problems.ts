@@ -1,5 +1,6 @@
 import type { RelayEvents } from '../../relay/telemetry.ts'
 import type { OutboxSample } from '../../store/operator.ts'
+import { stuckOf, told, toldSilent } from '../trouble.ts'
 import { counted, span } from '../words.ts'
 import { commandLine } from './command.ts'
 
@@ -9,8 +10,10 @@ export interface Situation {
   live: { alive: boolean; why: string }
   databaseTrouble: string | undefined
   kafkaTrouble: string | undefined
-  /** Paused topics with their codes. */
+  /** Topics that this relay has paused: the heartbeats of the last look may not tell of them yet. */
   paused: ReadonlyMap<string, string>
+  /** Brokers for the commands that help. */
+  servers: string
   sample: RelayEvents['sampled'] | undefined
   sampleFailed: string | undefined
   dying: boolean
@@ -40,8 +43,8 @@ export function problems(situation: Situation): Problem[] {
 }
 
 /** What can be told from the tables alone, of all relays. */
-export const tableProblems = (sample: OutboxSample): Problem[] => [
-  ...ofTopics({ paused: new Map(), sample }),
+export const tableProblems = (sample: OutboxSample, servers: string): Problem[] => [
+  ...ofTopics({ paused: new Map(), sample, servers }),
   ...ofTables(sample),
 ]
 
@@ -82,20 +85,23 @@ function ofRelay({ live, databaseTrouble, kafkaTrouble, sampleFailed, dying, dis
   return found.filter((one) => one !== false)
 }
 
-/** What helps against the common reasons of a pause. */
-const remedies: Readonly<Record<string, string>> = {
-  UNKNOWN_TOPIC_OR_PARTITION: 'Create the topic.',
-  TOPIC_AUTHORIZATION_FAILED: 'Give the user of the relay the right to write to it.',
-  NOT_ENOUGH_REPLICAS: 'Bring its brokers back.',
-}
-
-function ofTopics({ paused, sample }: { paused: Situation['paused']; sample: OutboxSample | undefined }): Problem[] {
-  const pauses = [...paused].slice(0, named).map(([topic, code]) => ({
-    runbook: 'OutboxTopicPaused',
-    what: `The topic ${topic} takes no messages (${code}).`,
-    remedy: `${remedies[code] ?? 'Remove the cause; the log of this relay says more.'} The relay looks again by itself.`,
-  }))
-  const late = (sample?.topics ?? []).filter((one) => one.oldestMs > lagMs && !paused.has(one.topic))
+function ofTopics({
+  paused,
+  sample,
+  servers,
+}: Pick<Situation, 'paused' | 'servers'> & { sample: OutboxSample | undefined }): Problem[] {
+  const relays = sample?.relays ?? []
+  const own = [...paused].map(([topic, code]) => ({ topic, partition: null, code }))
+  const stuck = stuckOf(relays, own)
+  const silent = relays
+    .filter(({ withoutKafka }) => withoutKafka)
+    .slice(0, named)
+    .map((relay) => ({ runbook: 'OutboxKafkaTrouble', ...toldSilent(relay) }))
+  const pauses = stuck.slice(0, named).map((one) => ({ runbook: 'OutboxTopicPaused', ...told(one, servers) }))
+  // Another relay would not help where a topic is stuck, or where no relay has Kafka.
+  const allSilent = silent.length > 0 && relays.every(({ alive, withoutKafka }) => !alive || withoutKafka)
+  const known = new Set(stuck.map(({ topic }) => topic))
+  const late = (sample?.topics ?? []).filter((one) => one.oldestMs > lagMs && !known.has(one.topic) && !allSilent)
   const lags = late
     .sort((a, b) => b.oldestMs - a.oldestMs)
     .slice(0, named)
@@ -105,7 +111,7 @@ function ofTopics({ paused, sample }: { paused: Situation['paused']; sample: Out
       remedy: 'See who has claimed it. Where every relay is busy, start another one.',
       command: commandLine(['list', '--limit', '10'], { '--topic': topic }),
     }))
-  return [...pauses, ...lags]
+  return [...silent, ...pauses, ...lags]
 }
 
 function ofTables({ leases, dead, heldKeys, oldestTransactionMs }: OutboxSample): Problem[] {

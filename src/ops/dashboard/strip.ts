@@ -1,4 +1,5 @@
 import type { Holder, RelayState } from '../../store/operator.ts'
+import { stateOf } from '../trouble.ts'
 import { counted, span } from '../words.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
@@ -41,7 +42,7 @@ function relayTable(relays: readonly RelayState[], letterOf: (name: string) => s
   const rows = relays.slice(0, letters.length).map((relay) =>
     row({
       Relay: html`<i class="mark relay-${colourOf(relay.name)}" aria-hidden="true">${letterOf(relay.name)}</i> ${cut(relay.name, nameLength)}`,
-      State: relay.alive ? 'alive' : 'gone',
+      State: relay.withoutKafka ? html`<strong class="bad">${stateOf(relay)}</strong>` : stateOf(relay),
       Leases: counted(relay.buckets, 'bucket'),
       Seen: `${span(relay.seenMsAgo)} ago`,
       Acknowledged: relay.ackedMsAgo === null ? 'never' : `${span(relay.ackedMsAgo)} ago`,

@@ -1,5 +1,6 @@
 import { OutboxError } from '../../message/errors.ts'
 import { codeOf, type Line } from './line.ts'
+import { literal, maxId } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Format of the tables that this version reads and writes: `outbox_lease.format`. */
@@ -70,7 +71,7 @@ async function refuseReplica(line: Line): Promise<void> {
 const needed: Record<keyof Tables, string> = {
   outbox: 'bucket,id,message_id,topic,type,key,value,headers,created_at',
   lease: 'bucket,owner,epoch,leased_until,lease_ms,format',
-  relay: 'id,name,version,started_at,seen_at,acked_at',
+  relay: 'id,name,version,started_at,seen_at,acked_at,answered_at,trouble',
   dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,holds,wish,wished_by',
 }
 
@@ -78,9 +79,8 @@ const needed: Record<keyof Tables, string> = {
 export async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<void> {
   const names = { outbox: 'outbox', lease: 'outbox_lease', relay: 'outbox_relay', dead: 'outbox_dead' }
   for (const table of Object.keys(tables) as (keyof Tables)[]) {
-    const quoted = tables[table].replaceAll("'", "''")
     const rows = await line.rows<{ name: string }>(
-      `SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass('${quoted}') AND attnum > 0 AND NOT attisdropped`,
+      `SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass(${literal(tables[table])}) AND attnum > 0 AND NOT attisdropped`,
     )
     const missing = needed[table].split(',').filter((column) => !rows.some((row) => row.name === column))
     if (rows.length > 0 && missing.length === 0) continue
@@ -104,8 +104,9 @@ async function refuseMissingRights(line: Line, tables: Tables): Promise<void> {
   ]
   for (const [table, list] of rights) {
     for (const right of list.split(',')) {
-      const quoted = tables[table].replaceAll("'", "''")
-      const [row] = await line.rows<{ granted: boolean }>(`SELECT has_table_privilege('${quoted}', '${right}') AS granted`)
+      const [row] = await line.rows<{ granted: boolean }>(
+        `SELECT has_table_privilege(${literal(tables[table])}, '${right}') AS granted`,
+      )
       if (row!.granted) continue
       throw new OutboxError('MISSING_RIGHTS', `The relay's database role may not ${right} on ${tables[table]}.`, {
         remedy: 'Grant what ops/grants.sql lists for the relay.',
@@ -116,8 +117,7 @@ async function refuseMissingRights(line: Line, tables: Tables): Promise<void> {
 
 async function refuseRowSecurity(line: Line, tables: Tables): Promise<void> {
   for (const table of [tables.outbox, tables.lease, tables.dead]) {
-    const quoted = table.replaceAll("'", "''")
-    const [row] = await line.rows<{ active: boolean }>(`SELECT row_security_active('${quoted}') AS active`)
+    const [row] = await line.rows<{ active: boolean }>(`SELECT row_security_active(${literal(table)}) AS active`)
     if (!row!.active) continue
     throw new OutboxError(
       'ROW_SECURITY',
@@ -138,9 +138,21 @@ async function refuseUnknownFormat(line: Line, tables: Tables): Promise<void> {
   })
 }
 
+/** Half of the ids that a relay can carry. No sequence comes so far: a higher id was written by hand. */
+const drawnId = 2 ** 52
+
+/**
+ * The statements that put right a sequence that is behind the id `highest`. They never set it to an id that it cannot have drawn: the
+ * application would soon have none left. Rows with such ids get the next ones instead. `sequence`: its name, as SQL.
+ */
+export function catchUp({ outbox, dead }: Pick<Tables, 'outbox' | 'dead'>, sequence: string, highest: number): string {
+  if (highest < drawnId) return `SELECT setval(${sequence}, ${highest});`
+  return [outbox, dead].map((table) => `UPDATE ${table} SET "id" = nextval(${sequence}) WHERE "id" >= ${drawnId};`).join(' ')
+}
+
 async function refuseMissingSequence(line: Line, tables: Tables): Promise<string> {
   const [row] = await line.rows<{ sequence: string | null; readable: boolean }>(
-    `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence('${tables.outbox.replaceAll("'", "''")}', 'id') AS s`,
+    `SELECT s AS sequence, coalesce(has_sequence_privilege(s, 'SELECT'), false) AS readable FROM pg_get_serial_sequence(${literal(tables.outbox)}, 'id') AS s`,
   )
   const sequence = row!.sequence
   if (sequence === null) {
@@ -158,11 +170,13 @@ async function refuseMissingSequence(line: Line, tables: Tables): Promise<string
 
 /** Refuses a sequence that hands out blocks of ids; returns the refusal of one that is behind the tables. */
 async function refuseBlocks(line: Line, tables: Tables, sequence: string): Promise<OutboxError | undefined> {
-  const top = (table: string) =>
-    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
-  const [state] = await line.rows<{ behind: boolean; cache: string }>(
-    `SELECT greatest(${top(tables.outbox)}, ${top(tables.dead)}) > CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS behind,
-  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = '${sequence.replaceAll("'", "''")}'::regclass) AS cache FROM ${sequence}`,
+  // Not the id 1 of a dead row: such are those whose own no relay can carry.
+  const top = (table: string, from: number) =>
+    `(SELECT max(top) FROM generate_series(0, 63) AS b, LATERAL (SELECT "id" AS top FROM ${table} WHERE "bucket" = b AND "id" BETWEEN ${from} AND ${maxId} ORDER BY "bucket" DESC, "id" DESC LIMIT 1) AS t)`
+  const [state] = await line.rows<{ top: number; behind: boolean; cache: string }>(
+    `SELECT coalesce(t.top, 0)::float8 AS top, coalesce(t.top > CASE WHEN is_called THEN last_value ELSE last_value - 1 END, false) AS behind,
+  (SELECT seqcache::text FROM pg_sequence WHERE seqrelid = ${literal(sequence)}::regclass) AS cache
+  FROM ${sequence}, (SELECT greatest(${top(tables.outbox, 1)}, ${top(tables.dead, 2)}) AS top) AS t`,
   )
   if (state!.cache !== '1') {
     throw new OutboxError(
@@ -177,8 +191,6 @@ async function refuseBlocks(line: Line, tables: Tables, sequence: string): Promi
   return new OutboxError(
     'SEQUENCE_BEHIND',
     `The sequence ${sequence} is behind the highest id in the outbox: ids would come twice.`,
-    {
-      remedy: `Run SELECT setval('${sequence}', greatest((SELECT max(id) FROM ${tables.outbox}), (SELECT max(id) FROM ${tables.dead})));`,
-    },
+    { remedy: `Run ${catchUp(tables, `'${sequence.replaceAll("'", "''")}'`, state!.top)}` },
   )
 }

@@ -1,9 +1,12 @@
 import type { Lease, Parking, RowName } from '../store.ts'
-import { columns, columnsOf, integers, lastDrawn, literal, uuids } from './sql.ts'
+import { columns, columnsOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Rows that one discard drops: few enough to end well within a lease. */
 const discardRows = 1_000
+
+/** Rows with ids that no relay can carry, below and above, that one statement parks. */
+const strayRows = 500
 
 /**
  * Statements that move rows between outbox and outbox_dead. Each locks the lease row against a take-over until it ends: a mere EXISTS
@@ -23,7 +26,7 @@ export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string
   const last = `last AS MATERIALIZED (SELECT ${lastDrawn} AS id FROM ${sequence})`
   /** Keys of a table that have rows from before. */
   const keysBefore = (table: string, bucket: number) =>
-    `SELECT b."topic", b."key" FROM ${table} AS b WHERE b."bucket" = ${bucket} AND b."id" > (SELECT id FROM last) AND b."key" IS NOT NULL`
+    `SELECT b."topic", b."key" FROM ${table} AS b WHERE b."bucket" = ${bucket} AND b."id" > (SELECT id FROM last) AND b."id" <= ${maxId} AND b."key" IS NOT NULL`
 
   return {
     /** First dead row of every key that waits, and which rows of the key go on: those put back from before the ids restarted. */
@@ -31,9 +34,9 @@ export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string
 heads AS MATERIALIZED (SELECT d."bucket", d."topic", d."key", min(d."id") AS id, min(d."id") FILTER (WHERE d."id" > (SELECT id FROM last)) AS before
   FROM ${dead} AS d WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} GROUP BY 1, 2, 3)
 SELECT h."bucket" AS bucket, h."topic" AS topic, h."key" AS key, CASE WHEN g.id < h.before THEN h.before ELSE h.id END AS id,
-  CASE WHEN g.id < coalesce(h.before, g.id + 1) THEN g.id::text WHEN h.id = h.before THEN 'Infinity' END AS from,
-  CASE WHEN g.id < coalesce(h.before, g.id + 1) THEN least(g.last, h.before)::text WHEN h.id = h.before THEN 'Infinity' END AS to
-FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last FROM ${outbox} AS o WHERE o."bucket" = h."bucket" AND o."id" > (SELECT id FROM last)
+  CASE WHEN g.id < h.before OR h.before IS NULL THEN g.id::text WHEN h.id = h.before THEN 'Infinity' END AS from,
+  CASE WHEN g.id < h.before OR h.before IS NULL THEN least(g.last, h.before)::text WHEN h.id = h.before THEN 'Infinity' END AS to
+FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last FROM ${outbox} AS o WHERE o."bucket" = h."bucket" AND o."id" > (SELECT id FROM last) AND o."id" <= ${maxId}
   AND o."topic" = h."topic" AND o."key" = h."key") AS g ON true`,
 
     /** Parks one row. The answer counts a row that stands in outbox_dead already: an earlier park whose answer was lost. */
@@ -60,10 +63,32 @@ kept AS (INSERT INTO ${dead} (${columns}, "relay") SELECT ${columns}, ${literal(
 SELECT ${isMine}, ARRAY(SELECT "id" FROM gone)::text[] AS ids`
     },
 
-    /** Buckets with wishes: one probe of the index for each. */
+    /** Buckets with wishes, and with stray rows: some probes of an index for each. */
     wished: (buckets: readonly number[]) => `SELECT b AS bucket, w AS wish
   FROM unnest(${integers(buckets, 'smallint')}) AS b CROSS JOIN (VALUES ('discard'), ('redrive')) AS v(w)
-  WHERE EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."wish" = w AND d."bucket" = b)`,
+  WHERE EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."wish" = w AND d."bucket" = b)
+UNION ALL SELECT b, 'park' FROM unnest(${integers(buckets, 'smallint')}) AS b
+  WHERE ${strayIds('o')
+    .map((stray) => `EXISTS (SELECT 1 FROM ${outbox} AS o WHERE o."bucket" = b AND ${stray})`)
+    .join(' OR ')}`,
+
+    /**
+     * Parks rows whose ids no relay can carry: none reads them. They get the id 1, which none of their key waits behind, and with which
+     * they can be redriven. Of rows with one message id the first; the others follow when that one is gone.
+     */
+    parkStrays: (of: Lease) => `WITH ${mine(of)},
+stray AS MATERIALIZED (SELECT DISTINCT ON (s."message_id") s.* FROM (${strayIds('o')
+      .map(
+        (stray) =>
+          `(SELECT o.* FROM ${outbox} AS o WHERE o."bucket" = ${of.bucket} AND ${stray} ORDER BY o."id" LIMIT ${strayRows})`,
+      )
+      .join(' UNION ALL ')}) AS s ORDER BY s."message_id", s."id"),
+kept AS (INSERT INTO ${dead} (${columns}, "reason", "error", "relay", "holds")
+  SELECT ${columnsOf('s').replace('s."id"', '1')}, 'INVALID_RECORD', 'Its id ' || s."id" || ' is not between 1 and 2^53 - 1; it has the id 1 here.',
+    ${literal(me.name)}, false FROM stray AS s, mine ON CONFLICT DO NOTHING RETURNING "message_id", "topic", "error"),
+gone AS (DELETE FROM ${outbox} AS m USING stray AS s JOIN kept AS k USING ("message_id")
+  WHERE m."bucket" = ${of.bucket} AND m."id" = s."id" AND m."message_id" = s."message_id")
+SELECT ${isMine}, coalesce((SELECT json_agg(k) FROM (SELECT "message_id" AS "messageId", left("topic", 250) AS topic, "error" AS error FROM kept) AS k), '[]') AS rows`,
 
     /**
      * Moves what the first `asked` wishes of a bucket ask for back to the outbox under the old ids: whole keys in id order, and single rows

@@ -1,5 +1,7 @@
 import pg from 'pg'
+import { isLoopback } from '../../running/loopback.ts'
 import { doctorStatements } from './doctor-statements.ts'
+import { type Encryption, encryptionOf } from './encryption.ts'
 import { connectionConfig } from './line.ts'
 import { explained } from './operator.ts'
 import { tablesOf } from './statements.ts'
@@ -43,6 +45,19 @@ export interface Column {
   notNull: boolean
 }
 
+/** Roles that may create functions and operators in a schema whose path our tables or this role have. */
+export interface Creators {
+  schema: string
+  roles: string[]
+}
+
+/** A trigger or rule on one of the outbox tables: it runs with the rights of whoever writes there. */
+export interface Attached {
+  table: string
+  kind: 'trigger' | 'rule'
+  name: string
+}
+
 /** Something that keeps VACUUM from dead rows. */
 export interface HorizonHolder {
   kind: 'session' | 'slot' | 'prepared'
@@ -53,13 +68,24 @@ export interface HorizonHolder {
   xids: number
 }
 
+/** The last hop as the server sees it; behind a pooler it is that of the pooler's connection. */
+export interface ServerHop {
+  /** Version of TLS; null: none. */
+  serverTls: string | null
+  /** The connection comes from the server's own machine. */
+  serverLocal: boolean
+}
+
 /** What the doctor learned about the database. What lies behind missing tables or rights is null. */
 export interface DatabaseFacts {
   schema: string
   surroundings: Surroundings
+  encryption: Encryption & ServerHop
   tables: TableFacts[]
   columns: Column[]
   holders: HorizonHolder[]
+  creators: Creators[]
+  attached: Attached[]
   sequence: { cache: number; last: number; highest: number } | null
   leases: { rows: number; format: number | null; leaseMs: number | null } | null
   topics: { topic: string; bytes: number }[] | null
@@ -86,9 +112,12 @@ export async function examineDatabase(options: { databaseUrl: string; schema?: s
     return {
       schema,
       surroundings: await surroundingsOf(client, () => rows(sql.surroundings())),
+      encryption: { ...encryptionOf(options.databaseUrl), ...(await serverHop(() => rows(sql.ownLink()))) },
       tables: await rows(sql.tables()),
       columns: await rows(sql.columns()),
       holders: await rows(sql.holders()),
+      creators: await rows(sql.creators(schema)),
+      attached: await rows(sql.attached()),
       sequence: (await orNull(rows<NonNullable<DatabaseFacts['sequence']>>(sql.sequence())))?.[0] ?? null,
       leases: (await orNull(rows<NonNullable<DatabaseFacts['leases']>>(sql.leases())))?.[0] ?? null,
       topics: await orNull(rows(sql.topics())),
@@ -98,6 +127,12 @@ export async function examineDatabase(options: { databaseUrl: string; schema?: s
   } finally {
     await client.end().catch(() => {})
   }
+}
+
+async function serverHop(ask: () => Promise<{ serverTls: string | null; from: string | null }[]>): Promise<ServerHop> {
+  const [own] = await ask()
+  const from = own?.from ?? null
+  return { serverTls: own?.serverTls ?? null, serverLocal: from === null || isLoopback(from) }
 }
 
 type Answer = Omit<Surroundings, 'pooled' | 'clockMs' | 'uncertainMs'> & { pid: number; nowMs: number }

@@ -1,5 +1,5 @@
 import type { Fetch, Scan } from '../store.ts'
-import { integers, literal } from './sql.ts'
+import { integers, literal, maxId } from './sql.ts'
 
 /** What a fetch asks of the table. */
 export type FetchedRows = Omit<Fetch, 'maxBytes'>
@@ -12,7 +12,8 @@ export function fetchStatement(outbox: string, what: FetchedRows): string {
   const after = oneStart(what)
   const found = after === undefined ? eachBucket(outbox, what) : allBuckets(outbox, what, after)
   const fits = (column: string) => `CASE WHEN x.size <= ${what.maxRowBytes} THEN x.${column} END`
-  return `COPY (SELECT x."bucket", x."id", x."message_id"::text, x."topic", x."type",
+  // One character more than Kafka takes: enough to see that it cannot be sent, whatever its length.
+  return `COPY (SELECT x."bucket", x."id", x."message_id"::text, left(x."topic", 250), ${fits('"type"')},
   CASE WHEN octet_length(x."key") <= ${what.maxRowBytes} THEN x."key" END, ${fits('"value"')}, ${fits('"headers"::text')},
   x."created_at", x.size
   FROM ${found}
@@ -57,12 +58,13 @@ function rowsOf(
 ): string {
   const ids = withoutIds.length === 0 ? '' : ` AND m."id" <> ALL(${integers(withoutIds, 'bigint')})`
   return `SELECT m.* FROM ${outbox} AS m
-    WHERE m."bucket" ${buckets} AND m."id" > ${after}${ids} ORDER BY m."bucket", m."id" LIMIT ${rows}`
+    WHERE m."bucket" ${buckets} AND m."id" > ${after} AND m."id" <= ${maxId}${ids} ORDER BY m."bucket", m."id" LIMIT ${rows}`
 }
 
 /** Rows with their size in bytes: found without that a value is loaded. */
 const sized = (rows: string): string => `(SELECT r.*,
-    coalesce(octet_length(r."key"), 0) + coalesce(octet_length(r."value"), 0) + coalesce(octet_length(r."headers"::text), 0) AS size
+    coalesce(octet_length(r."key"), 0) + coalesce(octet_length(r."value"), 0) + coalesce(octet_length(r."headers"::text), 0)
+      + coalesce(octet_length(r."type"), 0) AS size
     FROM (${rows}) AS r) AS x`
 
 const column = (scans: readonly Scan[], name: keyof Scan, type: 'smallint' | 'bigint'): string =>

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import pg from 'pg'
 import { within } from '../../running/within.ts'
 import { CopyOut } from './copy.ts'
+import { ownPath } from './sql.ts'
 
 /** Settings of one statement; they end with it. */
 export interface StatementLimits {
@@ -9,6 +10,8 @@ export interface StatementLimits {
   statementTimeoutMs: number
   /** Milliseconds until the server gives up on a lock. */
   lockTimeoutMs: number
+  /** Reject at the first lock time-out: the caller has another way. */
+  givesWay?: boolean
 }
 
 /** Codes of statements that lost against another one and may simply be sent again: deadlock, lock time-out, serialization. */
@@ -18,7 +21,7 @@ const again = new Set(['40P01', '55P03', '40001'])
 const graceMs = 3_000
 
 /** Number of settings in front of every statement; each has a result of its own. */
-const settingsCount = 8
+const settingsCount = 9
 
 /** SQL state of a PostgreSQL error, or the code of a network error. */
 export const codeOf = (error: unknown): string | undefined =>
@@ -27,6 +30,7 @@ export const codeOf = (error: unknown): string | undefined =>
 /** Parses a connection URL for `pg`, without the parameters that belong to Prisma (`schema`, `connection_limit`, …). */
 export function connectionConfig(databaseUrl: string): pg.ClientConfig {
   const url = new URL(databaseUrl)
+  useSslAccept(url)
   const prismaOnly = [
     'schema',
     'connection_limit',
@@ -44,6 +48,15 @@ export function connectionConfig(databaseUrl: string): pg.ClientConfig {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   }
+}
+
+/** Turns Prisma's word for the check of certificates into that of `pg`; without it `pg` would pass it over. */
+function useSslAccept(url: URL): void {
+  const { searchParams: given } = url
+  const [accept, mode] = [given.get('sslaccept'), given.get('sslmode')]
+  given.delete('sslaccept')
+  if (accept === 'strict') given.set('sslmode', 'verify-full')
+  if (accept === 'accept_invalid_certs' && mode !== 'disable') given.set('sslmode', 'no-verify')
 }
 
 /**
@@ -87,7 +100,8 @@ export class Line {
           return results.slice(settingsCount).map((result) => result.rows)
         })(sql)
       } catch (error) {
-        if (left === 0 || !again.has(codeOf(error) ?? '')) throw error
+        const code = codeOf(error) ?? ''
+        if (left === 0 || !again.has(code) || (limits.givesWay && code === '55P03')) throw error
       }
     }
   }
@@ -114,7 +128,7 @@ export class Line {
       // default_transaction_isolation and plan settings of role, database or pooler must not reach a statement of ours. jit: before
       // PostgreSQL 18 a plan that must use what is switched off, as the read of a sequence must, counts as so costly that it is compiled
       // each time, which takes a hundred times as long as the statement.
-      const settings = `SET TRANSACTION ISOLATION LEVEL READ COMMITTED;SET LOCAL statement_timeout=${statementTimeoutMs};SET LOCAL lock_timeout=${lockTimeoutMs};SET LOCAL enable_bitmapscan=off;SET LOCAL enable_seqscan=off;SET LOCAL jit=off;SET LOCAL synchronous_commit=on;SET LOCAL row_security=off;`
+      const settings = `SET TRANSACTION ISOLATION LEVEL READ COMMITTED;SET LOCAL statement_timeout=${statementTimeoutMs};SET LOCAL lock_timeout=${lockTimeoutMs};SET LOCAL enable_bitmapscan=off;SET LOCAL enable_seqscan=off;SET LOCAL jit=off;SET LOCAL synchronous_commit=on;SET LOCAL row_security=off;${ownPath}`
       const turn = this.#last.then(() => {
         if (this.#lost) throw this.#lost
         return within(send(settings + sql), statementTimeoutMs + graceMs, (ms) => this.#late(ms))

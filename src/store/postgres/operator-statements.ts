@@ -2,8 +2,8 @@ import { bucketCount, bucketOf } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { bytes, integers, literal, milliseconds, uuids } from './sql.ts'
-import type { Tables } from './statements.ts'
+import { ageMs as age, bounded, bytes, integers, literal, longestLease, milliseconds, uuids } from './sql.ts'
+import { authorTrigger, type Tables } from './statements.ts'
 
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
 export const countedMessages = 10_000
@@ -19,13 +19,16 @@ export const sampledHeads = 160
 const keyBytes = 65_536
 export const shownBytes = 16_777_216
 
-const age = (column: string): string => `(extract(epoch FROM clock_timestamp() - ${column}) * 1000)::float8`
-
 /** A moment as RFC 3339. */
-const time = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+const time = (column: string): string => `to_char(${bounded(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
-/** Every statement of the operator's side, sent as the relay's are. */
-export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
+/** Whether the role may read values and headers. One row. */
+export const readsPayloads = ({ outbox, dead }: Tables): string =>
+  `SELECT bool_and(has_column_privilege(t, c, 'SELECT')) AS payloads
+  FROM unnest(ARRAY[${literal(outbox)}, ${literal(dead)}]) AS t CROSS JOIN unnest(ARRAY['value', 'headers']) AS c`
+
+/** Every statement of the operator's side, sent as the relay's are. `payloads`: the role may read values and headers; no other statement names them. */
+export function operatorStatements({ outbox, lease, relay, dead }: Tables, payloads = true) {
   const names = (rows: readonly RowName[]) =>
     `unnest(${integers(
       rows.map((row) => row.bucket),
@@ -71,27 +74,38 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
     const [from, to] = one === undefined ? [0, bucketCount - 1] : [one, one]
     const rows = depth === undefined ? '' : ` LIMIT ${one === undefined ? depth : depth * bucketCount}`
     return `(SELECT m."bucket", m."id", m."message_id" FROM generate_series(${from}, ${to}) AS b CROSS JOIN LATERAL (
-    SELECT m."bucket", m."id", m."message_id" FROM (SELECT * FROM ${table} AS m WHERE m."bucket" = b ORDER BY ${order}${rows}) AS m
+    SELECT m."bucket", m."id", m."message_id" FROM (SELECT m."bucket", m."id", m."message_id", m."topic", m."key", m."created_at"${table === dead ? ', m."reason"' : ''}
+      FROM ${table} AS m WHERE m."bucket" = b ORDER BY ${order}${rows}) AS m
     WHERE true${fits(which)} ORDER BY m."id"${newest ? ' DESC' : ''} LIMIT ${limit}) AS m
   ORDER BY m."id"${newest ? ' DESC' : ''}, m."message_id" LIMIT ${limit})`
   }
   const holding = `(m."holds" AND m."key" IS NOT NULL)`
   const claim = `LEFT JOIN ${lease} AS l ON l."bucket" = m."bucket" AND l."leased_until" > clock_timestamp()
   LEFT JOIN ${relay} AS r ON r."id" = l."owner"`
+  const size = payloads
+    ? '(coalesce(octet_length(m."key"), 0) + coalesce(octet_length(m."value"), 0) + coalesce(octet_length(m."headers"::text), 0))::int'
+    : 'NULL::int'
   const listed = `m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", m."topic" AS topic, m."type" AS type,
-  substring(m."key" FROM 1 FOR ${keyBytes}) AS key, (coalesce(octet_length(m."key"), 0) + coalesce(octet_length(m."value"), 0) + coalesce(octet_length(m."headers"::text), 0))::int AS bytes,
+  substring(m."key" FROM 1 FOR ${keyBytes}) AS key, ${size} AS bytes,
   ${age('m."created_at"')} AS "ageMs", r."name" AS "claimedBy",
   CASE WHEN r."id" IS NOT NULL THEN -${age('l."leased_until"')} END AS "claimedForMs",
   CASE WHEN r."id" IS NOT NULL THEN ${time('l."leased_until"')} END AS "claimedUntil"`
+  /** Whether a relay gave a sign of life within a lease of that length, which is in milliseconds. One from the future is none. */
+  const alive = (leaseMs: string) => `abs(extract(epoch FROM clock_timestamp() - ${bounded('r."seen_at"')})) * 1000 < ${leaseMs}`
   const waiting = `'waiting' AS state, NULL AS reason, NULL AS wish, NULL AS "wishedBy"`
   const taken = `CASE WHEN m."reason" IS NULL THEN 'behind' WHEN m."key" IS NOT NULL AND NOT m."holds" THEN 'skipped' ELSE 'dead' END AS state,
   m."reason" AS reason, m."wish" AS wish, m."wished_by" AS "wishedBy"`
   const shown = (
     withPayload: boolean,
-  ) => `${time('m."created_at"')} AS "createdAt", CASE WHEN NOT (s.large) THEN m."headers" END AS headers,
+  ) => `${time('m."created_at"')} AS "createdAt", ${payloads ? 'CASE WHEN NOT (s.large) THEN m."headers" END' : 'NULL::jsonb'} AS headers,
   ${withPayload ? 'CASE WHEN NOT (s.large) THEN m."value" END' : 'NULL::bytea'} AS value, s.large AS "tooLarge"`
   const sized = (most: number) =>
-    `CROSS JOIN LATERAL (SELECT coalesce(octet_length(m."headers"::text) > ${most}, false) OR coalesce(octet_length(m."value") > ${most}, false) AS large) AS s`
+    !payloads
+      ? 'CROSS JOIN (VALUES (false)) AS s(large)'
+      : `CROSS JOIN LATERAL (SELECT coalesce(octet_length(m."headers"::text) > ${most}, false) OR coalesce(octet_length(m."value") > ${most}, false) AS large) AS s`
+
+  /** Of a relay without buckets the lease time is not known: that of the others. */
+  const leaseMs = `least(coalesce(max(l."lease_ms"), (SELECT max("lease_ms") FROM ${lease}), 10000), 300000)`
 
   const counted = `(SELECT count(*) FROM (SELECT 1 FROM ${outbox} LIMIT ${countedMessages + 1}) AS c)::float8`
   const estimate = `(SELECT CASE WHEN relpages > 0 THEN reltuples / relpages * (pg_relation_size(oid) / current_setting('block_size')::int) ELSE 0 END
@@ -108,14 +122,16 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables) {
 
     /** Who holds each bucket. */
     holders: () => `SELECT l."bucket" AS bucket, coalesce(r."name", l."owner"::text) AS relay,
-  l."owner" IS NOT NULL AND l."leased_until" <= clock_timestamp() AS expired
+  l."owner" IS NOT NULL AND (l."leased_until" <= clock_timestamp() OR l."leased_until" > ${longestLease('l')}
+    OR NOT coalesce(${alive('least(l."lease_ms", 300000)')}, false)) AS expired
   FROM ${lease} AS l LEFT JOIN ${relay} AS r ON r."id" = l."owner" ORDER BY l."bucket"`,
 
     /** Relays with what they hold. */
     relays:
       () => `SELECT r."name" AS name, r."version" AS version, ${age('r."started_at"')} AS "startedMsAgo", ${age('r."seen_at"')} AS "seenMsAgo",
-  ${age('r."acked_at"')} AS "ackedMsAgo", count(l."bucket")::int AS buckets,
-  r."seen_at" > clock_timestamp() - coalesce(max(l."lease_ms"), 10000) * interval '1 millisecond' AS alive
+  ${age('r."acked_at"')} AS "ackedMsAgo", ${age('r."answered_at"')} AS "answeredMsAgo", r."trouble" AS trouble, count(l."bucket")::int AS buckets,
+  ${alive(leaseMs)} AS alive,
+  ${alive(leaseMs)} AND greatest(r."answered_at", r."started_at") <= clock_timestamp() - ${leaseMs} * interval '1 millisecond' AS "withoutKafka"
   FROM ${relay} AS r LEFT JOIN ${lease} AS l ON l."owner" = r."id" AND l."leased_until" > clock_timestamp()
   GROUP BY r."id" ORDER BY r."name"`,
 
@@ -213,12 +229,17 @@ SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM 
     /** How many keys and rows a wish on the chosen ones touches. */
     reach: (chosen: string) => `${chosen} SELECT count(*)::float8 AS keys, coalesce(sum(n), 0)::float8 AS messages FROM head`,
 
-    /** Leaves a wish for the relay that owns the bucket, and wakes it. */
+    /** Whether this role has to write who asks: the trigger of the migration is missing, and the role may. */
+    namesAuthor: () => `SELECT has_column_privilege(${literal(dead)}, 'wished_by', 'UPDATE') AND NOT EXISTS
+  (SELECT 1 FROM pg_trigger WHERE tgrelid = ${literal(dead)}::regclass AND tgname = ${literal(authorTrigger)}) AS names`,
+
+    /** Leaves a wish for the relay that owns the bucket, and wakes it. The trigger of the migration writes who asks. */
     wish: (
       rows: readonly RowName[],
       wish: 'redrive' | 'discard',
-      by: string,
-    ) => `UPDATE ${dead} AS d SET "wish" = ${literal(wish)}, "wished_by" = ${literal(by)} FROM ${names(rows)}
+      { by, names: named }: { by: string; names: boolean },
+    ) => `SET LOCAL outbox.wished_by = ${literal(by)};
+UPDATE ${dead} AS d SET "wish" = ${literal(wish)}${named ? `, "wished_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${names(rows)}
   WHERE d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m;
 SELECT pg_notify(${literal(wakeChannel)}, 'wish')::text`,
 

@@ -17,7 +17,15 @@ import type {
 import type { RowName } from '../store.ts'
 import { refusal, refuseMissingTables } from './check.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
-import { countedDead, countedMessages, operatorStatements, sampledDead, sampledHeads, shownBytes } from './operator-statements.ts'
+import {
+  countedDead,
+  countedMessages,
+  operatorStatements,
+  readsPayloads,
+  sampledDead,
+  sampledHeads,
+  shownBytes,
+} from './operator-statements.ts'
 import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
@@ -45,7 +53,8 @@ export async function postgresOperator(options: {
   try {
     line = await Line.open(connectionConfig(options.databaseUrl), limits, () => {})
     await refuseMissingTables(line, schema, tables)
-    return new PostgresOperator(line, operatorStatements(tables))
+    const [rights] = await line.rows<{ payloads: boolean }>(readsPayloads(tables))
+    return new PostgresOperator(line, operatorStatements(tables, rights!.payloads), rights!.payloads)
   } catch (error) {
     line?.close()
     throw explained(error)
@@ -119,10 +128,12 @@ const toDead = (rows: readonly { reason: string | null; n: number }[], limit: nu
 class PostgresOperator implements Operator {
   readonly #line: Line
   readonly #sql: ReturnType<typeof operatorStatements>
+  readonly #payloads: boolean
 
-  constructor(line: Line, sql: ReturnType<typeof operatorStatements>) {
+  constructor(line: Line, sql: ReturnType<typeof operatorStatements>, payloads: boolean) {
     this.#line = line
     this.#sql = sql
+    this.#payloads = payloads
   }
 
   async status(): Promise<OutboxStatus> {
@@ -131,6 +142,10 @@ class PostgresOperator implements Operator {
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number }>(this.#sql.dead())
     return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, dead: toDead(dead, countedDead) }
+  }
+
+  relays(): Promise<RelayState[]> {
+    return this.#ask(this.#sql.relays())
   }
 
   async sample(relayId: string): Promise<OutboxSample> {
@@ -178,6 +193,11 @@ class PostgresOperator implements Operator {
     withPayload: boolean,
     { place, mostBytes = shownBytes }: Parameters<Operator['show']>[2] = {},
   ): Promise<ShownMessage | null> {
+    if (withPayload && !this.#payloads) {
+      throw new OutboxError('MISSING_RIGHTS', 'The database role may not read payloads and headers.', {
+        remedy: 'Grant the role outbox_payload of ops/grants.sql.',
+      })
+    }
     const [row] = await this.#ask<ShownMessage>(this.#sql.show(messageId, withPayload, mostBytes, place))
     return row ?? null
   }
@@ -196,7 +216,10 @@ class PostgresOperator implements Operator {
   }
 
   async wish(rows: readonly RowName[], wish: 'redrive' | 'discard', by: string): Promise<void> {
-    for (let at = 0; at < rows.length; at += wishRows) await this.#ask(this.#sql.wish(rows.slice(at, at + wishRows), wish, by))
+    const [{ names } = { names: false }] = await this.#ask<{ names: boolean }>(this.#sql.namesAuthor())
+    for (let at = 0; at < rows.length; at += wishRows) {
+      await this.#ask(this.#sql.wish(rows.slice(at, at + wishRows), wish, { by, names }))
+    }
   }
 
   unanswered(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<RowName[]> {

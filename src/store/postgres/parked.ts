@@ -1,7 +1,7 @@
 import { OutboxError } from '../../message/errors.ts'
 import { connectionConfig, Line } from './line.ts'
 import { explained } from './operator.ts'
-import { bytes, identifier, literal, uuids } from './sql.ts'
+import { ageMs, bytes, identifier, literal, uuids } from './sql.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
 /** Bytes of a key that a list gives. */
@@ -116,7 +116,7 @@ const statements = (parked: string) => {
       ]
       return `SELECT "consumer", "identity"::text AS identity, "topic", "partition", "offset"::text AS offset, "message_id"::text AS "messageId", "type",
         substring("key" FROM 1 FOR ${listedKeyBytes}) AS key, "reason", "error", "attempts", "wish", "wished_by" AS "wishedBy",
-        (extract(epoch FROM clock_timestamp() - "parked_at") * 1000)::float8 AS "parkedMs"
+        ${ageMs('"parked_at"')} AS "parkedMs"
         FROM ${parked} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
         ORDER BY "consumer", "topic", "arrival" LIMIT ${limit}`
     },

@@ -1,25 +1,34 @@
 import type { OutboxError } from '../../message/errors.ts'
-import type {
-  Discarded,
-  Fetch,
-  Fetched,
-  FreedKey,
-  Hold,
-  Lease,
-  Moved,
-  OutboxRow,
-  Parking,
-  Pulse,
-  Redriven,
-  RowName,
-  StoreSession,
-  TakenLease,
-  Wished,
+import {
+  type Beat,
+  type Discarded,
+  type Fetch,
+  type Fetched,
+  type FreedKey,
+  type Hold,
+  isLocked,
+  type Lease,
+  type Moved,
+  type OutboxRow,
+  type ParkedStrays,
+  type Parking,
+  type Pulse,
+  type Redriven,
+  type RowName,
+  type StoreSession,
+  type TakenLease,
+  type Wished,
 } from '../store.ts'
-import type { Line } from './line.ts'
+import type { Line, StatementLimits } from './line.ts'
 import type { Drawn, SettledMark } from './mark.ts'
 import { decodeRow } from './row.ts'
 import type { Statements } from './statements.ts'
+
+/**
+ * Milliseconds that a delete or a move waits for a row that another transaction has locked. Relays lock for milliseconds; a person's
+ * transaction may take hours, and there is another way: to leave the row for later.
+ */
+const rowLockMs = 100
 
 /** The connections of a session: they live and die together. */
 export interface Lines {
@@ -53,7 +62,7 @@ export class PostgresSession implements StoreSession {
   readonly #lines: Lines
   readonly #sql: Statements
   readonly #mark: SettledMark
-  readonly #parkLimits: { statementTimeoutMs: number; lockTimeoutMs: number }
+  readonly #moveLimits: StatementLimits
 
   constructor(
     lines: Lines,
@@ -66,16 +75,18 @@ export class PostgresSession implements StoreSession {
     this.#mark = mark
     this.lost = lost
     this.behind = behind
-    // A park that waits longer than its lease lasts can only find out that it is too late.
-    this.#parkLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: Math.floor(leaseMs / 4) }
+    // A park that takes longer than its lease lasts can only find out that it is too late.
+    this.#moveLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: rowLockMs, givesWay: true }
   }
 
-  async beat(me: { alive: boolean; ackedMsAgo: number | null }): Promise<Pulse> {
+  async beat(me: Beat): Promise<Pulse> {
+    type Row = { peers: number; answered: number; sharing: number; acked: number | null; ends: number | null }
     // In the same message: an idle relay asks the database no more often.
-    const results = await this.#lines.lease.results(`${this.#sql.beat(me.alive, me.ackedMsAgo)};${this.#mark.question()}`)
-    const [[row], [drawn]] = results.slice(-2) as [{ peers: number; acked: number | null; ends: number | null }[], Drawn[]]
+    const results = await this.#lines.lease.results(`${this.#sql.beat(me)};${this.#mark.question()}`)
+    const [[row], [drawn]] = results.slice(-2) as [Row[], Drawn[]]
     this.#mark.answer(drawn!)
-    return { relays: row!.peers + 1, peerAckedMsAgo: row!.acked, peerEndsInMs: row!.ends }
+    const { peers, answered, sharing, acked, ends } = row!
+    return { relays: peers + 1, answered, sharing, peerAckedMsAgo: acked, peerEndsInMs: ends }
   }
 
   async take(count: number): Promise<TakenLease[]> {
@@ -101,8 +112,9 @@ export class PostgresSession implements StoreSession {
     return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.owned())).map(toLease)
   }
 
-  async release(leases: readonly Lease[]): Promise<void> {
-    if (leases.length > 0) await this.#lines.lease.rows(this.#sql.release(leases))
+  async release(leases: readonly Lease[]): Promise<number[]> {
+    if (leases.length === 0) return []
+    return (await this.#lines.lease.rows<{ bucket: number }>(this.#sql.release(leases))).map((row) => row.bucket)
   }
 
   async holds(buckets: readonly number[]): Promise<Hold[]> {
@@ -138,12 +150,28 @@ export class PostgresSession implements StoreSession {
     return this.#mark.lastId()
   }
 
-  async settle(rows: readonly RowName[]): Promise<void> {
-    await this.#lines.write.rows(this.#sql.settle(rows))
+  async settle(rows: readonly RowName[]): Promise<boolean> {
+    try {
+      await this.#lines.write.rows(this.#sql.settle(rows), { lockTimeoutMs: rowLockMs, givesWay: true })
+      return true
+    } catch (error) {
+      if (isLocked(error)) return false
+      throw error
+    }
+  }
+
+  settleUnlocked(rows: readonly RowName[]): Promise<RowName[]> {
+    return this.#lines.write.rows<RowName>(this.#sql.settleUnlocked(rows))
   }
 
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved> {
     return this.#move(this.#sql.park(lease, row, why))
+  }
+
+  async parkStrays(lease: Lease): Promise<ParkedStrays> {
+    type Row = { mine: number; rows: ParkedStrays['rows'] }
+    const [row] = await this.#lines.write.rows<Row>(this.#sql.parkStrays(lease), this.#moveLimits)
+    return { fenced: row!.mine === 0, rows: row!.rows }
   }
 
   moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved> {
@@ -176,14 +204,14 @@ export class PostgresSession implements StoreSession {
   }
 
   async #move(sql: string): Promise<Moved> {
-    const [row] = await this.#lines.write.rows<{ mine: number; ids: string[] }>(sql, this.#parkLimits)
+    const [row] = await this.#lines.write.rows<{ mine: number; ids: string[] }>(sql, this.#moveLimits)
     return { fenced: row!.mine === 0, ids: row!.ids.map(Number) }
   }
 
   async #granted<T>(sql: string): Promise<T> {
     type Key = { topic: string; key: string; next: number | null; from: string | null; to: string | null }
     type Row = Omit<T, 'fenced' | 'keys'> & { mine: number; keys: Key[] }
-    const [row] = await this.#lines.write.rows<Row>(sql, this.#parkLimits)
+    const [row] = await this.#lines.write.rows<Row>(sql, this.#moveLimits)
     const { mine, keys, ...rest } = row!
     const freed = keys.map(
       ({ topic, key, next, from, to }): FreedKey => ({ topic, key: Buffer.from(key, 'hex'), next, ...rangeOf(from, to) }),

@@ -1,8 +1,9 @@
 import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
+import type { Beat } from '../store.ts'
 import { deadStatements } from './dead-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
-import { identifier, integers, lastDrawn, literal, milliseconds, uuids } from './sql.ts'
+import { ageMs, identifier, integers, lastDrawn, literal, longestLease, milliseconds, uuids } from './sql.ts'
 
 const allBuckets = Array.from({ length: bucketCount }, (_, bucket) => bucket)
 
@@ -13,6 +14,9 @@ export interface Tables {
   relay: string
   dead: string
 }
+
+/** Trigger of the migration on outbox_dead: it writes who asks for a redrive or discard. */
+export const authorTrigger = 'outbox_dead_wish'
 
 /** The tables of a PostgreSQL schema. */
 export const tablesOf = (schema: string): Tables => ({
@@ -59,28 +63,32 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
     ...deadStatements(tables, me, sequence),
 
     /** Heartbeat; withdrawn relays remove it. The missing lease rows of `prisma db push` or a truncating test are put in. */
-    beat: (alive: boolean, ackedMsAgo: number | null) => {
-      const acked = ackedMsAgo === null ? 'NULL::timestamptz' : `clock_timestamp() - ${milliseconds(ackedMsAgo)}`
+    beat: ({ alive, ackedMsAgo, answeredMsAgo, trouble }: Beat) => {
+      const ago = (ms: number | null) => (ms === null ? 'NULL::timestamptz' : `clock_timestamp() - ${milliseconds(ms)}`)
       const write = alive
-        ? `INSERT INTO ${relay} AS r ("id", "name", "version", "seen_at", "acked_at")
-  VALUES (${owner}, ${literal(me.name)}, ${literal(me.version)}, clock_timestamp(), ${acked})
-  ON CONFLICT ("id") DO UPDATE SET "seen_at" = clock_timestamp(), "acked_at" = coalesce(excluded."acked_at", r."acked_at")`
+        ? `INSERT INTO ${relay} AS r ("id", "name", "version", "seen_at", "acked_at", "answered_at", "trouble")
+  VALUES (${owner}, ${literal(me.name)}, ${literal(me.version)}, clock_timestamp(), ${ago(ackedMsAgo)}, ${ago(answeredMsAgo)},
+    ${literal(JSON.stringify(trouble))}::jsonb)
+  ON CONFLICT ("id") DO UPDATE SET "seen_at" = clock_timestamp(), "acked_at" = coalesce(excluded."acked_at", r."acked_at"),
+    "answered_at" = excluded."answered_at", "trouble" = excluded."trouble"`
         : `DELETE FROM ${relay} WHERE "id" = ${owner}`
       return `${write};
 INSERT INTO ${lease} ("bucket") SELECT b FROM generate_series(0, ${bucketCount - 1}) AS b
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
-DELETE FROM ${relay} WHERE "seen_at" < clock_timestamp() - interval '1 hour';
-SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
-  min(extract(epoch FROM clock_timestamp() - "acked_at") * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS acked,
-  min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000) FILTER (WHERE "id" <> ${owner})::float8 AS ends
-  FROM ${relay} WHERE "seen_at" > clock_timestamp() - ${leaseTime}`
+DELETE FROM ${relay} WHERE "id" IN (SELECT "id" FROM ${relay}
+  WHERE "seen_at" NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 hour' FOR UPDATE SKIP LOCKED);
+SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_timestamp() - ${leaseTime}))::int AS answered,
+  (count(*) FILTER (WHERE greatest("answered_at", "started_at") > clock_timestamp() - ${leaseTime}))::int AS sharing,
+  min(${ageMs('"acked_at"')})::float8 AS acked,
+  min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000)::float8 AS ends
+  FROM ${relay} WHERE "id" <> ${owner} AND "seen_at" > clock_timestamp() - ${leaseTime} AND "seen_at" < clock_timestamp() + ${leaseTime}`
     },
 
     /** Claims free buckets. SKIP LOCKED: one row that somebody locked must not stop all; ordered: no deadlock between two relays. */
     take: (count: number) => `UPDATE ${lease} AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,
   "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
   FROM (SELECT "bucket", "owner" IS NOT NULL AND "leased_until" < clock_timestamp() AS abandoned FROM ${lease}
-    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > clock_timestamp() + "lease_ms" * interval '1 millisecond'
+    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > ${longestLease(identifier('outbox_lease'))}
     ORDER BY "bucket" LIMIT ${count} FOR UPDATE SKIP LOCKED) AS free
   WHERE t."bucket" = free."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch, free.abandoned AS abandoned`,
 
@@ -113,8 +121,8 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     /** Gives leases back. */
     release: (leases: readonly { bucket: number; epoch: number }[]) => `UPDATE ${lease} AS t SET "owner" = NULL
   FROM (SELECT "bucket" FROM ${lease} JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
-    WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')}) AS own
-  WHERE t."bucket" = own."bucket"`,
+    WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')} SKIP LOCKED) AS own
+  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`,
 
     /** The next rows of some buckets. */
     fetch: (what: FetchedRows) => fetchStatement(outbox, what),
@@ -141,6 +149,14 @@ SELECT (count(*) FILTER (WHERE "id" <> ${owner}))::int AS peers,
     /** Deletes what Kafka has acknowledged, in one order for all relays: two deleters of the same rows must not deadlock. */
     settle: (rows: readonly { bucket: number; id: number; messageId: string }[]) =>
       `DELETE FROM ${outbox} AS m USING ${names(rows)} WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,
+
+    /** The same for those that nobody has locked; the others are the answer. */
+    settleUnlocked: (rows: readonly { bucket: number; id: number; messageId: string }[]) => `WITH there AS MATERIALIZED (
+  SELECT n.b, n.i, n.m FROM ${names(rows)} JOIN ${outbox} AS m ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m),
+free AS MATERIALIZED (SELECT m."bucket", m."id", m."message_id" FROM ${outbox} AS m JOIN there AS n ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m
+  ORDER BY 1, 2 FOR UPDATE OF m SKIP LOCKED),
+gone AS (DELETE FROM ${outbox} AS m USING free AS f WHERE m."bucket" = f."bucket" AND m."id" = f."id" AND m."message_id" = f."message_id")
+SELECT b AS bucket, i::float8 AS id, m AS "messageId" FROM there EXCEPT SELECT "bucket", "id"::float8, "message_id" FROM free`,
 
     /** Wakes relays. */
     notify: (payload: string) => `SELECT pg_notify(${literal(wakeChannel)}, ${literal(payload)})::text`,

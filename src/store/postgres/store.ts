@@ -1,7 +1,8 @@
 import pg from 'pg'
-import { OutboxError } from '../../message/errors.ts'
+import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import type { Identity, Store, StoreSession } from '../store.ts'
 import { checkDatabase, refusal } from './check.ts'
+import { refuseUnknownTls } from './encryption.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
 import { listenForWakes } from './listen.ts'
 import { SettledMark } from './mark.ts'
@@ -79,8 +80,12 @@ export function parseUrl(text: string, name: string): URL {
     const url = new URL(text)
     // Decodes the password and reads the certificates: what fails here would fail at every connection, and be waited out for ever.
     new pg.Client(connectionConfig(text))
-    if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') return url
+    if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') {
+      refuseUnknownTls(url, name)
+      return url
+    }
   } catch (error) {
+    if (isOutboxError(error)) throw error
     // Node's own error for a URL quotes it, with its password.
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'EACCES') throw unreadableFile(name, codeOf(error)!)
   }

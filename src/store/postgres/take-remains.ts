@@ -30,9 +30,9 @@ export async function takeRemains(
   client.on('error', () => {})
   try {
     await client.connect()
-    const taken = await client.query<{ id: string }>(sql.takeRemains(), [bucket, ids])
+    const results = (await client.query(sql.takeRemains(bucket, ids))) as unknown as pg.QueryResult<{ id: string }>[]
     const [found] = (await client.query<{ place: string }>(sql.place())).rows
-    return { place: found!.place, stayed: taken.rows.map(({ id }) => id) }
+    return { place: found!.place, stayed: results.at(-1)!.rows.map(({ id }) => id) }
   } catch (error) {
     throw explained(error)
   } finally {

@@ -10,8 +10,8 @@ export const sendingMutants: Record<string, Mutant> = {
     edits: [
       {
         file: 'relay/lane.ts',
-        from: '    this.#inFlight = batch.length\n',
-        to: '    this.#inFlight = batch.length\n    this.#deps.settle(batch)\n',
+        from: '    this.#flying = batch\n',
+        to: '    this.#flying = batch\n    this.#deps.settle(batch)\n',
       },
     ],
   },

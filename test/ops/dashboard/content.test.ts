@@ -32,12 +32,12 @@ afterAll(() => database.drop())
 function pages({ payload = false, told = [] as [keyof RelayEvents, object][], databaseUrl = database.url } = {}) {
   const telemetry = new Telemetry()
   const vitals = new Vitals(telemetry, 3_000)
-  const { pages, close } = dashboardPages({ name: 'relay-1', telemetry, vitals, databaseUrl, payload })
+  const { pages, close } = dashboardPages({ name: 'relay-1', telemetry, vitals, databaseUrl, payload, servers: 'kafka-1:9092' })
   for (const [event, data] of told) telemetry.emit(event, data as never)
   return async (path: string) => {
     try {
       const url = new URL(path, 'http://relay')
-      const { status, body } = await pages[url.pathname]!.answer(url)
+      const { status, body } = await pages[url.pathname]!.answer(url, true)
       const words = String(body)
         .replace(/[\s\S]*<h1>/, '')
         .replace(/<[^>]*>/g, ' ')
@@ -143,7 +143,7 @@ test('the overview has the figures of the last look, and topics with what is pau
   expect(words).toMatch(/ Waiting 1 Oldest [\d.]+ s Dead 1 Keys that wait behind them 1 Leases held, run out, free 0, 0, 64 /)
   expect(words).toMatch(/ stopped paused: UNKNOWN_TOPIC_OR_PARTITION none waits 0 late open 50 s 0 early open 1\.0 s 1,200 /)
   expect(words).toMatch(/Leases (· ?){64} /)
-  expect(words).toMatch(/The topic stopped takes no messages .* Create the topic\./)
+  expect(words).toMatch(/Topic stopped does not exist\. Create it\. .* --bootstrap-server kafka-1:9092 --create --topic stopped /)
   expect(await pages()('/')).toMatchObject({
     words: expect.stringContaining('The tables were not looked at yet. Problems None is known.'),
   })

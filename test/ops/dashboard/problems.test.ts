@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { lagMs, problems, type Situation, transactionMs } from '../../../src/ops/dashboard/problems.ts'
 import type { RelayEvents } from '../../../src/relay/telemetry.ts'
+import type { RelayState } from '../../../src/store/operator.ts'
 
 const file = (path: string) => readFileSync(fileURLToPath(new URL(`../../../${path}`, import.meta.url)), 'utf8')
 
@@ -26,6 +27,7 @@ const fine: Situation = {
   databaseTrouble: undefined,
   kafkaTrouble: undefined,
   paused: new Map(),
+  servers: 'kafka-1:9092',
   sample: well,
   sampleFailed: undefined,
   dying: false,
@@ -34,6 +36,22 @@ const fine: Situation = {
 
 const topic = (name: string, oldestMs: number) => ({ topic: name, oldestMs, ownOldestMs: null })
 
+/** Another relay, as its heartbeat has it. */
+const relay = (given: Partial<RelayState>): RelayState => ({
+  name: 'relay-2',
+  version: '0',
+  startedMsAgo: 1,
+  seenMsAgo: 1,
+  ackedMsAgo: null,
+  answeredMsAgo: null,
+  withoutKafka: false,
+  trouble: [],
+  buckets: 32,
+  alive: true,
+  ...given,
+})
+const missing = { topic: 't', partition: null, code: 'UNKNOWN_TOPIC_OR_PARTITION' }
+
 const cases: [string, Partial<Situation>, string, string][] = [
   ['a stuck relay', { live: { alive: false, why: 'no heartbeat for 40 s' } }, 'OutboxNoProgress', 'no heartbeat for 40 s'],
   ['a database that is away', { databaseTrouble: 'ECONNREFUSED' }, 'OutboxDatabaseTrouble', 'ECONNREFUSED'],
@@ -41,7 +59,30 @@ const cases: [string, Partial<Situation>, string, string][] = [
   ['a look that failed', { sampleFailed: '42501' }, 'OutboxBlind', '42501'],
   ['relays that die', { dying: true }, 'OutboxLeasesFlapping', 'one after another'],
   ['an order at risk', { disordered: true }, 'OutboxOrderAtRisk', 'wrong bucket'],
-  ['a paused topic', { paused: new Map([['t', 'UNKNOWN_TOPIC_OR_PARTITION']]) }, 'OutboxTopicPaused', 'Create the topic.'],
+  [
+    'a paused topic',
+    { paused: new Map([['t', 'UNKNOWN_TOPIC_OR_PARTITION']]) },
+    'OutboxTopicPaused',
+    'does not exist. Create it.',
+  ],
+  [
+    'a topic that another relay has paused',
+    { sample: { ...well, relays: [relay({ trouble: [missing] })] } },
+    'OutboxTopicPaused',
+    't does not exist.',
+  ],
+  [
+    'a partition that lacks replicas',
+    { sample: { ...well, relays: [relay({ trouble: [{ topic: 't', partition: 3, code: 'NOT_ENOUGH_REPLICAS' }] })] } },
+    'OutboxTopicPaused',
+    'Partition 3 of t: not enough replicas.',
+  ],
+  [
+    'a relay without Kafka',
+    { sample: { ...well, relays: [relay({ withoutKafka: true })] } },
+    'OutboxKafkaTrouble',
+    'relay-2 is alive, no Kafka',
+  ],
   ['a lag', { sample: { ...well, topics: [topic('t', lagMs + 1)] } }, 'OutboxLag', 'oldest message of t'],
   ['buckets of nobody', { sample: { ...well, leases: { held: 32, expired: 30, free: 2 } } }, 'OutboxNoRelay', '32 buckets of 64'],
   [
@@ -81,6 +122,17 @@ describe('what is no problem', () => {
   test('the lag of a topic that is told to be paused', () => {
     const found = problems({ ...fine, paused: new Map([['t', 'C']]), sample: { ...well, topics: [topic('t', 9e9)] } })
     expect(found.map(({ runbook }) => runbook)).toEqual(['OutboxTopicPaused'])
+  })
+
+  test('the lag of a topic that another relay cannot serve, and of any where no relay has Kafka', () => {
+    const topics = [topic('t', 9e9)]
+    const stuck = problems({ ...fine, sample: { ...well, topics, relays: [relay({ trouble: [missing] })] } })
+    expect(stuck.map(({ runbook }) => runbook)).toEqual(['OutboxTopicPaused'])
+    const silent = problems({ ...fine, sample: { ...well, topics, relays: [relay({ withoutKafka: true })] } })
+    expect(silent.map(({ runbook }) => runbook)).toEqual(['OutboxKafkaTrouble'])
+    const one = [relay({ withoutKafka: true }), relay({ name: 'relay-3' })]
+    const half = problems({ ...fine, sample: { ...well, topics, relays: one } })
+    expect(half.map(({ runbook }) => runbook)).toEqual(['OutboxKafkaTrouble', 'OutboxLag'])
   })
 })
 

@@ -19,6 +19,8 @@ test('an overview of more topics and relays than it shows, with long names and a
     buckets: 6,
     seenMsAgo: 1,
     ackedMsAgo: 1,
+    withoutKafka: false,
+    trouble: [],
   }))
   const topics = Array.from({ length: 60 }, (_, n) => ({
     topic: `topic-${n}-`.padEnd(100, 't'),
@@ -41,7 +43,7 @@ test('an overview of more topics and relays than it shows, with long names and a
     } as unknown as RelayEvents['sampled'])
     clock.now += pointMs
   }
-  const { body } = framed('relay', overview({ vitals, standing, history }))
+  const { body } = framed('relay', overview({ vitals, standing, history, servers: 'kafka-1:9092' }))
   expect(body.match(/<path class="line/g)).toHaveLength(5)
   expect(body.match(/… and \d+ more/g)).toEqual(['… and 74 more', '… and 31 more'])
   const files = new URL('../../../ops/dashboard/', import.meta.url)

@@ -1,4 +1,10 @@
-import { type Outcome, type Transport, type TransportBatch, TransportError } from '../../../src/transport/transport.ts'
+import {
+  type Outcome,
+  type Sending,
+  type Transport,
+  type TransportBatch,
+  TransportError,
+} from '../../../src/transport/transport.ts'
 import type { Judge } from './judge.ts'
 import type { Process, World } from './world.ts'
 
@@ -26,6 +32,8 @@ export class Broker {
   /** Whether a refusal names its records. */
   names = false
   readonly missing = new Set<string>()
+  /** Partitions that lack replicas, each as `topic/partition`: they refuse everything while the others go on. */
+  readonly short = new Set<string>()
   up = true
   /** Late requests wait while true. */
   holdsLate = true
@@ -53,7 +61,7 @@ export class Broker {
         if (this.missing.has(topic)) throw new TransportError('UNKNOWN_TOPIC_OR_PARTITION', 'topic', 'there is none')
         return 2
       },
-      publish: (batch, timeoutMs) => this.#publish(process, relay(), batch, timeoutMs),
+      publish: (batch, timeoutMs, how) => this.#publish(process, relay(), batch, { timeoutMs, ...how }),
       close: async () => {},
     }
   }
@@ -64,7 +72,12 @@ export class Broker {
     await new Promise<void>((resolve) => process.deliver(resolve))
   }
 
-  #publish(process: Process, relay: string, batch: TransportBatch, timeoutMs: number): Promise<Outcome> {
+  #publish(
+    process: Process,
+    relay: string,
+    batch: TransportBatch,
+    { timeoutMs, waitMs = timeoutMs, giveUp }: Sending & { timeoutMs: number },
+  ): Promise<Outcome> {
     const request = this.#judge.publishing(process, relay, batch, timeoutMs)
     const over = new AbortController()
     return new Promise((resolve) => {
@@ -77,9 +90,11 @@ export class Broker {
           if (outcome.kind === 'acked') this.#judge.acked(process, batch)
           resolve(outcome)
         })
-      void process.clock.wait(timeoutMs, over.signal).then(() => {
+      const late = () => {
         if (!request.answered) answer({ kind: 'unknown', code: 'TIMEOUT', error: 'no answer in time' })
-      })
+      }
+      void process.clock.wait(waitMs, over.signal).then(late)
+      giveUp?.addEventListener('abort', late, { once: true })
       void this.#take(process, batch, answer)
     })
   }
@@ -110,6 +125,8 @@ export class Broker {
     if (!this.up) return { kind: 'not-written', scope: 'producer', code: 'ECONNREFUSED', error: 'nobody is there' }
     if (this.missing.has(batch.topic))
       return { kind: 'not-written', scope: 'topic', code: 'UNKNOWN_TOPIC', error: 'there is none' }
+    if (this.short.has(`${batch.topic}/${batch.partition}`))
+      return { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'too few' }
     const refused = batch.records.flatMap((record, i) => (this.poison.has(record.headers.id!) ? [i] : []))
     if (refused.length === 0) return undefined
     const named = this.names ? { refused } : {}

@@ -55,6 +55,8 @@ const happenings: Record<string, Happening> = {
     },
   },
   topicGone: { run: ({ broker }, a) => void broker.missing.add(a % 2 ? 't' : 'u') },
+  replicasGone: { weight: 2, run: ({ broker }, a, b) => void broker.short.add(`${a % 2 ? 't' : 'u'}/${b % 2}`) },
+  replicasBack: { run: ({ broker }) => broker.short.clear() },
   topicBack: { run: ({ broker }) => broker.missing.clear() },
   answer: {
     weight: 3,

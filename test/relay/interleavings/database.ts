@@ -29,7 +29,10 @@ export class Database {
   readonly outbox = new Map<string, OutboxRow>()
   readonly dead: DeadRow[] = []
   readonly leases: LeaseRow[] = Array.from({ length: bucketCount }, () => ({ owner: null, epoch: 0, until: 0, leaseMs: 10_000 }))
-  readonly relays = new Map<string, { seen: number; acked: number | null; leaseMs: number }>()
+  readonly relays = new Map<
+    string,
+    { seen: number; acked: number | null; answered: number | null; started: number; leaseMs: number }
+  >()
   readonly writers = new Set<Writing>()
   /** Buckets whose lease row somebody has locked. */
   readonly locked = new Set<number>()

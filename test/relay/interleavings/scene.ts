@@ -167,6 +167,7 @@ export class Scene {
     broker.fates.length = 0
     broker.poison.clear()
     broker.missing.clear()
+    broker.short.clear()
     broker.up = true
     broker.holdsLate = false
     db.up = true

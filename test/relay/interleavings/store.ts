@@ -170,19 +170,24 @@ export class ModelSession implements StoreSession {
     return { bucket, epoch: lease.epoch }
   }
 
-  readonly beat: Rest['beat'] = ({ alive, ackedMsAgo }) =>
+  readonly beat: Rest['beat'] = ({ alive, ackedMsAgo, answeredMsAgo }) =>
     this.#do('lease', 'beat', () => {
       const { relays, now } = this.#db
       const acked = ackedMsAgo === null ? (relays.get(this.#me.id)?.acked ?? null) : now - ackedMsAgo
-      if (alive) relays.set(this.#me.id, { seen: now, acked, leaseMs: this.#me.leaseMs })
+      const answered = answeredMsAgo === null ? null : now - answeredMsAgo
+      const started = relays.get(this.#me.id)?.started ?? now
+      if (alive) relays.set(this.#me.id, { seen: now, acked, answered, started, leaseMs: this.#me.leaseMs })
       else relays.delete(this.#me.id)
       const peers = [...relays]
         .filter(([id, one]) => id !== this.#me.id && one.seen > now - this.#me.leaseMs)
         .map(([, one]) => one)
       const ages = peers.flatMap((one) => (one.acked === null ? [] : [now - one.acked]))
       const ends = peers.map((one) => one.seen + this.#me.leaseMs - now)
+      const recent = (at: number | null) => at !== null && at > now - this.#me.leaseMs
       return {
         relays: peers.length + 1,
+        answered: peers.filter((one) => recent(one.answered)).length,
+        sharing: peers.filter((one) => recent(one.answered) || recent(one.started)).length,
         peerAckedMsAgo: ages.length === 0 ? null : Math.min(...ages),
         peerEndsInMs: ends.length === 0 ? null : Math.min(...ends),
       }
@@ -223,11 +228,12 @@ export class ModelSession implements StoreSession {
 
   readonly release: Rest['release'] = (leases) =>
     this.#do('lease', 'release', () => {
-      for (const { bucket, epoch } of leases) {
-        if (!this.#db.mine(bucket, this.#me.id, epoch)) continue
+      const mine = leases.filter(({ bucket, epoch }) => this.#db.mine(bucket, this.#me.id, epoch)).map(({ bucket }) => bucket)
+      for (const bucket of mine) {
         this.#judge.released(this.#process, bucket)
         this.#db.leases[bucket]!.owner = null
       }
+      return mine
     })
 
   readonly holds: Rest['holds'] = (buckets) =>
@@ -255,12 +261,22 @@ export class ModelSession implements StoreSession {
         this.#judge.settled(this.#process, row)
         if (this.#db.outbox.get(nameOf(row))?.messageId === row.messageId) this.#db.outbox.delete(nameOf(row))
       }
+      return true
     })
+
+  /** Nobody locks rows here. */
+  readonly settleUnlocked: Rest['settleUnlocked'] = async (rows) => {
+    await this.settle(rows)
+    return []
+  }
 
   readonly park: Rest['park'] = (lease, row, why) => {
     this.#judge.parking(row)
     return this.#do('write', 'park', () => park(this.#db, this.#me.id, lease, row, why), this.#me.leaseMs / 2)
   }
+
+  /** The model draws its ids itself. */
+  readonly parkStrays: Rest['parkStrays'] = async () => ({ fenced: false, rows: [] })
 
   readonly moveBehind: Rest['moveBehind'] = (lease, rows) =>
     this.#do('write', 'moveBehind', () => moveBehind(this.#db, this.#me.id, lease, rows), this.#me.leaseMs / 2)

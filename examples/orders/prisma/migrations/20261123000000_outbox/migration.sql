@@ -26,7 +26,13 @@ CREATE TABLE "outbox" (
 
     CONSTRAINT "outbox_pkey" PRIMARY KEY ("bucket","id"),
     -- 64 buckets are a constant of the table format: no relay would ever read a row outside.
-    CONSTRAINT "outbox_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63)
+    CONSTRAINT "outbox_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63),
+    -- Up to 2^53 - 1: beyond that JavaScript rounds, and a relay would delete another row than it sent. The sequence begins at 1.
+    CONSTRAINT "outbox_id_check" CHECK ("id" BETWEEN 1 AND 9007199254740991),
+    -- What RFC 3339 can write: neither infinity nor a year of five digits.
+    CONSTRAINT "outbox_created_at_check" CHECK ("created_at" >= '0001-01-01 00:00:00+00' AND "created_at" < '9999-12-31 00:00:00+00'),
+    -- What Kafka takes as the name of a topic.
+    CONSTRAINT "outbox_topic_check" CHECK ("topic" ~ '^[a-zA-Z0-9._-]{1,249}$' AND "topic" <> '.' AND "topic" <> '..')
 );
 
 -- Rows come and go. The default settings wait until a fifth of the table is dead, which for a table that is nearly always empty says
@@ -54,7 +60,9 @@ CREATE TABLE "outbox_lease" (
     "format" SMALLINT NOT NULL DEFAULT 1,
 
     CONSTRAINT "outbox_lease_pkey" PRIMARY KEY ("bucket"),
-    CONSTRAINT "outbox_lease_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63)
+    CONSTRAINT "outbox_lease_bucket_check" CHECK ("bucket" BETWEEN 0 AND 63),
+    -- The longest that a relay takes: a longer one would keep a bucket from all others.
+    CONSTRAINT "outbox_lease_lease_ms_check" CHECK ("lease_ms" BETWEEN 1 AND 300000)
 );
 
 -- Every lease is renewed every few seconds. Pages that are three quarters empty keep each new row version on the page of the old one
@@ -75,8 +83,14 @@ CREATE TABLE "outbox_relay" (
     "seen_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
     -- Last acknowledgement by Kafka. NULL: none since the start.
     "acked_at" TIMESTAMPTZ(6),
+    -- When a broker last answered, to any request. NULL: none since the start, or the relay cannot publish.
+    "answered_at" TIMESTAMPTZ(6),
+    -- Topics and partitions that it cannot serve, with Kafka's name for the reason, at most 20.
+    "trouble" JSONB NOT NULL DEFAULT '[]',
 
-    CONSTRAINT "outbox_relay_pkey" PRIMARY KEY ("id")
+    CONSTRAINT "outbox_relay_pkey" PRIMARY KEY ("id"),
+    -- Relays count by these times.
+    CONSTRAINT "outbox_relay_times_check" CHECK (isfinite("started_at") AND isfinite("seen_at") AND isfinite("acked_at"))
 );
 
 -- Messages taken out of the way: refused by Kafka for good, or waiting behind such a message of the same topic and key.
@@ -111,7 +125,7 @@ CREATE TABLE "outbox_dead" (
     "holds" BOOLEAN NOT NULL DEFAULT true,
     -- What the operator asked for: redrive or discard. The relay that owns the bucket carries it out. NULL: nothing.
     "wish" TEXT,
-    -- Who asked for it, as user@host.
+    -- Who asked for it: the login of the database, and in parentheses the name that the command gave, user@host.
     "wished_by" TEXT,
 
     CONSTRAINT "outbox_dead_pkey" PRIMARY KEY ("bucket","id","message_id")
@@ -119,6 +133,17 @@ CREATE TABLE "outbox_dead" (
 
 -- Relays look for wishes all the time, and must not read every dead message to find none.
 CREATE INDEX "outbox_dead_wish_bucket_idx" ON "outbox_dead"("wish", "bucket");
+
+-- Who asks is who the database knows, whatever the client says. A relay that carries a wish on names its author itself.
+CREATE FUNCTION "outbox_author"() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW."wished_by" := session_user || coalesce(' (' || nullif(left(current_setting('outbox.wished_by', true), 200), '') || ')', '');
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER "outbox_dead_wish" BEFORE UPDATE OF "wish" ON "outbox_dead" FOR EACH ROW
+    WHEN (NEW."wish" IS NOT NULL AND NEW."wish" IS DISTINCT FROM OLD."wish" AND NEW."wished_by" IS NOT DISTINCT FROM OLD."wished_by")
+    EXECUTE FUNCTION "outbox_author"();
 
 -- One lease for each bucket. A relay adds those that are missing.
 INSERT INTO "outbox_lease" ("bucket") SELECT generate_series(0, 63);

@@ -1,0 +1,52 @@
+import type { Clock } from '../running/clock.ts'
+import type { CarriedRow } from './claim.ts'
+import type { Hand } from './hand.ts'
+import type { Telemetry } from './telemetry.ts'
+
+/** Rows that leave the room of the others, at most; beyond that the reader has to wait for somebody's lock. */
+const setAsideRows = 10_000
+
+/** Milliseconds between two tries of a statement that met a locked row. */
+export const lockedAgainMs = 1_000
+
+/**
+ * The rows that the relay must delete or move and that another transaction has locked: an open psql, a backup of one table, a script. The
+ * settler and the parker write it. It tells the first and the end, so that one locked row is two lines in the log, and takes the rows out of
+ * the room that others need. Rules 12 and 13.
+ */
+export class LockedRows {
+  readonly #deps: { clock: Clock; telemetry: Telemetry; hand: Hand }
+  readonly #waiting = new Set<object>()
+  #since = 0
+
+  constructor(deps: { clock: Clock; telemetry: Telemetry; hand: Hand }) {
+    this.#deps = deps
+  }
+
+  get size(): number {
+    return this.#waiting.size
+  }
+
+  /** `what` waits for a lock: a row, or, where the row is not known, the claim of its bucket. */
+  met(what: CarriedRow | { bucket: number }): void {
+    if (this.#waiting.has(what)) return
+    const { clock, telemetry, hand } = this.#deps
+    const row = 'messageId' in what ? what : undefined
+    if (this.#waiting.size === 0) {
+      this.#since = clock.now()
+      telemetry.emit('rows_locked', {
+        bucket: what.bucket,
+        topic: row?.topic ?? null,
+        messageId: row?.messageId ?? null,
+      })
+    }
+    this.#waiting.add(what)
+    if (row && this.#waiting.size <= setAsideRows) hand.setAside(row)
+  }
+
+  /** `what` does not wait any more. */
+  over(what: object): void {
+    if (!this.#waiting.delete(what) || this.#waiting.size > 0) return
+    this.#deps.telemetry.emit('rows_free', { ms: Math.round(this.#deps.clock.now() - this.#since) })
+  }
+}

@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { bucketOf } from '../../src/message/key.ts'
+import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
+import { memoryTransport } from '../../src/transport/memory.ts'
+import { platformaticTransport } from '../../src/transport/platformatic.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { emptied, eventually } from '../support/eventually.ts'
+import { numbered } from '../support/numbered.ts'
+import { type TestRelay, testRelay } from '../support/relay.ts'
+import { insertMany, insertRows } from '../support/rows.ts'
+import { createTopic } from '../support/topics.ts'
+import { wish } from '../support/wishes.ts'
+
+/** A relay that no broker answers, beside others (rule 5). */
+let database: TestDatabase
+beforeEach(async () => {
+  database = await createDatabase()
+})
+afterEach(() => database.drop())
+
+/** Nobody listens there. */
+const nowhere = ['127.0.0.1:1']
+const brokers = () => inject('brokers').split(',')
+const clients = { kafkajs: kafkajsTransport, platformatic: platformaticTransport }
+const leaseMs = 3_000
+
+/** The relay without Kafka had half of the buckets. */
+async function halves(good: TestRelay, bad: TestRelay): Promise<void> {
+  await Promise.all([good.relay.start(), bad.relay.start()])
+  await Promise.all([good, bad].map((one) => one.until('leases_taken', (e) => e.owned === 32)))
+}
+
+/** A key whose bucket that relay holds. */
+async function keyOf(relay: TestRelay, topic: string): Promise<string> {
+  const rows = await database.query<{ bucket: number }>('SELECT bucket FROM outbox_lease WHERE owner = $1', [relay.relay.id])
+  const own = new Set(rows.map(({ bucket }) => bucket))
+  return Array.from({ length: 1_000 }, (_, n) => `k${n}`).find((key) => own.has(bucketOf(topic, Buffer.from(key))))!
+}
+
+test.each(['kafkajs', 'platformatic'] as const)(
+  'traffic on one key only, and that of the relay without Kafka: it flows within two lease times (%s)',
+  async (client) => {
+    const topic = await createTopic('cut-off', 2)
+    await using good = testRelay(database.url, clients[client]({ brokers: brokers() }))
+    await using bad = testRelay(database.url, clients[client]({ brokers: nowhere }))
+    await halves(good, bad)
+    const began = performance.now()
+    await insertRows(database.pool, numbered(topic, await keyOf(bad, topic), 1))
+    await emptied(database.pool)
+    expect(performance.now() - began).toBeLessThan(2 * leaseMs)
+    expect(bad.all('gave_up')).toMatchObject([{ owned: 32 }])
+    expect(good.all('gave_up')).toEqual([])
+    // It is there to be seen, and takes nothing.
+    await good.until('leases_taken', (e) => e.owned === 64)
+    const beats = bad.all('heartbeat').length
+    await bad.until('heartbeat', () => bad.all('heartbeat').length > beats + 12)
+    expect(await database.query('SELECT 1 FROM outbox_relay')).toHaveLength(2)
+    expect(good.all('leases_released')).toEqual([])
+  },
+)
+
+test('even traffic flows too, and a relay that comes without Kafka takes nothing from one that has it', async () => {
+  const topic = await createTopic('cut-off', 2)
+  await using good = testRelay(database.url, kafkajsTransport({ brokers: brokers() }))
+  await good.relay.start()
+  await good.until('leases_taken', (e) => e.owned === 64)
+  await database.query("UPDATE outbox_relay SET started_at = started_at - interval '1 hour'")
+  await using bad = testRelay(database.url, kafkajsTransport({ brokers: nowhere }))
+  await bad.relay.start()
+  await insertMany(database.pool, topic, 640, 640)
+  await emptied(database.pool)
+  // The first lease time it may still be answered, and has a share. Then the healthy one has all.
+  await eventually(database.pool, 'SELECT FROM outbox_lease WHERE owner = $1 HAVING count(*) = 64', [good.relay.id])
+  await insertMany(database.pool, topic, 640, 640)
+  await emptied(database.pool)
+})
+
+test('if no broker answers anybody, buckets are kept, and requests of operators carried out', async () => {
+  await using a = testRelay(database.url, kafkajsTransport({ brokers: nowhere }))
+  await using b = testRelay(database.url, kafkajsTransport({ brokers: nowhere }))
+  await halves(a, b)
+  for (const one of [a, b]) {
+    const beats = Math.ceil((1.5 * leaseMs) / (leaseMs / 10))
+    await one.until('heartbeat', () => one.all('heartbeat').length > beats)
+  }
+  await database.query(
+    `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay)
+     SELECT b, 1 + b, gen_random_uuid(), 't', NULL, '', now(), 'R', 'r' FROM generate_series(0, 63) AS b`,
+  )
+  expect(await wish(database.pool, 'discard')).toBe(64)
+  await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead)')
+  expect([...a.all('gave_up'), ...b.all('gave_up')]).toEqual([])
+  expect(await database.query('SELECT 1 FROM outbox_lease WHERE leased_until > now()')).toHaveLength(64)
+})
+
+test('after an outage of all of Kafka nobody yields to the relay that was answered first', async () => {
+  const [x, y] = [memoryTransport({ partitions: 1 }), memoryTransport({ partitions: 1 })]
+  await using a = testRelay(database.url, x)
+  await using b = testRelay(database.url, y)
+  await halves(a, b)
+  x.goDown()
+  // Its question stays open: neither an answer nor a failure.
+  y.pause()
+  await eventually(
+    database.pool,
+    `SELECT FROM outbox_relay HAVING max(answered_at) < now() - interval '${1.5 * leaseMs} milliseconds'`,
+  )
+  x.goUp()
+  await eventually(database.pool, "SELECT FROM outbox_relay WHERE answered_at > now() - interval '1 second'")
+  const before = b.all('heartbeat').length
+  await b.until('heartbeat', () => b.all('heartbeat').length > before + 3)
+  y.resume()
+  const since = b.all('heartbeat').length
+  await b.until('heartbeat', () => b.all('heartbeat').length > since + 12)
+  expect([...a.all('gave_up'), ...b.all('gave_up')]).toEqual([])
+  expect([...a.all('leases_released'), ...b.all('leases_released')]).toEqual([])
+})
+
+test('a relay that Kafka answers and lets write nothing gives its buckets to one that may', async () => {
+  const [none, all] = [memoryTransport({ partitions: 1 }), memoryTransport({ partitions: 1 })]
+  none.refuse(() => true, {
+    outcome: { kind: 'not-written', scope: 'producer', code: 'CLUSTER_AUTHORIZATION_FAILED', error: 'no' },
+  })
+  await using bad = testRelay(database.url, none)
+  await using good = testRelay(database.url, all)
+  await halves(good, bad)
+  const { pool } = database
+  const more = setInterval(() => void insertMany(pool, 't', 64, 64).catch(() => {}), 200)
+  onTestFinished(() => clearInterval(more))
+  await bad.until('gave_up')
+  await good.until('leases_taken', (e) => e.owned === 64)
+  clearInterval(more)
+  await emptied(database.pool)
+})
+
+test('an idle relay asks at least once a lease time: its heartbeats say so', async () => {
+  await using one = testRelay(database.url, kafkajsTransport({ brokers: brokers() }))
+  await one.relay.start()
+  await one.until('heartbeat', () => one.all('heartbeat').length > 25)
+  const answered = `SELECT FROM outbox_relay WHERE answered_at > now() - interval '${leaseMs} milliseconds'`
+  expect(await database.query(answered)).toHaveLength(1)
+})

@@ -1,0 +1,147 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import pg from 'pg'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { postgresOperator } from '../../src/store/postgres/operator.ts'
+import { memoryTransport } from '../../src/transport/memory.ts'
+import { cli } from '../support/cli.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { emptied } from '../support/eventually.ts'
+import { testRelay } from '../support/relay.ts'
+import { insertRows } from '../support/rows.ts'
+
+let database: TestDatabase
+beforeEach(async () => {
+  database = await createDatabase()
+  await database.query(readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8'))
+})
+afterEach(() => database.drop())
+
+async function login(...grants: string[]): Promise<{ role: string; url: string; query(sql: string): Promise<unknown> }> {
+  const role = `role_${randomBytes(6).toString('hex')}`
+  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'; GRANT ${grants} TO ${role}`)
+  const url = new URL(database.directUrl)
+  ;[url.username, url.password] = [role, 'pw']
+  const query = async (sql: string) => {
+    const client = new pg.Client(url.href)
+    await client.connect()
+    try {
+      return await client.query(sql)
+    } finally {
+      await client.end()
+    }
+  }
+  return { role, url: url.href, query }
+}
+
+async function insertDead(): Promise<string> {
+  const messageId = randomUUID()
+  await database.query(
+    `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, headers, created_at, reason, relay)
+     VALUES (7, nextval('outbox_id_seq'), '${messageId}', 't', 'k', 'S3cret', '{"tenant": "S3cret"}', now(), 'ONE', 'r')`,
+  )
+  return messageId
+}
+const author = async (messageId: string) =>
+  (await database.query<{ by: string | null }>('SELECT wished_by AS by FROM outbox_dead WHERE message_id = $1', [messageId]))[0]!
+    .by
+
+describe('who asked is who the database knows', () => {
+  test('beside the name that the command gives, and so it stands in the log of the relay', async () => {
+    const operator = await login('outbox_operator')
+    const messageId = await insertDead()
+    await cli(['redrive', messageId, '--timeout', '1'], { DATABASE_URL: operator.url })
+    expect(await author(messageId)).toMatch(new RegExp(`^${operator.role} \\(.+@.+\\)$`))
+    await using one = testRelay(database.url, memoryTransport())
+    await one.relay.start()
+    expect((await one.until('redriven')).by).toMatch(new RegExp(`^${operator.role} \\(`))
+  })
+
+  test.each([
+    ['its column', "UPDATE outbox_dead SET wish = 'discard', wished_by = 'ceo@headquarters'"],
+    ['its column alone', "UPDATE outbox_dead SET wished_by = 'ceo@headquarters'"],
+  ])('an operator may not write %s', async (_, sql) => {
+    await insertDead()
+    await expect((await login('outbox_operator')).query(sql)).rejects.toMatchObject({ code: '42501' })
+  })
+
+  test.each([
+    ['no name', '', ''],
+    ['the name of another', "SET outbox.wished_by = 'postgres'; ", ' (postgres)'],
+    ['the role of another', 'SET ROLE outbox_operator; ', ''],
+  ])('by SQL of its own with %s an operator stays who it is', async (_, before, name) => {
+    const messageId = await insertDead()
+    const operator = await login('outbox_operator')
+    await operator.query(`${before}UPDATE outbox_dead SET wish = 'discard'`)
+    expect(await author(messageId)).toBe(`${operator.role}${name}`)
+    // Another who asks for something else is the author from then on.
+    const second = await login('outbox_operator')
+    await second.query("UPDATE outbox_dead SET wish = 'redrive'")
+    expect(await author(messageId)).toBe(second.role)
+  })
+
+  test('a relay that carries a wish on, portion by portion or from a head that was dropped, keeps its author', async () => {
+    const operator = await login('outbox_operator')
+    const head = await insertDead()
+    await insertDead()
+    await operator.query(`UPDATE outbox_dead SET wish = 'discard' WHERE message_id = '${head}'`)
+    await using one = testRelay((await login('outbox_relay')).url, memoryTransport())
+    await one.relay.start()
+    expect(await one.until('discarded')).toMatchObject({ messageId: head, by: operator.role })
+    expect(await one.until('redriven')).toMatchObject({ rows: 1, by: operator.role })
+    await emptied(database.pool)
+    expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+  })
+
+  test('in tables without the trigger the command writes both, for a role that may', async () => {
+    await database.query('DROP TRIGGER outbox_dead_wish ON outbox_dead')
+    const messageId = await insertDead()
+    await cli(['redrive', messageId, '--timeout', '1'], { DATABASE_URL: database.directUrl })
+    expect(await author(messageId)).toMatch(/^postgres \(.+@.+\)$/)
+  })
+})
+
+describe('what messages say needs a right of its own', () => {
+  test('an operator without it sees all but payload, headers and size, and is told what it lacks', async () => {
+    const { url, query } = await login('outbox_operator')
+    const dead = await insertDead()
+    const waiting = randomUUID()
+    await insertRows(database.pool, [
+      { topic: 't', key: 'k', value: 'S3cret', messageId: waiting, headers: { tenant: 'S3cret' } },
+    ])
+    const env = { DATABASE_URL: url }
+    for (const args of [['list'], ['list', '--dead'], ['list', '--topic', 't', '--json'], ['status']]) {
+      expect(await cli(args, env)).toMatchObject({ code: 0, stderr: '' })
+    }
+    for (const id of [dead, waiting]) {
+      const shown = await cli(['show', id], env)
+      expect(shown).toMatchObject({ code: 0, stdout: expect.stringContaining(id) })
+      expect(shown.stdout).not.toMatch(/tenant|Size/)
+      const payload = await cli(['show', id, '--payload'], env)
+      expect(payload).toMatchObject({ stdout: '', stderr: expect.stringContaining('outbox_payload') })
+    }
+    for (const sql of ['SELECT value FROM outbox', 'SELECT * FROM outbox_dead', 'SELECT o FROM outbox AS o', 'TABLE outbox']) {
+      await expect(query(sql)).rejects.toMatchObject({ code: '42501' })
+    }
+  })
+
+  test('with it, it sees them', async () => {
+    const { url } = await login('outbox_operator', 'outbox_payload')
+    const dead = await insertDead()
+    const { stdout } = await cli(['show', dead, '--payload'], { DATABASE_URL: url })
+    expect(stdout).toMatch(/Size +\d+ bytes/)
+    expect(stdout).toMatch(/Headers .*S3cret[\s\S]*Payload +S3cret/)
+  })
+
+  test('it alone shows nothing else, and an operator may choose and ask without it', async () => {
+    const messageId = await insertDead()
+    const alone = await login('outbox_payload')
+    await expect(alone.query('SELECT topic FROM outbox_dead')).rejects.toMatchObject({ code: '42501' })
+    const operator = await postgresOperator({ databaseUrl: (await login('outbox_operator')).url })
+    const chosen = await operator.choose({ messageIds: [messageId], limit: 5 }, 'redrive')
+    expect(chosen).toMatchObject([{ messageId, bytes: null }])
+    await operator.wish(chosen, 'redrive', 'ada@laptop')
+    expect(await operator.unanswered(chosen, 'redrive')).toHaveLength(1)
+    operator.close()
+  })
+})
