@@ -57,6 +57,7 @@ test('the tarball holds what is needed to run, and neither sources nor tests', a
     'CONTRIBUTING.md',
     'LICENSE',
     'README.md',
+    'SECURITY.md',
     'dist/',
     'docker-compose.yml',
     'docs/',
