@@ -25,7 +25,8 @@ export function withBlock({ path, text }: SchemaFile, naming: Naming): string {
   const { model, schema, inbox } = naming
   const options = `${model ? ` --model ${model}` : ''}${schema ? ` --schema ${schema}` : ''}${inbox ? ' --inbox' : ''}`
   const note = '// Kept up to date by this command: changes between the two marks are lost.'
-  const block = `${openMark}${options}\n${note}\n\n${fragment(naming)}${closeMark}`
+  // The blank line before the mark is where "prisma format" puts one.
+  const block = `${openMark}${options}\n${note}\n\n${fragment(naming)}\n${closeMark}`
   const unix = text.replaceAll('\r\n', '\n')
   const result = hasBlock(unix) ? replaced(unix, block, path) : `${unix && `${unix.trimEnd()}\n\n`}${block}\n`
   return text.includes('\r\n') ? result.replaceAll('\n', '\r\n') : result

@@ -99,7 +99,7 @@ Next steps
   2. npx prisma generate
   3. import { outbox } from 'prisma-extension-outbox'
      const prisma = new PrismaClient({ adapter }).$extends(outbox(${extensionOptions(naming)}))
-  4. npx prisma-extension-outbox relay
+  4. npx prisma-extension-outbox relay${naming.schema ? ` --schema ${naming.schema}` : ''}
 `
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
-import { isOutboxError, type OutboxErrorCode } from '../message/errors.ts'
+import { isOutboxError, OutboxError, type OutboxErrorCode } from '../message/errors.ts'
 import { version } from '../version.ts'
 import { doctorCommand } from './doctor.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -58,9 +58,21 @@ const mayPass: ReadonlySet<OutboxErrorCode> = new Set([
   'OUTBOX_KAFKA_REFUSED',
 ])
 
-/** Runs a command line and gives the exit code. */
+/** Reads `.env` in the working directory, as Prisma's users expect. Variables of the environment win. */
+function readDotEnv(): void {
+  try {
+    process.loadEnvFile()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    const remedy = 'Make the file readable, or give the variables in the environment.'
+    throw new OutboxError('INVALID_OPTION', 'The file .env in the working directory cannot be read.', { remedy, cause: error })
+  }
+}
+
+/** Runs a command line and returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   try {
+    readDotEnv()
     await program().parseAsync(args, { from: 'user' })
     return Number(process.exitCode ?? exitCodes.done)
   } catch (error) {

@@ -1,6 +1,9 @@
+/** Where the documentation is. The only place that knows the address: errors, alerts and the dashboard link below it. */
+export const docsUrl = 'https://github.com/prisma-extension-outbox/prisma-extension-outbox/blob/main/docs'
+
 /**
- * Every code an {@link OutboxError} can carry, with the anchor of its paragraph in the README. The list is closed: a test compares it
- * with the README.
+ * Every code an {@link OutboxError} can carry, with the anchor of its paragraph in `docs/reference/errors.md`. The list is closed: a test
+ * compares it with that page.
  */
 export const errorCodes = {
   /** `enqueue` was called outside an interactive transaction. */
@@ -86,21 +89,22 @@ export interface OutboxErrorDetails {
  */
 export class OutboxError extends Error {
   override readonly name = 'OutboxError'
-  /** Stable code, listed in the README. */
+  /** Stable code, listed in `docs/reference/errors.md`. */
   readonly code: OutboxErrorCode
   /** Field at fault with its path, if one is. */
   readonly field: string | undefined
   /** What to do about it. */
   readonly remedy: string
-  /** Where the README explains it. */
+  /** Address of the paragraph that explains it. */
   readonly docs: string
 
   constructor(code: keyof typeof errorCodes, what: string, details: OutboxErrorDetails) {
-    super(`${what} ${details.remedy} [OUTBOX_${code}, README.md#${errorCodes[code]}]`, { cause: details.cause })
+    const docs = `${docsUrl}/reference/errors.md#${errorCodes[code]}`
+    super(`${what} ${details.remedy} [OUTBOX_${code}, ${docs}]`, { cause: details.cause })
     this.code = `OUTBOX_${code}`
     this.field = details.field
     this.remedy = details.remedy
-    this.docs = `README.md#${errorCodes[code]}`
+    this.docs = docs
   }
 }
 

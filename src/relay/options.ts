@@ -120,7 +120,7 @@ export function relaySettings(options: RelayOptions): RelaySettings {
     const field = issue!.code === 'unrecognized_keys' ? issue!.keys[0]! : issue!.path.join('.')
     throw new OutboxError('INVALID_OPTION', `The relay option ${field} is wrong: ${issue!.message}.`, {
       field,
-      remedy: 'The README lists every option with its range.',
+      remedy: 'docs/reference/configuration.md lists every option with its range.',
     })
   }
   if (result.data.requestTimeoutMs > result.data.leaseMs / 2) {

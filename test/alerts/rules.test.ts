@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { docsUrl } from '../../src/message/errors.ts'
 import { relayMetrics } from '../../src/ops/metrics.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
 import { faults } from './faults.ts'
@@ -52,7 +53,7 @@ describe('for injected faults', () => {
 test.each(alerts)('%s has a history in which it fires, one in which it does not, and a section of the runbook', (name) => {
   expect(histories).toContain(`- name: ${name} fires\n`)
   expect(histories).toContain(`- name: ${name} is silent\n`)
-  expect(rules).toContain(`runbook: docs/runbook.md#${name.toLowerCase()}\n`)
+  expect(rules).toContain(`runbook_url: ${docsUrl}/runbook.md#${name.toLowerCase()}\n`)
   const section = runbook.split(`\n## ${name}\n`)[1]!.split('\n## ')[0]!
   for (const part of ['**Means.**', '**Look at.**', '**Do.**']) expect(section).toContain(part)
 })

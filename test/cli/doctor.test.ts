@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
@@ -6,9 +6,10 @@ import type { Verdict } from '../../src/doctor/verdict.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
+import { pageOf } from '../support/readme.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+const page = pageOf('docs/reference/cli.md')
 
 let database: TestDatabase
 let env: Record<string, string>
@@ -48,7 +49,7 @@ test('with a relay that works nothing is wrong, and the exit code is 0', async (
   const verdicts = JSON.parse(stdout) as Verdict[]
   expect(verdicts.filter(({ level }) => level !== 'ok').map(({ check }) => check)).toEqual([])
   expect([code, stderr]).toEqual([0, ''])
-  const table = readme.slice(readme.indexOf('| check | what is wrong'), readme.indexOf('Topics are those of the waiting'))
+  const table = page.slice(page.indexOf('| check | what is wrong'), page.indexOf('Topics are those of the waiting'))
   const named = [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name)
   // Nothing waits here, so no topic is judged.
   expect(verdicts.map(({ check }) => check)).toEqual(named.filter((name) => name !== 'topic <name>'))

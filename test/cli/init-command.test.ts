@@ -44,9 +44,9 @@ describe('the command', () => {
 
   test('gives the line of code with the names that are in use', () => {
     const shop = project({ 'prisma/schema.prisma': datasource.replace('\n}', '\n  schemas = ["shop"]\n}') })
-    expect(report(shop.init({ model: 'OutboxMessage', schema: 'shop' }))).toContain(
-      ".$extends(outbox({ model: 'outboxMessage', schema: 'shop' }))",
-    )
+    const said = report(shop.init({ model: 'OutboxMessage', schema: 'shop' }))
+    expect(said).toContain(".$extends(outbox({ model: 'outboxMessage', schema: 'shop' }))")
+    expect(said).toContain('  4. npx prisma-extension-outbox relay --schema shop\n')
   })
 
   test('has the help of a Prisma command, with every option in it', () => {

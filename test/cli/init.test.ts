@@ -15,7 +15,8 @@ describe('finds the schema and the migrations', () => {
 // >>> prisma-extension-outbox init
 // Kept up to date by this command: changes between the two marks are lost.
 
-${fragment()}// <<< prisma-extension-outbox
+${fragment()}
+// <<< prisma-extension-outbox
 `,
       [`prisma/migrations/${stamped}`]: migration(),
     })
@@ -173,4 +174,13 @@ describe('refuses, and writes nothing', () => {
     const error = refusal({ 'prisma.config.ts': config, 'prisma/schema.prisma': datasource })
     expect(error.message).toMatch(/"schema" in prisma.config.ts is not a plain string\. .*--schema-path/)
   })
+})
+
+test('what it writes is what "prisma format" writes, so that the two do not take turns', { timeout: 60_000 }, async () => {
+  const config = "import { defineConfig } from 'prisma/config'\nexport default defineConfig({ schema: 'prisma/schema.prisma' })\n"
+  const shop = project({ 'prisma/schema.prisma': datasource, 'prisma.config.ts': config })
+  shop.init({ inbox: true })
+  const before = shop.read('prisma/schema.prisma')
+  expect(await shop.prisma(['format'])).toMatchObject({ code: 0 })
+  expect(shop.read('prisma/schema.prisma')).toBe(before)
 })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { cli } from '../support/cli.ts'
-import { codeBlocks, readme, section } from '../support/readme.ts'
+import { codeBlocks, pageOf } from '../support/readme.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 // Below the repository, where zod is found.
@@ -83,8 +83,8 @@ test('a new version passes, with the order of deployment', async () => {
   )
 })
 
-test('what the README shows is what its events give, when a version is changed in its place and a value is added in a new one', async () => {
-  const block = codeBlocks(readme).find(({ path }) => path === 'src/events.ts')!.code
+test('what the guides show is what its events give, when a version is changed in its place and a value is added in a new one', async () => {
+  const block = codeBlocks(pageOf('docs/guides/typed-events.md')).find(({ path }) => path === 'src/events.ts')!.code
   const locked = block.replace("'prisma-extension-outbox'", JSON.stringify(join(root, 'src', 'index.ts')))
   writeFileSync(events, locked)
   rmSync(lock, { force: true })
@@ -100,7 +100,7 @@ test('what the README shows is what its events give, when a version is changed i
   })`
   writeFileSync(events, locked.replace(third, fourth))
   const { code, stdout } = await schema('check')
-  expect(stdout).toBe(codeBlocks(section('### When a schema changes')).find(({ code }) => code.startsWith('✗'))!.code)
+  expect(stdout).toBe(codeBlocks(pageOf('docs/guides/schema-evolution.md')).find(({ code }) => code.startsWith('✗'))!.code)
   expect(code).toBe(1)
 })
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { usage } from '../../examples/orders/demo/options.ts'
@@ -23,20 +23,21 @@ import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
 import { kafkajsTransportDefaults } from '../../src/transport/kafkajs.ts'
 import { allFaults } from '../history/faults.ts'
 import { usage as tortureUsage } from '../history/options.ts'
-import { codeBlocks, readme, section, tables } from '../support/readme.ts'
+import { codeBlocks, pageOf, readme, section, tables } from '../support/readme.ts'
 
 const root = new URL('../../', import.meta.url)
 const file = (path: string) => readFileSync(fileURLToPath(new URL(path, root)), 'utf8')
 const sorted = (names: Iterable<string>) => [...names].sort()
+const cliPage = pageOf('docs/reference/cli.md')
 const code = (cell: string) => /^`([^`]*)`/.exec(cell)?.[1] ?? cell
 
-test('the fragment in the README is the shipped file, word for word', () => {
-  const [fragment] = codeBlocks(section('## Tables'))
+test('the fragment on the page of the tables is the shipped file, word for word', () => {
+  const [fragment] = codeBlocks(pageOf('docs/reference/tables.md'))
   expect(fragment).toEqual({ language: 'prisma', code: file('prisma/outbox.prisma'), path: undefined })
 })
 
 describe('errors', () => {
-  const rows = tables(section('## Errors'))[0]!
+  const rows = tables(pageOf('docs/reference/errors.md'))[0]!
   const listed = rows.map(([cell]) => /^<a id="([^"]+)"><\/a>`OUTBOX_(\w+)`$/.exec(cell!)!.slice(1, 3))
 
   test('every code has a row under its own anchor, and every row a code', () => {
@@ -51,7 +52,7 @@ describe('errors', () => {
 
 describe('options', () => {
   test('of the application: exactly those that outbox() takes, with their defaults', () => {
-    const rows = tables(section('### Options of `outbox()` and `withOutbox()`'))[0]!
+    const rows = tables(pageOf('docs/reference/configuration.md'))[0]!
     expect(sorted(rows.map(([option]) => code(option!)))).toEqual(sorted(Object.keys(resolveOptions({}))))
     for (const [option, shown] of rows) {
       const value = outboxDefaults[code(option!) as keyof typeof outboxDefaults]
@@ -60,7 +61,7 @@ describe('options', () => {
   })
 
   test('of the relay: exactly those that createRelay() takes, with their defaults', () => {
-    const rows = tables(section('### Settings of the relay'))[0]!
+    const rows = tables(section('## Settings of the relay', pageOf('docs/reference/configuration.md')))[0]!
     expect(sorted(rows.map(([option]) => code(option!)))).toEqual(sorted(Object.keys(relaySettings({}))))
     const fixed: Record<string, string | number> = relayDefaults
     for (const [option, shown] of rows) {
@@ -79,7 +80,7 @@ describe('options', () => {
   })
 
   test('of the Kafka transport: their defaults, and those that are needed', () => {
-    const rows = tables(section('### In your own process'))[0]!
+    const rows = tables(pageOf('docs/guides/embed-the-relay.md'))[0]!
     const fixed: Record<string, string | number | boolean> = kafkajsTransportDefaults
     expect(rows.map(([option]) => code(option!)).filter((option) => !(option in fixed))).toEqual(['brokers', 'sasl'])
     const shown = Object.fromEntries(rows.map(([option, value]) => [code(option!), value]))
@@ -87,10 +88,12 @@ describe('options', () => {
   })
 
   test('of the relay: the ranges are those that are checked', () => {
-    const ranges = tables(section('### Settings of the relay'))[0]!.flatMap(([option, , range]) => {
-      const limits = /^([\d,]+) to ([\d,]+)$/.exec(range!)
-      return limits ? [[code(option!), ...limits.slice(1).map((limit) => Number(limit.replaceAll(',', '')))] as const] : []
-    })
+    const ranges = tables(section('## Settings of the relay', pageOf('docs/reference/configuration.md')))[0]!.flatMap(
+      ([option, , range]) => {
+        const limits = /^([\d,]+) to ([\d,]+)$/.exec(range!)
+        return limits ? [[code(option!), ...limits.slice(1).map((limit) => Number(limit.replaceAll(',', '')))] as const] : []
+      },
+    )
     expect(ranges.length).toBeGreaterThan(5)
     for (const [option, least, most] of ranges) {
       // A lease that fits, so that only the option itself can be refused.
@@ -103,7 +106,7 @@ describe('options', () => {
 })
 
 describe('the command line', () => {
-  const [commands, database, relay, init, operator, parked, schema, exits] = tables(section('## Command line')) as [
+  const [commands, database, relay, init, operator, parked, schema, exits] = tables(cliPage) as [
     string[][],
     string[][],
     string[][],
@@ -158,9 +161,7 @@ describe('the command line', () => {
   })
 
   test('healthcheck has exactly the flags that are named', () => {
-    const words = section('## Command line')
-      .split('\n')
-      .find((line) => line.startsWith('`healthcheck` takes'))
+    const words = cliPage.split('\n').find((line) => line.startsWith('`healthcheck` takes'))
     expect(flags('healthcheck')).toEqual(['--listen <address> OUTBOX_LISTEN', '--ready'])
     for (const flag of flags('healthcheck')) expect(words).toContain(`\`${flag.replace(/ OUTBOX.*/, '')}\``)
   })
@@ -176,14 +177,14 @@ describe('the command line', () => {
 
   test('where has exactly the flags that are listed, and those that say where Kafka is', () => {
     const own = operator.flatMap(([flag, of]) => (of!.includes('`where`') ? [code(flag!)] : []))
-    const words = /^`where` also takes [^.]*\./m.exec(section('## Command line'))![0]
+    const words = /^`where` also takes [^.]*\./m.exec(cliPage)![0]
     const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
     expect(kafka).toHaveLength(5)
     expect(sorted([...own, ...rowFlags(database), ...kafka])).toEqual(flags('where'))
   })
 
   test('doctor has exactly the flags that are named', () => {
-    const words = /^`doctor` takes[^.]*\./m.exec(section('## Command line'))![0]
+    const words = /^`doctor` takes[^.]*\./m.exec(cliPage)![0]
     expect([...words.matchAll(/`(--[^`]+)`/g)].map(([, flag]) => flag)).toEqual([
       '--client <path>',
       '--json',
@@ -206,7 +207,7 @@ describe('the command line', () => {
   })
 
   test('prove has exactly the flags that are listed', () => {
-    const text = section('## Prove it on your own servers')
+    const text = pageOf('docs/guides/prove.md')
     const shared = [...text.slice(text.lastIndexOf('|')).matchAll(/`(--[\w-]+)`/g)].map(([, flag]) => flag!)
     const own = tables(text)[0]!.map(([flag]) => code(flag!))
     expect(sorted([...own.map((flag) => flag.split(' ')[0]!), ...shared])).toEqual(
@@ -221,20 +222,22 @@ describe('the command line', () => {
 })
 
 test('the options of the demo are those of its help', () => {
-  const rows = tables(section('## Demo and tests on a fresh machine'))[1]!
+  const rows = tables(pageOf('docs/verification.md'))[1]!
   const help = [...usage.matchAll(/^ +(--\w+(?: <n>)?) {3}/gm)].map(([, flag]) => flag)
   expect(rows.map(([flag]) => code(flag!))).toEqual(help)
 })
 
 describe('guarantees', () => {
   const rows = tables(section('## Guarantees'))[0]!
-  const told = file('GUARANTEES.md')
+  const told = pageOf('docs/guarantees.md')
   /** A promise's own section, with links as the README has them. */
   const of = (name: string) =>
     told
       .slice(told.indexOf(`\n## ${name}\n`))
       .split('\n## ')[1]!
-      .replaceAll('](README.md#', '](#')
+      .replaceAll('](../', '](')
+      .replaceAll('](guides/', '](docs/guides/')
+      .replaceAll('](consumers.md', '](docs/consumers.md')
   const lines = told.split('\n').filter((line) => line.startsWith('- [ci] '))
   const named = lines.map((line) => /^- \[ci\] `(test\/[^`]+)` “([^”]+)”$/.exec(line)?.slice(1, 3) ?? [line, ''])
 
@@ -242,7 +245,7 @@ describe('guarantees', () => {
     expect(rows.map(([name]) => name!.slice(1, 3))).toEqual(['G1', 'G2', 'G3', 'G4', 'G5', 'G6', 'G7', 'G8'])
     for (const [link, promise, condition] of rows) {
       const name = link!.slice(1, 3)
-      expect(link).toBe(`[${name}](GUARANTEES.md#${name.toLowerCase()})`)
+      expect(link).toBe(`[${name}](docs/guarantees.md#${name.toLowerCase()})`)
       expect(of(name)).toContain(`**${promise}**`)
       if (condition !== '–') expect(of(name)).toContain(`Condition: ${condition}`)
       if (name === 'G5') expect(condition).toContain('Not there yet')
@@ -271,11 +274,19 @@ describe('guarantees', () => {
   })
 })
 
-test('every file of the repository that the README names is there', () => {
-  const names = [...readme.matchAll(/`((?:src|test|ops|docs|prisma|examples)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!)
-  expect(names.length).toBeGreaterThan(5)
-  const ofExamples = new Set(codeBlocks(readme).map(({ path }) => path))
-  const own = names.filter((name) => !name.startsWith('prisma/schema') && !ofExamples.has(name))
+test('every file of the repository that a page names is there', () => {
+  const pages = [
+    readme,
+    ...readdirSync(fileURLToPath(new URL('docs', root)), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => pageOf(`docs/${name}`)),
+  ]
+  const ofExamples = new Set(pages.flatMap((page) => codeBlocks(page).map(({ path }) => path)))
+  const named = pages.flatMap((page) =>
+    [...page.matchAll(/`((?:src|test|ops|docs|prisma|examples)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!),
+  )
+  expect(named.length).toBeGreaterThan(50)
+  const own = named.filter((name) => !name.startsWith('prisma/schema') && !ofExamples.has(name))
   for (const name of new Set(own)) expect(() => file(name)).not.toThrow()
 })
 
@@ -284,7 +295,7 @@ function inCode(value: unknown): string {
 }
 
 describe('torture', () => {
-  const [options, checks, faults] = tables(section('### Torture'))
+  const [options, checks, faults] = tables(section('## Torture', pageOf('docs/verification.md')))
 
   test('options: exactly those that the command takes', () => {
     expect(sorted(options!.map(([option]) => /^`(--[a-z]+)/.exec(option!)![1]!))).toEqual(

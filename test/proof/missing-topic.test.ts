@@ -6,7 +6,7 @@ import { insertMany } from '../support/rows.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
 import { median, ratePerSecond, ratiosText } from './drain-rate.ts'
 
-// 50,000 rows and five pairs for the figure in GUARANTEES.md; fewer here, where only what arrives is judged and not how fast.
+// 50,000 rows and five pairs for the figure in docs/guarantees.md; fewer here, where only what arrives is judged and not how fast.
 const rows = Number(process.env.PROOF_MISSING_ROWS ?? 3_000)
 const pairs = Number(process.env.PROOF_MISSING_PAIRS ?? 1)
 

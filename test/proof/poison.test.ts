@@ -7,7 +7,7 @@ import { insertMany } from '../support/rows.ts'
 import { createTopic, type LogRecord, readTopic, testKafka } from '../support/topics.ts'
 import { median, ratePerSecond, ratiosText } from './drain-rate.ts'
 
-// 100,000 rows and five pairs for the figure in GUARANTEES.md; fewer here, where only what arrives is judged and not how fast.
+// 100,000 rows and five pairs for the figure in docs/guarantees.md; fewer here, where only what arrives is judged and not how fast.
 const rows = Number(process.env.PROOF_POISON_ROWS ?? 5_000)
 const pairs = Number(process.env.PROOF_POISON_PAIRS ?? 1)
 const keys = 500

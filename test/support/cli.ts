@@ -9,8 +9,9 @@ export interface CliResult {
 }
 
 /** Runs the real program in a process of its own, with nothing in its environment but what is given. */
-export function cli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
+export function cli(args: readonly string[], env: Record<string, string> = {}, cwd?: string): Promise<CliResult> {
   const child = spawn(process.execPath, [builtMain, ...args], {
+    cwd,
     env: { PATH: process.env.PATH ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** The README as it is shipped. */
-export const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8')
+/** A page of the repository as it is shipped. */
+export const pageOf = (path: string): string => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
+
+/** The README. */
+export const readme: string = pageOf('README.md')
 
 /** Text of a page, the README by default, below a heading, up to the next heading of its level or above. */
 export function section(heading: string, page: string = readme): string {
@@ -58,6 +61,6 @@ export function codeBlocks(text: string): CodeBlock[] {
   return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language, code]) => ({
     language: language!,
     code: code!,
-    path: /^\/\/ (\S+\.ts)\n/.exec(code!)?.[1],
+    path: /^(?:\/\/|#) (\S*\.(?:ts|prisma|env))\n/.exec(code!)?.[1],
   }))
 }

@@ -1,3 +1,4 @@
+import { docsUrl } from '../../message/errors.ts'
 import type { RelayEvents } from '../../relay/telemetry.ts'
 import { stuckOf } from '../trouble.ts'
 import type { Vitals } from '../vitals.ts'
@@ -46,7 +47,7 @@ ${topicTable(standing)}</section>
 function problemList(found: readonly Problem[]): Html {
   const one = ({ runbook, what, remedy, command }: Problem) =>
     html`<li><strong>${cut(what, 300)}</strong> ${remedy}${command !== undefined && copyable(command)}
-<span class="note">docs/runbook.md, ${runbook}</span></li>`
+<a class="note" href="${docsUrl}/runbook.md#${runbook.toLowerCase()}">Runbook: ${runbook}</a></li>`
   return html`<section aria-labelledby="problems"><h2 id="problems">Problems</h2>
 ${found.length === 0 ? html`<p class="well">None is known.</p>` : html`<ul class="problems">${found.map(one)}</ul>`}</section>`
 }
