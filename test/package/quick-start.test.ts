@@ -243,11 +243,12 @@ function start(command: string): { output(): string; ended: Promise<unknown> } {
   return { output: () => output, ended: once(child, 'exit') }
 }
 
-/** Starts the relay as the page does, and waits until it says that it is ready. */
+/** Starts the relay as the page does, and waits until it says that it is ready, and has published: a reader takes that long. */
 async function relayUntilReady(command: string): Promise<void> {
   const relay = start(command.trim())
   const ready = async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok
   await expect.poll(() => ready().catch(() => relay.output()), { timeout: 60_000, interval: 200 }).toBe(true)
+  await expect.poll(() => database.query('SELECT 1 FROM outbox'), { timeout: 60_000, interval: 200 }).toEqual([])
 }
 
 function write(path: string, text: string): void {

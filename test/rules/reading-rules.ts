@@ -176,8 +176,8 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/hand.ts',
-        from: '(this.#rows.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)',
-        to: 'this.#rows.size',
+        from: '(this.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)',
+        to: 'this.size',
       },
     ],
     file: stuck,
