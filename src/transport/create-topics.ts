@@ -1,11 +1,15 @@
+import { setTimeout } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { type Transport, TransportError } from './transport.ts'
 
-/** Milliseconds that a broker may take to create a topic. */
+/** Milliseconds that a broker may take to create a topic, and that all may take to hear of it. */
 const timeoutMs = 5_000
+
+/** Milliseconds between two questions for a new topic. */
+const knownAgainMs = 100
 
 /**
  * The transport, which creates a topic that does not exist when it is asked for its partitions. For development: in production a misspelled
@@ -15,18 +19,31 @@ export function creatingTopics(transport: Transport, kafka: KafkajsTransportOpti
   return {
     name: transport.name,
     connect: (signal) => transport.connect(signal),
-    publish: (batch, timeoutMs) => transport.publish(batch, timeoutMs),
+    publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
     close: () => transport.close(),
     async partitions(topic, signal) {
       try {
         return await transport.partitions(topic, signal)
       } catch (error) {
-        if (!(error instanceof TransportError) || error.code !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+        if (!isMissing(error)) throw error
         await createTopic(kafka, topic, partitions ?? -1)
-        // The leaders may need a moment: then the relay asks again by itself.
-        return transport.partitions(topic, signal)
+        return partitionsOfNew(transport, topic, signal)
       }
     },
+  }
+}
+
+const isMissing = (error: unknown) => error instanceof TransportError && error.code === 'UNKNOWN_TOPIC_OR_PARTITION'
+
+/** Brokers hear of a new topic one after the other: the next one asked may not know it yet. A drain would take it for missing. */
+async function partitionsOfNew(transport: Transport, topic: string, signal: AbortSignal): Promise<number> {
+  for (let left = timeoutMs / knownAgainMs; ; left--) {
+    try {
+      return await transport.partitions(topic, signal)
+    } catch (error) {
+      if (left <= 0 || !isMissing(error)) throw error
+      await setTimeout(knownAgainMs, undefined, { signal })
+    }
   }
 }
 
