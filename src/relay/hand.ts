@@ -13,7 +13,7 @@ export interface HandLimits {
 /** Every lane may have this part of the limits, whatever the others have. */
 const leastShare = 1 / 4
 
-/** A lane may have this many times what is still free: alone it leaves a quarter to whoever comes next. */
+/** A lane may have this many times what is still free: alone it leaves a quarter to the next one. */
 const shareOfFree = 3
 
 /** The batches that stuck lanes keep count up to this part of the limits: the rest is always there for lanes that progress. */

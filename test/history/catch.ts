@@ -7,7 +7,7 @@ import { type TortureOptions, tortureDefaults } from './options.ts'
 
 /**
  * `npm run mutants [-- NAME …]`: runs each mutant under a short torture, with the faults that bring it to light. Every one must be caught
- * by the checker; one that is not shows a hole in it. `--rules`: relays that lack a part of the twenty rules instead, each with one seed;
+ * by the checker; one that is not shows a hole in it. `--rules`: relays that lack a part of the rules instead, each with one seed;
  * there it is told which parts random faults show, and those that they do not have only their tests. `--sound`: where one is caught, a
  * relay that lacks nothing must pass under the same faults and seed.
  */

@@ -42,7 +42,7 @@ const faultsOfParts: Readonly<Record<string, readonly string[]>> = {
 /** A torture shows neither how a relay refuses to start (16) nor what happens in the application (17 to 19) and its consumers (from 22). */
 const shown = takenOut.filter(({ rule }) => rule < 16 || rule === 20)
 
-/** A relay without one part of the twenty rules: `rule-7.2` is the second part of rule 7. */
+/** A relay without one part of the rules: `rule-7.2` is the second part of rule 7. */
 export const ruleMutants: Readonly<Record<string, Mutant>> = Object.fromEntries(
   shown.map(({ rule, without, edits }, at) => {
     const part = shown.slice(0, at + 1).filter((other) => other.rule === rule).length
