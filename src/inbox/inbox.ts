@@ -4,6 +4,7 @@ import { schemaOfTable } from '../enqueue/extension.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { systemClock } from '../running/clock.ts'
 import { Emitter } from '../running/emitter.ts'
+import { guardConsumer } from '../transport/guarded-kafka.ts'
 import { Applier } from './apply.ts'
 import { codeOf } from './failure.ts'
 import { topicsOf } from './handlers.ts'
@@ -69,7 +70,7 @@ export class Inbox {
 
   /**
    * Consumes until `stop()`, and carries out redrives and prunings meanwhile. Database and Kafka are waited for. Rejects with
-   * CONSUMER_ENDED where kafkajs gives up, with TABLES_MISSING or MISSING_RIGHTS where the inbox cannot be used: let the process end then.
+   * CONSUMER_ENDED where kafkajs gives up, with RECORDS_UNREADABLE for records that no other try would read, with TABLES_MISSING or MISSING_RIGHTS where the inbox cannot be used: let the process end then.
    */
   run(consumer: Consumer, options: RunOptions = {}): Promise<void> {
     if (this.#running) {
@@ -97,7 +98,8 @@ export class Inbox {
     let code: string | null = null
     try {
       await this.#look()
-      telemetry.emit('consumer_started', { consumer, topics })
+      const guarded = await guardConsumer(kafkaConsumer)
+      telemetry.emit('consumer_started', { consumer, topics, guarded })
       keeping = keepUp(
         { options: this.#options, schema: this.#schema, redriver: this.#redriver, telemetry, clock: systemClock },
         signal,

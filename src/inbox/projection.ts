@@ -3,6 +3,7 @@ import type { Catalogue } from '../enqueue/events.ts'
 import type { OutboxError } from '../message/errors.ts'
 import { systemClock } from '../running/clock.ts'
 import { Emitter } from '../running/emitter.ts'
+import { guardedKafka } from '../transport/guarded-kafka.ts'
 import { wrongOption } from './failure.ts'
 import { inboxDefaults } from './options.ts'
 import { ProjectionLogs } from './projection-logs.ts'
@@ -53,7 +54,8 @@ export class Projection {
    */
   run(kafka: Kafka, config: Partial<ConsumerConfig> = {}): Promise<void> {
     if (this.#running) throw wrongOption('run', 'called once for each projection')
-    this.#running = this.#run(kafka, kafka.consumer(this.consumerConfig(config)))
+    const guarded = guardedKafka(kafka)
+    this.#running = this.#run(guarded, guarded.consumer(this.consumerConfig(config)))
     return this.#running
   }
 

@@ -6,8 +6,11 @@ import type { Listener } from '../running/emitter.ts'
  * PostgreSQL or of the handler's error; `copies` are messages that had been taken care of before.
  */
 export interface InboxEvents {
-  /** The consumer runs. Once. */
-  consumer_started: { consumer: string; topics: string[] }
+  /**
+   * The consumer runs. Once. `guarded` is false for a consumer of another copy of kafkajs, which is not guarded against records with thousands of
+   * headers and against hostile brokers.
+   */
+  consumer_started: { consumer: string; topics: string[]; guarded: boolean }
   /** The consumer has ended. Once; `code` is null where it was told to. */
   consumer_stopped: { consumer: string; code: string | null }
   /** The member has these partitions now. */

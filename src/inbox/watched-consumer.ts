@@ -2,6 +2,7 @@ import type { Consumer, EachBatchPayload } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
+import { refusalIn } from '../transport/guarded-kafka.ts'
 import { codeOf } from './failure.ts'
 
 /** Waits between tries to reach Kafka at the start. */
@@ -50,14 +51,15 @@ const signs = [
 
 /**
  * Runs a consumer of kafkajs until `signal` aborts, and then disconnects it. Rejects with CONSUMER_ENDED where kafkajs gives it up, or is
- * silent: kafkajs itself would only log it, and the process would live on and consume nothing. Kafka that cannot be reached is waited for.
+ * silent: kafkajs itself would only log it, and the process would live on and consume nothing. Rejects with RECORDS_UNREADABLE for records
+ * that cannot be read: they would come again. Kafka that cannot be reached is waited for.
  */
 export async function runWatched(consumer: Consumer, options: WatchOptions, clock: Clock, signal: AbortSignal): Promise<void> {
   let lastSign = clock.now()
   const failed = new Promise<never>((_, reject) => {
     consumer.on(consumer.events.CRASH, ({ payload: { error, restart } }) => {
       options.crashed(codeOf(error), restart)
-      if (!restart) reject(ended('kafkajs has given the consumer up', error))
+      if (!restart) reject(refusalIn(error) ?? ended('kafkajs has given the consumer up', error))
     })
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) =>
       options.assigned(payload.memberAssignment as Record<string, number[]>),

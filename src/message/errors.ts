@@ -60,6 +60,8 @@ export const errorCodes = {
   TRANSPORT_PACKAGE: 'transport-package',
   /** `init` found no Prisma project that it can add the outbox to. */
   PRISMA_PROJECT: 'prisma-project',
+  /** Records in Kafka cannot be read: a wrong checksum, impossible lengths, or an answer that is too large. */
+  RECORDS_UNREADABLE: 'records-unreadable',
   /** kafkajs has given a consumer up. */
   CONSUMER_ENDED: 'consumer-ended',
   /** The beginning of a topic has been deleted, and with it a part of the read model. */

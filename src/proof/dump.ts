@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, type KafkaConfig, type KafkaMessage, logLevel } from 'kafkajs'
+import { guardedKafka, refusalIn } from '../transport/guarded-kafka.ts'
 import { fingerprint, latin1 } from './fingerprint.ts'
 import type { Dump, ReadRecord } from './history.ts'
 
@@ -11,17 +12,19 @@ interface BatchContext {
 
 /** A Kafka client of the checker's own, patient with brokers that have just come back. */
 export const proofKafka = (config: Omit<KafkaConfig, 'logLevel'>): Kafka =>
-  new Kafka({
-    clientId: 'proof',
-    retry: { retries: 20, initialRetryTime: 100, maxRetryTime: 1_000 },
-    ...config,
-    logLevel: logLevel.NOTHING,
-  })
+  guardedKafka(
+    new Kafka({
+      clientId: 'proof',
+      retry: { retries: 20, initialRetryTime: 100, maxRetryTime: 1_000 },
+      ...config,
+      logLevel: logLevel.NOTHING,
+    }),
+  )
 
 /**
  * Reads topics from offset 0 to their present ends.
  *
- * @throws Error when a log does not begin at 0: what was removed from it cannot be judged.
+ * @throws Error when a log does not begin at 0: what was removed from it cannot be judged; OutboxError RECORDS_UNREADABLE.
  */
 export async function dumpTopics(kafka: Kafka, topics: readonly string[], isolation: Dump['isolation']): Promise<Dump> {
   const ends = new Map<string, number>()
@@ -60,7 +63,7 @@ async function readTo(
   try {
     await consumer.subscribe({ topics: [...topics], fromBeginning: true })
     await new Promise<void>((resolve, reject) => {
-      consumer.on('consumer.crash', ({ payload }) => payload.restart || reject(payload.error))
+      consumer.on('consumer.crash', ({ payload }) => payload.restart || reject(refusalIn(payload.error) ?? payload.error))
       const eachBatch = async ({
         batch,
       }: {

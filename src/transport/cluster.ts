@@ -1,4 +1,5 @@
 import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
+import { guardedKafka } from './guarded-kafka.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
@@ -35,7 +36,7 @@ export interface ClusterFacts {
 export async function examineCluster(kafka: KafkajsTransportOptions, topics: readonly string[]): Promise<ClusterFacts> {
   quietKafkajsTimers()
   const { brokers, clientId = 'prisma-extension-outbox', ssl, sasl } = kafka
-  const client = new Kafka({
+  const settings = {
     brokers,
     clientId,
     ...(ssl ? { ssl } : {}),
@@ -43,7 +44,8 @@ export async function examineCluster(kafka: KafkajsTransportOptions, topics: rea
     logLevel: logLevel.NOTHING,
     connectionTimeout: 5_000,
     retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 500 },
-  })
+  }
+  const client = guardedKafka(new Kafka(settings))
   const admin = client.admin()
   try {
     await admin.connect()

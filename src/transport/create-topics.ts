@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
+import { guardedKafka } from './guarded-kafka.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
@@ -53,7 +54,7 @@ async function createTopic(
   numPartitions: number,
 ): Promise<void> {
   quietKafkajsTimers()
-  const kafka = new Kafka({
+  const settings = {
     brokers,
     ...(clientId === undefined ? {} : { clientId }),
     ...(ssl ? { ssl } : {}),
@@ -61,8 +62,8 @@ async function createTopic(
     logLevel: logLevel.NOTHING,
     connectionTimeout: timeoutMs,
     retry: { retries: 1 },
-  })
-  const admin = kafka.admin()
+  }
+  const admin = guardedKafka(new Kafka(settings)).admin()
   try {
     await admin.connect()
     // Another relay may create it at this moment: that is no error.

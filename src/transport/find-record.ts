@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Admin, type Consumer, type EachBatchPayload, Kafka, type KafkaMessage, logLevel } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
 import { partitionOf } from '../message/key.ts'
+import { guardedKafka, refusalIn } from './guarded-kafka.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
@@ -49,18 +50,19 @@ type Stretches = Map<number, { from: string; to: string }>
  * Looks for a record by the id in its headers, from a moment on to the ends of the log as they are now. Reads with a consumer group of
  * its own that commits nothing and is deleted afterwards; needs the rights to read the topic and a group `outbox-where-…`.
  *
- * @throws OutboxError KAFKA_REFUSED where no broker answers, the topic does not exist, or may not be read.
+ * @throws OutboxError KAFKA_REFUSED where no broker answers, the topic does not exist, or may not be read; RECORDS_UNREADABLE.
  */
 export async function findRecord(kafka: KafkajsTransportOptions, search: RecordSearch): Promise<RecordSearched> {
   quietKafkajsTimers()
-  const client = new Kafka({
+  const settings = {
     clientId: kafka.clientId ?? 'prisma-extension-outbox',
     brokers: kafka.brokers,
     ...(kafka.ssl ? { ssl: kafka.ssl } : {}),
     ...(kafka.sasl ? { sasl: kafka.sasl } : {}),
     logLevel: logLevel.NOTHING,
     retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000 },
-  })
+  }
+  const client = guardedKafka(new Kafka(settings))
   const admin = client.admin()
   const groupId = `outbox-where-${randomBytes(6).toString('hex')}`
   try {
@@ -76,7 +78,7 @@ export async function findRecord(kafka: KafkajsTransportOptions, search: RecordS
       await admin.deleteGroups([groupId]).catch(() => {})
     }
   } catch (error) {
-    throw refused(error, search.topic)
+    throw refusalIn(error) ?? refused(error, search.topic)
   } finally {
     await admin.disconnect()
   }

@@ -8,16 +8,28 @@ import type { Socket } from 'node:net'
 /** Bytes of one answer: the metadata of some hundred thousand partitions. Arrays in it are bounded by that too, as each entry has bytes. */
 export const mostAnswerBytes = 32 * 1024 * 1024
 
-/** Closes the socket for an answer that is too large, and for one that makes its reader throw; the reader learns it as an error of the socket. */
-export function guarded(socket: Socket): Socket {
-  const answers = new Answers()
+/**
+ * Bytes of one answer to a fetch. A broker fills it up to 55 MiB (`fetch.max.bytes`), whatever a consumer asks for; only a single larger
+ * batch comes whole.
+ */
+export const mostFetchedBytes = 128 * 1024 * 1024
+
+/** Code of the socket's error for an answer that is too large. */
+export const tooLargeCode = 'EMSGSIZE'
+
+/**
+ * Closes the socket for an answer of more than `most` bytes, and for one that makes its reader throw; the reader learns it as an error of
+ * the socket.
+ */
+export function guarded(socket: Socket, most: number = mostAnswerBytes): Socket {
+  const answers = new Answers(most)
   const on = socket.on.bind(socket) as (event: string, listener: (...args: never[]) => void) => Socket
   socket.on = (event: string, listener: (...args: never[]) => void) => {
     if (event !== 'data') return on(event, listener)
     return on('data', ((chunk: Buffer) => {
       if (socket.destroyed) return
       if (answers.exceed(chunk)) {
-        socket.destroy(failure('EMSGSIZE', 'A broker announced an answer that is too large.'))
+        socket.destroy(failure(tooLargeCode, 'A broker announced an answer that is too large.'))
         return
       }
       try {
@@ -34,11 +46,16 @@ const failure = (code: string, message: string, cause?: unknown): Error => Objec
 
 /** Follows the sizes in front of the answers of a connection. */
 class Answers {
+  readonly #most: number
   /** Bytes of the answer under way that are still to come. */
   #left = 0
   readonly #size = Buffer.alloc(4)
   /** Bytes of the next size that have come. */
   #sizeBytes = 0
+
+  constructor(most: number) {
+    this.#most = most
+  }
 
   /** Whether this part of the stream announces an answer of impossible size. */
   exceed(chunk: Buffer): boolean {
@@ -53,7 +70,7 @@ class Answers {
       if (this.#sizeBytes < this.#size.length) continue
       this.#sizeBytes = 0
       this.#left = this.#size.readInt32BE()
-      if (this.#left < 0 || this.#left > mostAnswerBytes) return true
+      if (this.#left < 0 || this.#left > this.#most) return true
     }
     return false
   }

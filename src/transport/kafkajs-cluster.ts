@@ -4,8 +4,8 @@ import { OutboxError } from '../message/errors.ts'
 /** How a client of kafkajs makes its clusters. */
 export interface ClusterMaker<Cluster> {
   create(options: object): Cluster
-  /** From now on the client makes its clusters so. */
-  replace(create: (options: object) => Cluster): void
+  /** From now on the client, or another one that is derived from it, makes its clusters so. */
+  replace(create: (options: object) => Cluster, on?: Kafka): void
 }
 
 /**
@@ -15,12 +15,12 @@ export interface ClusterMaker<Cluster> {
 export function clusterMaker<Cluster>(kafka: Kafka): ClusterMaker<Cluster> {
   const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === 'private:Kafka:createCluster')
   if (symbol === undefined) throw anotherVersion()
-  const makers = kafka as unknown as Record<symbol, (options: object) => Cluster>
-  const create = makers[symbol]!
+  const makers = (of: Kafka) => of as unknown as Record<symbol, (options: object) => Cluster>
+  const create = makers(kafka)[symbol]!
   return {
     create,
-    replace(other) {
-      makers[symbol] = other
+    replace(other, on = kafka) {
+      makers(on)[symbol] = other
     },
   }
 }
