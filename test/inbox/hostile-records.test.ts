@@ -20,7 +20,7 @@ const some = (count: number) => Object.fromEntries(Array.from({ length: count },
 /** A record of the stage with more headers. */
 function withHeaders(n: number, more: Record<string, string>, id: string = randomUUID()): TransportRecord {
   const { key, value, headers } = record('a', n, { id })
-  return { key: Buffer.from(String(key)), value: Buffer.from(String(value)), headers: { ...(headers as {}), ...more } }
+  return { key: Buffer.from(String(key)), value: Buffer.from(String(value)), headers: { ...(headers as object), ...more } }
 }
 
 /** Publishes records to the first partition, past everything that `enqueue` and relay refuse. */

@@ -1,12 +1,20 @@
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Kafka, logLevel } from 'kafkajs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { dumpTopics, proofKafka } from '../../src/proof/dump.ts'
+import { examineCluster } from '../../src/transport/cluster.ts'
+import { creatingTopics } from '../../src/transport/create-topics.ts'
+import { findRecord } from '../../src/transport/find-record.ts'
+import { guardConsumer, guardedKafka } from '../../src/transport/guarded-kafka.ts'
 import { isOfKafkaClient } from '../../src/transport/guarded-socket.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
 import { platformaticTransport } from '../../src/transport/platformatic.ts'
+import { TopicIds } from '../../src/transport/topic-id.ts'
 import type { ApiName } from '../support/fake-answers.ts'
 import { FakeKafka } from '../support/fake-broker.ts'
 import { record } from './conformance.ts'
@@ -56,10 +64,8 @@ const attacks: Record<string, (socket: Socket, correlation: Buffer) => void> = {
   'answers a request that nobody made': (socket) => void socket.write(answer(int32(77_777), Buffer.alloc(20))),
 }
 
-describe.each([
-  ['kafkajs', kafkajsTransport],
-  ['platformatic', platformaticTransport],
-])('through %s, a broker whose answer', (_, open) => {
+/** A broker to be attacked by, and what was thrown at the process in a test; hooks make and clear both. */
+function useBroker() {
   let kafka: FakeKafka
   const stray: unknown[] = []
   const keep = (error: unknown) => void stray.push(error)
@@ -81,10 +87,19 @@ describe.each([
     for (const one of rejections) process.on('unhandledRejection', one)
     await kafka.stop()
   })
+  return { broker: () => kafka, stray }
+}
+
+describe.each([
+  ['kafkajs', kafkajsTransport],
+  ['platformatic', platformaticTransport],
+])('through %s, a broker whose answer', (_, open) => {
+  const { broker, stray } = useBroker()
 
   const apis: ApiName[] = ['ApiVersions', 'Metadata', 'Produce']
   const cases = apis.flatMap((api) => Object.entries(attacks).map(([what, write]) => [what, api, write] as const))
   test.each(cases)('%s (%s) costs no memory, throws nothing at the process, and is got over', async (_, api, write) => {
+    const kafka = broker()
     const transport = open({ brokers: kafka.brokers, connectionTimeoutMs: 1_000 })
     const signal = new AbortController().signal
     const batch = { topic: 'orders', partition: 0, records: [record('k', 'v')] }
@@ -103,6 +118,64 @@ describe.each([
     for (let n = 0; n < 3 && outcome.kind !== 'acked'; n++) outcome = await transport.publish(batch, 5_000)
     expect(outcome).toMatchObject({ kind: 'acked' })
     await transport.close()
+    expect(stray).toEqual([])
+  })
+})
+
+/** What else of this package, or of its users, talks to brokers: each rejects, or tells what it could not learn. */
+const others: Record<string, (brokers: string[]) => Promise<unknown>> = {
+  doctor: async (brokers) => (await examineCluster({ brokers }, ['orders'])).trouble ?? 'well',
+  where: (brokers) => findRecord({ brokers }, { topic: 'orders', messageId: randomUUID(), sinceMs: 0, timeoutMs: 1_000 }),
+  prove: (brokers) =>
+    dumpTopics(proofKafka({ brokers, retry: { retries: 2, initialRetryTime: 50 } }), ['orders'], 'read_committed'),
+  async '--create-topics'(brokers) {
+    const transport = creatingTopics(kafkajsTransport({ brokers }), { brokers }, 1)
+    await transport.partitions('absent', new AbortController().signal).finally(() => transport.close())
+  },
+  async 'the consumer of an inbox'(brokers) {
+    const consumer = applicationKafka(brokers).consumer({ groupId: 'mail' })
+    expect(await guardConsumer(consumer)).toBe(true)
+    await consumer
+      .connect()
+      .then(() => consumer.subscribe({ topics: ['orders'] }))
+      .finally(() => consumer.disconnect())
+  },
+  async 'the clients of a projection'(brokers) {
+    const kafka = guardedKafka(applicationKafka(brokers))
+    const [admin, ids] = [kafka.admin(), new TopicIds(kafka)]
+    try {
+      await ids.of('orders')
+      await admin.connect()
+      await admin.fetchTopicMetadata({ topics: ['orders'] })
+    } finally {
+      await Promise.all([admin.disconnect(), ids.close()])
+    }
+  },
+}
+
+const applicationKafka = (brokers: string[]) =>
+  new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 2, initialRetryTime: 50 } })
+
+/** The others wait for an answer: that is a matter of time, not of memory. */
+const bounded = [
+  'announces 2 GiB and streams',
+  'announces 2 GiB byte by byte',
+  'announces a negative size',
+  'has a compact array of 2^31 entries',
+  'speaks HTTP',
+]
+
+describe.each(Object.entries(others))('for %s, a broker whose answer', (_, ask) => {
+  const { broker, stray } = useBroker()
+  const cases = (['ApiVersions', 'Metadata'] as const).flatMap((api) => bounded.map((what) => [what, api] as const))
+  test.each(cases)('%s (%s) costs no memory, and throws nothing at the process', async (what, api) => {
+    const kafka = broker()
+    const before = process.memoryUsage().rss
+    kafka.forge(api, attacks[what]!)
+    const answer = await ask(kafka.brokers).catch((error: Error) => error)
+    expect(answer).toMatchObject(answer instanceof Error ? { name: expect.any(String) } : { code: expect.any(String) })
+    expect(kafka.requests).toContain(api)
+    expect(process.memoryUsage().rss - before).toBeLessThan(200_000_000)
     expect(stray).toEqual([])
   })
 })

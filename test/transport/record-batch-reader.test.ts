@@ -70,7 +70,10 @@ const batch = fc
   })
   .map(({ records, ...rest }): RawBatch => {
     let next = -1
-    const placed = records.map(([one, gap]) => ({ ...one, offsetDelta: (next += gap) }))
+    const placed = records.map(([one, gap]) => {
+      next += gap
+      return { ...one, offsetDelta: next }
+    })
     return { ...rest, records: placed, lastOffsetDelta: Math.max(0, next) }
   })
 

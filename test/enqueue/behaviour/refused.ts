@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, expect, test } from 'vitest'
-import { enqueue, outbox } from '../../../src/index.ts'
+import { enqueue, outbox, withOutbox } from '../../../src/index.ts'
+import { maxHeaders } from '../../../src/message/headers.ts'
 import { refusal } from '../../message/refusal.ts'
 import { message, rejection, type Shop } from './shop.ts'
 
@@ -67,6 +68,24 @@ export function describeRefused(shop: Shop): void {
       )
       await expect(failing).rejects.toMatchObject({ code: 'OUTBOX_INVALID_PAYLOAD', field: 'messages[1].payload[0]' })
       expect(await topics()).toEqual([])
+    })
+
+    const headersOf = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`h${n}`, 'v']))
+    const forms: Record<string, (count: number) => Promise<unknown>> = {
+      'the extension': (count) =>
+        shop.prisma.$transaction((tx) => tx.outbox.enqueue({ ...message('a'), headers: headersOf(count) })),
+      'withOutbox()': (count) =>
+        withOutbox(shop.base, { wake: false }).$transaction((tx) =>
+          tx.outbox.enqueue({ ...message('a'), headers: headersOf(count) }),
+        ),
+      'the function': (count) => shop.base.$transaction((tx) => enqueue(tx, { ...message('a'), headers: headersOf(count) })),
+    }
+    test.each(Object.entries(forms))('more than 100 headers, by %s; 100 are enqueued', async (_, form) => {
+      expect(maxHeaders).toBe(100)
+      await expect(form(101)).rejects.toMatchObject({ code: 'OUTBOX_INVALID_HEADER', field: 'headers' })
+      expect(await topics()).toEqual([])
+      await form(100)
+      expect(await topics()).toEqual(['a'])
     })
 
     test('messages that are no array', async () => {
