@@ -1,3 +1,5 @@
+export { guardConsumer } from '../transport/guarded-kafka.ts'
+
 import { once } from './once.ts'
 import { prune } from './prune.ts'
 

@@ -50,7 +50,8 @@ export class Projection {
 
   /**
    * Reads until `stop()`. Rejects with PROJECTION_LOG_CHANGED if a topic is not the log any more that was read, with PROJECTION_START_GONE
-   * if records have been deleted that are not applied, unless that is allowed, and as `run` of an inbox does.
+   * if records have been deleted that are not applied, unless that is allowed, and as `run` of an inbox does. The Kafka object itself stays as
+   * it is.
    */
   run(kafka: Kafka, config: Partial<ConsumerConfig> = {}): Promise<void> {
     if (this.#running) throw wrongOption('run', 'called once for each projection')

@@ -75,8 +75,17 @@ export function guardedKafka(kafka: Kafka): Kafka {
 }
 
 /**
- * Guards a consumer, best before it connects. False if its insides cannot be reached: it is of another copy of kafkajs, or a wrapper around
- * one that is called later.
+ * Guards a kafkajs consumer: it reads records in time proportional to their bytes, ends with OUTBOX_RECORDS_UNREADABLE as the `cause` of
+ * its error for records that cannot be read, and bounds the size of a broker's answer. Call it before `connect()` and `run()`. `createInbox`
+ * and `createProjection` do so themselves.
+ *
+ * @param consumer of kafkajs 2.2.4; other consumers of the same Kafka object stay as they are
+ * @returns false if the consumer cannot be guarded and stays as it is: it is of another copy of kafkajs, or a wrapper that does not pass
+ *   `subscribe` on at once
+ *
+ * @example
+ * const consumer = kafka.consumer({ groupId: 'keep' })
+ * await guardConsumer(consumer)
  */
 export async function guardConsumer(consumer: Consumer): Promise<boolean> {
   const own = await ownCopy()

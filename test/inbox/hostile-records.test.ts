@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { connect as dial, type Socket } from 'node:net'
 import { type Consumer, Kafka, type KafkaMessage, logLevel } from 'kafkajs'
 import { expect, inject, onTestFinished, test } from 'vitest'
-import { createProjection } from '../../src/inbox/index.ts'
+import { createProjection, guardConsumer } from '../../src/inbox/index.ts'
 import { uuidv7 } from '../../src/message/id.ts'
 import { dumpTopics, proofKafka } from '../../src/proof/dump.ts'
 import { findRecord } from '../../src/transport/find-record.ts'
@@ -112,6 +112,9 @@ test("other consumers of the application's Kafka, made before or after, are read
     expect(headers!.constructor).toEqual([Object, Buffer.from('v')])
   }
   expect(seen).toEqual(['v'])
+  const byHand = stage.kafka.consumer({ groupId: `hand-${stage.topic}` })
+  expect(await guardConsumer(byHand)).toBe(true)
+  expect((await firstOf(byHand, stage.topic)).headers!.constructor).toEqual(Buffer.from('v'))
 })
 
 /** The application's Kafka, over a network that changes what brokers send. */
