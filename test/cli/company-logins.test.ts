@@ -232,8 +232,8 @@ describe('a login that does not fit together is refused before anything is asked
   test.each<[string, Record<string, string>, string]>([
     ['a certificate without key', { KAFKA_SSL_CERT: 'a.pem' }, 'KAFKA_SSL_KEY'],
     ['a key without certificate', { KAFKA_SSL_KEY: 'a.pem' }, 'KAFKA_SSL_CERT'],
-    ['a passphrase without key', { KAFKA_SSL_KEY_PASSPHRASE: canary }, 'KAFKA_SSL_KEY'],
-    ['an authority while TLS is off', { KAFKA_SSL_CA: 'a.pem', KAFKA_SSL: 'false' }, 'KAFKA_SSL'],
+    ['a passphrase without key', { KAFKA_SSL_KEY_PASSPHRASE: canary }, 'a passphrase is for a key'],
+    ['an authority while TLS is off', { KAFKA_SSL_CA: 'a.pem', KAFKA_SSL: 'false' }, 'is false, and certificates'],
     ['a file that is not there', { KAFKA_SSL_CA: '/not/there' }, 'KAFKA_SSL_CA'],
     ['a mechanism that is none', { ...sasl('gssapi'), ...client }, 'oauthbearer, aws-msk-iam'],
     ['a token source without mechanism', { KAFKA_SASL_TOKEN_COMMAND: canary }, 'KAFKA_SASL_MECHANISM'],
@@ -241,9 +241,13 @@ describe('a login that does not fit together is refused before anything is asked
     [
       'oauthbearer with two sources',
       { ...sasl('oauthbearer'), KAFKA_SASL_TOKEN_COMMAND: canary, KAFKA_SASL_TOKEN_URL: 'https://a/' },
-      'KAFKA_SASL_TOKEN_URL',
+      'KAFKA_SASL_TOKEN_COMMAND is given too',
     ],
-    ['a command with a password', { ...sasl('oauthbearer'), KAFKA_SASL_TOKEN_COMMAND: canary, ...client }, 'KAFKA_SASL_USERNAME'],
+    [
+      'a command with a password',
+      { ...sasl('oauthbearer'), KAFKA_SASL_TOKEN_COMMAND: canary, ...client },
+      'a token command does not take it',
+    ],
     [
       'an endpoint without a secret',
       { ...sasl('oauthbearer'), KAFKA_SASL_TOKEN_URL: 'https://a/', KAFKA_SASL_USERNAME: 'u' },
@@ -252,17 +256,17 @@ describe('a login that does not fit together is refused before anything is asked
     [
       'an endpoint in clear text',
       { ...sasl('oauthbearer'), KAFKA_SASL_TOKEN_URL: 'http://idp.invalid/', ...client },
-      'KAFKA_SASL_TOKEN_URL',
+      'http:// on this machine only',
     ],
     [
       'an endpoint with a login',
       { ...sasl('oauthbearer'), KAFKA_SASL_TOKEN_URL: `https://u:${canary}@a/`, ...client },
-      'KAFKA_SASL_TOKEN_URL',
+      'without a login',
     ],
     [
       'a password beside a region',
       { ...sasl('aws-msk-iam'), KAFKA_SASL_REGION: 'eu-central-1', ...client },
-      'KAFKA_SASL_USERNAME',
+      'aws-msk-iam does not take it',
     ],
     ['aws-msk-iam without region', sasl('aws-msk-iam'), 'KAFKA_SASL_REGION'],
     [
@@ -270,14 +274,18 @@ describe('a login that does not fit together is refused before anything is asked
       { ...sasl('aws-msk-iam'), AWS_REGION: 'eu-central-1', KAFKA_BROKERS: 'b.invalid:1' },
       'clear text',
     ],
-    ['a region beside a password', { ...sasl('plain'), ...client, KAFKA_SASL_REGION: 'eu-central-1' }, 'KAFKA_SASL_REGION'],
-    ['a password and its file', { ...sasl('plain'), ...client, KAFKA_SASL_PASSWORD_FILE: '/a' }, 'KAFKA_SASL_PASSWORD_FILE'],
-    ['a URL and its file', { DATABASE_URL_FILE: `/${canary}` }, 'DATABASE_URL_FILE'],
+    ['a region beside a password', { ...sasl('plain'), ...client, KAFKA_SASL_REGION: 'eu-central-1' }, 'plain does not take it'],
+    [
+      'a password and its file',
+      { ...sasl('plain'), ...client, KAFKA_SASL_PASSWORD_FILE: '/a' },
+      'KAFKA_SASL_PASSWORD is given twice',
+    ],
+    ['a URL and its file', { DATABASE_URL_FILE: `/${canary}` }, '(DATABASE_URL) is given twice'],
     ['a file of a URL that is not there', { DATABASE_URL: '', DATABASE_URL_FILE: `/${canary}` }, 'ENOENT'],
     [
       'a login of the pages and its file',
       { OUTBOX_LISTEN: '0', OUTBOX_HTTP_LOGIN: `u:${canary}`, OUTBOX_HTTP_LOGIN_FILE: '/a' },
-      'OUTBOX_HTTP_LOGIN_FILE',
+      'OUTBOX_HTTP_LOGIN is given too',
     ],
   ])('%s', async (_, env, named) => {
     const { code, stdout, stderr } = await cli(['relay'], { ...base, ...env })
