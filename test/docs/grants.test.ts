@@ -15,7 +15,8 @@ beforeAll(async () => {
   await database.query(readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8'))
   const role = `role_${randomBytes(6).toString('hex')}`
   const blocks = codeBlocks(section('## Tables', pageOf('docs/consumers.md')))
-  for (const { language, code } of blocks) if (language === 'sql') await database.query(code.replaceAll('my_consumer', 'outbox_app'))
+  for (const { language, code } of blocks)
+    if (language === 'sql') await database.query(code.replaceAll('my_consumer', 'outbox_app'))
   await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'; GRANT outbox_operator TO ${role}`)
   const url = new URL(database.directUrl)
   ;[url.username, url.password] = [role, 'pw']
