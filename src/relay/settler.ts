@@ -66,8 +66,8 @@ export class Settler {
     const rows = inOrder(this.#acked.slice(0, settleRows))
     const sentAt = this.#deps.clock.now()
     const locked = (await session.settle(rows)) ? [] : await this.#unlocked(session, rows)
-    const gone = new Set(rows)
-    this.#acked = this.#acked.filter((row) => !gone.has(row))
+    // Only `add` has changed it meanwhile, at its end.
+    this.#acked.splice(0, rows.length)
     this.#settled(rows, locked, sentAt)
     return rows.length
   }
@@ -88,13 +88,12 @@ export class Settler {
 
   #settled(rows: readonly CarriedRow[], locked: readonly CarriedRow[], sentAt: number): void {
     const { clock, telemetry, hand, onSettled } = this.#deps
+    for (const row of locked) this.#deps.locked.met(row)
     const stay = new Set(locked)
     for (const row of rows) {
-      if (stay.has(row)) this.#deps.locked.met(row)
-      else {
-        hand.deleted(row)
-        this.#deps.locked.over(row)
-      }
+      if (stay.has(row)) continue
+      hand.deleted(row)
+      this.#deps.locked.over(row)
     }
     this.#locked.push(...locked)
     if (this.#locked.length > 0) this.#retryAt = Math.min(this.#retryAt, clock.now() + lockedAgainMs)
