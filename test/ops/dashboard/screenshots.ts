@@ -16,13 +16,15 @@ import { insertMany, insertRows } from '../../support/rows.ts'
  * The pictures of the README and the guides: a shop whose two relays publish orders. First all is well, then a topic is missing and messages
  * are too large. `npm run screenshots [seconds of each]`, after `npm run build`; needs Chromium.
  */
-const [calmSeconds = 600, troubleSeconds = 120] = process.argv.slice(2).map(Number)
+const [calmSeconds = 840, troubleSeconds = 120] = process.argv.slice(2).map(Number)
 const folder = fileURLToPath(new URL('../../../docs/images/', import.meta.url))
 const topic = 'order_placed'
 
 // Of its own, also where servers are named: the topics have names that an application may have.
 const [postgres, kafka] = await Promise.all([startPostgres(), startKafka()])
 const pool = new pg.Pool({ connectionString: postgres.url })
+// Its last connections may end with the server.
+pool.on('error', () => {})
 await pool.query(migrationSql)
 const admin = new Kafka({ brokers: kafka.brokers.split(','), logLevel: logLevel.NOTHING }).admin()
 await admin.connect()
