@@ -1,3 +1,4 @@
+import { kafkaTool } from '../../support/kafka.ts'
 import type { Broker, Fault, Ground, Heal } from '../fault.ts'
 
 /** Brokers that a fault has stopped or frozen: two faults that start the same broker would start it twice. */
@@ -105,6 +106,18 @@ export const brokerFaults: readonly Fault[] = [
       return async () => {
         await mend()
         await setReplicas(ground, topic)
+      }
+    },
+  },
+  {
+    name: 'kafka-quota',
+    what: 'every client may send 20 kB a second to a broker, which then answers with a throttle time',
+    lastsMs: [3_000, 8_000],
+    async begin({ kafka }) {
+      const where = ['--bootstrap-server', kafka.direct, '--entity-type', 'clients', '--entity-default', '--alter']
+      await kafkaTool('kafka.admin.ConfigCommand', [...where, '--add-config', 'producer_byte_rate=20000'])
+      return async () => {
+        await kafkaTool('kafka.admin.ConfigCommand', [...where, '--delete-config', 'producer_byte_rate'])
       }
     },
   },
