@@ -124,10 +124,13 @@ export class Lane {
     this.#queue = new Queue(this.#suspects, deps)
   }
 
-  /** Code of the last failure while the lane is stuck, for the heartbeat. Trouble of the whole cluster is none of this partition's. */
+  /**
+   * Code of the last failure while the lane is stuck, for the heartbeat. While no broker answers at all it is not this partition's trouble.
+   */
   get stuckBy(): string | undefined {
     const failure = this.#stuck ? this.#failure : undefined
-    return failure && (failure.kind === 'unknown' || failure.scope !== 'producer') ? failure.code : undefined
+    if (!failure || (failure.kind === 'not-written' && failure.scope === 'producer' && this.#deps.gate.closed)) return undefined
+    return failure.code
   }
 
   /**
