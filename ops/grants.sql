@@ -45,3 +45,14 @@ GRANT UPDATE ("wish") ON "public"."outbox_dead" TO outbox_operator;
 
 -- For show --payload, and the sizes of messages; beside the rights of the operator.
 GRANT SELECT ("value", "headers") ON "public"."outbox", "public"."outbox_dead" TO outbox_payload;
+
+-- Where the tables of consumers are too: the operator lists parked messages, and asks for a redrive or discard.
+DO $$
+BEGIN
+  IF to_regclass('"public"."inbox_parked"') IS NOT NULL THEN
+    GRANT SELECT ("consumer", "identity", "arrival", "topic", "partition", "offset", "message_id", "type", "key", "reason", "error", "attempts",
+      "parked_at", "wish", "wished_by") ON "public"."inbox_parked" TO outbox_operator;
+    GRANT UPDATE ("wish") ON "public"."inbox_parked" TO outbox_operator;
+    GRANT SELECT ("value", "headers") ON "public"."inbox_parked" TO outbox_payload;
+  END IF;
+END $$;

@@ -1,13 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { type CreateRelayOptions, type TransportName, transportNames } from '../embed.ts'
-import { isOutboxError, OutboxError } from '../message/errors.ts'
+import { isOutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
 import type { ServerOptions } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
 import type { OnDead } from '../relay/on-dead.ts'
 import { relaySettings as checked, type RelayOptions } from '../relay/options.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
-import { databaseSettings, relaySettings, type Setting } from './settings.ts'
+import { type Environment, type Flags, given, isSet, numberOf, required, wrong } from './given.ts'
+import { kafkaConfigOf } from './kafka-config.ts'
+import { databaseSettings, relaySettings } from './settings.ts'
+
+export type { Environment, Flags } from './given.ts'
+export { kafkaConfigOf } from './kafka-config.ts'
 
 const numeric = [
   'leaseMs',
@@ -20,12 +25,6 @@ const numeric = [
   'maxRowBytes',
   'stopTimeoutMs',
 ] as const
-
-/** Flags as commander hands them over. */
-export type Flags = Record<string, unknown>
-
-/** Environment variables. */
-export type Environment = Record<string, string | undefined>
 
 /** Where the database is. Throws INVALID_OPTION. */
 export function databaseConfig(flags: Flags, env: Environment): { databaseUrl: string; schema: string | undefined } {
@@ -51,28 +50,23 @@ export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions 
     ...settings,
     listenUrl: listenUrl === 'off' || listenUrl === 'false' ? false : listenUrl,
     transport: transportConfig(read('transport')),
-    kafka: kafkaConfig(flags, env, read),
+    kafka: kafkaConfigOf(flags, env),
   }
 }
 
 /** Topics that do not exist are created, with so many partitions; undefined: they are not. Throws INVALID_OPTION. */
 export function createTopicsConfig(flags: Flags, env: Environment): { partitions: number | undefined } | undefined {
   const { createTopics, partitions } = relaySettings
-  const asked = flags.createTopics === true ? 'true' : (given('createTopics', createTopics, flags, env) ?? 'false')
-  if (asked !== 'true' && asked !== 'false') throw wrong(createTopics, 'must be true or false')
+  const asked = isSet('createTopics', createTopics, flags, env) ?? false
   const count = numberOf('partitions', partitions, flags, env)
   if (count !== undefined && (count < 1 || count > 10_000)) throw wrong(partitions, 'must be from 1 to 10000')
-  if (asked === 'false') {
+  if (!asked) {
     if (count !== undefined) throw wrong(partitions, 'is for topics that --create-topics creates')
     return undefined
   }
   if (env.NODE_ENV === 'production') throw wrong(createTopics, 'is for development, and NODE_ENV is production')
   return { partitions: count }
 }
-
-/** Where Kafka is, and nothing else of the relay's settings. Throws INVALID_OPTION. */
-export const kafkaConfigOf = (flags: Flags, env: Environment): KafkajsTransportOptions =>
-  kafkaConfig(flags, env, (name) => given(name, relaySettings[name], flags, env))
 
 /** The brokers as the commands of Kafka's tools name them: those that are given, or a variable for the shell. */
 export const serversOf = (flags: Flags, env: Environment): string =>
@@ -106,6 +100,9 @@ export function listenConfig(flags: Flags, env: Environment): ListenConfig | und
 
 function loginConfig(flags: Flags, env: Environment): ServerOptions['login'] {
   const file = given('httpLoginFile', relaySettings.httpLoginFile, flags, env)
+  if (file !== undefined && given('httpLogin', relaySettings.httpLogin, {}, env) !== undefined) {
+    throw wrong(relaySettings.httpLoginFile, 'is given, and OUTBOX_HTTP_LOGIN is given too')
+  }
   const setting = file === undefined ? relaySettings.httpLogin : relaySettings.httpLoginFile
   const text = file === undefined ? given('httpLogin', relaySettings.httpLogin, {}, env) : readLogin(file)
   if (text === undefined) return undefined
@@ -149,74 +146,4 @@ function onDeadConfig(text: string | undefined): RelayOptions['onDead'] {
 function transportConfig(name: string | undefined): TransportName | undefined {
   if (name === undefined || (transportNames as readonly string[]).includes(name)) return name as TransportName | undefined
   throw wrong(relaySettings.transport, `must be one of ${transportNames.join(', ')}`)
-}
-
-function kafkaConfig(
-  flags: Flags,
-  env: Environment,
-  read: (name: keyof typeof relaySettings) => string | undefined,
-): KafkajsTransportOptions {
-  const brokers = required('kafkaBrokers', relaySettings.kafkaBrokers, flags, env)
-  const clientId = read('kafkaClientId')
-  const list = brokers.split(',').map((broker) => broker.trim())
-  // The transport would quote it: whoever took it for a URL has a password in it.
-  if (!list.every((broker) => /^[^\s:@/]+:\d+$/.test(broker))) {
-    throw wrong(relaySettings.kafkaBrokers, 'must be a list of host:port, separated by commas')
-  }
-  const isSet = (name: 'kafkaSsl' | 'kafkaSaslInsecure') => {
-    const text = flags[name] === true ? 'true' : (read(name) ?? 'false')
-    if (text !== 'true' && text !== 'false') throw wrong(relaySettings[name], 'must be true or false')
-    return text === 'true'
-  }
-  const sasl = saslConfig(read('kafkaSaslMechanism'), read('kafkaSaslUsername'), read('kafkaSaslPassword'))
-  return {
-    brokers: list,
-    ...(clientId === undefined ? {} : { clientId }),
-    ...(isSet('kafkaSsl') ? { ssl: true } : {}),
-    ...(isSet('kafkaSaslInsecure') ? { saslInsecure: true } : {}),
-    ...(sasl === undefined ? {} : { sasl }),
-  }
-}
-
-function saslConfig(
-  mechanism: string | undefined,
-  username: string | undefined,
-  password: string | undefined,
-): KafkajsTransportOptions['sasl'] {
-  if (mechanism === undefined && username === undefined && password === undefined) return undefined
-  if (mechanism !== 'plain' && mechanism !== 'scram-sha-256' && mechanism !== 'scram-sha-512') {
-    throw wrong(relaySettings.kafkaSaslMechanism, 'must be plain, scram-sha-256 or scram-sha-512')
-  }
-  if (username === undefined) throw wrong(relaySettings.kafkaSaslUsername, 'is missing')
-  if (password === undefined) throw wrong(relaySettings.kafkaSaslPassword, 'is missing')
-  return { mechanism, username, password } as NonNullable<KafkajsTransportOptions['sasl']>
-}
-
-function given(name: string, setting: Setting, flags: Flags, env: Environment): string | undefined {
-  const flag = flags[name]
-  if (typeof flag === 'string') return flag
-  const value = env[setting.env]
-  return value === undefined || value === '' ? undefined : value
-}
-
-function required(name: string, setting: Setting, flags: Flags, env: Environment): string {
-  const value = given(name, setting, flags, env)
-  if (value === undefined || value === '') throw wrong(setting, 'is missing')
-  return value
-}
-
-function numberOf(name: string, setting: Setting, flags: Flags, env: Environment): number | undefined {
-  const text = given(name, setting, flags, env)
-  if (text === undefined) return undefined
-  if (!/^\d+$/.test(text)) throw wrong(setting, 'must be a whole number')
-  return Number(text)
-}
-
-/** Names flag and variable, never the value. */
-function wrong(setting: Setting, what: string): OutboxError {
-  const name = setting.flag === '' ? setting.env : `${setting.flag} (${setting.env})`
-  return new OutboxError('INVALID_OPTION', `${name} ${what}.`, {
-    field: setting.env,
-    remedy: `Set ${setting.env}${setting.flag === '' ? '' : `, or give ${setting.flag}`}.`,
-  })
 }

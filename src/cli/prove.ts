@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { proofKafka } from '../proof/dump.ts'
 import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
 import { reportOf } from '../proof/report.ts'
+import { accessOf } from '../transport/access.ts'
 import { checkLogin } from '../transport/brokers.ts'
 import { type Environment, type Flags, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -12,7 +13,7 @@ import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
 import { print, printError, printJson } from './print.ts'
 import { count } from './selection.ts'
-import { addProofFlags } from './settings.ts'
+import { addProofFlags, databaseSettings, kafkaSettings, type Setting } from './settings.ts'
 
 /** How a relay process is started: the program and its arguments. */
 export type RelayProgram = readonly [program: string, ...args: string[]]
@@ -72,11 +73,10 @@ function verdict({ judgement }: Proof, ms: number): string {
 function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: AbortSignal, say: ProofPlan['say']): ProofPlan {
   const { databaseUrl, kafka } = relayConfig(flags, env)
   checkLogin(kafka)
-  const { brokers, ssl, sasl } = kafka
   const number = (name: string, otherwise: number) => (flags[name] as number | undefined) ?? otherwise
   return {
     databaseUrl,
-    kafka: proofKafka({ brokers, ...(ssl ? { ssl } : {}), ...(sasl ? { sasl } : {}), retry: { retries: 5 } }),
+    kafka: proofKafka({ brokers: kafka.brokers, ...accessOf(kafka), retry: { retries: 5 } }),
     name: randomBytes(5).toString('hex'),
     migration: (schema) => migration({ schema }),
     partitions: number('partitions', 6),
@@ -94,21 +94,23 @@ function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: A
 
 /** What was given by flags goes on in the environment: a process list shows arguments to everybody. */
 function relayEnvironment(flags: Flags, env: Environment, schema: string, name: string): Environment {
-  const { databaseUrl, kafka } = relayConfig(flags, env)
-  const sasl = kafka.sasl as { mechanism: string; username: string } | undefined
   return {
     ...env,
-    DATABASE_URL: databaseUrl,
-    KAFKA_BROKERS: kafka.brokers.join(),
-    ...(kafka.ssl ? { KAFKA_SSL: 'true' } : {}),
-    ...(sasl ? { KAFKA_SASL_MECHANISM: sasl.mechanism, KAFKA_SASL_USERNAME: sasl.username } : {}),
-    ...(kafka.saslInsecure ? { KAFKA_SASL_INSECURE: 'true' } : {}),
+    ...fromFlags({ ...databaseSettings, ...kafkaSettings }, flags),
     OUTBOX_SCHEMA: schema,
     OUTBOX_NAME: name,
     OUTBOX_LEASE_MS: '3000',
     OUTBOX_HAND_ROWS: String(handRows),
     LOG_LEVEL: 'silent',
   }
+}
+
+/** The variables of the flags that are given; a file that the environment names for one is passed over, as for a command itself. */
+function fromFlags(settings: Record<string, Setting>, flags: Flags): Environment {
+  const variables = Object.entries(settings)
+    .filter(([name]) => flags[name] !== undefined)
+    .map(([name, { env, secret }]) => ({ [env]: String(flags[name]), ...(secret ? { [`${env}_FILE`]: undefined } : {}) }))
+  return Object.assign({}, ...variables)
 }
 
 function startRelay([program, ...args]: RelayProgram, env: Environment): ProvedRelay {

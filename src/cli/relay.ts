@@ -9,6 +9,7 @@ import { encryptionOf } from '../store/postgres/encryption.ts'
 import { remoteBrokers, tellsSecret } from '../transport/brokers.ts'
 import { creatingTopics } from '../transport/create-topics.ts'
 import { isOfKafkaClient } from '../transport/guarded-socket.ts'
+import type { KafkaTls } from '../transport/tls-files.ts'
 import { createTopicsConfig, type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
@@ -133,13 +134,18 @@ function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; en
 /** What the relay runs with, for the log: addresses without passwords, logins without secrets. */
 function masked(config: ReturnType<typeof relayConfig>): Record<string, unknown> {
   const { databaseUrl, listenUrl, transport = 'kafkajs', kafka, schema } = config
-  const { sasl, ...rest } = kafka
+  const { sasl, ssl, ...rest } = kafka
+  const { passphrase: _, ...files } = (ssl === true ? {} : (ssl ?? {})) as KafkaTls
   return {
     database: maskedUrl(databaseUrl),
     ...(typeof listenUrl === 'string' ? { listen: maskedUrl(listenUrl) } : listenUrl === false ? { listen: 'off' } : {}),
     ...(schema === undefined ? {} : { schema }),
     transport,
-    kafka: { ...rest, ...(sasl === undefined ? {} : { sasl: (sasl as { mechanism: string }).mechanism }) },
+    kafka: {
+      ...rest,
+      ...(ssl ? { ssl: true, ...files } : {}),
+      ...(sasl === undefined ? {} : { sasl: (sasl as { mechanism: string }).mechanism }),
+    },
   }
 }
 

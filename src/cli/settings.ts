@@ -10,6 +10,8 @@ export interface Setting {
   what: string
   /** Name of the value in the help; without it the flag takes none. */
   value?: string
+  /** It may also stand in a file: the variable with `_FILE` behind its name has the path. */
+  secret?: true
   /** The flag may come several times: what it is given is joined by commas, as it stands in the variable. */
   repeatable?: true
 }
@@ -20,7 +22,8 @@ export const databaseSettings = {
     flag: '--database-url',
     env: 'DATABASE_URL',
     value: 'url',
-    what: 'Database that the application writes to. The process list shows a flag: prefer the variable',
+    secret: true,
+    what: 'Database that the application writes to. The process list shows a flag: prefer the variable, or DATABASE_URL_FILE with the path of a file',
   },
   schema: {
     flag: '--schema',
@@ -30,18 +33,93 @@ export const databaseSettings = {
   },
 } as const satisfies Record<string, Setting>
 
-/** Settings of the relay, besides those of the database. */
-export const relaySettings = {
+/** Settings that say where Kafka is, and how to get in. */
+export const kafkaSettings = {
   kafkaBrokers: {
     flag: '--kafka-brokers',
     env: 'KAFKA_BROKERS',
     value: 'list',
     what: 'Kafka brokers, host:port, separated by commas',
   },
+  kafkaClientId: {
+    flag: '--kafka-client-id',
+    env: 'KAFKA_CLIENT_ID',
+    value: 'id',
+    what: 'Name that brokers see (default: prisma-extension-outbox)',
+  },
+  kafkaSsl: { flag: '--kafka-ssl', env: 'KAFKA_SSL', what: 'TLS to Kafka; in the environment true or false (default: false)' },
+  kafkaSslCa: {
+    flag: '--kafka-ssl-ca',
+    env: 'KAFKA_SSL_CA',
+    value: 'path',
+    what: 'File in PEM with the authorities of the brokers; turns TLS on (default: those that Node knows)',
+  },
+  kafkaSslCert: {
+    flag: '--kafka-ssl-cert',
+    env: 'KAFKA_SSL_CERT',
+    value: 'path',
+    what: 'File in PEM with the certificate of this client; turns TLS on',
+  },
+  kafkaSslKey: {
+    flag: '--kafka-ssl-key',
+    env: 'KAFKA_SSL_KEY',
+    value: 'path',
+    what: 'File in PEM with the key of that certificate',
+  },
+  kafkaSslKeyPassphrase: { flag: '', env: 'KAFKA_SSL_KEY_PASSPHRASE', value: 'passphrase', secret: true, what: '' },
+  kafkaSaslMechanism: {
+    flag: '--kafka-sasl-mechanism',
+    env: 'KAFKA_SASL_MECHANISM',
+    value: 'name',
+    what: 'plain, scram-sha-256, scram-sha-512, oauthbearer or aws-msk-iam',
+  },
+  kafkaSaslUsername: {
+    flag: '--kafka-sasl-username',
+    env: 'KAFKA_SASL_USERNAME',
+    value: 'name',
+    what: 'User name for SASL; with a token URL the id of the client',
+  },
+  // No flag: a password on a command line is in everybody's process list.
+  kafkaSaslPassword: { flag: '', env: 'KAFKA_SASL_PASSWORD', value: 'password', secret: true, what: '' },
+  kafkaSaslTokenCommand: {
+    flag: '--kafka-sasl-token-command',
+    env: 'KAFKA_SASL_TOKEN_COMMAND',
+    value: 'command',
+    what: 'Shell command that prints a token for oauthbearer',
+  },
+  kafkaSaslTokenUrl: {
+    flag: '--kafka-sasl-token-url',
+    env: 'KAFKA_SASL_TOKEN_URL',
+    value: 'url',
+    what: 'OAuth endpoint that gives a token for oauthbearer, by client credentials',
+  },
+  kafkaSaslScope: {
+    flag: '--kafka-sasl-scope',
+    env: 'KAFKA_SASL_SCOPE',
+    value: 'scope',
+    what: 'Scope that the token URL is asked for',
+  },
+  kafkaSaslRegion: {
+    flag: '--kafka-sasl-region',
+    env: 'KAFKA_SASL_REGION',
+    value: 'region',
+    what: 'AWS region of the cluster for aws-msk-iam (default: AWS_REGION)',
+  },
+  kafkaSaslInsecure: {
+    flag: '--kafka-sasl-insecure',
+    env: 'KAFKA_SASL_INSECURE',
+    what: 'Allow plain or a token without TLS to brokers on other machines; in the environment true or false (default: false)',
+  },
+} as const satisfies Record<string, Setting>
+
+/** Settings of the relay, besides those of the database. */
+export const relaySettings = {
+  ...kafkaSettings,
   listenUrl: {
     flag: '--listen-url',
     env: 'OUTBOX_LISTEN_URL',
     value: 'url',
+    secret: true,
     what: 'Database URL for LISTEN past a pooler, or "off" (default: the database URL)',
   },
   name: { flag: '--name', env: 'OUTBOX_NAME', value: 'name', what: 'Name of this relay (default: host and process)' },
@@ -103,27 +181,6 @@ export const relaySettings = {
     value: 'name',
     what: 'Kafka client: kafkajs, or platformatic, which needs @platformatic/kafka (default: kafkajs)',
   },
-  kafkaClientId: {
-    flag: '--kafka-client-id',
-    env: 'KAFKA_CLIENT_ID',
-    value: 'id',
-    what: 'Name that brokers see (default: prisma-extension-outbox)',
-  },
-  kafkaSsl: { flag: '--kafka-ssl', env: 'KAFKA_SSL', what: 'TLS to Kafka; in the environment true or false (default: false)' },
-  kafkaSaslMechanism: {
-    flag: '--kafka-sasl-mechanism',
-    env: 'KAFKA_SASL_MECHANISM',
-    value: 'name',
-    what: 'plain, scram-sha-256 or scram-sha-512',
-  },
-  kafkaSaslUsername: { flag: '--kafka-sasl-username', env: 'KAFKA_SASL_USERNAME', value: 'name', what: 'User name for SASL' },
-  kafkaSaslInsecure: {
-    flag: '--kafka-sasl-insecure',
-    env: 'KAFKA_SASL_INSECURE',
-    what: 'Allow the mechanism plain without TLS to brokers on other machines; in the environment true or false (default: false)',
-  },
-  // No flag: a password on a command line is in everybody's process list.
-  kafkaSaslPassword: { flag: '', env: 'KAFKA_SASL_PASSWORD', value: 'password', what: '' },
   createTopics: {
     flag: '--create-topics',
     env: 'OUTBOX_CREATE_TOPICS',
@@ -174,10 +231,10 @@ export function addProofFlags(command: Command): Command {
   return addKafkaFlags(addFlags(command, { databaseUrl }))
 }
 
-/** Adds the flags that say where Kafka is. */
+/** Adds the flags that say where Kafka is, and how to get in. */
 export function addKafkaFlags(command: Command): Command {
-  const { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername, kafkaSaslInsecure } = relaySettings
-  return addFlags(command, { kafkaBrokers, kafkaSsl, kafkaSaslMechanism, kafkaSaslUsername, kafkaSaslInsecure })
+  const { kafkaClientId: _, ...settings } = kafkaSettings
+  return addFlags(command, settings)
 }
 
 /** Adds the flags of settings. */

@@ -28,9 +28,7 @@ export function judgeKafka(
 ): Verdict[] {
   const { trouble, brokers, topics } = cluster
   if (trouble) {
-    const fix = blamesCertificate(trouble.code)
-      ? 'Give Node the authority that signed it, NODE_EXTRA_CA_CERTS=ca.pem, and name the brokers in KAFKA_BROKERS as their certificates do.'
-      : 'See whether the brokers run, and whether KAFKA_BROKERS, TLS and login are right.'
+    const fix = fixOf(trouble.code)
     return [
       failure(
         'kafka',
@@ -45,6 +43,16 @@ export function judgeKafka(
     ok('kafka', `${counted(brokers, 'broker')} in the cluster.`),
     ...topics.flatMap((topic) => judgeTopic(topic, bytes.get(topic.topic) ?? 0, servers)),
   ]
+}
+
+function fixOf(code: string): string {
+  if (blamesCertificate(code))
+    return 'Give the authority that signed it, KAFKA_SSL_CA=ca.pem or NODE_EXTRA_CA_CERTS=ca.pem, and name the brokers in KAFKA_BROKERS as their certificates do.'
+  if (code.startsWith('ERR_SSL_'))
+    return 'If the brokers want a client certificate, set KAFKA_SSL_CERT and KAFKA_SSL_KEY to one that their authorities have signed.'
+  if (code === 'TOKEN_UNAVAILABLE')
+    return 'Run the command of KAFKA_SASL_TOKEN_COMMAND, or ask the endpoint, by hand on this machine.'
+  return 'See whether the brokers run, and whether KAFKA_BROKERS, TLS and login are right.'
 }
 
 function judgeTopic(

@@ -43,7 +43,7 @@ export interface InboxEvents {
   }
   /** Messages were put behind a parked one of their key. */
   messages_behind: { consumer: string; topic: string; partition: number; messages: number }
-  /** Parked messages of a key were applied by the wish of an operator (`by`, as user@host; null: written by hand). */
+  /** Parked messages of a key were applied by the wish of an operator (`by`, login and user@host; null: written by hand). */
   parked_redriven: { consumer: string; topic: string; messages: number; by: string | null }
   /** A redriven message failed again: it and those behind it stay parked. */
   redrive_failed: { consumer: string; topic: string; partition: number; offset: string; messageId: string | null; code: string }

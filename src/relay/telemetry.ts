@@ -89,7 +89,7 @@ export interface RelayEvents {
   /** Messages wait behind a dead one of their key: `rows` were moved. */
   held: { topic: string; rows: number }
   /**
-   * Dead messages were put back by the wish of an operator (`by`, as user@host; null: written by hand). `keys` counts a message that holds
+   * Dead messages were put back by the wish of an operator (`by`, login and user@host; null: written by hand). `keys` counts a message that holds
    * no key as one; `firstId` and `lastId` are ids of the table.
    */
   redriven: { topic: string; rows: number; keys: number; firstId: number; lastId: number; by: string | null }

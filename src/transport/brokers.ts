@@ -14,7 +14,7 @@ export const remoteBrokers = (brokers: readonly string[]): string[] =>
   brokers.filter((broker) => !isLoopback(broker.slice(0, broker.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1')))
 
 /** Mechanisms that send the secret itself. SCRAM proves that it knows it. */
-const telling = /^(plain|oauthbearer)$/i
+const telling = /^(plain|oauthbearer|aws|aws-msk-iam)$/i
 
 /** Whether everybody on the way to a broker can read the secret of the login. */
 export function tellsSecret({ brokers, ssl, sasl }: Login): boolean {

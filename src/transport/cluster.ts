@@ -1,4 +1,5 @@
 import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
+import { accessOf } from './access.ts'
 import { guardedKafka } from './guarded-kafka.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
@@ -32,15 +33,14 @@ export interface ClusterFacts {
   topics: TopicFacts[]
 }
 
-/** Asks Kafka about itself and these topics. Never rejects and creates nothing. */
+/** Asks Kafka about itself and these topics. Rejects only for wrong options, and creates nothing. */
 export async function examineCluster(kafka: KafkajsTransportOptions, topics: readonly string[]): Promise<ClusterFacts> {
   quietKafkajsTimers()
-  const { brokers, clientId = 'prisma-extension-outbox', ssl, sasl } = kafka
+  const { brokers, clientId = 'prisma-extension-outbox' } = kafka
   const settings = {
     brokers,
     clientId,
-    ...(ssl ? { ssl } : {}),
-    ...(sasl ? { sasl } : {}),
+    ...accessOf(kafka),
     logLevel: logLevel.NOTHING,
     connectionTimeout: 5_000,
     retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 500 },

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
+import { accessOf } from './access.ts'
 import { guardedKafka } from './guarded-kafka.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
@@ -49,7 +50,7 @@ async function partitionsOfNew(transport: Transport, topic: string, signal: Abor
 }
 
 async function createTopic(
-  { brokers, ssl, sasl, clientId }: KafkajsTransportOptions,
+  { brokers, clientId, ...access }: KafkajsTransportOptions,
   topic: string,
   numPartitions: number,
 ): Promise<void> {
@@ -57,8 +58,7 @@ async function createTopic(
   const settings = {
     brokers,
     ...(clientId === undefined ? {} : { clientId }),
-    ...(ssl ? { ssl } : {}),
-    ...(sasl ? { sasl } : {}),
+    ...accessOf(access),
     logLevel: logLevel.NOTHING,
     connectionTimeout: timeoutMs,
     retry: { retries: 1 },

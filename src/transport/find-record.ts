@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Admin, type Consumer, type EachBatchPayload, Kafka, type KafkaMessage, logLevel } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
 import { partitionOf } from '../message/key.ts'
+import { accessOf } from './access.ts'
 import { guardedKafka, refusalIn } from './guarded-kafka.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { trouble } from './kafkajs-errors.ts'
@@ -57,8 +58,7 @@ export async function findRecord(kafka: KafkajsTransportOptions, search: RecordS
   const settings = {
     clientId: kafka.clientId ?? 'prisma-extension-outbox',
     brokers: kafka.brokers,
-    ...(kafka.ssl ? { ssl: kafka.ssl } : {}),
-    ...(kafka.sasl ? { sasl: kafka.sasl } : {}),
+    ...accessOf(kafka),
     logLevel: logLevel.NOTHING,
     retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000 },
   }

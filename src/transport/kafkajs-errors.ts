@@ -13,6 +13,7 @@ const speaking = new Set([
   'KafkaJSTopicMetadataNotLoaded',
   'KafkaJSLockTimeout',
   'KafkaJSSASLAuthenticationError',
+  'TransportError',
 ])
 
 /** An error of kafkajs, unwrapped. */

@@ -1,5 +1,6 @@
 import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
 import { within } from '../running/within.ts'
+import { type Access, type AccessOptions, accessOf } from './access.ts'
 import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import { KafkajsBatch } from './kafkajs-batch.ts'
@@ -17,12 +18,18 @@ export interface KafkajsTransportOptions {
   brokers: string[]
   /** Name that brokers see in logs and quotas. @default 'prisma-extension-outbox' */
   clientId?: string
-  /** TLS: `true`, or the options of `tls.connect`. @default false */
-  ssl?: KafkaConfig['ssl']
-  /** Login, in the shape of kafkajs. @default no login */
-  sasl?: KafkaConfig['sasl']
   /**
-   * Allows a login that sends its secret (`plain`, `oauthbearer`) without TLS to a broker that is not on this machine. @default false
+   * TLS: `true`, or the options of `tls.connect`. `caFile`, `certFile` and `keyFile` name files in PEM, which are read again for each new
+   * connection. @default false
+   */
+  ssl?: NonNullable<AccessOptions['ssl']>
+  /**
+   * Login, in the shape of kafkajs; with `oauthbearer`, `oauthBearerProvider` is called for each login. For AWS MSK by IAM
+   * `{ mechanism: 'aws-msk-iam', region }`, which needs the package aws-msk-iam-sasl-signer-js. @default no login
+   */
+  sasl?: NonNullable<AccessOptions['sasl']>
+  /**
+   * Allows a login that sends its secret (`plain`, a token) without TLS to a broker that is not on this machine. @default false
    */
   saslInsecure?: boolean
   /**
@@ -47,7 +54,8 @@ export const kafkajsTransportDefaults = Object.freeze({
  * The way to Kafka through kafkajs 2.2.4, in the only shape in which it loses nothing: one `send` for each topic-partition, no retries,
  * no idempotence, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
  *
- * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs. Opens no connection before it is used.
+ * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs or without the signer of AWS MSK. Opens no
+ * connection before it is used.
  */
 export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
   checkBrokers(options.brokers)
@@ -55,7 +63,7 @@ export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
   // Here, and not at the first message.
   clusterMaker(new Kafka({ brokers: options.brokers }))
   quietKafkajsTimers()
-  return new KafkajsTransport({ ...kafkajsTransportDefaults, ...options })
+  return new KafkajsTransport({ ...kafkajsTransportDefaults, ...options }, accessOf(options))
 }
 
 type Settings = KafkajsTransportOptions & Required<Pick<KafkajsTransportOptions, keyof typeof kafkajsTransportDefaults>>
@@ -63,6 +71,7 @@ type Settings = KafkajsTransportOptions & Required<Pick<KafkajsTransportOptions,
 class KafkajsTransport implements Transport {
   readonly name = 'kafkajs'
   readonly #settings: Settings
+  readonly #access: Access
   readonly #alive = new Set<KafkajsClient>()
   readonly #requests = new SharedRequests()
   #producer: KafkajsClient<Producer> | undefined
@@ -71,8 +80,9 @@ class KafkajsTransport implements Transport {
   #first = 0
   #closed = false
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, access: Access) {
     this.#settings = settings
+    this.#access = access
   }
 
   async connect(signal: AbortSignal): Promise<void> {
@@ -199,12 +209,11 @@ class KafkajsTransport implements Transport {
 
   #open<C extends Producer | Admin>(create: (kafka: Kafka) => C, brokers = this.#inTurn()): KafkajsClient<C> {
     if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    const { clientId, ssl, sasl, connectionTimeoutMs } = this.#settings
+    const { clientId, connectionTimeoutMs } = this.#settings
     const config: KafkaConfig = {
       brokers,
       clientId,
-      ...(ssl ? { ssl } : {}),
-      ...(sasl ? { sasl } : {}),
+      ...this.#access,
       connectionTimeout: connectionTimeoutMs,
       authenticationTimeout: connectionTimeoutMs,
       requestTimeout: connectionTimeoutMs,

@@ -1,21 +1,20 @@
 import { isIP, type Socket } from 'node:net'
-import type { ConnectionOptions } from 'node:tls'
 import type { Producer, ProducerOptions } from '@platformatic/kafka'
+import type { Access } from './access.ts'
 import type { Fuse } from './fuse.ts'
 import { guarded } from './guarded-socket.ts'
 import { loadPackage } from './platformatic-package.ts'
 import { type Produce, produceWith } from './platformatic-produce.ts'
+import { refusalOf, type TokenLogin } from './token-login.ts'
 import { TransportError } from './transport.ts'
 
 /** A producer of bytes. */
 export type BytesProducer = Producer<Buffer, Buffer, Buffer, Buffer>
 
 /** What a {@link PlatformaticClient} connects with. */
-export interface ClientSettings {
+export interface ClientSettings extends Access {
   brokers: string[]
   clientId: string
-  ssl: boolean | ConnectionOptions
-  sasl?: { mechanism: string; username: string; password: string }
   connectionTimeoutMs: number
 }
 
@@ -102,6 +101,25 @@ function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buff
     clientId,
     connectTimeout: connectionTimeoutMs,
     ...(tls ? { tls, tlsServerName: named } : {}),
-    ...(sasl ? { sasl: { ...sasl, mechanism: sasl.mechanism.toUpperCase() as 'PLAIN' } } : {}),
+    ...(sasl ? { sasl: loginOf(sasl) } : {}),
+  }
+}
+
+type Login = NonNullable<ProducerOptions<Buffer, Buffer, Buffer, Buffer>['sasl']>
+
+/** A login of kafkajs' shape in that of this client, which asks for a token and then for its extensions. */
+function loginOf(sasl: NonNullable<Access['sasl']>): Login {
+  if (!('oauthBearerProvider' in sasl)) return { ...sasl, mechanism: sasl.mechanism.toUpperCase() } as Login
+  let extensions: Record<string, string> = {}
+  const token = async () => {
+    const { value, extensions: own = {} } = await (sasl as TokenLogin).oauthBearerProvider()
+    extensions = own
+    return value
+  }
+  return {
+    mechanism: 'OAUTHBEARER',
+    token,
+    oauthBearerExtensions: () => extensions,
+    authBytesValidator: (answer, done) => done(refusalOf(answer) ?? null, answer),
   }
 }

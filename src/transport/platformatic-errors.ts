@@ -42,6 +42,8 @@ export function platformaticTrouble(error: unknown): PlatformaticTrouble {
   }
   const unknownTopic = all.find(({ message }) => /^Unknown topic /.test(message))
   if (unknownTopic) return { code: 'UNKNOWN_TOPIC_OR_PARTITION', error: unknownTopic.message, answer: false, refused: [] }
+  const login = all.find(({ code }) => code === 'TOKEN_UNAVAILABLE')
+  if (login) return { code: 'TOKEN_UNAVAILABLE', error: login.message, answer: false, refused: [] }
   // What Node says of TLS names broker and certificate, and nothing of ours; the client says only that it came to no broker.
   const tls = all.find(({ code }) => typeof code === 'string' && (code.startsWith('ERR_SSL_') || blamesCertificate(code)))
   if (tls) return { code: String(tls.code), error: tls.message, answer: false, refused: [] }

@@ -1,15 +1,18 @@
-import type { ConnectionOptions } from 'node:tls'
 import type { Connection } from '@platformatic/kafka'
 import { OutboxError } from '../message/errors.ts'
 import { within } from '../running/within.ts'
+import { type Access, accessOf, type PasswordLogin } from './access.ts'
 import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
+import type { MskIamLogin } from './msk-iam.ts'
 import { type BytesProducer, PlatformaticClient } from './platformatic-client.ts'
 import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platformatic-errors.ts'
 import { checkPackage, loadPackage } from './platformatic-package.ts'
 import type { ProduceResponse } from './platformatic-produce.ts'
 import { Quotas, Throttled } from './quotas.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
+import type { KafkaTls } from './tls-files.ts'
+import type { TokenLogin } from './token-login.ts'
 import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
 
 /** Options of {@link platformaticTransport}: the same as those of kafkajs, but for logins that only kafkajs knows. */
@@ -18,12 +21,18 @@ export interface PlatformaticTransportOptions {
   brokers: string[]
   /** Name that brokers see in logs and quotas, without spaces. @default 'prisma-extension-outbox' */
   clientId?: string
-  /** TLS: `true`, or the options of `tls.connect`. @default false */
-  ssl?: boolean | ConnectionOptions
-  /** Login. @default no login */
-  sasl?: { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string }
   /**
-   * Allows a login that sends its secret (`plain`, `oauthbearer`) without TLS to a broker that is not on this machine. @default false
+   * TLS: `true`, or the options of `tls.connect`. `caFile`, `certFile` and `keyFile` name files in PEM, which are read again for each new
+   * connection. @default false
+   */
+  ssl?: boolean | KafkaTls
+  /**
+   * Login; with `oauthbearer`, `oauthBearerProvider` is called for each login. For AWS MSK by IAM `{ mechanism: 'aws-msk-iam', region }`,
+   * which needs the package aws-msk-iam-sasl-signer-js. @default no login
+   */
+  sasl?: PasswordLogin | TokenLogin | MskIamLogin
+  /**
+   * Allows a login that sends its secret (`plain`, a token) without TLS to a broker that is not on this machine. @default false
    */
   saslInsecure?: boolean
   /** How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms. @default 5000 */
@@ -47,7 +56,7 @@ const metadataRounds = 3
 /** Time to load the package: on a busy machine it took longer than a broker may for its answer (ms). */
 const loadTimeoutMs = 60_000
 
-const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512']
+const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'aws-msk-iam']
 
 /**
  * The way to Kafka through @platformatic/kafka: less CPU for each message than kafkajs. Used in its plain mode only, not
@@ -64,7 +73,7 @@ export function platformaticTransport(options: PlatformaticTransportOptions): Tr
     throw new OutboxError('INVALID_OPTION', 'The platformatic transport does not know this login.', { field: 'sasl', remedy })
   }
   checkPackage()
-  return new PlatformaticTransport({ ...platformaticTransportDefaults, ...options })
+  return new PlatformaticTransport({ ...platformaticTransportDefaults, ...options }, accessOf(options))
 }
 
 type Settings = PlatformaticTransportOptions &
@@ -73,6 +82,7 @@ type Settings = PlatformaticTransportOptions &
 class PlatformaticTransport implements Transport {
   readonly name = 'platformatic'
   readonly #settings: Settings
+  readonly #access: Access
   readonly #alive = new Set<PlatformaticClient>()
   readonly #quotas = new Quotas()
   #sender: PlatformaticClient | undefined
@@ -81,8 +91,9 @@ class PlatformaticTransport implements Transport {
   #first = 0
   #closed = false
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, access: Access) {
     this.#settings = settings
+    this.#access = access
   }
 
   async connect(signal: AbortSignal): Promise<void> {
@@ -232,7 +243,8 @@ class PlatformaticTransport implements Transport {
 
   #open(brokers = this.#inTurn()): PlatformaticClient {
     if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    return new PlatformaticClient({ ...this.#settings, brokers }, this.#alive)
+    const { clientId, connectionTimeoutMs } = this.#settings
+    return new PlatformaticClient({ brokers, clientId, connectionTimeoutMs, ...this.#access }, this.#alive)
   }
 
   /** All brokers, from the one that is first; after a client that failed, from another: a silent one would be asked first for ever. */

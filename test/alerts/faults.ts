@@ -1,3 +1,4 @@
+import { connect, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { type Ground, leaseMs } from './ground.ts'
@@ -103,6 +104,24 @@ export const faults: AlertFault[] = [
         [topic],
       )
       return async () => {}
+    },
+  },
+  {
+    name: 'somebody opens connections to the pages of a relay and sends nothing',
+    fires: ['OutboxHttpRefused'],
+    also: [],
+    async inject({ ports }) {
+      const open = new Set<Socket>()
+      const timer = setInterval(() => {
+        for (let n = 0; n < 40; n++) {
+          const socket = connect(ports[0]!, '127.0.0.1').on('error', () => {})
+          open.add(socket.once('close', () => open.delete(socket)))
+        }
+      }, 500)
+      return async () => {
+        clearInterval(timer)
+        for (const socket of open) socket.destroy()
+      }
     },
   },
 ]

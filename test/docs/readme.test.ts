@@ -11,7 +11,7 @@ import { parkedCommand } from '../../src/cli/parked.ts'
 import { proveCommand } from '../../src/cli/prove.ts'
 import { relayCommand } from '../../src/cli/relay.ts'
 import { schemaCommand } from '../../src/cli/schema.ts'
-import { relaySettings as relayFlags } from '../../src/cli/settings.ts'
+import { databaseSettings, relaySettings as relayFlags, type Setting } from '../../src/cli/settings.ts'
 import { showCommand } from '../../src/cli/show.ts'
 import { statusCommand } from '../../src/cli/status.ts'
 import { whereCommand } from '../../src/cli/where.ts'
@@ -34,6 +34,29 @@ const code = (cell: string) => /^`([^`]*)`/.exec(cell)?.[1] ?? cell
 test('the fragment on the page of the tables is the shipped file, word for word', () => {
   const [fragment] = codeBlocks(pageOf('docs/reference/tables.md'))
   expect(fragment).toEqual({ language: 'prisma', code: file('prisma/outbox.prisma'), path: undefined })
+})
+
+describe('the README is read in a minute', () => {
+  /** Sentences outside of code, tables and headings. */
+  const sentences = readme
+    .replace(/^```[\s\S]*?^```$/gm, '')
+    .replace(/^[|#!].*$/gm, '')
+    .replace(/\]\([^)]*\)/g, ']')
+    .split(/\n\s*\n|\n(?=- )|(?<=[.!?]\S?)\s+(?=[A-Z`*[])/)
+    .map((text) => text.split(/\s+/).filter((word) => /\w/.test(word)).length)
+    .filter((words) => words > 1)
+    .sort((a, b) => a - b)
+
+  test('of 250 lines at most, and far below the size at which npm cuts it', () => {
+    expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(250)
+    expect(readme.length).toBeLessThan(32_768)
+  })
+
+  test('in sentences of 18 words on average, nine of ten with 25 or fewer', () => {
+    expect(sentences.length).toBeGreaterThan(40)
+    expect(sentences.reduce((sum, words) => sum + words, 0) / sentences.length).toBeLessThanOrEqual(18)
+    expect(sentences[Math.floor(sentences.length * 0.9)]).toBeLessThanOrEqual(25)
+  })
 })
 
 describe('errors', () => {
@@ -106,7 +129,8 @@ describe('options', () => {
 })
 
 describe('the command line', () => {
-  const [commands, database, relay, init, operator, parked, schema, exits] = tables(cliPage) as [
+  const [commands, database, kafka, relay, init, operator, parked, schema, exits] = tables(cliPage) as [
+    string[][],
     string[][],
     string[][],
     string[][],
@@ -138,6 +162,9 @@ describe('the command line', () => {
   }
   const rowFlags = (rows: string[][]) => rows.map(([flag, env]) => `${code(flag!)} ${code(env!)}`.trim())
 
+  const withFlag = (rows: string[][]) => rowFlags(rows).filter((row) => row.startsWith('--'))
+  const kafkaFlags = withFlag(kafka)
+
   test('every command is listed', () => {
     const names = commands.map(([command]) => code(command!).split(' ')[0]!)
     expect(names).toEqual(all.map((command) => command.name()))
@@ -150,14 +177,24 @@ describe('the command line', () => {
       const flag = all[1]!.options.find((one) => one.long === `--${kebab(option)}`)!.flags
       return `${flag} OUTBOX_${kebab(option).replaceAll('-', '_').toUpperCase()}`
     })
-    const listed = [...rowFlags(database), ...settings, ...rowFlags(relay).filter((row) => row.startsWith('--'))]
+    const listed = [...rowFlags(database), ...settings, ...kafkaFlags, ...withFlag(relay)]
     expect(sorted(listed)).toEqual(flags('relay'))
   })
 
   test('passwords have a variable and no flag', () => {
-    const passwords = rowFlags(relay).filter((row) => !row.startsWith('--'))
-    expect(passwords).toEqual(['KAFKA_SASL_PASSWORD', 'OUTBOX_HTTP_LOGIN'])
+    const passwords = rowFlags([...kafka, ...relay]).filter((row) => !row.startsWith('--'))
+    expect(passwords).toEqual(['KAFKA_SSL_KEY_PASSPHRASE', 'KAFKA_SASL_PASSWORD', 'OUTBOX_HTTP_LOGIN'])
     for (const name of passwords) expect(file('src/cli/settings.ts')).toContain(`{ flag: '', env: '${name}'`)
+  })
+
+  test('every secret that may stand in a file is on the page, and no other', () => {
+    const secrets = [...Object.values(databaseSettings), ...Object.values(relayFlags)] as Setting[]
+    const listed = section('## Secrets from files', pageOf('docs/guides/kafka-auth.md'))
+    const named = [...listed.matchAll(/`([A-Z]\w*[A-Z])`/g)].map(([, name]) => name)
+    // The login of the pages has a setting of its own for its file.
+    expect(sorted(named as string[])).toEqual(
+      sorted([...secrets.filter(({ secret }) => secret).map(({ env }) => env), 'OUTBOX_HTTP_LOGIN']),
+    )
   })
 
   test('healthcheck has exactly the flags that are named', () => {
@@ -177,25 +214,13 @@ describe('the command line', () => {
 
   test('where has exactly the flags that are listed, and those that say where Kafka is', () => {
     const own = operator.flatMap(([flag, of]) => (of!.includes('`where`') ? [code(flag!)] : []))
-    const words = /^`where` also takes [^.]*\./m.exec(cliPage)![0]
-    const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
-    expect(kafka).toHaveLength(5)
-    expect(sorted([...own, ...rowFlags(database), ...kafka])).toEqual(flags('where'))
+    expect(sorted([...own, ...rowFlags(database), ...kafkaFlags])).toEqual(flags('where'))
   })
 
   test('doctor has exactly the flags that are named', () => {
     const words = /^`doctor` takes[^.]*\./m.exec(cliPage)![0]
-    expect([...words.matchAll(/`(--[^`]+)`/g)].map(([, flag]) => flag)).toEqual([
-      '--client <path>',
-      '--json',
-      '--kafka-brokers',
-      '--kafka-ssl',
-      '--kafka-sasl-mechanism',
-      '--kafka-sasl-username',
-      '--kafka-sasl-insecure',
-    ])
-    const kafka = rowFlags(relay).filter((row) => words.includes(`\`${row.split(' ')[0]}\``))
-    expect(sorted(['--client <path>', '--json', ...rowFlags(database), ...kafka])).toEqual(flags('doctor'))
+    const own = [...words.matchAll(/`(--[^`]+)`/g)].map(([, flag]) => flag!)
+    expect(sorted([...own, ...rowFlags(database), ...kafkaFlags])).toEqual(flags('doctor'))
   })
 
   test('parked has exactly the flags that are listed', () => {
@@ -210,7 +235,7 @@ describe('the command line', () => {
     const text = pageOf('docs/guides/prove.md')
     const shared = [...text.slice(text.lastIndexOf('|')).matchAll(/`(--[\w-]+)`/g)].map(([, flag]) => flag!)
     const own = tables(text)[0]!.map(([flag]) => code(flag!))
-    expect(sorted([...own.map((flag) => flag.split(' ')[0]!), ...shared])).toEqual(
+    expect(sorted([...own, ...kafkaFlags].map((flag) => flag.split(' ')[0]!).concat(shared))).toEqual(
       flags('prove').map((flag) => flag.split(' ')[0]),
     )
   })

@@ -2,18 +2,22 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { migration } from '../../src/cli/fragment.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
+import { inboxSql } from '../support/migrations.ts'
 import { testRelay } from '../support/relay.ts'
 import { insertRows } from '../support/rows.ts'
+
+const grants = readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8')
 
 let database: TestDatabase
 beforeEach(async () => {
   database = await createDatabase()
-  await database.query(readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8'))
+  await database.query(grants)
 })
 afterEach(() => database.drop())
 
@@ -98,6 +102,77 @@ describe('who asked is who the database knows', () => {
     const messageId = await insertDead()
     await cli(['redrive', messageId, '--timeout', '1'], { DATABASE_URL: database.directUrl })
     expect(await author(messageId)).toMatch(/^postgres \(.+@.+\)$/)
+  })
+})
+
+describe('who asked a consumer', () => {
+  beforeEach(() => database.query(`${inboxSql}; ${grants}`))
+
+  async function park(key = 'k'): Promise<string> {
+    const id = randomUUID()
+    await database.query(
+      `INSERT INTO inbox_parked (consumer, identity, topic, partition, "offset", message_id, key, value, headers, reason)
+       VALUES ('mail', '${id}', 't', 0, 1, '${id}', '${key}', 'S3cret', '{"tenant": "S3cret"}', 'ONE')`,
+    )
+    return id
+  }
+  const asked = async (id: string) =>
+    (await database.query<{ by: string | null }>('SELECT wished_by AS by FROM inbox_parked WHERE identity = $1', [id]))[0]!.by
+
+  test('is who the database knows, beside the name that the command gives', async () => {
+    const operator = await login('outbox_operator')
+    const id = await park()
+    const env = { DATABASE_URL: operator.url }
+    expect(await cli(['parked', 'list'], env)).toMatchObject({ code: 0, stdout: expect.stringContaining(id) })
+    await cli(['parked', 'redrive', id, '--timeout', '1'], env)
+    expect(await asked(id)).toMatch(new RegExp(`^${operator.role} \\(.+@.+\\)$`))
+  })
+
+  test.each([
+    ["UPDATE inbox_parked SET wish = 'discard', wished_by = 'ceo@headquarters'"],
+    ["UPDATE inbox_parked SET wished_by = 'ceo@headquarters'"],
+    ['SELECT value FROM inbox_parked'],
+    ['DELETE FROM inbox_parked'],
+  ])('an operator may not: %s', async (sql) => {
+    await park()
+    await expect((await login('outbox_operator')).query(sql)).rejects.toMatchObject({ code: '42501' })
+  })
+
+  test.each([
+    ['no name', '', ''],
+    ['the name of another', "SET outbox.wished_by = 'postgres'; ", ' (postgres)'],
+    ['the role of another', 'SET ROLE outbox_operator; ', ''],
+  ])('by SQL of its own with %s an operator stays who it is', async (_, before, name) => {
+    const id = await park()
+    const [first, second] = [await login('outbox_operator'), await login('outbox_operator')]
+    await first.query(`${before}UPDATE inbox_parked SET wish = 'discard'`)
+    expect(await asked(id)).toBe(`${first.role}${name}`)
+    await second.query("UPDATE inbox_parked SET wish = 'redrive'")
+    expect(await asked(id)).toBe(second.role)
+  })
+
+  test('a consumer that carries a wish on names its author', async () => {
+    const id = await park()
+    await database.query("UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ada (ada@laptop)'")
+    expect(await asked(id)).toBe('ada (ada@laptop)')
+  })
+
+  test('in tables without the trigger the command writes both, for a role that may', async () => {
+    await database.query('DROP TRIGGER inbox_parked_wish ON inbox_parked')
+    const id = await park()
+    await cli(['parked', 'redrive', id, '--timeout', '1'], { DATABASE_URL: database.directUrl })
+    expect(await asked(id)).toMatch(/^postgres \(.+@.+\)$/)
+  })
+
+  test('and in a schema with a name of its own', async () => {
+    await database.query(migration({ schema: 'Shop' }, 'inbox'))
+    await database.query(
+      `INSERT INTO "Shop".inbox_parked (consumer, identity, topic, partition, "offset", headers, reason)
+       VALUES ('mail', gen_random_uuid(), 't', 0, 1, '{}', 'ONE')`,
+    )
+    await cli(['parked', 'redrive', '--all', '--timeout', '1', '--schema', 'Shop'], { DATABASE_URL: database.directUrl })
+    const [row] = await database.query<{ by: string }>('SELECT wished_by AS by FROM "Shop".inbox_parked')
+    expect(row!.by).toMatch(/^postgres \(.+@.+\)$/)
   })
 })
 

@@ -15,6 +15,8 @@ export interface Certificates {
   certFile: string
   keyFile: string
   chainFile: string
+  /** Certificate of a client that the authority knows, and its key: PEM. */
+  client: { certFile: string; keyFile: string }
   /** Removes the files. */
   remove(): Promise<void>
 }
@@ -33,6 +35,7 @@ export async function makeCertificates(): Promise<Certificates> {
   await made('ca', 'An authority of the tests', '-addext', 'keyUsage=critical,keyCertSign')
   const signed = ['-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-addext', 'basicConstraints=critical,CA:FALSE']
   await made('server', 'server', ...signed, '-addext', 'subjectAltName=DNS:localhost')
+  await made('client', 'a client of the tests', ...signed)
   const ca = await readFile(file('ca.pem'), 'utf8')
   const parts = await Promise.all(['server.key', 'server.pem', 'ca.pem'].map((name) => readFile(file(name), 'utf8')))
   await writeFile(file('chain.pem'), parts.join(''))
@@ -42,6 +45,7 @@ export async function makeCertificates(): Promise<Certificates> {
     certFile: file('server.pem'),
     keyFile: file('server.key'),
     chainFile: file('chain.pem'),
+    client: { certFile: file('client.pem'), keyFile: file('client.key') },
     remove: () => rm(dir, { recursive: true, force: true }),
   }
 }

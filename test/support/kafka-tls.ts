@@ -11,8 +11,39 @@ export interface TlsKafka extends KafkaServer {
   access: Required<Pick<KafkaConfig, 'ssl' | 'sasl'>> & { brokers: string[] }
 }
 
-/** Starts Apache Kafka with one listener: SASL_SSL, under the name localhost, with PLAIN and both kinds of SCRAM. */
-export async function startTlsKafka({ ca, caFile, chainFile }: Certificates): Promise<TlsKafka> {
+/** Length of a session by token: kafkajs logs in again ten seconds before its end, and a broker allows it once a second (ms). */
+export const sessionMs = 11_500
+
+/** A token that Kafka's validator of unsigned tokens takes; `lifeMs`: how long from now on. */
+export function unsignedToken(lifeMs: number, principal = 'relay'): string {
+  const seconds = Date.now() / 1_000
+  const parts = [{ alg: 'none' }, { sub: principal, iat: seconds - 60, exp: seconds + lifeMs / 1_000 }]
+  return `${parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')}.`
+}
+
+/** A client certificate is asked for by a listener of this kind. */
+const sslStores = ({ caFile, chainFile }: Certificates) => ({
+  'ssl.keystore.type': 'PEM',
+  'ssl.keystore.location': chainFile,
+  'ssl.truststore.type': 'PEM',
+  'ssl.truststore.location': caFile,
+})
+
+/** Starts Apache Kafka with one listener under the name localhost that wants a client certificate of the authority. */
+export function startMutualTlsKafka(keys: Certificates): Promise<KafkaServer> {
+  const settings = {
+    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:SSL',
+    'ssl.client.auth': 'required',
+    ...sslStores(keys),
+  }
+  return startKafka(settings, { host: 'localhost' })
+}
+
+/**
+ * Starts Apache Kafka with one listener: SASL_SSL, under the name localhost, with PLAIN, both kinds of SCRAM, and OAUTHBEARER with unsigned
+ * tokens, whose sessions it ends after {@link sessionMs}.
+ */
+export async function startTlsKafka(keys: Certificates): Promise<TlsKafka> {
   const { username, password } = kafkaUser
   const security = 'org.apache.kafka.common.security'
   const own = `username="${username}" password="${password}" user_${username}="${password}"`
@@ -20,13 +51,12 @@ export async function startTlsKafka({ ca, caFile, chainFile }: Certificates): Pr
   const settings = {
     // The name of the listener; what it speaks comes after the colon.
     'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:SASL_SSL',
-    'ssl.keystore.type': 'PEM',
-    'ssl.keystore.location': chainFile,
-    'ssl.truststore.type': 'PEM',
-    'ssl.truststore.location': caFile,
-    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+    ...sslStores(keys),
+    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER',
     'sasl.mechanism.inter.broker.protocol': 'PLAIN',
     [`${listener}.plain.sasl.jaas.config`]: `${security}.plain.PlainLoginModule required ${own};`,
+    [`${listener}.oauthbearer.sasl.jaas.config`]: `${security}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="${username}";`,
+    [`${listener}.oauthbearer.connections.max.reauth.ms`]: sessionMs,
     [`${listener}.scram-sha-256.sasl.jaas.config`]: `${security}.scram.ScramLoginModule required;`,
     [`${listener}.scram-sha-512.sasl.jaas.config`]: `${security}.scram.ScramLoginModule required;`,
   }
@@ -36,5 +66,5 @@ export async function startTlsKafka({ ca, caFile, chainFile }: Certificates): Pr
   ])
   const server = await startKafka(settings, { host: 'localhost', format: scram })
   const sasl = { mechanism: 'plain' as const, ...kafkaUser }
-  return { ...server, access: { brokers: [server.brokers], ssl: { ca }, sasl } }
+  return { ...server, access: { brokers: [server.brokers], ssl: { ca: keys.ca }, sasl } }
 }

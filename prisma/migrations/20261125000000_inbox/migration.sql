@@ -51,7 +51,7 @@ CREATE TABLE "inbox_parked" (
     "parked_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     -- What the operator asked for: redrive or discard. The consumer carries it out. NULL: nothing.
     "wish" TEXT,
-    -- Who asked for it, as user@host.
+    -- Who asked for it: the login of the database, and in parentheses the name that the command gave, user@host.
     "wished_by" TEXT,
 
     CONSTRAINT "inbox_parked_pkey" PRIMARY KEY ("consumer","identity")
@@ -62,6 +62,17 @@ CREATE INDEX "inbox_parked_key_idx" ON "inbox_parked" USING HASH ("key");
 
 -- Consumers look for wishes all the time, and must not read every parked message to find none.
 CREATE INDEX "inbox_parked_consumer_wish_idx" ON "inbox_parked"("consumer", "wish");
+
+-- Who asks is who the database knows, whatever the client says. A consumer that carries a wish on names its author itself.
+CREATE FUNCTION "inbox_author"() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW."wished_by" := session_user || coalesce(' (' || nullif(left(current_setting('outbox.wished_by', true), 200), '') || ')', '');
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER "inbox_parked_wish" BEFORE UPDATE OF "wish" ON "inbox_parked" FOR EACH ROW
+    WHEN (NEW."wish" IS NOT NULL AND NEW."wish" IS DISTINCT FROM OLD."wish" AND NEW."wished_by" IS NOT DISTINCT FROM OLD."wished_by")
+    EXECUTE FUNCTION "inbox_author"();
 
 -- How far a projection has come: written in the transaction that changes the read model.
 CREATE TABLE "inbox_projection" (

@@ -2,7 +2,7 @@ import { bucketCount, bucketOf } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { ageMs as age, bounded, bytes, integers, literal, longestLease, milliseconds, uuids } from './sql.ts'
+import { ageMs as age, bounded, bytes, integers, literal, longestLease, milliseconds, namesAuthor, uuids } from './sql.ts'
 import { authorTrigger, type Tables } from './statements.ts'
 
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
@@ -229,9 +229,8 @@ SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM 
     /** How many keys and rows a wish on the chosen ones touches. */
     reach: (chosen: string) => `${chosen} SELECT count(*)::float8 AS keys, coalesce(sum(n), 0)::float8 AS messages FROM head`,
 
-    /** Whether this role has to write who asks: the trigger of the migration is missing, and the role may. */
-    namesAuthor: () => `SELECT has_column_privilege(${literal(dead)}, 'wished_by', 'UPDATE') AND NOT EXISTS
-  (SELECT 1 FROM pg_trigger WHERE tgrelid = ${literal(dead)}::regclass AND tgname = ${literal(authorTrigger)}) AS names`,
+    /** See {@link namesAuthor}. */
+    namesAuthor: () => namesAuthor(dead, authorTrigger),
 
     /** Leaves a wish for the relay that owns the bucket, and wakes it. The trigger of the migration writes who asks. */
     wish: (

@@ -1,11 +1,14 @@
 import { OutboxError } from '../../message/errors.ts'
 import { connectionConfig, Line } from './line.ts'
 import { explained } from './operator.ts'
-import { ageMs, bytes, identifier, literal, uuids } from './sql.ts'
+import { ageMs, bytes, identifier, literal, namesAuthor, uuids } from './sql.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
 /** Bytes of a key that a list gives. */
 const listedKeyBytes = 65_536
+
+/** Trigger of the migration that writes who asked. */
+const authorTrigger = 'inbox_parked_wish'
 
 /** Milliseconds that a statement may take. */
 const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
@@ -84,7 +87,8 @@ export async function postgresParked(options: { databaseUrl: string; schema?: st
   return {
     list: (which) => ask<ParkedMessage>(sql.list(which)),
     async wish(rows, wish, by) {
-      await ask(sql.wish(rows, wish, by))
+      const [{ names } = { names: false }] = await ask<{ names: boolean }>(sql.namesAuthor())
+      await ask(sql.wish(rows, wish, { by, names }))
     },
     look: async (rows) => (await ask<{ there: number; open: number; at: string }>(sql.look(rows)))[0]!,
     close: () => line.close(),
@@ -121,9 +125,14 @@ const statements = (parked: string) => {
         ORDER BY "consumer", "topic", "arrival" LIMIT ${limit}`
     },
 
-    /** Leaves a wish. */
-    wish: (rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string) =>
-      `UPDATE ${parked} SET "wish" = '${wish}', "wished_by" = ${literal(by)} WHERE ${name} IN (${names(rows)})`,
+    /** See {@link namesAuthor}. */
+    namesAuthor: () => namesAuthor(parked, authorTrigger),
+
+    /** Leaves a wish. The trigger of the migration writes who asks. */
+    wish: (rows: readonly ParkedName[], wish: 'redrive' | 'discard', { by, names: named }: { by: string; names: boolean }) =>
+      `SET LOCAL outbox.wished_by = ${literal(by)};
+UPDATE ${parked} SET "wish" = '${wish}'${named ? `, "wished_by" = session_user || ${literal(` (${by})`)}` : ''}
+  WHERE ${name} IN (${names(rows)})`,
 
     /** What {@link ParkedOperator.look} gives. A redrive hands the wish on within the key; of a key that is cut off only the row is known. */
     look: (rows: readonly ParkedMessage[]) => {

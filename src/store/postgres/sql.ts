@@ -4,6 +4,14 @@
  */
 export const ownPath = 'SET LOCAL search_path=pg_catalog,pg_temp;'
 
+/**
+ * Whether a role has to write who asks for a redrive or discard: `names` is true where the trigger of the migration is missing, and the role
+ * may.
+ */
+export const namesAuthor = (table: string, trigger: string): string =>
+  `SELECT has_column_privilege(${literal(table)}, 'wished_by', 'UPDATE') AND NOT EXISTS
+  (SELECT 1 FROM pg_trigger WHERE tgrelid = ${literal(table)}::regclass AND tgname = ${literal(trigger)}) AS names`
+
 /** Quotes an identifier. */
 export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 

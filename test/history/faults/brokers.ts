@@ -1,4 +1,4 @@
-import { kafkaTool } from '../../support/kafka.ts'
+import { limitProducers } from '../../support/kafka-quota.ts'
 import type { Broker, Fault, Ground, Heal } from '../fault.ts'
 
 /** Brokers that a fault has stopped or frozen: two faults that start the same broker would start it twice. */
@@ -114,11 +114,12 @@ export const brokerFaults: readonly Fault[] = [
     what: 'every client may send 20 kB a second to a broker, which then answers with a throttle time',
     lastsMs: [3_000, 8_000],
     async begin({ kafka }) {
-      const where = ['--bootstrap-server', kafka.direct, '--entity-type', 'clients', '--entity-default', '--alter']
-      await kafkaTool('kafka.admin.ConfigCommand', [...where, '--add-config', 'producer_byte_rate=20000'])
-      return async () => {
-        await kafkaTool('kafka.admin.ConfigCommand', [...where, '--delete-config', 'producer_byte_rate'])
-      }
+      // Any broker hands it on to the controller; one that another fault has does not answer, and the next try asks another.
+      let turn = 0
+      const direct = kafka.direct.split(',')
+      const set = (bytesPerSecond: number | undefined) => limitProducers(direct[turn++ % direct.length]!, bytesPerSecond)
+      await set(20_000)
+      return () => set(undefined)
     },
   },
 ]
