@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
 import { DeliveryLatency } from './delivery-latency.ts'
 import { BoundedLabels } from './labels.ts'
-import { sampledMetrics } from './sampled-metrics.ts'
+import { EachGauge, sampledMetrics } from './sampled-metrics.ts'
 
 /** Upper bounds in seconds of what a publish may take: half a lease ends it, 5 s by default. */
 const publishSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -16,7 +16,7 @@ const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
  */
 export function relayMetrics(telemetry: Telemetry, now: () => number = () => performance.now()): Registry {
   const registry = new Registry()
-  const topics = new BoundedLabels()
+  const topics = new BoundedLabels(registry, 'topic', now)
   telemetry.subscribe(
     handling(
       messageMetrics(registry, topics),
@@ -45,7 +45,7 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const wishes = counter('outbox_wish_failures_total', 'Redrives and discards that could not be carried out yet.', ['wish'])
   const late = counter('outbox_rows_found_late_total', 'Rows that only a sweep found: a bug of the relay, nothing is lost.', [])
   const wrong = counter('outbox_wrong_bucket_rows_total', 'Rows in a bucket that does not fit their key: no order.', [])
-  const reasons = new BoundedLabels()
+  const reasons = new BoundedLabels(registry, 'reason')
   return {
     published: (it) => {
       const topic = topics.of(it.topic)
@@ -127,17 +127,53 @@ function leaseMetrics(registry: Registry): Handlers {
   }
 }
 
+/** Which topics are paused: those with a label of their own, and the number of the others. */
+class PausedTopics {
+  readonly #gauge: EachGauge
+  readonly #topics: BoundedLabels
+  readonly #paused = new Set<string>()
+  #others = 0
+
+  constructor(registry: Registry, topics: BoundedLabels) {
+    const help = '1 while this relay has paused the topic, else 0; of the topic "other": how many.'
+    const gauge = new Gauge({ name: 'outbox_topic_paused', help, labelNames: ['topic'], registers: [registry] })
+    this.#gauge = new EachGauge(gauge, 'topic', topics)
+    this.#topics = topics
+  }
+
+  add(topic: string): void {
+    this.#paused.add(topic)
+    this.#set()
+  }
+
+  delete(topic: string): void {
+    this.#paused.delete(topic)
+    this.#set()
+  }
+
+  /** How many are paused that are not told of by name. */
+  others(count: number): void {
+    this.#others = count
+    this.#set()
+  }
+
+  #set(): void {
+    const found = [...this.#paused].map((topic) => ({ label: this.#topics.ofUnproven(topic), count: 1 }))
+    if (this.#others > 0) found.push({ label: 'other', count: this.#others })
+    this.#gauge.set(
+      found,
+      ({ label }) => label,
+      ({ count }) => count,
+    )
+  }
+}
+
 /** What is in trouble. */
 function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] })
   const kafka = gauge('outbox_kafka_trouble', '1 while Kafka does not take messages, else 0.')
   const database = gauge('outbox_database_trouble', '1 while the database does not serve the relay, else 0.')
-  const paused = new Gauge({
-    name: 'outbox_topic_paused',
-    help: '1 while this relay has paused the topic, else 0; of the topic "other": how many.',
-    labelNames: ['topic'],
-    registers: [registry],
-  })
+  const paused = new PausedTopics(registry, topics)
   const changes = new Counter({
     name: 'outbox_partition_changes_total',
     help: 'Changes of the number of partitions: order across them is not promised.',
@@ -156,8 +192,10 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
     kafka_recovered: () => kafka.set(0),
     database_trouble: () => database.set(1),
     database_recovered: () => database.set(0),
-    topic_paused: (it) => paused.inc({ topic: topics.of(it.topic) }),
-    topic_resumed: (it) => paused.dec({ topic: topics.of(it.topic) }),
+    topic_paused: (it) => paused.add(it.topic),
+    topic_resumed: (it) => paused.delete(it.topic),
+    topics_missing: (it) => paused.others(it.topics),
+    topics_found: () => paused.others(0),
     partitions_changed: (it) => changes.inc({ topic: topics.of(it.topic) }),
   }
 }

@@ -53,6 +53,8 @@ export class Vitals {
   #ackedAt = Number.NEGATIVE_INFINITY
   #served = false
   #locked = false
+  /** Topics that take nothing and are not told of by name. */
+  #missing = 0
   #relays: readonly RelayState[] = []
 
   /** `now`: milliseconds on a monotonic clock. */
@@ -94,7 +96,7 @@ export class Vitals {
 
   /** How many topics are paused. */
   get paused(): number {
-    return this.#paused.size
+    return this.#paused.size + this.#missing
   }
 
   /** The topics that this relay has paused. */
@@ -117,8 +119,11 @@ export class Vitals {
       sampled: ({ topics, format, relays }) => {
         this.#format = format
         this.#relays = relays
-        // A paused topic's messages have something to wait for, and of locked rows only age is seen.
-        const late = !this.#locked && topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
+        // A paused topic's messages have something to wait for, and of locked rows and nameless topics only age is seen.
+        const late =
+          !this.#locked &&
+          this.#missing === 0 &&
+          topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
         this.#signs.lateSince = late ? (this.#signs.lateSince ?? this.#now()) : undefined
       },
       sample_failed: () => {
@@ -170,6 +175,13 @@ export class Vitals {
       topic_paused: ({ topic, code }) => void this.#paused.set(topic, code),
       topic_resumed: ({ topic }) => {
         this.#paused.delete(topic)
+        this.#signs.movedAt = this.#now()
+      },
+      topics_missing: ({ topics }) => {
+        this.#missing = topics
+      },
+      topics_found: () => {
+        this.#missing = 0
         this.#signs.movedAt = this.#now()
       },
     }

@@ -195,7 +195,7 @@ export class Reader {
   #oweExcluded(what: Fetch): void {
     for (const name of what.withoutTopics) {
       const topic = this.#deps.topics.get(name)
-      for (const scan of what.scans) topic.debt.owe(scan.bucket, scan.after + 1)
+      for (const scan of what.scans) topic?.debt.owe(scan.bucket, scan.after + 1)
     }
   }
 

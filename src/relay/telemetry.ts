@@ -96,6 +96,13 @@ export interface RelayEvents {
   topic_paused: { topic: string; code: string; error: string }
   /** The topic takes messages again after `ms`. */
   topic_resumed: { topic: string; ms: number }
+  /**
+   * Besides the topics that `topic_paused` names, so many take no messages that they are told of together, whenever their number has changed: `topics`
+   * are known, and asked for every few seconds; `more`: there are others, which have their turn later. `topic` and `code` are those of one.
+   */
+  topics_missing: { topics: number; more: boolean; topic: string; code: string }
+  /** None of those is left after `ms`: each takes messages, is told of by itself, or has no messages any more. */
+  topics_found: { ms: number }
   /** The number of partitions changed: order of a key across the change is not promised. */
   partitions_changed: { topic: string; from: number; to: number }
   /**
