@@ -28,6 +28,8 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   publish_failed: 'debug',
   rows_locked: 'warn',
   rows_free: 'info',
+  rows_kept: 'error',
+  rows_deleted: 'info',
   settled: 'trace',
   parked: 'error',
   park_failed: 'error',
@@ -59,6 +61,7 @@ const throttled: Partial<Record<RelayEvent, number>> = {
   topic_resumed: 20,
   partitions_changed: 20,
   topics_missing: 1,
+  rows_kept: 1,
 }
 const throttleMs = 60_000
 

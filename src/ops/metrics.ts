@@ -52,11 +52,11 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
       published.inc({ topic }, it.records)
       bytes.inc({ topic }, it.bytes)
     },
-    parked: (it) => dead.inc({ topic: topics.of(it.topic), reason: reasons.of(it.reason) }),
-    park_failed: (it) => stuck.inc({ topic: topics.of(it.topic) }),
-    held: (it) => held.inc({ topic: topics.of(it.topic) }, it.rows),
-    redriven: (it) => redriven.inc({ topic: topics.of(it.topic) }, it.rows),
-    discarded: (it) => discarded.inc({ topic: topics.of(it.topic) }),
+    parked: (it) => dead.inc({ topic: topics.ofUnproven(it.topic), reason: reasons.of(it.reason) }),
+    park_failed: (it) => stuck.inc({ topic: topics.ofUnproven(it.topic) }),
+    held: (it) => held.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
+    redriven: (it) => redriven.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
+    discarded: (it) => discarded.inc({ topic: topics.ofUnproven(it.topic) }),
     wish_failed: (it) => wishes.inc({ wish: it.wish }),
     row_found_below_position: () => late.inc(),
     wrong_bucket: () => wrong.inc(),
@@ -84,7 +84,7 @@ function publishMetrics(registry: Registry, topics: BoundedLabels): Handlers {
       batch.observe(it.records)
       delivery.observe(topics.of(it.topic), it.agesMs)
     },
-    publish_failed: (it) => failures.inc({ topic: topics.of(it.topic), kind: it.kind }),
+    publish_failed: (it) => failures.inc({ topic: topics.ofUnproven(it.topic), kind: it.kind }),
     fetched: (it) => fetch.observe(it.ms / 1000),
     settled: (it) => settle.observe(it.ms / 1000),
   }
@@ -107,6 +107,10 @@ function leaseMetrics(registry: Registry): Handlers {
   const messages = gauge('outbox_hand_messages', 'Messages read and not yet deleted.')
   const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet acknowledged.')
   const alive = gauge('outbox_relays_alive', 'Relays with a heartbeat within a lease time.')
+  const answered = gauge(
+    'outbox_relay_answered_timestamp_seconds',
+    'When a broker last answered this relay, before the first answer when it started; seconds since 1970.',
+  )
   const count = (by: Counter) => (it: { buckets: number[]; owned: number }) => {
     by.inc(it.buckets.length)
     owned.set(it.owned)
@@ -123,6 +127,7 @@ function leaseMetrics(registry: Registry): Handlers {
       messages.set(it.handRows)
       bytes.set(it.handBytes)
       alive.set(it.relays)
+      answered.set((Date.now() - it.silentMs) / 1000)
     },
   }
 }
@@ -173,6 +178,11 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] })
   const kafka = gauge('outbox_kafka_trouble', '1 while Kafka does not take messages, else 0.')
   const database = gauge('outbox_database_trouble', '1 while the database does not serve the relay, else 0.')
+  const locked = gauge('outbox_lock_trouble', '1 while somebody has locked a row that the relay must delete or move, else 0.')
+  const kept = gauge(
+    'outbox_kept_messages',
+    'Messages that Kafka has acknowledged, and that a trigger or rule keeps in the table.',
+  )
   const paused = new PausedTopics(registry, topics)
   const changes = new Counter({
     name: 'outbox_partition_changes_total',
@@ -188,6 +198,10 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   })
   return {
     http_refused: ({ reason }) => refused.inc({ reason }),
+    rows_locked: () => locked.set(1),
+    rows_free: () => locked.set(0),
+    rows_kept: (it) => kept.set(it.rows),
+    rows_deleted: () => kept.set(0),
     kafka_trouble: () => kafka.set(1),
     kafka_recovered: () => kafka.set(0),
     database_trouble: () => database.set(1),

@@ -12,6 +12,8 @@ export interface Signs {
   busySince: number | undefined
   /** Since when messages of own buckets are too old, though nothing keeps them back; undefined while none are. */
   lateSince: number | undefined
+  /** Since when deletes of acknowledged rows have no effect; undefined while they have. */
+  keptSince: number | undefined
   /** Code of the database's trouble, while there is one. */
   databaseTrouble: string | undefined
   /** Code of Kafka's trouble, while there is one. */
@@ -32,12 +34,14 @@ export const stallMs = (leaseMs: number): number => Math.max(30_000, 3 * leaseMs
  * is a relay that has stopped looking after its leases, or whose messages do not move though nothing keeps them.
  */
 export function liveness(signs: Signs, now: number, afterMs: number): Liveness {
-  const { beatAt, movedAt, busySince, lateSince, databaseTrouble, kafkaTrouble } = signs
+  const { beatAt, movedAt, busySince, lateSince, keptSince, databaseTrouble, kafkaTrouble } = signs
   const longSince = (since: number | undefined) => since !== undefined && now - Math.max(since, movedAt) > afterMs
   const seconds = (since: number) => Math.round((now - since) / 1000)
   if (databaseTrouble !== undefined) return { alive: true, why: `waits for the database (${databaseTrouble})` }
   if (now - beatAt > afterMs) return { alive: false, why: `no heartbeat for ${seconds(beatAt)} s` }
   if (kafkaTrouble !== undefined) return { alive: true, why: `waits for Kafka (${kafkaTrouble})` }
+  // What it knows of them keeps it from sending them again: a restart would send all of them.
+  if (keptSince !== undefined) return { alive: true, why: 'deletes of acknowledged messages have no effect' }
   if (longSince(busySince)) return { alive: false, why: `messages in hand, and none moved for ${seconds(movedAt)} s` }
   if (longSince(lateSince)) return { alive: false, why: `messages wait, and none moved for ${seconds(movedAt)} s` }
   return { alive: true, why: busySince === undefined ? 'idle' : 'at work' }
@@ -61,7 +65,13 @@ export class Vitals {
   constructor(telemetry: Telemetry, leaseMs: number, now: () => number = () => performance.now()) {
     this.#now = now
     this.#afterMs = stallMs(leaseMs)
-    const none = { busySince: undefined, lateSince: undefined, databaseTrouble: undefined, kafkaTrouble: undefined }
+    const none = {
+      busySince: undefined,
+      lateSince: undefined,
+      keptSince: undefined,
+      databaseTrouble: undefined,
+      kafkaTrouble: undefined,
+    }
     this.#signs = { beatAt: now(), movedAt: now(), ...none }
     telemetry.subscribe(handling(this.#life(), this.#progress(), this.#trouble()))
   }
@@ -175,6 +185,13 @@ export class Vitals {
       topic_paused: ({ topic, code }) => void this.#paused.set(topic, code),
       topic_resumed: ({ topic }) => {
         this.#paused.delete(topic)
+        this.#signs.movedAt = this.#now()
+      },
+      rows_kept: () => {
+        this.#signs.keptSince ??= this.#now()
+      },
+      rows_deleted: () => {
+        this.#signs.keptSince = undefined
         this.#signs.movedAt = this.#now()
       },
       topics_missing: ({ topics }) => {

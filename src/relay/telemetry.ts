@@ -14,9 +14,10 @@ export interface RelayEvents {
   stopped: { relay: string; clean: boolean }
   /**
    * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged.
+   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged. `silentMs`: since a broker last answered this
+   * relay, or since its start.
    */
-  heartbeat: { relays: number; owned: number; handRows: number; handBytes: number }
+  heartbeat: { relays: number; owned: number; handRows: number; handBytes: number; silentMs: number }
   /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
@@ -72,6 +73,14 @@ export interface RelayEvents {
   rows_locked: { bucket: number; topic: string | null; messageId: string | null }
   /** No row waits for somebody's lock any more; the first did `ms` ago. */
   rows_free: { ms: number }
+  /**
+   * So many rows that Kafka has acknowledged are there after their delete, and nobody has locked them: a trigger or a rule keeps them. This relay
+   * does not send them again, and tries to delete them each second. Told whenever the number has changed; `bucket` and `topic` are those of
+   * one.
+   */
+  rows_kept: { rows: number; bucket: number; topic: string }
+  /** No such row is there any more; the first was met `ms` ago. */
+  rows_deleted: { ms: number }
   /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
   /**

@@ -1,7 +1,8 @@
 import { placementHash } from '../message/key.ts'
 import { backoff } from '../running/backoff.ts'
+import { keyDigest } from '../store/key-digest.ts'
 import { TransportError } from '../transport/transport.ts'
-import { type CarriedRow, keyName } from './claim.ts'
+import type { CarriedRow } from './claim.ts'
 import { Debt } from './debt.ts'
 import { Lane, type LaneDeps, type LaneTopic } from './lane.ts'
 import { MissingTopics } from './missing-topics.ts'
@@ -111,7 +112,7 @@ export class Topic implements LaneTopic {
   /** What counts as one that was refused: where the relay goes on with a key, one key alone could empty a topic that takes nothing. */
   #counted(row: CarriedRow): string {
     if (row.key === null || this.#deps.onDead(this.name) === 'skip') return row.messageId
-    return keyName(this.name, row.key)
+    return keyDigest(this.name, row.key)
   }
 
   turn(lane: Lane): Promise<'probe' | 'free'> {

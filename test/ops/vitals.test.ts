@@ -37,7 +37,7 @@ describe('signs of a relay, by what it tells', () => {
     const clock = { now: 0 }
     const telemetry = new Telemetry()
     const vitals = new Vitals(telemetry, 10_000, () => clock.now)
-    const beat = (handRows: number) => telemetry.emit('heartbeat', { relays: 1, owned: 64, handRows, handBytes: 0 })
+    const beat = (handRows: number) => telemetry.emit('heartbeat', { relays: 1, owned: 64, handRows, handBytes: 0, silentMs: 0 })
     /** Lets time pass, with a heartbeat each second. */
     const pass = (seconds: number, handRows: number) => {
       for (let n = 0; n < seconds; n++) {

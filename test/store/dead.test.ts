@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { keyDigest } from '../../src/store/key-digest.ts'
 import { type Lease, noIds } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
@@ -38,8 +39,9 @@ describe('dead rows', () => {
     expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
     expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
     expect(await dead()).toEqual([{ id: String(ids[0]), reason: 'MESSAGE_TOO_LARGE' }])
-    const holds = await session.holds([lease.bucket])
-    expect(holds).toMatchObject([{ bucket: lease.bucket, topic: 't', id: ids[0] }])
+    const { holds, next } = await session.holds([lease.bucket])
+    expect(holds).toEqual([{ bucket: lease.bucket, digest: keyDigest('t', Buffer.from('k')), id: ids[0] }])
+    expect(next).toBeUndefined()
   })
 
   test('while a park is under way its bucket cannot be taken over, even if the lease has run out (rule 13)', async () => {
@@ -69,7 +71,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
   test('a row that was parked without a hold holds nothing, comes back alone, and says that it was skipped', async () => {
     const { session, lease, rows, ids } = await deadKey()
     await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: false })
-    expect(await session.holds([lease.bucket])).toEqual([])
+    expect((await session.holds([lease.bucket])).holds).toEqual([])
     expect((await session.moveBehind(lease, [{ ...rows[1]!, head: ids[0]! }])).ids).toEqual([])
     await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
     await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
@@ -168,7 +170,10 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
       `INSERT INTO outbox (bucket, id, message_id, topic, key, value) SELECT ${row} FROM unnest($1::int[]) AS n`,
       [waiting],
     )
-    expect(await session.holds([0])).toEqual([{ bucket: 0, topic: 't', key: Buffer.from('k'), ...hold }])
+    const digest = keyDigest('t', Buffer.from('k'))
+    expect(await session.restartedHolds([0])).toEqual('goesOn' in hold ? [{ bucket: 0, digest, ...hold }] : [])
+    expect(await session.holdsOf(0, [digest])).toEqual([{ bucket: 0, digest, ...hold }])
+    expect(await session.holdsOf(0, [keyDigest('t', Buffer.from('other'))])).toEqual([])
   })
 
   test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {
@@ -212,16 +217,16 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     const admin = await sessions.database.pool.connect()
     await admin.query('BEGIN')
     await admin.query('SELECT 1 FROM outbox WHERE id = $1 FOR KEY SHARE', [rows[1]!.id])
-    expect(await session.settle(rows)).toBe(false)
+    expect(await session.settle(rows)).toBe('locked')
     expect((await session.fetch(all())).rows).toHaveLength(3)
     const { bucket, id, messageId } = rows[1]!
     const strange = { ...rows[2]!, messageId: randomUUID() }
-    expect(await session.settleUnlocked([rows[0]!, rows[1]!, strange])).toEqual([{ bucket, id, messageId }])
+    expect(await session.settleUnlocked([rows[0]!, rows[1]!, strange])).toEqual([{ bucket, id, messageId, kept: false }])
     expect((await session.fetch(all())).rows.map((row) => row.id)).toEqual([rows[1]!.id, rows[2]!.id])
     await admin.query('ROLLBACK')
     admin.release()
     expect(await session.settleUnlocked([rows[0]!, rows[1]!])).toEqual([])
-    expect(await session.settle(rows)).toBe(true)
+    expect(await session.settle(rows)).toBe('short')
     expect((await session.fetch(all())).rows).toEqual([])
   })
 
