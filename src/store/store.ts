@@ -139,7 +139,7 @@ export interface Fetch {
   limit: number
   /**
    * Topics to leave out. Of each bucket no more than `look` rows are looked at for others; where a scan ends at that bound, the last row that
-   * was looked at comes as well, of whatever topic: whoever asks knows by it how far the look went.
+   * was looked at comes as well, of whatever topic, and the answer names its bucket.
    */
   withoutTopics: readonly string[]
   /** Ids to leave out. */
@@ -155,6 +155,8 @@ export interface Fetched {
   rows: OutboxRow[]
   /** The answer was cut at `maxBytes`: what comes after the last row was not looked at. */
   truncated: boolean
+  /** Buckets whose scan ended at its `look`: what comes after their last row was not looked at. @default none */
+  ended?: readonly number[]
 }
 
 /** Whether a move was broken off because it took too long: its rows are too large, or the disk is too slow. */

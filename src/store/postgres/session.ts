@@ -143,14 +143,16 @@ export class PostgresSession implements StoreSession {
     const rows: OutboxRow[] = []
     let bytes = 0
     let truncated = false
+    const ended: number[] = []
+    const onEnd = (bucket: number) => void ended.push(bucket)
     await this.#lines.read.copy(this.#sql.fetch(what), (data, at) => {
       if (truncated) return
-      const row = decodeRow(data, at, what.maxRowBytes)
+      const row = decodeRow(data, at, what.maxRowBytes, onEnd)
       if (!row.oversized) bytes += row.bytes
       rows.push(row)
       truncated = bytes >= what.maxBytes
     })
-    return { rows, truncated }
+    return { rows, truncated, ended }
   }
 
   mark(): Promise<number> {
