@@ -30,7 +30,7 @@ const askAgainMs = 5_000
 /** Milliseconds without a row after which a topic is forgotten. Every row is read once in ten minutes (rule 10). */
 const forgetMs = 1_200_000
 
-/** Milliseconds of other work for each row that a change of the known topics makes the relay read again: some percent of its time. */
+/** Milliseconds of other work for each row that has to be read again to ask for topics that are not known: some percent of the time. */
 const restPerRowMs = 1
 
 /** What is known of one topic. */
@@ -45,9 +45,10 @@ interface Missing {
  * they have skipped, and asks Kafka for all of them together, so that thousands of missing topics cost the others neither room nor time
  * (rule 8).
  *
- * It knows a bounded number of topics. What more there are have one debt together, `#ahead`. From time to time those that were asked for
- * are forgotten (`#behind`), and rows ahead are read again, so that every topic has its turn. A topic that is found may have rows in
- * either debt: both are read again then, lest a later row of a key overtakes an earlier one.
+ * Each topic is asked for once, at once; a bounded number of those that are missing is known and asked for every few seconds. The others have
+ * one debt together (`#behind`), whose rows are read again from time to time, so that they are asked for. Rows that come faster than
+ * Kafka answers have another (`#ahead`). A topic that is found may have rows in either: both are read again then, lest a later row of a key
+ * overtakes an earlier one.
  */
 export class MissingTopics {
   readonly #deps: MissingTopicsDeps
@@ -58,9 +59,9 @@ export class MissingTopics {
   readonly #unasked = new Set<string>()
   readonly #ahead = new Debt()
   readonly #behind = new Debt()
-  /** Rows that were skipped since the known topics last changed. */
+  /** Rows that were skipped since those behind were last read again. */
   #rows = 0
-  #changedAt = 0
+  #rereadAt = 0
   #askAt = 0
   #attempt = 0
   #running = false
@@ -68,7 +69,7 @@ export class MissingTopics {
   #told: { since: number; topics: number } | undefined
   #last = { topic: '', code: '' }
 
-  /** `most`: topics that are known at a time. */
+  /** `most`: missing topics that are known at a time, and topics that wait for an answer. */
   constructor(deps: MissingTopicsDeps, most = 10_000) {
     this.#deps = deps
     this.#most = most
@@ -93,7 +94,7 @@ export class MissingTopics {
   skip({ topic, bucket, id }: { topic: string; bucket: number; id: number }): void {
     const { clock } = this.#deps
     let missing = this.#known.get(topic)
-    if (!missing && this.#known.size < this.#most) {
+    if (!missing && this.#unasked.size < this.#most) {
       missing = { skipped: new Debt(), metAt: 0 }
       this.#known.set(topic, missing)
       this.#unasked.add(topic)
@@ -106,11 +107,13 @@ export class MissingTopics {
   }
 
   async #run(): Promise<void> {
-    const { clock, signal } = this.#deps
+    const { clock, signal, gate } = this.#deps
     this.#running = true
-    this.#changedAt = clock.now()
-    this.#askAt = this.#changedAt + askAgainMs
+    this.#rereadAt = clock.now()
+    this.#askAt = this.#rereadAt + askAgainMs
     while (this.any && !signal.aborted) {
+      // What is read together is asked for together.
+      await gate.passable()
       const due = clock.now() >= this.#askAt
       if (due) this.#askAt = clock.now() + askAgainMs
       const names = due ? [...this.#known.keys()] : [...this.#unasked]
@@ -119,7 +122,8 @@ export class MissingTopics {
       }
       if (this.#unasked.size > 0) continue
       this.#tell()
-      if (due) this.#forget()
+      if (this.#ahead.any) this.#deps.resume(this.#ahead, true)
+      if (due) this.#refresh()
       await this.#latch.wait(signal, Math.max(0, this.#askAt - clock.now()))
     }
     this.#running = false
@@ -152,7 +156,7 @@ export class MissingTopics {
       this.#unasked.delete(topic)
       if (!missing) continue
       if (typeof count !== 'number') {
-        this.#last = { topic, code: count.code }
+        this.#isMissing(topic, missing, count.code)
         continue
       }
       this.#known.delete(topic)
@@ -162,12 +166,18 @@ export class MissingTopics {
     }
     if (!any || !this.#isMore) return
     resume(this.#ahead, true)
-    resume(this.#behind, true)
-    this.#changed()
+    this.#reread()
   }
 
-  /** Makes room for topics that were not asked for yet, and forgets those of which no row is read any more. */
-  #forget(): void {
+  #isMissing(topic: string, { skipped }: Missing, code: string): void {
+    this.#last = { topic, code }
+    if (this.#known.size - this.#unasked.size <= this.#most) return
+    this.#known.delete(topic)
+    for (const [bucket, id] of skipped.take()) this.#behind.owe(bucket, id)
+  }
+
+  /** Asks for the topics that are not known, and forgets those of which no row is read any more. */
+  #refresh(): void {
     const { clock, resume } = this.#deps
     for (const [topic, { skipped, metAt }] of this.#known) {
       if (clock.now() - metAt < forgetMs) continue
@@ -175,16 +185,13 @@ export class MissingTopics {
       // Nothing is lost where a row is left after all.
       resume(skipped, true)
     }
-    if (!this.#isMore || clock.now() < this.#changedAt + this.#rows * restPerRowMs) return
-    for (const { skipped } of this.#known.values()) for (const [bucket, id] of skipped.take()) this.#behind.owe(bucket, id)
-    this.#known.clear()
-    resume(this.#ahead.any ? this.#ahead : this.#behind, true)
-    this.#changed()
+    if (this.#behind.any && clock.now() >= this.#rereadAt + this.#rows * restPerRowMs) this.#reread()
   }
 
-  #changed(): void {
+  #reread(): void {
+    this.#deps.resume(this.#behind, true)
     this.#rows = 0
-    this.#changedAt = this.#deps.clock.now()
+    this.#rereadAt = this.#deps.clock.now()
   }
 
   #tell(): void {

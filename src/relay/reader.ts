@@ -214,7 +214,8 @@ export class Reader {
       const rows = answer.rows.slice(first, at)
       const isCut = cut && at === answer.rows.length
       const claim = this.#deps.claims.get(scan.bucket)
-      if (claim) known += this.#takeBucket(claim, rows, { what, scan, mark, isCut, isEnded: answer.ended?.includes(scan.bucket) ?? false })
+      if (claim)
+        known += this.#takeBucket(claim, rows, { what, scan, mark, isCut, isEnded: answer.ended?.includes(scan.bucket) ?? false })
       if (rows.length > 0) active++
       // What the limit cut off was not looked at.
       if (isCut) break
