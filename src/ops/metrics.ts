@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
 import { DeliveryLatency } from './delivery-latency.ts'
 import { BoundedLabels } from './labels.ts'
-import { EachGauge, sampledMetrics } from './sampled-metrics.ts'
+import { EachGauge, SingleGauge, sampledMetrics } from './sampled-metrics.ts'
 
 /** Upper bounds in seconds of what a publish may take: half a lease ends it, 5 s by default. */
 const publishSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -107,9 +107,11 @@ function leaseMetrics(registry: Registry): Handlers {
   const messages = gauge('outbox_hand_messages', 'Messages read and not yet deleted.')
   const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet acknowledged.')
   const alive = gauge('outbox_relays_alive', 'Relays with a heartbeat within a lease time.')
-  const answered = gauge(
-    'outbox_relay_answered_timestamp_seconds',
-    'When a broker last answered this relay, before the first answer when it started; seconds since 1970.',
+  const answered = new SingleGauge(
+    gauge(
+      'outbox_relay_answered_timestamp_seconds',
+      'When a broker last answered this relay, before the first answer when it started; seconds since 1970.',
+    ),
   )
   const count = (by: Counter) => (it: { buckets: number[]; owned: number }) => {
     by.inc(it.buckets.length)
@@ -121,7 +123,12 @@ function leaseMetrics(registry: Registry): Handlers {
     leases_released: count(released),
     leases_lost: count(lost),
     // A new connection claims the buckets anew.
-    database_trouble: () => owned.set(0),
+    database_trouble: () => {
+      owned.set(0)
+      // Without heartbeats it would look like trouble of Kafka.
+      answered.clear()
+    },
+    stopped: () => answered.clear(),
     heartbeat: (it) => {
       owned.set(it.owned)
       messages.set(it.handRows)

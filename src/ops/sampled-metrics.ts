@@ -77,7 +77,7 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
 }
 
 /** A gauge without labels that has no value until it gets one: prom-client's begins with 0. */
-class SingleGauge {
+export class SingleGauge {
   readonly #gauge: Gauge
 
   constructor(gauge: Gauge) {

@@ -1,4 +1,4 @@
-import { keyDigest } from '../store/key-digest.ts'
+import { keyDigest } from '../message/key-digest.ts'
 import { type Hold, type IdRange, type Lease, noIds, type OutboxRow } from '../store/store.ts'
 import { Skipped } from './skipped.ts'
 

@@ -1,5 +1,5 @@
+import { keyDigest } from '../message/key-digest.ts'
 import type { Clock } from '../running/clock.ts'
-import { keyDigest } from '../store/key-digest.ts'
 import { type FreedKey, isLocked, isTooSlow, type Moved, type Parking, type Redriven, type StoreSession } from '../store/store.ts'
 import type { CarriedRow, Claim, Claims } from './claim.ts'
 import type { Hand } from './hand.ts'

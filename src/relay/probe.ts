@@ -1,4 +1,4 @@
-import { keyDigest } from '../store/key-digest.ts'
+import { keyDigest } from '../message/key-digest.ts'
 import type { CarriedRow } from './claim.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { placementHash } from '../message/key.ts'
+import { keyDigest } from '../message/key-digest.ts'
 import { backoff } from '../running/backoff.ts'
-import { keyDigest } from '../store/key-digest.ts'
 import { TransportError } from '../transport/transport.ts'
 import type { CarriedRow } from './claim.ts'
 import { Debt } from './debt.ts'

@@ -29,33 +29,37 @@ async function insertDead(database: TestDatabase, topicOf: string): Promise<void
 test.each([
   ['one topic', (topic: string) => `'${topic}'`],
   ['a thousand topics', (topic: string) => `CASE n WHEN 1 THEN '${topic}' ELSE 'topic-' || n % 1000 END`],
-])(`${count} blocked keys of %s: the relay keeps its leases and its memory, what is blocked waits, the rest flows`, async (_, topicOf) => {
-  await using database = await createDatabase()
-  const topic = await createTopic('dead-keys', 3)
-  await insertDead(database, topicOf(topic))
-  const [blocked] = await insertRows(database.pool, numbered(topic, 'key-1', 1))
-  const began = performance.now()
-  const relay = startRelayProcess({ DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' })
-  onTestFinished(() => void relay.child.kill('SIGKILL'))
-  await relay.until((line) => line.event === 'leases_taken')
-  const first = performance.now() - began
-  await relay.until((line) => line.event === 'leases_taken' && line.owned === 64)
-  const all = performance.now() - began
-  const free = await insertRows(database.pool, numbered(topic, 'free', 2, 3))
-  await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox WHERE id = ANY($1))', [[blocked, ...free]])
-  expect((await readTopic(topic)).map(numberOf)).toEqual([2, 3])
-  expect(await database.query('SELECT id::int, reason FROM outbox_dead WHERE id > $1', [count])).toEqual([
-    { id: blocked, reason: null },
-  ])
-  for (const event of ['leases_lost', 'database_trouble', 'relays_dying']) {
-    expect(relay.log.filter((line) => line.event === event)).toEqual([])
-  }
-  const peak = relay.highestRss()
-  console.log(
-    `${count} blocked keys: at most ${Math.round(peak / 1e6)} MB, first bucket after ${Math.round(first)} ms, all after ${Math.round(all)} ms`,
-  )
-  expect(peak).toBeLessThan(ruleBytes)
-}, 180_000)
+])(
+  `${count} blocked keys of %s: the relay keeps its leases and its memory, what is blocked waits, the rest flows`,
+  async (_, topicOf) => {
+    await using database = await createDatabase()
+    const topic = await createTopic('dead-keys', 3)
+    await insertDead(database, topicOf(topic))
+    const [blocked] = await insertRows(database.pool, numbered(topic, 'key-1', 1))
+    const began = performance.now()
+    const relay = startRelayProcess({ DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' })
+    onTestFinished(() => void relay.child.kill('SIGKILL'))
+    await relay.until((line) => line.event === 'leases_taken')
+    const first = performance.now() - began
+    await relay.until((line) => line.event === 'leases_taken' && line.owned === 64)
+    const all = performance.now() - began
+    const free = await insertRows(database.pool, numbered(topic, 'free', 2, 3))
+    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox WHERE id = ANY($1))', [[blocked, ...free]])
+    expect((await readTopic(topic)).map(numberOf)).toEqual([2, 3])
+    expect(await database.query('SELECT id::int, reason FROM outbox_dead WHERE id > $1', [count])).toEqual([
+      { id: blocked, reason: null },
+    ])
+    for (const event of ['leases_lost', 'database_trouble', 'relays_dying']) {
+      expect(relay.log.filter((line) => line.event === event)).toEqual([])
+    }
+    const peak = relay.highestRss()
+    console.log(
+      `${count} blocked keys: at most ${Math.round(peak / 1e6)} MB, first bucket after ${Math.round(first)} ms, all after ${Math.round(all)} ms`,
+    )
+    expect(peak).toBeLessThan(ruleBytes)
+  },
+  180_000,
+)
 
 test('keys of megabytes need no more memory than short ones', async () => {
   await using database = await createDatabase()

@@ -77,7 +77,9 @@ test('20,000 missing topics: a message of a good topic flows within a second, pr
     expect(await fastest(async () => (await relay.page(path)).ms)).toBeLessThan(1_000)
     expect((await relay.page(path)).status).toBe(200)
   }
-  expect((await relay.page('/metrics')).body).toMatch(new RegExp(`outbox_messages_published_total\\{topic="${topics[4]}"\\} 1\\b`))
+  expect((await relay.page('/metrics')).body).toMatch(
+    new RegExp(`outbox_messages_published_total\\{topic="${topics[4]}"\\} 1\\b`),
+  )
   expect(relay.lines('topic_paused').length).toBeLessThanOrEqual(20)
   expect(relay.lines('topics_missing').length).toBeLessThanOrEqual(2)
   for (const event of ['leases_lost', 'database_trouble', 'kafka_trouble', 'sample_failed'])

@@ -24,7 +24,11 @@ const ways = {
   'a trigger that keeps all': [trigger('true'), [1, 2, 3, 4], 'DROP FUNCTION keep CASCADE'],
   'a trigger that keeps every second one': [trigger('OLD.id % 2 = 0'), [2, 4], 'DROP FUNCTION keep CASCADE'],
   'a trigger that keeps one key': [trigger(`OLD.key = '\\x6b34'`), [4], 'DROP FUNCTION keep CASCADE'],
-  'a rule that does nothing': ['CREATE RULE keep AS ON DELETE TO outbox DO INSTEAD NOTHING', [1, 2, 3, 4], 'DROP RULE keep ON outbox'],
+  'a rule that does nothing': [
+    'CREATE RULE keep AS ON DELETE TO outbox DO INSTEAD NOTHING',
+    [1, 2, 3, 4],
+    'DROP RULE keep ON outbox',
+  ],
   'a rule that does something else': [
     'CREATE RULE keep AS ON DELETE TO outbox DO INSTEAD UPDATE outbox SET type = OLD.type WHERE id = OLD.id',
     [1, 2, 3, 4],

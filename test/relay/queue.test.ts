@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { keyDigest } from '../../src/message/key-digest.ts'
 import { type CarriedRow, Claim } from '../../src/relay/claim.ts'
 import { Queue } from '../../src/relay/queue.ts'
 import { Suspects } from '../../src/relay/suspects.ts'
-import { keyDigest } from '../../src/store/key-digest.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
 
 const now = 1_000

@@ -120,7 +120,7 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/reader.ts',
-        from: 'topic.debt.owe(scan.bucket, scan.after + 1)',
+        from: 'topic?.debt.owe(scan.bucket, scan.after + 1)',
         to: 'void topic',
       },
     ],

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { keyDigest } from '../../src/store/key-digest.ts'
+import { keyDigest } from '../../src/message/key-digest.ts'
 import { type Lease, noIds } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'

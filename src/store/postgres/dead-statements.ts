@@ -1,4 +1,4 @@
-import { digestBytes } from '../key-digest.ts'
+import { digestBytes } from '../../message/key-digest.ts'
 import type { HoldPlace, Lease, Parking, RowName } from '../store.ts'
 import { bytes, columns, columnsOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
@@ -59,12 +59,13 @@ FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last
       return `SELECT y.b AS bucket, y."id" AS id, y."message_id" AS "messageId", y.read >= ${holdRows} OR y.read < y.found AS more,
   CASE WHEN ${holding('y')} THEN ${digest('y')} END AS digest
   FROM (SELECT x.*, count(*) OVER () AS found, count(*) FILTER (WHERE x.before < ${holdBytes}) OVER () AS read
-    FROM (SELECT o.b, d.*, sum(octet_length(d."key")) OVER w - coalesce(octet_length(d."key"), 0) AS before
-      FROM unnest(${integers(rest, 'smallint')}, ${ids}, ${uuids(places.map(({ messageId }) => messageId))}) AS o(b, i, m)
-      CROSS JOIN LATERAL (SELECT r."id", r."message_id", r."topic", r."key", r."holds" FROM ${dead} AS r
-        WHERE r."bucket" = o.b AND (r."id", r."message_id") > (o.i, o.m) ORDER BY r."id", r."message_id" LIMIT ${holdRows}) AS d
-      WINDOW w AS (ORDER BY o.b, d."id", d."message_id" ROWS UNBOUNDED PRECEDING) LIMIT ${holdRows}) AS x) AS y
-  WHERE coalesce(y.before, 0) < ${holdBytes} ORDER BY y.b, y."id", y."message_id"`
+    FROM (SELECT p.*, coalesce(sum(octet_length(p."key")) OVER w - octet_length(p."key"), 0) AS before
+      FROM (SELECT o.b, d.* FROM unnest(${integers(rest, 'smallint')}, ${ids}, ${uuids(places.map(({ messageId }) => messageId))}) AS o(b, i, m)
+        CROSS JOIN LATERAL (SELECT r."id", r."message_id", r."topic", r."key", r."holds" FROM ${dead} AS r
+          WHERE r."bucket" = o.b AND (r."id", r."message_id") > (o.i, o.m) ORDER BY r."id", r."message_id" LIMIT ${holdRows}) AS d
+        LIMIT ${holdRows}) AS p
+      WINDOW w AS (ORDER BY p.b, p."id", p."message_id" ROWS UNBOUNDED PRECEDING)) AS x) AS y
+  WHERE y.before < ${holdBytes} ORDER BY y.b, y."id", y."message_id"`
     },
 
     /** Blocked keys with rows from before the ids restarted, and which rows of them go on: those put back. Mostly none is read. */
