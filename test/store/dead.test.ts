@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { keyDigest } from '../../src/message/key-digest.ts'
-import { type Lease, noIds } from '../../src/store/store.ts'
+import { type Hold, type HoldPlace, type Lease, noIds } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
@@ -149,6 +149,38 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
       topics: [{ rows: 2, firstId: 2, lastId: 4 }],
     })
     expect((await dead()).map((row) => row.id)).toEqual(['1', '3'])
+  })
+
+  test('blocked keys come in portions, by rows and by the bytes of their keys; none is left out', async () => {
+    const session = await sessions.connect()
+    const insert = (bucket: number, from: number, to: number, key: string) =>
+      sessions.database.query(
+        `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, relay)
+         SELECT ${bucket}, n, gen_random_uuid(), 't', ${key}, '', now(), 'r' FROM generate_series(${from}, ${to}) AS n`,
+      )
+    await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
+    await insert(3, 1, 4_000, "convert_to('k' || n, 'UTF8')")
+    await insert(5, 1, 2, "convert_to(repeat(md5(n::text), 1300000), 'UTF8')")
+    // Without a key, between the large ones and behind them.
+    await insert(5, 3, 3, 'NULL')
+    await insert(5, 4, 6, "convert_to(repeat(md5(n::text), 1300000), 'UTF8')")
+    await insert(5, 7, 7, 'NULL')
+    await insert(9, 1, 17_000, "convert_to('k' || n, 'UTF8')")
+    const found: Hold[] = []
+    const sizes: number[] = []
+    for (let from: HoldPlace | undefined; ; ) {
+      const { holds, next } = await session.holds([9, 3, 5], from)
+      found.push(...holds)
+      sizes.push(holds.length)
+      if (!next) break
+      from = next
+    }
+    expect(sizes.length).toBeGreaterThan(3)
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(10_000)
+    const ids = (bucket: number) => found.flatMap((hold) => (hold.bucket === bucket ? [hold.id] : []))
+    const upTo = (count: number) => Array.from({ length: count }, (_, n) => n + 1)
+    expect([ids(3), ids(5), ids(9)]).toEqual([upTo(4_000), [1, 2, 4, 5, 6], upTo(17_000)])
+    expect(found[0]!.digest).toBe(keyDigest('t', Buffer.from('k1')))
   })
 
   // The last id drawn is 10: rows above it are from before the ids restarted.

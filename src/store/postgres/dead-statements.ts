@@ -59,7 +59,7 @@ FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last
       return `SELECT y.b AS bucket, y."id" AS id, y."message_id" AS "messageId", y.read >= ${holdRows} OR y.read < y.found AS more,
   CASE WHEN ${holding('y')} THEN ${digest('y')} END AS digest
   FROM (SELECT x.*, count(*) OVER () AS found, count(*) FILTER (WHERE x.before < ${holdBytes}) OVER () AS read
-    FROM (SELECT p.*, coalesce(sum(octet_length(p."key")) OVER w - octet_length(p."key"), 0) AS before
+    FROM (SELECT p.*, coalesce(sum(octet_length(p."key")) OVER w, 0) - coalesce(octet_length(p."key"), 0) AS before
       FROM (SELECT o.b, d.* FROM unnest(${integers(rest, 'smallint')}, ${ids}, ${uuids(places.map(({ messageId }) => messageId))}) AS o(b, i, m)
         CROSS JOIN LATERAL (SELECT r."id", r."message_id", r."topic", r."key", r."holds" FROM ${dead} AS r
           WHERE r."bucket" = o.b AND (r."id", r."message_id") > (o.i, o.m) ORDER BY r."id", r."message_id" LIMIT ${holdRows}) AS d
