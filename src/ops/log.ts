@@ -26,6 +26,7 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   fetched: 'trace',
   published: 'debug',
   publish_failed: 'debug',
+  internal_error: 'error',
   rows_locked: 'warn',
   rows_free: 'info',
   rows_kept: 'error',

@@ -21,6 +21,19 @@ const leaderless = new Set([
   'LISTENER_NOT_FOUND',
 ])
 
+/** Codes of the system and of the clients for a broker to which no connection comes about. */
+const unreachable = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'KafkaJSConnectionError',
+  'PLT_KFK_NETWORK',
+])
+
 /** Stands in a command where the addresses are not known: a shell fills it in. */
 const brokersVariable = '"$KAFKA_BROKERS"'
 
@@ -53,6 +66,10 @@ export function told({ topic, partition, code }: Trouble, servers: string): Told
   if (leaderless.has(code)) {
     const command = describe(' --unavailable-partitions')
     return { what: `${place}: no leader (${code}).`, remedy: 'Bring the broker that leads it back.', command }
+  }
+  if (unreachable.has(code)) {
+    const remedy = 'Check the network, and the address that this broker advertises: another broker answers.'
+    return { what: `${place}: its broker cannot be reached (${code}).`, remedy, command: describe() }
   }
   if (code === 'INVALID_TOPIC_EXCEPTION') {
     return { what: `${place}: Kafka allows no such name.`, remedy: 'Correct the name where it is enqueued.', command: undefined }

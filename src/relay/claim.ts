@@ -5,6 +5,8 @@ import { Skipped } from './skipped.ts'
 /** A row that the relay has read and not yet seen deleted, under the claim that it was read with. */
 export interface CarriedRow extends OutboxRow {
   claim: Claim
+  /** Bytes of the row in memory: none when it is oversized, and none once Kafka has acknowledged it. Only {@link Hand} changes it. */
+  heldBytes: number
   /** Let go of when Kafka has acknowledged the row. */
   value: Uint8Array | null
 }

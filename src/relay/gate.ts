@@ -32,6 +32,11 @@ export class Gate {
     this.#random = deps.random
   }
 
+  /** Whether it waits for a broker that answers. */
+  get closed(): boolean {
+    return this.#probing !== undefined
+  }
+
   /** Resolves when sending makes sense, or when the relay stops. */
   async passable(): Promise<void> {
     while (this.#probing) await this.#probing

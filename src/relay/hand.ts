@@ -26,8 +26,6 @@ const keptShare = 1 / 2
 export class Hand {
   readonly #limits: HandLimits
   readonly #rows = new Map<number, CarriedRow>()
-  /** Acknowledged rows that wait for their delete: they hold no value any more. */
-  readonly #acknowledged = new Set<CarriedRow>()
   /** Rows of the batches that stuck lanes keep. */
   readonly #kept = new Set<CarriedRow>()
   #keptBytes = 0
@@ -108,7 +106,7 @@ export class Hand {
   add(row: CarriedRow): void {
     this.#rows.set(row.id, row)
     this.#perBucket[row.bucket]!++
-    if (!row.oversized) this.#bytes += row.bytes
+    this.#bytes += row.heldBytes
   }
 
   /** Kafka has the rows: until they are deleted only their names are needed. */
@@ -116,9 +114,9 @@ export class Hand {
     if (this.#kept.size > 0) this.unkeep(rows)
     for (const row of rows) {
       row.value = null
-      if (this.#rows.get(row.id) !== row || this.#acknowledged.has(row)) continue
-      this.#acknowledged.add(row)
-      if (!row.oversized) this.#bytes -= row.bytes
+      if (this.#rows.get(row.id) !== row) continue
+      this.#bytes -= row.heldBytes
+      row.heldBytes = 0
     }
   }
 
@@ -144,7 +142,7 @@ export class Hand {
 
   #lighten(row: CarriedRow): void {
     this.#perBucket[row.bucket]!--
-    if (!this.#acknowledged.delete(row) && !row.oversized) this.#bytes -= row.bytes
+    this.#bytes -= row.heldBytes
   }
 
   /** The row was deleted from the outbox. */

@@ -5,26 +5,30 @@ import type { CarriedRow, Claims } from './claim.ts'
 import { Debt } from './debt.ts'
 import type { Gate } from './gate.ts'
 import type { Hand } from './hand.ts'
+import { type Failure, Patience } from './patience.ts'
 import { bytesOf, Queue, type QueueDeps, type RequestLimits } from './queue.ts'
 import { toRecord } from './record.ts'
 import { Suspects } from './suspects.ts'
 import type { Telemetry } from './telemetry.ts'
 import { verdict } from './verdict.ts'
 
-/** An outcome that decides nothing about the batch: it is sent again. */
-type Failure = Exclude<Outcome, { kind: 'acked' }>
-
-/** Codes of a request that was not answered in time, by the broker or by its replicas: what shares its connection waits as long. */
-const timedOut = new Set(['TIMEOUT', 'REQUEST_TIMED_OUT'])
-
-/** After successive unknown outcomes a lane waits twice as long for each next answer, up to so many milliseconds. */
-const mostWaitMs = 30_000
-
-/** How often the wait is doubled, at most. */
-const mostPatience = 3
-
 /** Milliseconds over which lanes that were throttled together come back. */
 const spreadMs = 100
+
+/** The client threw, which its contract forbids: a bug. The record may be in the log all the same. */
+const bugCode = 'INTERNAL_ERROR'
+
+/** Where an error was thrown; of its message only the kind of error, since the rest may hold data. */
+const stackOf = (error: unknown): string =>
+  error instanceof Error
+    ? [
+        error.name,
+        ...(error.stack ?? '')
+          .split('\n')
+          .filter((line) => /^\s+at /.test(line))
+          .slice(0, 5),
+      ].join('\n')
+    : 'not an error'
 
 /** A request on its way. */
 interface Flight {
@@ -52,12 +56,6 @@ export interface LaneDeps extends QueueDeps {
    */
   resume: (owed: Debt, gaveUp: boolean) => void
 }
-
-/**
- * A lane that others need room from gives up what it has not sent when it has had no outcome for so many milliseconds, and for twice as long
- * as its last acknowledgement took.
- */
-const slowMs = 1_000
 
 /** What a lane tells its topic. */
 export interface LaneTopic {
@@ -104,8 +102,7 @@ export class Lane {
   #failure: Failure | undefined
   #flyingBytes = 0
   #flight: Flight | undefined
-  /** How often the wait for an answer is doubled: the broker was too slow that many times, and has not been quick since. */
-  #patience = 0
+  readonly #patience: Patience
   /** Times that it failed, one after another. */
   #attempt = 0
   #stuck = false
@@ -113,8 +110,6 @@ export class Lane {
   #gaveUp = false
   /** When an outcome was last decided, or the lane began to wait for one. */
   #movedAt = 0
-  /** What the last acknowledgement took, in milliseconds. */
-  #tookMs = 0
   /** Kafka as a whole is being waited for: dropping rows would help nobody. */
   #gated = false
   #running = false
@@ -124,14 +119,18 @@ export class Lane {
     this.partition = partition
     this.#topic = topic
     this.#deps = deps
+    this.#patience = new Patience(deps.limits.requestTimeoutMs)
     this.#suspects = new Suspects(deps.limits.batchRecords)
     this.#queue = new Queue(this.#suspects, deps)
   }
 
-  /** Code of the last failure while the lane is stuck, for the heartbeat. Trouble of the whole cluster is none of this partition's. */
+  /**
+   * Code of the last failure while the lane is stuck, for the heartbeat. While no broker answers at all it is not this partition's trouble.
+   */
   get stuckBy(): string | undefined {
     const failure = this.#stuck ? this.#failure : undefined
-    return failure && (failure.kind === 'unknown' || failure.scope !== 'producer') ? failure.code : undefined
+    if (!failure || (failure.kind === 'not-written' && failure.scope === 'producer' && this.#deps.gate.closed)) return undefined
+    return failure.code
   }
 
   /**
@@ -176,8 +175,7 @@ export class Lane {
   /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
   yieldRoom(): void {
     if (this.#stuck || this.#gated || this.#queue.length === 0) return
-    const patientMs = Math.max(slowMs, 2 * this.#tookMs)
-    if (this.#attempt > 0 || this.#deps.clock.now() - this.#movedAt > patientMs) this.#becomeStuck()
+    if (this.#attempt > 0 || this.#deps.clock.now() - this.#movedAt > this.#patience.slowMs) this.#becomeStuck()
   }
 
   /** Resolves when no request is outstanding. */
@@ -223,7 +221,7 @@ export class Lane {
     this.#flyingBytes = 0
     this.#flight = undefined
     this.#tell(batch, outcome, sentAt)
-    this.#learn(outcome, clock.now() - sentAt)
+    this.#patience.learn(outcome, clock.now() - sentAt, this.#isTentative)
     const wait = this.#decide(batch, outcome, sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
     if (wait > 0) await clock.wait(wait, this.#deps.signal)
@@ -239,14 +237,16 @@ export class Lane {
     }
     const { transport, limits } = this.#deps
     try {
-      const how = { alone: this.#alone, waitMs: this.#waitMs, giveUp }
+      const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs, giveUp }
       return await transport.publish(
         { topic: this.#topic.name, partition: this.partition, records },
         limits.requestTimeoutMs,
         how,
       )
     } catch (error) {
-      return { kind: 'unknown', code: 'UNEXPECTED', error: error instanceof Error ? error.name : 'The client threw no error.' }
+      if (this.#failure?.code !== bugCode)
+        this.#deps.telemetry.emit('internal_error', { during: 'publish', error: stackOf(error) })
+      return { kind: 'unknown', code: bugCode, error: 'An error of the program, not of Kafka.' }
     }
   }
 
@@ -286,6 +286,7 @@ export class Lane {
         return next.ms + random() * spreadMs
       case 'again':
         this.#failed(outcome, kept)
+        if (code === bugCode) break
         if (next.doubt) gate.doubt(this, code, error, { again: this.#stuck })
         else gate.trouble(this, code, error)
         // The partition may be gone, or new to the client.
@@ -307,20 +308,6 @@ export class Lane {
     return this.#failure?.kind === 'unknown'
   }
 
-  /** Milliseconds to wait for the next answer. */
-  get #waitMs(): number {
-    const base = this.#deps.limits.requestTimeoutMs
-    return Math.max(base, Math.min(mostWaitMs, base * 2 ** this.#patience))
-  }
-
-  /** A broker that was too slow is given more time, until it has answered a whole batch in the usual time. */
-  #learn(outcome: Outcome, tookMs: number): void {
-    if (outcome.kind === 'unknown') this.#patience = Math.min(mostPatience, this.#patience + 1)
-    if (outcome.kind === 'acked') this.#tookMs = tookMs
-    const quick = outcome.kind === 'acked' && tookMs <= this.#deps.limits.requestTimeoutMs
-    if (quick && !this.#isTentative) this.#patience = 0
-  }
-
   /**
    * The leases of the batch on its way end, or are to be given back: it is waited for as long as any request is, and no longer (rule 3). The
    * next owner of its buckets begins no sooner: the leases were as long when it was sent.
@@ -331,16 +318,6 @@ export class Lane {
     const left = sentAt + limits.requestTimeoutMs - clock.now()
     if (left <= 0) giveUp.abort()
     else void clock.wait(left, signal).then(() => giveUp.abort())
-  }
-
-  /** How much of Kafka the next request must not share with other lanes: it might keep them waiting. */
-  get #alone(): 'request' | 'connection' | undefined {
-    if (this.#patience > 0) return 'connection'
-    if (!this.#failure) return undefined
-    const { kind, code } = this.#failure
-    if (timedOut.has(code)) return 'connection'
-    if (!this.#stuck) return undefined
-    return kind === 'unknown' || this.#failure.scope === 'producer' ? 'connection' : 'request'
   }
 
   /** The batch has no decided outcome. */

@@ -35,7 +35,7 @@ export function place(row: OutboxRow, claim: Claim, deps: PlaceDeps): Place {
   const known = hand.knows(row)
   if (known === 'yes') return 'known'
   if (known === 'other') return 'clash'
-  const carried = Object.assign(row, { claim })
+  const carried = Object.assign(row, { claim, heldBytes: row.oversized ? 0 : row.bytes })
   // Before its topic is asked for: a name that Kafka refuses would be taken for trouble of Kafka as a whole.
   const fault = recordFault(row)
   if (fault) {

@@ -69,8 +69,8 @@ export class Settler {
     const rows = inOrder(this.#acked.slice(0, settleRows))
     const sentAt = this.#deps.clock.now()
     const left = (await session.settle(rows)) === 'done' ? [] : await session.settleUnlocked(rows)
-    const gone = new Set(rows)
-    this.#acked = this.#acked.filter((row) => !gone.has(row))
+    // Only `add` has changed it meanwhile, at its end.
+    this.#acked.splice(0, rows.length)
     this.#settled(rows, left, sentAt)
     return rows.length
   }
@@ -85,21 +85,33 @@ export class Settler {
   }
 
   #settled(rows: readonly CarriedRow[], left: readonly Unsettled[], sentAt: number): void {
-    const { clock, telemetry, hand, locked, onSettled } = this.#deps
+    const { clock, telemetry, onSettled } = this.#deps
     const stay = new Map(left.map(({ id, kept }) => [id, kept]))
-    for (const row of rows) {
-      const kept = stay.get(row.id)
-      if (kept === undefined) hand.deleted(row)
-      else this.#left.push(row)
-      if (kept === true) this.#kept.met(row)
-      else this.#kept.over(row)
-      if (kept === false) locked.met(row)
-      else locked.over(row)
-    }
+    // First: what begins to wait must not come after the end of what waited before.
+    for (const row of rows) if (stay.has(row.id)) this.#stays(row, stay.get(row.id)!)
+    for (const row of rows) if (!stay.has(row.id)) this.#isGone(row)
     this.#kept.tell()
     if (this.#left.length > 0) this.#retryAt = Math.min(this.#retryAt, clock.now() + lockedAgainMs)
     if (rows.length > left.length) telemetry.emit('settled', { rows: rows.length - left.length, ms: clock.now() - sentAt })
     onSettled()
+  }
+
+  /** The row could not be deleted; `kept`: nobody has locked it. */
+  #stays(row: CarriedRow, kept: boolean): void {
+    this.#left.push(row)
+    if (kept) {
+      this.#kept.met(row)
+      this.#deps.locked.over(row)
+    } else {
+      this.#deps.locked.met(row)
+      this.#kept.over(row)
+    }
+  }
+
+  #isGone(row: CarriedRow): void {
+    this.#deps.hand.deleted(row)
+    this.#deps.locked.over(row)
+    this.#kept.over(row)
   }
 }
 

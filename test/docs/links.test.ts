@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { docsUrl } from '../../src/message/errors.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -11,6 +12,8 @@ const pages = ['.', 'docs', 'bench', 'examples/orders'].flatMap((folder) =>
     .filter((name) => name.endsWith('.md'))
     .map((name) => normalize(join(folder, name))),
 )
+
+const repository = docsUrl.replace(/docs$/, '')
 
 /** A page without its blocks of code. */
 const textOf = (page: string) => readFileSync(join(root, page), 'utf8').replace(/^```[\s\S]*?^```$/gm, '')
@@ -36,8 +39,12 @@ function leadsSomewhere(page: string, link: string): boolean {
 }
 
 test.each(pages)('every link of %s leads to a file, a heading or an anchor that is there', (page) => {
-  const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!).filter((link) => !/^https?:/.test(link))
-  expect(links.filter((link) => !leadsSomewhere(page, link))).toEqual([])
+  const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!)
+  const relative = links.filter((link) => !/^https?:/.test(link))
+  expect(relative.filter((link) => !leadsSomewhere(page, link))).toEqual([])
+  // What the package does not ship is linked to by its address.
+  const absolute = links.filter((link) => link.startsWith(repository)).map((link) => link.slice(repository.length))
+  expect(absolute.filter((link) => !leadsSomewhere('.', link))).toEqual([])
 })
 
 test('every page under docs/ can be reached from the README', () => {

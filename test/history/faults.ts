@@ -6,13 +6,15 @@ import { mended } from './faults/mended.ts'
 import { lateAnswers, networkFaults } from './faults/network.ts'
 import { oversized, poisonFaults } from './faults/poison.ts'
 import { postgresFaults } from './faults/postgres.ts'
-import { cutOff, relayFaults } from './faults/relays.ts'
-import { idsAgain, putBelow } from './faults/rows.ts'
+import { cutOff, neverAnswered, relayFaults } from './faults/relays.ts'
+import { idsAgain, putBelow, rowFaults } from './faults/rows.ts'
 import { growsInTime, topicFaults } from './faults/topics.ts'
 
 /** Every kind of fault that the torture draws. */
 export const allFaults: readonly Fault[] = [
   ...relayFaults,
+  neverAnswered,
+  ...rowFaults,
   ...postgresFaults,
   ...loadFaults,
   ...networkFaults,

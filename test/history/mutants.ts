@@ -35,7 +35,12 @@ const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
 
 /** Parts that other faults meet than the rest of their rule. */
 const faultsOfParts: Readonly<Record<string, readonly string[]>> = {
-  '5.2': ['relay-cut-off'],
+  '3.3': ['kafka-slow-answers'],
+  '3.6': ['kafka-quota'],
+  '5.3': ['relay-without-kafka', 'relay-cut-off'],
+  '12.2': ['row-locked'],
+  '12.3': ['row-locked'],
+  '12.4': ['row-locked'],
   '15.2': ['clock-stepped-back'],
 }
 

@@ -28,6 +28,13 @@ test.each<[string, string, number | null, string, string]>([
     '--unavailable-partitions',
   ],
   ['for another reason', 'POLICY_VIOLATION', null, 'Topic t takes no messages (POLICY_VIOLATION).', '--describe --topic t'],
+  [
+    'whose broker is out of reach',
+    'ECONNREFUSED',
+    3,
+    'Partition 3 of t: its broker cannot be reached (ECONNREFUSED).',
+    '--describe --topic t',
+  ],
 ])('%s: said in words, with the command', (_, code, partition, what, command) => {
   const found = told({ topic: 't', partition, code }, servers)
   expect(found.what).toBe(what)

@@ -361,3 +361,29 @@ test('a lost LISTEN connection is noticed at once: the relay polls quickly until
   while ((await fetches(900)) > 3);
   expect(one.all('database_trouble')).toEqual([])
 })
+
+describe('an error of the program while publishing', () => {
+  test.each([
+    ['a TypeError', () => new TypeError('secret of key-1')],
+    ['something that is not an error', () => 'secret of key-1'],
+  ])('%s is an internal error, not trouble of Kafka: reported once, sent again, the others go on', async (_, thrown) => {
+    const transport = memoryTransport({ topics: { bug: 1, well: 3 } })
+    const publish = transport.publish.bind(transport)
+    let left = 3
+    transport.publish = async (batch, timeoutMs, how) => {
+      if (batch.topic === 'bug' && left-- > 0) throw thrown()
+      return publish(batch, timeoutMs, how)
+    }
+    await insertMany(database.pool, 'bug', 5, 1)
+    await insertMany(database.pool, 'well', 100, 10)
+    await using one = testRelay(database.url, transport)
+    await one.relay.start()
+    await transport.written(100, 'well')
+    await transport.written(5, 'bug')
+    expect(transport.records('bug').map(numberOf)).toEqual(upTo(5))
+    expect(one.all('internal_error')).toHaveLength(1)
+    expect(JSON.stringify(one.all('internal_error'))).not.toContain('secret')
+    expect(one.all('publish_failed').map(({ code }) => code)).toEqual(['INTERNAL_ERROR', 'INTERNAL_ERROR', 'INTERNAL_ERROR'])
+    expect(one.all('kafka_trouble')).toEqual([])
+  })
+})

@@ -63,7 +63,7 @@ async function setUp() {
 }
 
 type Ground = Awaited<ReturnType<typeof setUp>>
-const carried = (given: Partial<OutboxRow>, { claim }: Ground): CarriedRow => ({ ...rowOf(given), claim })
+const carried = (given: Partial<OutboxRow>, { claim }: Ground): CarriedRow => ({ ...rowOf(given), claim, heldBytes: 10 })
 const full = (ground: Ground) => {
   const row = carried({ id: 1, messageId: 'm1', bucket: (bucket + 2) % 64 }, ground)
   ground.hand.add(row)

@@ -33,7 +33,7 @@ test('a topic with many partitions hides no other, and there are never more than
   expect(found.slice(0, 3).map((one) => one.topic)).toEqual(['gone', 'wide', 'narrow'])
 })
 
-test.each(['NOT_ENOUGH_REPLICAS', 'TIMEOUT'])(
+test.each(['NOT_ENOUGH_REPLICAS', 'TIMEOUT', 'ECONNREFUSED'])(
   'a heartbeat names a partition that is refused again and again (%s), and no more once it is taken',
   async (code) => {
     await using database = await createDatabase()
@@ -41,7 +41,7 @@ test.each(['NOT_ENOUGH_REPLICAS', 'TIMEOUT'])(
     const outcome =
       code === 'TIMEOUT'
         ? ({ kind: 'unknown', code, error: 'late' } as const)
-        : ({ kind: 'not-written', scope: 'transient', code, error: 'wait' } as const)
+        : ({ kind: 'not-written', scope: code === 'ECONNREFUSED' ? 'producer' : 'transient', code, error: 'wait' } as const)
     const accept = transport.refuse((_, batch) => batch.topic === 't', { outcome })
     await insertRows(database.pool, [...numbered('t', 'k', 1), ...numbered('fine', 'k', 2)])
     await using one = testRelay(database.url, transport)

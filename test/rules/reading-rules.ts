@@ -226,7 +226,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a stuck lane shares its requests with the others',
-    edits: [{ file: 'relay/lane.ts', from: '{ alone: this.#alone, waitMs', to: '{ waitMs' }],
+    edits: [{ file: 'relay/lane.ts', from: 'alone: this.#patience.alone(this.#failure, this.#stuck),', to: '' }],
     file: stuck,
     tests: 'a stuck lane sends alone',
   },

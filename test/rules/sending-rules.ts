@@ -57,9 +57,9 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a lane waits for a slow broker no longer than for a quick one',
     edits: [
       {
-        file: 'relay/lane.ts',
-        from: 'this.#patience = Math.min(mostPatience, this.#patience + 1)',
-        to: 'this.#patience = 0',
+        file: 'relay/patience.ts',
+        from: 'this.#doublings = Math.min(maxDoublings, this.#doublings + 1)',
+        to: 'this.#doublings = 0',
       },
     ],
     file: patience,

@@ -40,7 +40,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 12,
     without: 'a locked row is forgotten',
-    edits: [{ file: 'relay/settler.ts', from: '      else this.#left.push(row)\n', to: '' }],
+    edits: [{ file: 'relay/settler.ts', from: '    this.#left.push(row)\n', to: '' }],
     file: 'relay/locked-row.test.ts',
     tests: 'two of two buckets',
   },

@@ -50,14 +50,14 @@ export async function kafkaTool(main: string, args: string[]): Promise<string> {
 
 /**
  * Starts Apache Kafka (KRaft, one node) on free ports of 127.0.0.1; takes about three seconds. `host`: its name for that address, which
- * clients are told; `format`, `java`: more arguments of the format, and of the broker's `java`.
+ * clients are told; `port`: instead of a free one; `format`, `java`: more arguments of the format, and of the broker's `java`.
  */
 export async function startKafka(
   settings: BrokerProperties = {},
-  { host = '127.0.0.1', format = [] as readonly string[], java = [] as readonly string[] } = {},
+  { host = '127.0.0.1', port: given = 0, format = [] as readonly string[], java = [] as readonly string[] } = {},
 ): Promise<KafkaServer> {
   const jars = await kafkaJars()
-  const [port, controller] = [await freePort(), await freePort()]
+  const [port, controller] = [given || (await freePort()), await freePort()]
   const dir = await mkdtemp(join(tmpdir(), 'outbox-kafka-'))
   const properties = { ...smallBroker, ...onlyBroker(`${host}:${port}`, controller, join(dir, 'log')), ...settings }
   const node = await kafkaNode({ jars, dir, properties, port, format: ['--standalone', ...format], heapMb: 512, java })

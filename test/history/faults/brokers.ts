@@ -1,3 +1,4 @@
+import { limitProducers } from '../../support/kafka-quota.ts'
 import type { Broker, Fault, Ground, Heal } from '../fault.ts'
 
 /** Brokers that a fault has stopped or frozen: two faults that start the same broker would start it twice. */
@@ -106,6 +107,19 @@ export const brokerFaults: readonly Fault[] = [
         await mend()
         await setReplicas(ground, topic)
       }
+    },
+  },
+  {
+    name: 'kafka-quota',
+    what: 'every client may send 20 kB a second to a broker, which then answers with a throttle time',
+    lastsMs: [3_000, 8_000],
+    async begin({ kafka }) {
+      // Any broker hands it on to the controller; one that another fault has does not answer, and the next try asks another.
+      let turn = 0
+      const direct = kafka.direct.split(',')
+      const set = (bytesPerSecond: number | undefined) => limitProducers(direct[turn++ % direct.length]!, bytesPerSecond)
+      await set(20_000)
+      return () => set(undefined)
     },
   },
 ]

@@ -34,6 +34,8 @@ const blackHole = (): ProxyMode => ({ kind: 'black-hole' })
 const delay = ({ random }: Ground): ProxyMode => ({ kind: 'delay', ms: 20 + 280 * random() })
 const throttle = ({ random }: Ground): ProxyMode => ({ kind: 'throttle', bytesPerSecond: 20_000 + 200_000 * random() })
 
+const slowAnswers = ({ random }: Ground): ProxyMode => ({ kind: 'slow-produce', ms: 1_000 + 5_000 * random() })
+
 const relays = 'between relays (and half of the writers) and PostgreSQL'
 
 /** Faults of the network in front of PostgreSQL and of Kafka. */
@@ -48,6 +50,13 @@ export const networkFaults: readonly Fault[] = [
   network('kafka-black-hole', 'nothing comes through to one broker or back', [2_000, 12_000], blackHole, oneBroker),
   network('kafka-delay', 'each packet of one broker takes 20 to 300 ms more', [2_000, 10_000], delay, oneBroker),
   network('kafka-throttle', '20 to 220 kB a second to one broker and back', [2_000, 8_000], throttle, oneBroker),
+  network(
+    'kafka-slow-answers',
+    'one broker answers Produce 1 to 6 s late; the time-out is 1.5 s',
+    [3_000, 15_000],
+    slowAnswers,
+    oneBroker,
+  ),
   network('kafka-all-refuse', 'all brokers refuse clients', [500, 5_000], refuse, allBrokers),
   network('kafka-all-black-hole', 'nothing comes through to any broker or back', [2_000, 8_000], blackHole, allBrokers),
 ]

@@ -100,27 +100,43 @@ const nowhere = '127.0.0.1:9'
 /** Relays that are cut off at present: of two each could give its buckets up to the other. */
 const cutOffNow = new Set<string>()
 
-/** For the broken relays that keep buckets with which they can do nothing. A relay gives up after three leases and takes a share again after three more. */
-export const cutOff: Fault = {
-  name: 'relay-cut-off',
-  what: 'one more relay joins, which reaches the database and never Kafka: after three leases it leaves its buckets to the others',
-  lastsMs: [28_000, 32_000],
-  flow: { withinMs: 16_000 },
+/** One more relay joins, which never reaches Kafka. */
+const withoutKafka = (name: string, what: string, lastsMs: Fault['lastsMs'], withinMs: number): Fault => ({
+  name,
+  what,
+  lastsMs,
+  flow: { withinMs },
   async begin({ relays, note }) {
     if (cutOffNow.size > 0) {
-      note('relay-cut-off: there is one already')
+      note(`${name}: there is one already`)
       return nothing
     }
     cutOffNow.add('starting')
     const relay = await relays.startWith({ KAFKA_BROKERS: nowhere })
-    note(`relay-cut-off: ${relay.name}`)
+    note(`${name}: ${relay.name}`)
     return async () => {
       relay.signal('SIGTERM')
       await endOf(relay)
       cutOffNow.clear()
     }
   },
-}
+})
+
+/** For the broken relays that keep buckets with which they can do nothing. */
+export const cutOff: Fault = withoutKafka(
+  'relay-cut-off',
+  'one more relay joins, which reaches the database and never Kafka: after three leases it leaves its buckets to the others',
+  [28_000, 32_000],
+  16_000,
+)
+
+/** A relay that no broker has answered for one lease time gives its buckets back, in flight first. */
+export const neverAnswered: Fault = withoutKafka(
+  'relay-without-kafka',
+  'one more relay joins for a short while, which reaches the database and never Kafka',
+  [4_000, 10_000],
+  12_000,
+)
 
 /** A relay that another fault has frozen cannot stop: whoever wants it gone has to kill it, as a process manager does. */
 async function endOf(victim: { ended(): Promise<void>; signal(signal: NodeJS.Signals): void }): Promise<void> {

@@ -34,6 +34,38 @@ async function inTransaction<T>({ postgres }: Ground, work: (client: pg.PoolClie
 const untilSent = ({ postgres }: Ground, ids: readonly string[]): Promise<void> =>
   eventually(postgres.admin, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox WHERE message_id = ANY($1))', [ids])
 
+/** Rows that somebody locks at once. */
+const lockedRows = 3
+
+/** Faults of rows that are drawn as often as any other. */
+export const rowFaults: readonly Fault[] = [
+  {
+    name: 'row-locked',
+    what: 'the three oldest rows of the outbox are locked by somebody else (SELECT FOR UPDATE); all others go on',
+    lastsMs: [1_000, 8_000],
+    flow: { withinMs: 8_000 },
+    async begin({ postgres, note }) {
+      const client = await postgres.admin.connect()
+      let over = false
+      const end = async () => {
+        if (over) return
+        over = true
+        await client.query('ROLLBACK').catch(() => {})
+        client.release(true)
+      }
+      try {
+        await client.query('BEGIN')
+        const { rowCount } = await client.query('SELECT FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED', [lockedRows])
+        note(`row-locked: ${rowCount} rows`)
+      } catch (error) {
+        await end()
+        throw error
+      }
+      return end
+    },
+  },
+]
+
 /** Messages that are in hand when the server is replaced, and milliseconds in which the relays have read and sent them. */
 const inHand = 6
 const readMs = 700

@@ -13,16 +13,18 @@ import { startPostgres } from '../../support/postgres.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
 
 /**
- * The pictures of the README: a shop whose two relays publish orders for two minutes, with a topic that is missing and messages that are
- * too large. `npm run screenshots [seconds]`, after `npm run build`; needs Chromium.
+ * The pictures of the README and the guides: a shop whose two relays publish orders. First all is well, then a topic is missing and messages
+ * are too large. `npm run screenshots [seconds of each]`, after `npm run build`; needs Chromium.
  */
-const seconds = Number(process.argv[2] ?? 120)
+const [calmSeconds = 840, troubleSeconds = 120] = process.argv.slice(2).map(Number)
 const folder = fileURLToPath(new URL('../../../docs/images/', import.meta.url))
 const topic = 'order_placed'
 
 // Of its own, also where servers are named: the topics have names that an application may have.
 const [postgres, kafka] = await Promise.all([startPostgres(), startKafka()])
 const pool = new pg.Pool({ connectionString: postgres.url })
+// Its last connections may end with the server.
+pool.on('error', () => {})
 await pool.query(migrationSql)
 const admin = new Kafka({ brokers: kafka.brokers.split(','), logLevel: logLevel.NOTHING }).admin()
 await admin.connect()
@@ -52,17 +54,15 @@ const addresses = await Promise.all(
   ),
 )
 
-await insertRows(pool, [
-  { topic: 'invoice_sent', key: 'invoice-7', type: 'InvoiceSent', value: 'x'.repeat(5_000), headers: { tenant: 'acme' } },
-  { topic: 'invoice_sent', key: 'invoice-7', type: 'InvoiceSent', headers: { tenant: 'acme' } },
-  { topic: 'invoice_sent', key: 'invoice-8', type: 'InvoiceSent', value: 'x'.repeat(9_000), headers: { tenant: 'acme' } },
-])
-await insertMany(pool, 'shipping_requested', 40, 12)
-const until = performance.now() + seconds * 1000
-for (let n = 0; performance.now() < until; n++) {
-  // More by day than by night.
-  await insertMany(pool, topic, Math.round(60 + 40 * Math.sin(n / 25)), 50)
-  await pause(500)
+/** Orders at a steady rate, with some invoices. */
+async function trade(seconds: number): Promise<void> {
+  const until = performance.now() + seconds * 1000
+  for (let n = 0; performance.now() < until; n++) {
+    // More by day than by night.
+    await insertMany(pool, topic, Math.round(30 + 20 * Math.sin(n / 40)), 50)
+    if (n % 4 === 0) await insertMany(pool, 'invoice_sent', 5, 50)
+    await pause(500)
+  }
 }
 
 mkdirSync(folder, { recursive: true })
@@ -76,6 +76,17 @@ const shoot = async (file: string, path: string, size: [number, number], scheme:
   await page.close()
   console.log(`${file}  ${Math.round(statSync(folder + file).size / 1000)} kB`)
 }
+
+await trade(calmSeconds)
+await shoot('calm.png', '/', [1100, 955], 'light')
+
+await insertRows(pool, [
+  { topic: 'invoice_sent', key: 'invoice-7', type: 'InvoiceSent', value: 'x'.repeat(5_000), headers: { tenant: 'acme' } },
+  { topic: 'invoice_sent', key: 'invoice-7', type: 'InvoiceSent', headers: { tenant: 'acme' } },
+  { topic: 'invoice_sent', key: 'invoice-8', type: 'InvoiceSent', value: 'x'.repeat(9_000), headers: { tenant: 'acme' } },
+])
+await insertMany(pool, 'shipping_requested', 40, 12)
+await trade(troubleSeconds)
 await shoot('overview.png', '/', [1100, 1180], 'light')
 await shoot('dead.png', '/dead', [1100, 620], 'light')
 await shoot('message.png', '/messages?state=dead', [1100, 820], 'dark', 'tbody a')

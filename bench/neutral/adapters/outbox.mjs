@@ -1,15 +1,15 @@
-// Adapter of this package for the product-neutral relay benchmark: the relay as it is shipped, the INSERT as the extension writes it,
+// This package: the relay as it is shipped, the INSERT as the extension writes it,
 // and the extension's wake-up after the commit, at most 20 times a second. Needs `npm run build`.
 //   default: kafkajs; platformatic: @platformatic/kafka
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const dist = (path) => import(new URL(`../dist/${path}`, import.meta.url).href)
+const dist = (path) => import(new URL(`../../../dist/${path}`, import.meta.url).href)
 const { uuidv7 } = await dist('message/id.js')
 const { bucketOf } = await dist('message/key.js')
 const { wakeChannel } = await dist('message/wake.js')
 
-const migrations = new URL('../prisma/migrations/', import.meta.url)
+const migrations = new URL('../../../prisma/migrations/', import.meta.url)
 const migration = readdirSync(migrations, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => readFileSync(new URL(`${entry.name}/migration.sql`, migrations), 'utf8'))
