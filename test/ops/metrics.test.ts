@@ -143,6 +143,8 @@ test('a label that nobody used for ten minutes goes to a topic that is served, w
   tell('published', published('late', [1]))
   pass(2_000)
   tell('published', published('later', [1]))
+  // Series are taken away in a turn of their own.
+  await new Promise((resolve) => setImmediate(resolve))
   const series = await of('outbox_messages_published_total')
   expect(Object.keys(series)).toHaveLength(ownLabels + 1)
   expect(series).toMatchObject({ '{topic="topic-0"}': 2, '{topic="other"}': 1, '{topic="later"}': 1 })
