@@ -52,6 +52,11 @@ export class DeliveryLatency {
     this.#topics.clear()
   }
 
+  /** Forgets what was counted of a topic. */
+  remove({ topic }: { topic: string }): void {
+    this.#topics.delete(topic)
+  }
+
   #of(topic: string): Series {
     const known = this.#topics.get(topic)
     if (known) return known

@@ -9,8 +9,8 @@ const applySeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 /** Keeps metrics of a consumer in a registry of their own, which a program can merge with its own. Subscribe before it runs. */
 export function inboxMetrics(telemetry: Emitter<InboxEvents>): Registry {
   const registry = new Registry()
-  const topics = new BoundedLabels()
-  const reasons = new BoundedLabels()
+  const topics = new BoundedLabels(registry, 'topic')
+  const reasons = new BoundedLabels(registry, 'reason')
   const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Counter<L>({ name, help, labelNames, registers: [registry] })
   const labels: ['consumer', 'topic'] = ['consumer', 'topic']

@@ -29,6 +29,8 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   internal_error: 'error',
   rows_locked: 'warn',
   rows_free: 'info',
+  rows_kept: 'error',
+  rows_deleted: 'info',
   settled: 'trace',
   parked: 'error',
   park_failed: 'error',
@@ -38,6 +40,8 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   wish_failed: 'error',
   topic_paused: 'error',
   topic_resumed: 'info',
+  topics_missing: 'error',
+  topics_found: 'info',
   partitions_changed: 'warn',
   ids_restarted: 'warn',
   row_found_below_position: 'error',
@@ -47,8 +51,19 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   http_refused: 'warn',
 }
 
-/** Events that may come with every row or connection: one line a minute, with the number of those left out. */
-const throttled: ReadonlySet<RelayEvent> = new Set(['wrong_bucket', 'held', 'wish_failed', 'sample_failed', 'http_refused'])
+/** Events that may come with every row, topic or connection: so many lines a minute, with the number of those left out. */
+const throttled: Partial<Record<RelayEvent, number>> = {
+  wrong_bucket: 1,
+  held: 1,
+  wish_failed: 1,
+  sample_failed: 1,
+  http_refused: 1,
+  topic_paused: 20,
+  topic_resumed: 20,
+  partitions_changed: 20,
+  topics_missing: 1,
+  rows_kept: 1,
+}
 const throttleMs = 60_000
 
 /** A log: JSON lines, or, for a person at a terminal, one short line for each event. */
@@ -74,7 +89,8 @@ export function logEvents(
     const level = levelOf[event]
     // Most events are told at levels that nobody turns on; their fields need not be made.
     if (!logger.isLevelEnabled(level)) return
-    const left = throttled.has(event) ? leftOut(kindOf(event, fields), quiet, now()) : 0
+    const lines = throttled[event]
+    const left = lines === undefined ? 0 : leftOut(kindOf(event, fields), { quiet, lines, now: now() })
     if (left === undefined) return
     logger[level](
       { event, ...fieldsOf(event, fields), ...remedyOf(event, fields, servers), ...(left > 0 ? { leftOut: left } : {}) },
@@ -95,22 +111,26 @@ function remedyOf<E extends RelayEvent>(
   return command === undefined ? { remedy } : { remedy, command }
 }
 
-/** Kinds of events that were told lately, and how many were left out since. */
-type Quiet = Map<string, { since: number; left: number }>
+/** Kinds of events that were told lately, how often, and how many were left out since. */
+type Quiet = Map<string, { since: number; told: number; left: number }>
 
 /** Refused connections must not hide a wrong login: each reason has lines of its own. */
 const kindOf = (event: RelayEvent, fields: object): string =>
   event === 'http_refused' && 'reason' in fields ? String(fields.reason) : event
 
 /** How many of that kind were left out before this one; undefined when this one is to be left out too. */
-function leftOut(kind: string, quiet: Quiet, now: number): number | undefined {
+function leftOut(kind: string, { quiet, lines, now }: { quiet: Quiet; lines: number; now: number }): number | undefined {
   const before = quiet.get(kind)
-  if (before && now - before.since < throttleMs) {
-    before.left++
-    return undefined
+  if (!before || now - before.since >= throttleMs) {
+    quiet.set(kind, { since: now, told: 1, left: 0 })
+    return before?.left ?? 0
   }
-  quiet.set(kind, { since: now, left: 0 })
-  return before?.left ?? 0
+  if (before.told < lines) {
+    before.told++
+    return 0
+  }
+  before.left++
+  return undefined
 }
 
 /**

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
 import { DeliveryLatency } from './delivery-latency.ts'
 import { BoundedLabels } from './labels.ts'
-import { sampledMetrics } from './sampled-metrics.ts'
+import { EachGauge, SingleGauge, sampledMetrics } from './sampled-metrics.ts'
 
 /** Upper bounds in seconds of what a publish may take: half a lease ends it, 5 s by default. */
 const publishSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -16,7 +16,7 @@ const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
  */
 export function relayMetrics(telemetry: Telemetry, now: () => number = () => performance.now()): Registry {
   const registry = new Registry()
-  const topics = new BoundedLabels()
+  const topics = new BoundedLabels(registry, 'topic', now)
   telemetry.subscribe(
     handling(
       messageMetrics(registry, topics),
@@ -45,18 +45,18 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const wishes = counter('outbox_wish_failures_total', 'Redrives and discards that could not be carried out yet.', ['wish'])
   const late = counter('outbox_rows_found_late_total', 'Rows that only a sweep found: a bug of the relay, nothing is lost.', [])
   const wrong = counter('outbox_wrong_bucket_rows_total', 'Rows in a bucket that does not fit their key: no order.', [])
-  const reasons = new BoundedLabels()
+  const reasons = new BoundedLabels(registry, 'reason')
   return {
     published: (it) => {
       const topic = topics.of(it.topic)
       published.inc({ topic }, it.records)
       bytes.inc({ topic }, it.bytes)
     },
-    parked: (it) => dead.inc({ topic: topics.of(it.topic), reason: reasons.of(it.reason) }),
-    park_failed: (it) => stuck.inc({ topic: topics.of(it.topic) }),
-    held: (it) => held.inc({ topic: topics.of(it.topic) }, it.rows),
-    redriven: (it) => redriven.inc({ topic: topics.of(it.topic) }, it.rows),
-    discarded: (it) => discarded.inc({ topic: topics.of(it.topic) }),
+    parked: (it) => dead.inc({ topic: topics.ofUnproven(it.topic), reason: reasons.of(it.reason) }),
+    park_failed: (it) => stuck.inc({ topic: topics.ofUnproven(it.topic) }),
+    held: (it) => held.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
+    redriven: (it) => redriven.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
+    discarded: (it) => discarded.inc({ topic: topics.ofUnproven(it.topic) }),
     wish_failed: (it) => wishes.inc({ wish: it.wish }),
     row_found_below_position: () => late.inc(),
     wrong_bucket: () => wrong.inc(),
@@ -84,7 +84,7 @@ function publishMetrics(registry: Registry, topics: BoundedLabels): Handlers {
       batch.observe(it.records)
       delivery.observe(topics.of(it.topic), it.agesMs)
     },
-    publish_failed: (it) => failures.inc({ topic: topics.of(it.topic), kind: it.kind }),
+    publish_failed: (it) => failures.inc({ topic: topics.ofUnproven(it.topic), kind: it.kind }),
     fetched: (it) => fetch.observe(it.ms / 1000),
     settled: (it) => settle.observe(it.ms / 1000),
   }
@@ -107,6 +107,12 @@ function leaseMetrics(registry: Registry): Handlers {
   const messages = gauge('outbox_hand_messages', 'Messages read and not yet deleted.')
   const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet acknowledged.')
   const alive = gauge('outbox_relays_alive', 'Relays with a heartbeat within a lease time.')
+  const answered = new SingleGauge(
+    gauge(
+      'outbox_relay_answered_timestamp_seconds',
+      'When a broker last answered this relay, before the first answer when it started; seconds since 1970.',
+    ),
+  )
   const count = (by: Counter) => (it: { buckets: number[]; owned: number }) => {
     by.inc(it.buckets.length)
     owned.set(it.owned)
@@ -117,13 +123,60 @@ function leaseMetrics(registry: Registry): Handlers {
     leases_released: count(released),
     leases_lost: count(lost),
     // A new connection claims the buckets anew.
-    database_trouble: () => owned.set(0),
+    database_trouble: () => {
+      owned.set(0)
+      // Without heartbeats it would look like trouble of Kafka.
+      answered.clear()
+    },
+    stopped: () => answered.clear(),
     heartbeat: (it) => {
       owned.set(it.owned)
       messages.set(it.handRows)
       bytes.set(it.handBytes)
       alive.set(it.relays)
+      answered.set((Date.now() - it.silentMs) / 1000)
     },
+  }
+}
+
+/** Which topics are paused: those with a label of their own, and the number of the others. */
+class PausedTopics {
+  readonly #gauge: EachGauge
+  readonly #topics: BoundedLabels
+  readonly #paused = new Set<string>()
+  #others = 0
+
+  constructor(registry: Registry, topics: BoundedLabels) {
+    const help = '1 while this relay has paused the topic, else 0; of the topic "other": how many.'
+    const gauge = new Gauge({ name: 'outbox_topic_paused', help, labelNames: ['topic'], registers: [registry] })
+    this.#gauge = new EachGauge(gauge, 'topic', topics)
+    this.#topics = topics
+  }
+
+  add(topic: string): void {
+    this.#paused.add(topic)
+    this.#set()
+  }
+
+  delete(topic: string): void {
+    this.#paused.delete(topic)
+    this.#set()
+  }
+
+  /** How many are paused that are not told of by name. */
+  others(count: number): void {
+    this.#others = count
+    this.#set()
+  }
+
+  #set(): void {
+    const found = [...this.#paused].map((topic) => ({ label: this.#topics.ofUnproven(topic), count: 1 }))
+    if (this.#others > 0) found.push({ label: 'other', count: this.#others })
+    this.#gauge.set(
+      found,
+      ({ label }) => label,
+      ({ count }) => count,
+    )
   }
 }
 
@@ -132,12 +185,12 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] })
   const kafka = gauge('outbox_kafka_trouble', '1 while Kafka does not take messages, else 0.')
   const database = gauge('outbox_database_trouble', '1 while the database does not serve the relay, else 0.')
-  const paused = new Gauge({
-    name: 'outbox_topic_paused',
-    help: '1 while this relay has paused the topic, else 0; of the topic "other": how many.',
-    labelNames: ['topic'],
-    registers: [registry],
-  })
+  const locked = gauge('outbox_lock_trouble', '1 while somebody has locked a row that the relay must delete or move, else 0.')
+  const kept = gauge(
+    'outbox_kept_messages',
+    'Messages that Kafka has acknowledged, and that a trigger or rule keeps in the table.',
+  )
+  const paused = new PausedTopics(registry, topics)
   const changes = new Counter({
     name: 'outbox_partition_changes_total',
     help: 'Changes of the number of partitions: order across them is not promised.',
@@ -152,12 +205,18 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   })
   return {
     http_refused: ({ reason }) => refused.inc({ reason }),
+    rows_locked: () => locked.set(1),
+    rows_free: () => locked.set(0),
+    rows_kept: (it) => kept.set(it.rows),
+    rows_deleted: () => kept.set(0),
     kafka_trouble: () => kafka.set(1),
     kafka_recovered: () => kafka.set(0),
     database_trouble: () => database.set(1),
     database_recovered: () => database.set(0),
-    topic_paused: (it) => paused.inc({ topic: topics.of(it.topic) }),
-    topic_resumed: (it) => paused.dec({ topic: topics.of(it.topic) }),
+    topic_paused: (it) => paused.add(it.topic),
+    topic_resumed: (it) => paused.delete(it.topic),
+    topics_missing: (it) => paused.others(it.topics),
+    topics_found: () => paused.others(0),
     partitions_changed: (it) => changes.inc({ topic: topics.of(it.topic) }),
   }
 }

@@ -8,11 +8,16 @@ import { BoundedLabels } from './labels.ts'
  */
 export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: () => number): Handlers {
   const single = (name: string, help: string) => new SingleGauge(new Gauge({ name, help, registers: [registry] }))
-  const each = (name: string, help: string, label: string) =>
-    new EachGauge(new Gauge({ name, help, labelNames: [label], registers: [registry] }), label)
+  const each = (name: string, help: string, label: string, names?: BoundedLabels) =>
+    new EachGauge(new Gauge({ name, help, labelNames: [label], registers: [registry] }), label, names)
   const backlog = single('outbox_backlog_messages', 'Messages that wait for Kafka.')
   const estimated = single('outbox_backlog_estimated', '1 while the backlog is an estimate: more than 10,000 wait. Else 0.')
-  const lag = each('outbox_lag_seconds', 'Age of the oldest message, among the first 160 waiting in each bucket.', 'topic')
+  const lag = each(
+    'outbox_lag_seconds',
+    'Age of the oldest message, among the first 160 waiting in each bucket.',
+    'topic',
+    topics,
+  )
   const leases = each('outbox_leases', 'Leases of all relays; state is held, expired or free.', 'state')
   const dead = each('outbox_dead_messages', 'Messages refused for good, counted to 10,000.', 'reason')
   const behind = single('outbox_behind_messages', 'Messages that wait behind a dead one, counted to 10,000.')
@@ -26,7 +31,7 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
     help: 'Looks at the tables that failed.',
     registers: [registry],
   })
-  const reasons = new BoundedLabels()
+  const reasons = new BoundedLabels(registry, 'reason')
   const clear = () => {
     for (const gauge of [backlog, estimated, lag, leases, dead, behind, held, transaction, deadRows, duration]) gauge.clear()
   }
@@ -37,7 +42,7 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
       // Many topics may share the label `other`: the oldest counts.
       lag.set(
         it.topics,
-        (one) => topics.of(one.topic),
+        (one) => topics.ofUnproven(one.topic),
         (one) => one.oldestMs / 1000,
         Math.max,
       )
@@ -72,7 +77,7 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
 }
 
 /** A gauge without labels that has no value until it gets one: prom-client's begins with 0. */
-class SingleGauge {
+export class SingleGauge {
   readonly #gauge: Gauge
 
   constructor(gauge: Gauge) {
@@ -120,14 +125,17 @@ class AgeGauge {
 }
 
 /** A gauge with one label. A label that is found no more becomes 0, so that graphs and alerts see it end. */
-class EachGauge {
+export class EachGauge {
   readonly #gauge: Gauge
   readonly #label: string
+  readonly #names: BoundedLabels | undefined
   readonly #known = new Set<string>()
 
-  constructor(gauge: Gauge, label: string) {
+  /** `names`: who gives labels, and takes them away again. */
+  constructor(gauge: Gauge, label: string, names?: BoundedLabels) {
     this.#gauge = gauge
     this.#label = label
+    this.#names = names
   }
 
   set<T>(
@@ -136,6 +144,7 @@ class EachGauge {
     value: (one: T) => number,
     merge: (a: number, b: number) => number = (a, b) => a + b,
   ): void {
+    for (const name of this.#known) if (name !== 'other' && this.#names?.has(name) === false) this.#known.delete(name)
     const values = new Map([...this.#known].map((name) => [name, 0]))
     for (const one of found) values.set(label(one), merge(values.get(label(one)) ?? 0, value(one)))
     for (const [name, merged] of values) {

@@ -12,6 +12,8 @@ export interface Signs {
   busySince: number | undefined
   /** Since when messages of own buckets are too old, though nothing keeps them back; undefined while none are. */
   lateSince: number | undefined
+  /** Since when deletes of acknowledged rows have no effect; undefined while they have. */
+  keptSince: number | undefined
   /** Code of the database's trouble, while there is one. */
   databaseTrouble: string | undefined
   /** Code of Kafka's trouble, while there is one. */
@@ -32,12 +34,14 @@ export const stallMs = (leaseMs: number): number => Math.max(30_000, 3 * leaseMs
  * is a relay that has stopped looking after its leases, or whose messages do not move though nothing keeps them.
  */
 export function liveness(signs: Signs, now: number, afterMs: number): Liveness {
-  const { beatAt, movedAt, busySince, lateSince, databaseTrouble, kafkaTrouble } = signs
+  const { beatAt, movedAt, busySince, lateSince, keptSince, databaseTrouble, kafkaTrouble } = signs
   const longSince = (since: number | undefined) => since !== undefined && now - Math.max(since, movedAt) > afterMs
   const seconds = (since: number) => Math.round((now - since) / 1000)
   if (databaseTrouble !== undefined) return { alive: true, why: `waits for the database (${databaseTrouble})` }
   if (now - beatAt > afterMs) return { alive: false, why: `no heartbeat for ${seconds(beatAt)} s` }
   if (kafkaTrouble !== undefined) return { alive: true, why: `waits for Kafka (${kafkaTrouble})` }
+  // What it knows of them keeps it from sending them again: a restart would send all of them.
+  if (keptSince !== undefined) return { alive: true, why: 'deletes of acknowledged messages have no effect' }
   if (longSince(busySince)) return { alive: false, why: `messages in hand, and none moved for ${seconds(movedAt)} s` }
   if (longSince(lateSince)) return { alive: false, why: `messages wait, and none moved for ${seconds(movedAt)} s` }
   return { alive: true, why: busySince === undefined ? 'idle' : 'at work' }
@@ -53,13 +57,21 @@ export class Vitals {
   #ackedAt = Number.NEGATIVE_INFINITY
   #served = false
   #locked = false
+  /** Topics that take nothing and are not told of by name. */
+  #missing = 0
   #relays: readonly RelayState[] = []
 
   /** `now`: milliseconds on a monotonic clock. */
   constructor(telemetry: Telemetry, leaseMs: number, now: () => number = () => performance.now()) {
     this.#now = now
     this.#afterMs = stallMs(leaseMs)
-    const none = { busySince: undefined, lateSince: undefined, databaseTrouble: undefined, kafkaTrouble: undefined }
+    const none = {
+      busySince: undefined,
+      lateSince: undefined,
+      keptSince: undefined,
+      databaseTrouble: undefined,
+      kafkaTrouble: undefined,
+    }
     this.#signs = { beatAt: now(), movedAt: now(), ...none }
     telemetry.subscribe(handling(this.#life(), this.#progress(), this.#trouble()))
   }
@@ -94,7 +106,7 @@ export class Vitals {
 
   /** How many topics are paused. */
   get paused(): number {
-    return this.#paused.size
+    return this.#paused.size + this.#missing
   }
 
   /** The topics that this relay has paused. */
@@ -117,8 +129,11 @@ export class Vitals {
       sampled: ({ topics, format, relays }) => {
         this.#format = format
         this.#relays = relays
-        // A paused topic's messages have something to wait for, and of locked rows only age is seen.
-        const late = !this.#locked && topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
+        // A paused topic's messages have something to wait for, and of locked rows and nameless topics only age is seen.
+        const late =
+          !this.#locked &&
+          this.#missing === 0 &&
+          topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
         this.#signs.lateSince = late ? (this.#signs.lateSince ?? this.#now()) : undefined
       },
       sample_failed: () => {
@@ -170,6 +185,20 @@ export class Vitals {
       topic_paused: ({ topic, code }) => void this.#paused.set(topic, code),
       topic_resumed: ({ topic }) => {
         this.#paused.delete(topic)
+        this.#signs.movedAt = this.#now()
+      },
+      rows_kept: () => {
+        this.#signs.keptSince ??= this.#now()
+      },
+      rows_deleted: () => {
+        this.#signs.keptSince = undefined
+        this.#signs.movedAt = this.#now()
+      },
+      topics_missing: ({ topics }) => {
+        this.#missing = topics
+      },
+      topics_found: () => {
+        this.#missing = 0
         this.#signs.movedAt = this.#now()
       },
     }

@@ -1,3 +1,4 @@
+import { keyDigest } from '../message/key-digest.ts'
 import { type Hold, type IdRange, type Lease, noIds, type OutboxRow } from '../store/store.ts'
 import { Skipped } from './skipped.ts'
 
@@ -9,10 +10,6 @@ export interface CarriedRow extends OutboxRow {
   /** Let go of when Kafka has acknowledged the row. */
   value: Uint8Array | null
 }
-
-/** A key of a topic, as text: among the holds of a bucket, and among those that Kafka refused. */
-export const keyName = (topic: string, key: Uint8Array): string =>
-  `${topic}\n${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`
 
 /**
  * One claim of one bucket: from the moment the lease was granted until it was given back or lost. Whoever claims a bucket starts at
@@ -37,13 +34,23 @@ export class Claim implements Lease {
   parkStuck = false
   /** A redrive took too long, and is not tried again before, on the relay's clock. */
   redriveNotBefore = 0
-  readonly #holds = new Map<string, { head: number; goesOn?: IdRange | undefined }>()
+  /** Id of a dead row of each blocked key, by the digest of topic and key. */
+  readonly #heads = new Map<string, number>()
+  /** Of those with rows from before the ids restarted: which ones go on. */
+  readonly #goesOn = new Map<string, IdRange>()
 
-  constructor(lease: Lease, deadline: number, holds: readonly Hold[]) {
+  constructor(lease: Lease, deadline: number, holds: readonly Hold[] = []) {
     this.bucket = lease.bucket
     this.epoch = lease.epoch
     this.deadline = deadline
-    for (const hold of holds) this.hold(hold.topic, hold.key, hold.id, hold.goesOn)
+    for (const hold of holds) this.put(hold)
+  }
+
+  /** A hold as the table has it; of several of one key the lowest id counts, or the one that tells what goes on. */
+  put({ digest, id, goesOn }: Hold): void {
+    if (goesOn) this.#goesOn.set(digest, goesOn)
+    const known = this.#heads.get(digest)
+    if (goesOn || known === undefined || id < known) this.#heads.set(digest, id)
   }
 
   /** Whether the row must wait behind a dead one of its topic and key. */
@@ -53,30 +60,35 @@ export class Claim implements Lease {
 
   /** Id of the dead row behind which this one must wait, if there is one. */
   headOf(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): number | undefined {
-    if (this.#holds.size === 0 || row.key === null) return undefined
-    const hold = this.#holds.get(keyName(row.topic, row.key))
-    if (!hold) return undefined
-    const { from, to } = hold.goesOn ?? { from: 0, to: hold.head }
-    return row.id >= from && row.id <= to ? undefined : hold.head
+    if (this.#heads.size === 0 || row.key === null) return undefined
+    const digest = keyDigest(row.topic, row.key)
+    const head = this.#heads.get(digest)
+    if (head === undefined) return undefined
+    const { from, to } = this.#goesOn.get(digest) ?? { from: 0, to: head }
+    return row.id >= from && row.id <= to ? undefined : head
   }
 
   /** Rows of the key after `id` wait from now on; when ids have restarted, all that are not in `goesOn`. */
   hold(topic: string, key: Uint8Array | null, id: number, goesOn?: IdRange): void {
     if (key === null) return
-    const name = keyName(topic, key)
-    const held = this.#holds.get(name)
+    const digest = keyDigest(topic, key)
+    const head = this.#heads.get(digest)
+    this.#heads.set(digest, Math.min(id, head ?? id))
     // One more dead row of a key that has some from before the ids restarted: no id tells what may go on.
-    if (held?.goesOn) this.#holds.set(name, { head: Math.min(id, held.head), goesOn: noIds })
-    else this.#holds.set(name, { head: Math.min(id, held?.head ?? id), goesOn })
+    const range = this.#goesOn.has(digest) ? noIds : goesOn
+    if (range) this.#goesOn.set(digest, range)
   }
 
   /** Rows of the key wait no longer. */
   unhold(topic: string, key: Uint8Array | null): void {
-    if (key !== null) this.#holds.delete(keyName(topic, key))
+    if (key === null) return
+    const digest = keyDigest(topic, key)
+    this.#heads.delete(digest)
+    this.#goesOn.delete(digest)
   }
 
   get heldKeys(): number {
-    return this.#holds.size
+    return this.#heads.size
   }
 }
 

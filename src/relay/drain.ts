@@ -55,6 +55,6 @@ async function look({ ask, stations: { topics, claims }, signal }: DrainDeps, up
 
 /** Nothing is on its way, and what is left is held, paused or another relay's. */
 function isFinal({ stations: { topics } }: DrainDeps, report: DrainReport): boolean {
-  const opening = topics.closed().some((topic) => !topic.trouble)
+  const opening = topics.missing.waiting || topics.closed().some((topic) => !topic.trouble)
   return !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
 }

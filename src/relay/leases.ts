@@ -1,5 +1,5 @@
 import type { Clock } from '../running/clock.ts'
-import type { Lease, Pulse, StoreSession, Trouble } from '../store/store.ts'
+import type { HoldPlace, Lease, Pulse, StoreSession, Trouble } from '../store/store.ts'
 import type { Answers } from './answers.ts'
 import { Claim, type Claims } from './claim.ts'
 import type { Hand } from './hand.ts'
@@ -45,6 +45,9 @@ const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => 
 export class Leases {
   readonly #deps: LeasesDeps
   readonly #latch: Latch
+  /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
+  #loading: Claim[] = []
+  #loadFrom: HoldPlace | undefined
   #renewedAt = Number.NEGATIVE_INFINITY
   #abstainUntil = Number.NEGATIVE_INFINITY
   /** Since when this relay has had buckets, on its clock. */
@@ -72,6 +75,7 @@ export class Leases {
   /** From now on buckets are only given back. */
   leaveAll(): void {
     this.#closing = true
+    for (const claim of this.#loading.splice(0)) this.#deps.claims.add(claim)
     this.#leave(this.#deps.claims.all)
     this.#latch.raise()
   }
@@ -92,6 +96,7 @@ export class Leases {
     const all = claims.all
     for (const claim of all) claims.end(claim)
     onEnded(all)
+    this.#loading = []
     this.#ticks = 0
     this.#renewedAt = Number.NEGATIVE_INFINITY
   }
@@ -104,6 +109,7 @@ export class Leases {
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#tick(session)
+      if (this.#loading.length > 0) continue
       this.#ticks++
       // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
       await this.#latch.wait(signal, Math.min(this.#deps.tickMs, this.#peerEndsInMs + graceMs))
@@ -125,11 +131,14 @@ export class Leases {
     await this.#renew(session)
     this.#expire()
     await this.#release(session)
-    const { hand, telemetry } = this.#deps
-    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, handRows: hand.size, handBytes: hand.bytes })
+    await this.#load(session)
+    const { hand, telemetry, answers } = this.#deps
+    const inHand = { handRows: hand.size, handBytes: hand.bytes }
+    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...inHand, silentMs: answers.silentMs })
     if (abstaining || this.#closing) return
     if (this.#yields(pulse)) return this.#giveUp()
     this.#giveUpIfRefused(pulse.peerAckedMsAgo)
+    if (this.#loading.length > 0) return
     const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, this.#sharers(pulse))
     // One tick after the first heartbeat, so that relays that start together know of each other.
     if (step.take > 0 && this.#greeted && clock.now() >= this.#abstainUntil) {
@@ -147,23 +156,45 @@ export class Leases {
   }
 
   async #claim<L extends Lease>(session: StoreSession, statement: () => Promise<L[]>): Promise<L[]> {
-    const { clock, claims, telemetry, leaseMs, onTaken } = this.#deps
+    const { clock, claims, leaseMs } = this.#deps
     const before = clock.now()
     const granted = await statement()
     if (granted.length === 0) return granted
     if (claims.size === 0) this.#takenAt = clock.now()
-    const holds = await session.holds(numbersOf(granted))
     // Of our own the lease had run out by the time of the statement: rows that stayed under the old claim would be sent under none.
     const former = granted.flatMap(({ bucket }) => claims.get(bucket) ?? [])
     this.#end(former, 'leases_lost')
-    for (const lease of granted) {
-      const own = holds.filter((hold) => hold.bucket === lease.bucket)
-      claims.add(new Claim(lease, before + leaseMs, own))
-    }
-    if (this.#closing) this.#leave(claims.all)
-    telemetry.emit('leases_taken', { buckets: numbersOf(granted), owned: claims.size })
-    onTaken()
+    this.#loading = granted.map((lease) => new Claim(lease, before + leaseMs)).sort((a, b) => a.bucket - b.bucket)
+    this.#loadFrom = undefined
+    await this.#load(session)
     return granted
+  }
+
+  /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */
+  async #load(session: StoreSession): Promise<void> {
+    const { clock, tickMs } = this.#deps
+    const until = clock.now() + tickMs
+    while (this.#loading.length > 0 && clock.now() < until) {
+      const { holds, next } = await session.holds(numbersOf(this.#loading), this.#loadFrom)
+      const claims = new Map(this.#loading.map((claim) => [claim.bucket, claim]))
+      for (const hold of holds) claims.get(hold.bucket)?.put(hold)
+      this.#loadFrom = next
+      const loaded = this.#loading.filter(({ bucket }) => next === undefined || bucket < next.bucket)
+      for (const hold of await session.restartedHolds(numbersOf(loaded))) claims.get(hold.bucket)?.put(hold)
+      this.#begin(loaded)
+    }
+  }
+
+  /** What is known of these buckets suffices to work on them. */
+  #begin(loaded: readonly Claim[]): void {
+    const { claims, telemetry, onTaken } = this.#deps
+    const begun = loaded.filter((claim) => this.#loading.includes(claim))
+    if (begun.length === 0) return
+    this.#loading = this.#loading.filter((claim) => !begun.includes(claim))
+    for (const claim of begun) claims.add(claim)
+    if (this.#closing) this.#leave(claims.all)
+    telemetry.emit('leases_taken', { buckets: numbersOf(begun), owned: claims.size })
+    onTaken()
   }
 
   /** One relay may die of anything. Where its successors die too, a message that none of them survives is the likeliest cause. */
@@ -178,8 +209,8 @@ export class Leases {
   async #renew(session: StoreSession): Promise<void> {
     const { clock, claims, leaseMs } = this.#deps
     const before = clock.now()
-    if (claims.size === 0 || before - this.#renewedAt < leaseMs / 3 - this.#deps.tickMs / 2) return
-    const asked = claims.all
+    const asked = [...claims.all, ...this.#loading]
+    if (asked.length === 0 || before - this.#renewedAt < leaseMs / 3 - this.#deps.tickMs / 2) return
     const renewed = new Map((await session.renew(asked)).map((lease) => [lease.bucket, lease.epoch]))
     for (const claim of asked) if (renewed.get(claim.bucket) === claim.epoch) claim.deadline = before + leaseMs
     const missing = asked.filter((claim) => claim.alive && renewed.get(claim.bucket) !== claim.epoch)
@@ -193,7 +224,7 @@ export class Leases {
 
   #expire(): void {
     const now = this.#deps.clock.now()
-    const over = this.#deps.claims.all.filter((claim) => claim.deadline <= now)
+    const over = [...this.#deps.claims.all, ...this.#loading].filter((claim) => claim.deadline <= now)
     if (over.length > 0) this.#end(over, 'leases_lost')
   }
 
@@ -256,7 +287,8 @@ export class Leases {
 
   #end(over: readonly Claim[], event: 'leases_lost' | 'leases_released'): void {
     const { claims, telemetry, onEnded } = this.#deps
-    const ending = over.filter((claim) => claim.alive)
+    const ending = over.filter((claim) => claim.alive && !this.#loading.includes(claim))
+    this.#loading = this.#loading.filter((claim) => !over.includes(claim))
     if (ending.length === 0) return
     for (const claim of ending) claims.end(claim)
     onEnded(ending)

@@ -1,6 +1,7 @@
+import { keyDigest } from '../message/key-digest.ts'
 import type { Clock } from '../running/clock.ts'
 import { type FreedKey, isLocked, isTooSlow, type Moved, type Parking, type Redriven, type StoreSession } from '../store/store.ts'
-import { type CarriedRow, type Claim, type Claims, keyName } from './claim.ts'
+import type { CarriedRow, Claim, Claims } from './claim.ts'
 import type { Hand } from './hand.ts'
 import { Latch } from './latch.ts'
 import { type LockedRows, lockedAgainMs } from './locked-rows.ts'
@@ -223,9 +224,9 @@ export class Parker {
     const left = rows.filter((row) => !moved.has(row.id) && claim.isHeld(row))
     if (left.length === 0) return
     // Their head is gone: somebody deleted it by hand. Those behind it, if any, have another.
-    const holds = await session.holds([claim.bucket])
-    const next = new Map(holds.map((hold) => [keyName(hold.topic, hold.key), hold]))
-    const keys = new Map(left.map((row) => [keyName(row.topic, row.key!), row]))
+    const keys = new Map(left.map((row) => [keyDigest(row.topic, row.key!), row]))
+    const holds = await session.holdsOf(claim.bucket, [...keys.keys()])
+    const next = new Map(holds.map((hold) => [hold.digest, hold]))
     this.#free(
       claim,
       [...keys].map(([name, row]) => {
@@ -319,8 +320,8 @@ export class Parker {
    */
   #free(claim: Claim, keys: readonly FreedKey[]): void {
     if (keys.length === 0) return
-    const names = new Set(keys.map(({ topic, key }) => keyName(topic, key)))
-    const same = (row: CarriedRow) => row.claim === claim && row.key !== null && names.has(keyName(row.topic, row.key))
+    const names = new Set(keys.map(({ topic, key }) => keyDigest(topic, key)))
+    const same = (row: CarriedRow) => row.claim === claim && row.key !== null && names.has(keyDigest(row.topic, row.key))
     for (const { topic, key } of keys) claim.unhold(topic, key)
     this.forget(same)
     this.#deps.letGo(same)

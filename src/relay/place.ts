@@ -23,8 +23,8 @@ export interface PlaceDeps {
 }
 
 /**
- * Where a row that was read belongs: to a lane, which has taken it or owes it; `none`: its topic owes it, or it is on its way to the dead;
- * `known`: it was in hand before; `skipped`: it is of a stuck lane, which owes it; `clash`: its id is in hand for another message, and
+ * Where a row that was read belongs: to a lane, which has taken it or owes it; `none`: it is on its way to the dead; `known`: it was in hand
+ * before; `skipped`: it is of a stuck lane or of a topic that takes no rows, which owes it; `clash`: its id is in hand for another message, and
  * nothing of its bucket may pass it.
  */
 export type Place = Lane | 'none' | 'known' | 'skipped' | 'clash'
@@ -45,9 +45,10 @@ export function place(row: OutboxRow, claim: Claim, deps: PlaceDeps): Place {
     return 'none'
   }
   const topic = topics.get(row.topic)
-  if (!topic.open) {
-    topic.owe(carried)
-    return 'none'
+  if (!topic?.open) {
+    if (topic) topic.owe(carried)
+    else topics.missing.skip(carried)
+    return 'skipped'
   }
   if (row.id <= claim.sweptTo) tellMissed(row, topic, deps.telemetry)
   if (claim.isHeld(row)) {

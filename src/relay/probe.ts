@@ -1,4 +1,5 @@
-import { type CarriedRow, keyName } from './claim.ts'
+import { keyDigest } from '../message/key-digest.ts'
+import type { CarriedRow } from './claim.ts'
 
 /**
  * Half-open state of a topic's circuit breaker: after trouble one lane at a time sends one record, and the others wait until it is known
@@ -59,7 +60,7 @@ export function probeOf(
 ): CarriedRow | undefined {
   const heads = new Map<string | null, CarriedRow>()
   for (const row of queue) {
-    const key = row.key === null ? null : keyName(row.topic, row.key)
+    const key = row.key === null ? null : keyDigest(row.topic, row.key)
     if (!heads.has(key)) heads.set(key, row)
   }
   const hopeful = [...heads.values()].filter((row) => !wasRefused(row))

@@ -54,6 +54,8 @@ interface Part {
   mark: number
   /** Whether the answer ended within the bucket. */
   isCut: boolean
+  /** Whether the scan ended at the number of rows that it may look at. */
+  isEnded: boolean
 }
 
 /**
@@ -195,7 +197,7 @@ export class Reader {
   #oweExcluded(what: Fetch): void {
     for (const name of what.withoutTopics) {
       const topic = this.#deps.topics.get(name)
-      for (const scan of what.scans) topic.debt.owe(scan.bucket, scan.after + 1)
+      for (const scan of what.scans) topic?.debt.owe(scan.bucket, scan.after + 1)
     }
   }
 
@@ -212,7 +214,8 @@ export class Reader {
       const rows = answer.rows.slice(first, at)
       const isCut = cut && at === answer.rows.length
       const claim = this.#deps.claims.get(scan.bucket)
-      if (claim) known += this.#takeBucket(claim, rows, { what, scan, mark, isCut })
+      if (claim)
+        known += this.#takeBucket(claim, rows, { what, scan, mark, isCut, isEnded: answer.ended?.includes(scan.bucket) ?? false })
       if (rows.length > 0) active++
       // What the limit cut off was not looked at.
       if (isCut) break
@@ -224,16 +227,17 @@ export class Reader {
   }
 
   /** Puts the rows of one bucket where they belong. Returns how many were in hand already. */
-  #takeBucket(claim: Claim, rows: readonly OutboxRow[], { what, scan, mark, isCut }: Part): number {
+  #takeBucket(claim: Claim, rows: readonly OutboxRow[], { what, scan, mark, isCut, isEnded }: Part): number {
     const lastId = rows.at(-1)?.id ?? claim.position
     this.#mark.saw(lastId)
     // Comes for its place alone: those before it were not asked for, and are owed.
-    const ended = rows.length > 0 && what.withoutTopics.includes(rows.at(-1)!.topic)
+    const leftOut = rows.length > 0 && what.withoutTopics.includes(rows.at(-1)!.topic)
+    const ended = isEnded || leftOut
     const lanes = new Set<Lane>()
     const skipped = new SkippedRun(claim, scan.after, mark)
     let clash: OutboxRow | undefined
     let known = 0
-    for (const row of ended ? rows.slice(0, -1) : rows) {
+    for (const row of leftOut ? rows.slice(0, -1) : rows) {
       const where = place(row, claim, this.#deps)
       if (where === 'clash') {
         clash = row

@@ -1,7 +1,8 @@
 import type { Clock } from '../running/clock.ts'
-import type { StoreSession } from '../store/store.ts'
+import type { StoreSession, Unsettled } from '../store/store.ts'
 import type { CarriedRow } from './claim.ts'
 import type { Hand } from './hand.ts'
+import { KeptRows } from './kept-rows.ts'
 import { Latch } from './latch.ts'
 import { type LockedRows, lockedAgainMs } from './locked-rows.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -26,20 +27,22 @@ export interface SettlerDeps {
 
 /**
  * Deletes what Kafka has acknowledged: one statement outstanding, which takes all that was acknowledged by then. A row that somebody has
- * locked keeps no other: it is left out, and tried again once in a while (rule 12).
+ * locked keeps no other: it is left out, and tried again once in a while. So is one that is there after its delete (rule 12).
  */
 export class Settler {
   readonly #deps: SettlerDeps
   readonly #latch: Latch
   #acked: CarriedRow[] = []
-  /** Acknowledged rows that somebody has locked, those first that were tried the longest ago. */
-  #locked: CarriedRow[] = []
+  readonly #kept: KeptRows
+  /** Acknowledged rows that could not be deleted, those first that were tried the longest ago. */
+  #left: CarriedRow[] = []
   /** When they are tried again, on the relay's clock. */
   #retryAt = Number.POSITIVE_INFINITY
 
   constructor(deps: SettlerDeps) {
     this.#deps = deps
     this.#latch = new Latch(deps.clock)
+    this.#kept = new KeptRows(deps)
   }
 
   /** Takes acknowledged rows. They are kept across sessions until they are deleted. */
@@ -53,7 +56,7 @@ export class Settler {
     while (!signal.aborted) {
       if (clock.now() >= this.#retryAt) await this.#retry(session)
       if (this.#acked.length === 0) {
-        await this.#latch.wait(signal, this.#locked.length === 0 ? undefined : Math.max(0, this.#retryAt - clock.now()))
+        await this.#latch.wait(signal, this.#left.length === 0 ? undefined : Math.max(0, this.#retryAt - clock.now()))
         continue
       }
       const rows = await this.#settle(session)
@@ -65,40 +68,50 @@ export class Settler {
   async #settle(session: StoreSession): Promise<number> {
     const rows = inOrder(this.#acked.slice(0, settleRows))
     const sentAt = this.#deps.clock.now()
-    const locked = (await session.settle(rows)) ? [] : await this.#unlocked(session, rows)
+    const left = (await session.settle(rows)) === 'done' ? [] : await session.settleUnlocked(rows)
     // Only `add` has changed it meanwhile, at its end.
     this.#acked.splice(0, rows.length)
-    this.#settled(rows, locked, sentAt)
+    this.#settled(rows, left, sentAt)
     return rows.length
   }
 
   async #retry(session: StoreSession): Promise<void> {
-    const rows = inOrder(this.#locked.slice(0, settleRows))
+    const rows = inOrder(this.#left.slice(0, settleRows))
     const sentAt = this.#deps.clock.now()
-    const locked = await this.#unlocked(session, rows)
-    this.#locked = this.#locked.slice(rows.length)
+    const left = await session.settleUnlocked(rows)
+    this.#left = this.#left.slice(rows.length)
     this.#retryAt = Number.POSITIVE_INFINITY
-    this.#settled(rows, locked, sentAt)
+    this.#settled(rows, left, sentAt)
   }
 
-  async #unlocked(session: StoreSession, rows: readonly CarriedRow[]): Promise<CarriedRow[]> {
-    const left = new Set((await session.settleUnlocked(rows)).map(({ id }) => id))
-    return rows.filter((row) => left.has(row.id))
-  }
-
-  #settled(rows: readonly CarriedRow[], locked: readonly CarriedRow[], sentAt: number): void {
-    const { clock, telemetry, hand, onSettled } = this.#deps
-    for (const row of locked) this.#deps.locked.met(row)
-    const stay = new Set(locked)
-    for (const row of rows) {
-      if (stay.has(row)) continue
-      hand.deleted(row)
-      this.#deps.locked.over(row)
-    }
-    this.#locked.push(...locked)
-    if (this.#locked.length > 0) this.#retryAt = Math.min(this.#retryAt, clock.now() + lockedAgainMs)
-    if (rows.length > locked.length) telemetry.emit('settled', { rows: rows.length - locked.length, ms: clock.now() - sentAt })
+  #settled(rows: readonly CarriedRow[], left: readonly Unsettled[], sentAt: number): void {
+    const { clock, telemetry, onSettled } = this.#deps
+    const stay = new Map(left.map(({ id, kept }) => [id, kept]))
+    // First: what begins to wait must not come after the end of what waited before.
+    for (const row of rows) if (stay.has(row.id)) this.#stays(row, stay.get(row.id)!)
+    for (const row of rows) if (!stay.has(row.id)) this.#isGone(row)
+    this.#kept.tell()
+    if (this.#left.length > 0) this.#retryAt = Math.min(this.#retryAt, clock.now() + lockedAgainMs)
+    if (rows.length > left.length) telemetry.emit('settled', { rows: rows.length - left.length, ms: clock.now() - sentAt })
     onSettled()
+  }
+
+  /** The row could not be deleted; `kept`: nobody has locked it. */
+  #stays(row: CarriedRow, kept: boolean): void {
+    this.#left.push(row)
+    if (kept) {
+      this.#kept.met(row)
+      this.#deps.locked.over(row)
+    } else {
+      this.#deps.locked.met(row)
+      this.#kept.over(row)
+    }
+  }
+
+  #isGone(row: CarriedRow): void {
+    this.#deps.hand.deleted(row)
+    this.#deps.locked.over(row)
+    this.#kept.over(row)
   }
 }
 

@@ -14,9 +14,10 @@ export interface RelayEvents {
   stopped: { relay: string; clean: boolean }
   /**
    * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged.
+   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged. `silentMs`: since a broker last answered this
+   * relay, or since its start.
    */
-  heartbeat: { relays: number; owned: number; handRows: number; handBytes: number }
+  heartbeat: { relays: number; owned: number; handRows: number; handBytes: number; silentMs: number }
   /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
@@ -77,6 +78,14 @@ export interface RelayEvents {
   rows_locked: { bucket: number; topic: string | null; messageId: string | null }
   /** No row waits for somebody's lock any more; the first did `ms` ago. */
   rows_free: { ms: number }
+  /**
+   * So many rows that Kafka has acknowledged are there after their delete, and nobody has locked them: a trigger or a rule keeps them. This relay
+   * does not send them again, and tries to delete them each second. Told whenever the number has changed; `bucket` and `topic` are those of
+   * one.
+   */
+  rows_kept: { rows: number; bucket: number; topic: string }
+  /** No such row is there any more; the first was met `ms` ago. */
+  rows_deleted: { ms: number }
   /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
   /**
@@ -101,6 +110,13 @@ export interface RelayEvents {
   topic_paused: { topic: string; code: string; error: string }
   /** The topic takes messages again after `ms`. */
   topic_resumed: { topic: string; ms: number }
+  /**
+   * Besides the topics that `topic_paused` names, so many take no messages that they are told of together, whenever their number has changed: `topics`
+   * are known, and asked for every few seconds; `more`: there are others, which have their turn later. `topic` and `code` are those of one.
+   */
+  topics_missing: { topics: number; more: boolean; topic: string; code: string }
+  /** None of those is left after `ms`: each takes messages, is told of by itself, or has no messages any more. */
+  topics_found: { ms: number }
   /** The number of partitions changed: order of a key across the change is not promised. */
   partitions_changed: { topic: string; from: number; to: number }
   /**

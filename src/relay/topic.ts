@@ -1,9 +1,11 @@
 import { placementHash } from '../message/key.ts'
+import { keyDigest } from '../message/key-digest.ts'
 import { backoff } from '../running/backoff.ts'
 import { TransportError } from '../transport/transport.ts'
-import { type CarriedRow, keyName } from './claim.ts'
+import type { CarriedRow } from './claim.ts'
 import { Debt } from './debt.ts'
 import { Lane, type LaneDeps, type LaneTopic } from './lane.ts'
+import { MissingTopics } from './missing-topics.ts'
 import type { OnDead } from './on-dead.ts'
 import { Probe } from './probe.ts'
 
@@ -41,11 +43,13 @@ export class Topic implements LaneTopic {
   #opening: Promise<void> | undefined
   readonly #probe: Probe
 
-  constructor(name: string, deps: TopicDeps) {
+  /** `partitions`: how many Kafka has just told; otherwise they are asked for. */
+  constructor(name: string, deps: TopicDeps, partitions?: number) {
     this.name = name
     this.#deps = deps
     this.#probe = new Probe(deps.signal)
-    this.#reopen(0)
+    if (partitions === undefined) this.#reopen(0)
+    else this.#opened(partitions)
   }
 
   get open(): boolean {
@@ -108,7 +112,7 @@ export class Topic implements LaneTopic {
   /** What counts as one that was refused: where the relay goes on with a key, one key alone could empty a topic that takes nothing. */
   #counted(row: CarriedRow): string {
     if (row.key === null || this.#deps.onDead(this.name) === 'skip') return row.messageId
-    return keyName(this.name, row.key)
+    return keyDigest(this.name, row.key)
   }
 
   turn(lane: Lane): Promise<'probe' | 'free'> {
@@ -232,22 +236,31 @@ export class Topic implements LaneTopic {
   }
 }
 
+/** Topics that take no rows and are asked for one by one, left out of a fetch, and told of by name. More are {@link MissingTopics}. */
+export const mostClosed = 100
+
 /** The topics that the relay has met. */
 export class Topics {
+  readonly missing: MissingTopics
   readonly #byName = new Map<string, Topic>()
   readonly #deps: TopicDeps
 
-  constructor(deps: TopicDeps) {
+  /** `mostMissing`: as {@link MissingTopics} has it. */
+  constructor(deps: TopicDeps, mostMissing?: number) {
     this.#deps = deps
+    const found = (name: string, partitions: number) => void this.#byName.set(name, new Topic(name, deps, partitions))
+    this.missing = new MissingTopics({ ...deps, found }, mostMissing)
   }
 
-  /** The topic of that name; a new one opens by itself. */
-  get(name: string): Topic {
-    let topic = this.#byName.get(name)
-    if (!topic) {
-      topic = new Topic(name, this.#deps)
-      this.#byName.set(name, topic)
-    }
+  /**
+   * The topic of that name; a new one opens by itself. Undefined if it is one of many that take no rows: while there are any, a new one is
+   * too, since rows of it may have been skipped before.
+   */
+  get(name: string): Topic | undefined {
+    const known = this.#byName.get(name)
+    if (known || this.missing.any || this.closed().length >= mostClosed) return known
+    const topic = new Topic(name, this.#deps)
+    this.#byName.set(name, topic)
     return topic
   }
 
@@ -255,9 +268,11 @@ export class Topics {
     return this.#byName.values()
   }
 
-  /** Topics that take no rows at present. */
+  /** Topics that take no rows at present, the first hundred of them. */
   closed(): Topic[] {
-    return [...this.#byName.values()].filter((topic) => !topic.open)
+    const closed: Topic[] = []
+    for (const topic of this.#byName.values()) if (!topic.open && closed.push(topic) >= mostClosed) break
+    return closed
   }
 
   /** Others need room: lanes that do not progress give up what they have not sent. */
@@ -278,6 +293,6 @@ export class Topics {
     for (const topic of this.#byName.values()) {
       if (topic.open ? topic.lanes.some((lane) => lane.load > 0) : !topic.trouble && topic.debt.any) return true
     }
-    return false
+    return this.missing.waiting
   }
 }

@@ -32,15 +32,28 @@ export interface Lease {
 /** What identifies a row for good: after a failover ids can come a second time, message ids cannot. */
 export type RowName = Pick<OutboxRow, 'bucket' | 'id' | 'messageId'>
 
-/** A refused message of a key: later messages of that topic and key must wait behind it. */
+/** An acknowledged row that could not be deleted. */
+export interface Unsettled extends RowName {
+  /** It has been deleted, and is there all the same; otherwise somebody has locked it. */
+  readonly kept: boolean
+}
+
+/** A blocked key: later messages of that topic and key must wait behind a refused one. */
 export interface Hold {
   readonly bucket: number
-  readonly topic: string
-  readonly key: Uint8Array
-  /** Id of the first dead row of the key: rows with a higher id wait, rows with a lower id go on. */
+  /** Topic and key, as `keyDigest` names them. */
+  readonly digest: string
+  /** Id of a dead row of the key: rows with a higher id wait, rows with a lower id than that of the first one go on. */
   readonly id: number
   /** Rows of the key that go on instead, when ids have restarted. */
   readonly goesOn?: IdRange
+}
+
+/** Where a portion of {@link StoreSession.holds} ended. */
+export interface HoldPlace {
+  readonly bucket: number
+  readonly id: number
+  readonly messageId: string
 }
 
 /** Ids from `from` to `to`, both included. */
@@ -126,7 +139,7 @@ export interface Fetch {
   limit: number
   /**
    * Topics to leave out. Of each bucket no more than `look` rows are looked at for others; where a scan ends at that bound, the last row that
-   * was looked at comes as well, of whatever topic: whoever asks knows by it how far the look went.
+   * was looked at comes as well, of whatever topic, and the answer names its bucket.
    */
   withoutTopics: readonly string[]
   /** Ids to leave out. */
@@ -142,6 +155,8 @@ export interface Fetched {
   rows: OutboxRow[]
   /** The answer was cut at `maxBytes`: what comes after the last row was not looked at. */
   truncated: boolean
+  /** Buckets whose scan ended at its `look`: what comes after their last row was not looked at. @default none */
+  ended?: readonly number[]
 }
 
 /** Whether a move was broken off because it took too long: its rows are too large, or the disk is too slow. */
@@ -239,8 +254,15 @@ export interface StoreSession {
   /** Gives leases back; returns the buckets it gave back. A row that somebody has locked is skipped: ask again later. */
   release(leases: readonly Lease[]): Promise<number[]>
 
-  /** The holds of the given buckets. A row that was parked without holding anything is none. */
-  holds(buckets: readonly number[]): Promise<Hold[]>
+  /**
+   * The dead rows of the given buckets that block their key, each as a hold, in the order of the buckets and ids: a portion of them, from `from`
+   * on. `next` is where the next portion begins. A row that was parked without holding anything is none.
+   */
+  holds(buckets: readonly number[], from?: HoldPlace): Promise<{ holds: Hold[]; next: HoldPlace | undefined }>
+  /** Of these buckets the blocked keys that have rows from before the ids restarted, each with what goes on; they replace {@link holds}. */
+  restartedHolds(buckets: readonly number[]): Promise<Hold[]>
+  /** Of one bucket the holds of the named keys, each with its first dead row. */
+  holdsOf(bucket: number, digests: readonly string[]): Promise<Hold[]>
   /** Reads rows; one call at a time. */
   fetch(what: Fetch): Promise<Fetched>
   /**
@@ -255,11 +277,15 @@ export interface StoreSession {
 
   /**
    * Deletes rows that Kafka has acknowledged. Rows that are gone already are no error. Needs no lease: acknowledged is acknowledged.
-   * Returns false if somebody has locked one of them: nothing was deleted then.
+   * `locked` if somebody has locked one of them: nothing was deleted then. `short` if fewer rows were deleted than were named: some were
+   * gone, or are there still.
    */
-  settle(rows: readonly RowName[]): Promise<boolean>
-  /** Deletes the acknowledged rows that nobody has locked, and returns the others. Costs about twice as much as {@link settle}. */
-  settleUnlocked(rows: readonly RowName[]): Promise<RowName[]>
+  settle(rows: readonly RowName[]): Promise<'done' | 'locked' | 'short'>
+  /**
+   * Deletes the acknowledged rows that nobody has locked, and returns those that are there afterwards. `kept`: nobody has locked it, so a
+   * trigger or a rule keeps it. Costs about twice as much as {@link settle}.
+   */
+  settleUnlocked(rows: readonly RowName[]): Promise<Unsettled[]>
   /**
    * Moves one row that Kafka refused for good to outbox_dead. As the other moves it rejects with {@link isTooSlow} where it takes longer than
    * a lease allows, and with {@link isLocked} if somebody has locked a row that it needs; nothing is changed then, and the session goes on.

@@ -18,6 +18,16 @@ const knownAgainMs = 100
  * name would become a topic. `partitions`: of a topic that it creates; undefined: as many as the brokers give by default.
  */
 export function creatingTopics(transport: Transport, kafka: KafkajsTransportOptions, partitions: number | undefined): Transport {
+  /** Partitions of a topic that was missing, or why it cannot be created. */
+  const created = async (topic: string, signal: AbortSignal): Promise<number | TransportError> => {
+    try {
+      await createTopic(kafka, topic, partitions ?? -1)
+      return await partitionsOfNew(transport, topic, signal)
+    } catch (error) {
+      if (error instanceof TransportError && error.scope === 'topic') return error
+      throw error
+    }
+  }
   return {
     name: transport.name,
     connect: (signal) => transport.connect(signal),
@@ -31,6 +41,12 @@ export function creatingTopics(transport: Transport, kafka: KafkajsTransportOpti
         await createTopic(kafka, topic, partitions ?? -1)
         return partitionsOfNew(transport, topic, signal)
       }
+    },
+    // One after the other: each is created at the first question.
+    async allPartitions(topics, signal) {
+      const counts = new Map(await transport.allPartitions(topics, signal))
+      for (const [topic, found] of counts) if (isMissing(found)) counts.set(topic, await created(topic, signal))
+      return counts
     },
   }
 }

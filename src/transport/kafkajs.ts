@@ -8,6 +8,7 @@ import { KafkajsClient } from './kafkajs-client.ts'
 import { clusterMaker } from './kafkajs-cluster.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, throttling, trouble } from './kafkajs-errors.ts'
 import { quietKafkajsTimers } from './kafkajs-timers.ts'
+import { countPartitionsOfAll, openAdmin } from './kafkajs-topics.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { SharedRequests } from './shared-requests.ts'
 import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
@@ -103,10 +104,28 @@ class KafkajsTransport implements Transport {
 
   async partitions(topic: string, signal: AbortSignal): Promise<number> {
     if (topic === '') throw new TransportError('INVALID_TOPIC_EXCEPTION', 'topic', 'The topic has no name.')
-    this.#admin ??= this.#open((kafka) => kafka.admin())
+    return this.#ask((admin) => countPartitions(admin, topic), signal)
+  }
+
+  async allPartitions(topics: readonly string[], signal: AbortSignal): Promise<Map<string, number | TransportError>> {
+    const found = await this.#ask(async ({ ready, client }) => {
+      await ready
+      return countPartitionsOfAll(client, topics)
+    }, signal)
+    const counts = new Map<string, number | TransportError>()
+    for (const topic of topics) {
+      const count = found.get(topic) ?? new Error('The broker did not answer about this topic.')
+      counts.set(topic, typeof count === 'number' ? count : blamed(count))
+    }
+    return counts
+  }
+
+  /** Asks about topics, over a connection that is kept until it fails. */
+  async #ask<T>(question: (admin: KafkajsClient<Admin>) => Promise<T>, signal: AbortSignal): Promise<T> {
+    this.#admin ??= this.#open(openAdmin)
     const admin = this.#admin
     try {
-      return await within(countPartitions(admin, topic), this.#settings.connectionTimeoutMs, noAnswer, signal)
+      return await within(question(admin), this.#settings.connectionTimeoutMs, noAnswer, signal)
     } catch (error) {
       signal.throwIfAborted()
       if (blamesTopic(trouble(error))) throw transportError(error, 'topic')
@@ -261,6 +280,9 @@ function acknowledged({ topic, partition }: TransportBatch, answers: RecordMetad
   if (named && errorCode === 0 && !baseOffset.startsWith('-')) return { kind: 'acked', baseOffset: BigInt(baseOffset) }
   return { kind: 'unknown', code: 'WRONG_ACKNOWLEDGEMENT', error: 'The acknowledgement does not name this batch.' }
 }
+
+/** Why one of many topics has no number of partitions. */
+const blamed = (error: Error): TransportError => transportError(error, blamesTopic(trouble(error)) ? 'topic' : 'producer')
 
 function transportError(error: unknown, scope: 'topic' | 'producer'): TransportError {
   if (error instanceof TransportError) return error

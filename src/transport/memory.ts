@@ -154,6 +154,12 @@ class InMemory implements MemoryTransport {
     return count
   }
 
+  async allPartitions(topics: readonly string[], signal: AbortSignal): Promise<Map<string, number | TransportError>> {
+    await this.connect(signal)
+    const counted = (topic: string) => this.#count(topic) || new TransportError('UNKNOWN_TOPIC_OR_PARTITION', 'topic', missing)
+    return new Map(topics.map((topic) => [topic, counted(topic)]))
+  }
+
   async publish(batch: TransportBatch, timeoutMs: number, { waitMs = timeoutMs, giveUp }: Sending = {}): Promise<Outcome> {
     this.batches.push(batch)
     this.#look()

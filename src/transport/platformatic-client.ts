@@ -5,6 +5,7 @@ import type { Fuse } from './fuse.ts'
 import { guarded } from './guarded-socket.ts'
 import { loadPackage } from './platformatic-package.ts'
 import { type Produce, produceWith } from './platformatic-produce.ts'
+import { type CountPartitions, countWith } from './platformatic-topics.ts'
 import { refusalOf, type TokenLogin } from './token-login.ts'
 import { TransportError } from './transport.ts'
 
@@ -36,6 +37,8 @@ export class PlatformaticClient {
   readonly producer: Promise<BytesProducer>
   /** There when {@link producer} has resolved. */
   produce!: Produce
+  /** There when {@link producer} has resolved. */
+  countPartitions!: CountPartitions
   /** Sends under way. */
   readonly sends = new Set<Fuse>()
   /** Topics whose metadata must be read again. */
@@ -81,6 +84,7 @@ export class PlatformaticClient {
     const loaded = await loadPackage()
     if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
     this.produce = produceWith(loaded)
+    this.countPartitions = countWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
     // The socket is there when the events of this turn are over, and read from only after a connection.
     this.#opened.connections.on('connecting', ({ connection }: { connection: { socket?: Socket } }) => {

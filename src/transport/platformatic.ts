@@ -9,6 +9,7 @@ import { type BytesProducer, PlatformaticClient } from './platformatic-client.ts
 import { blamesTopic, platformaticOutcome, platformaticTrouble } from './platformatic-errors.ts'
 import { checkPackage, loadPackage } from './platformatic-package.ts'
 import type { ProduceResponse } from './platformatic-produce.ts'
+import type { CountPartitions } from './platformatic-topics.ts'
 import { Quotas, Throttled } from './quotas.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import type { KafkaTls } from './tls-files.ts'
@@ -117,13 +118,28 @@ class PlatformaticTransport implements Transport {
 
   async partitions(topic: string, signal: AbortSignal): Promise<number> {
     if (topic === '') throw new TransportError('INVALID_TOPIC_EXCEPTION', 'topic', 'The topic has no name.')
+    return this.#ask(async (producer) => {
+      const { topics } = await producer.metadata({ topics: [topic], forceUpdate: true })
+      return topics.get(topic)!.partitionsCount
+    }, signal)
+  }
+
+  async allPartitions(topics: readonly string[], signal: AbortSignal): Promise<Map<string, number | TransportError>> {
+    return this.#ask(async (producer, count) => {
+      const { brokers } = await producer.metadata({ topics: [] })
+      const found = await count(await producer.connections.getFirstAvailable([...brokers.values()]), topics)
+      return new Map(topics.map((topic) => [topic, found.get(topic) ?? unanswered()]))
+    }, signal)
+  }
+
+  /** Asks about topics, over a connection that is kept until it fails. */
+  async #ask<T>(question: (producer: BytesProducer, count: CountPartitions) => Promise<T>, signal: AbortSignal): Promise<T> {
     await within(loadPackage(), loadTimeoutMs, noAnswer, signal)
     this.#asker ??= this.#open()
     const asker = this.#asker
     try {
-      const asked = asker.producer.then((producer) => producer.metadata({ topics: [topic], forceUpdate: true }))
-      const { topics } = await within(asked, this.#settings.connectionTimeoutMs, noAnswer, signal)
-      return topics.get(topic)!.partitionsCount
+      const asked = asker.producer.then((producer) => question(producer, asker.countPartitions))
+      return await within(asked, this.#settings.connectionTimeoutMs, noAnswer, signal)
     } catch (error) {
       signal.throwIfAborted()
       if (blamesTopic(platformaticTrouble(error))) throw transportError(error, 'topic')
@@ -275,6 +291,8 @@ function acknowledged({ topic, partition }: TransportBatch, answers: ProduceResp
   if (named && place.baseOffset >= 0n) return { kind: 'acked', baseOffset: place.baseOffset }
   return { kind: 'unknown', code: 'WRONG_ACKNOWLEDGEMENT', error: 'The acknowledgement does not name this batch.' }
 }
+
+const unanswered = (): TransportError => new TransportError('Error', 'producer', 'The broker did not answer about this topic.')
 
 function transportError(error: unknown, scope: 'topic' | 'producer'): TransportError {
   if (error instanceof TransportError) return error

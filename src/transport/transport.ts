@@ -88,6 +88,11 @@ export interface Transport {
   /** Number of partitions of the topic, asked from a broker now. Throws {@link TransportError}; never creates the topic. */
   partitions(topic: string, signal: AbortSignal): Promise<number>
   /**
+   * The same for many topics in one request, at most 1,000: for each its number, or the error with which {@link partitions} would throw.
+   * Throws the error of scope `producer` that says that there is no answer.
+   */
+  allPartitions(topics: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number | TransportError>>
+  /**
    * Sends the batch once, with acks of all in-sync replicas, and never by itself again. Never rejects. Nothing of it is sent after
    * `timeoutMs`. Answers within `how.waitMs` (plus a moment, and plus what a broker asks for by its throttle time): what is undecided by
    * then is `unknown`, and its connection is thrown away.

@@ -18,7 +18,7 @@ export interface AlertFault {
 export const faults: AlertFault[] = [
   {
     name: 'the broker is stopped, while 1,100 messages come at once and more all the time',
-    fires: ['OutboxKafkaTrouble', 'OutboxLag', 'OutboxNoProgress', 'OutboxBacklogGrowing'],
+    fires: ['OutboxKafkaTrouble', 'OutboxLag', 'OutboxNoProgress', 'OutboxBacklogGrowing', 'OutboxRelaySilent'],
     also: [],
     async inject({ kafka, pool, topic }) {
       await kafka.stop('SIGKILL')
@@ -82,6 +82,31 @@ export const faults: AlertFault[] = [
         await client.query('ROLLBACK')
         client.release()
       }
+    },
+  },
+  {
+    name: 'a session keeps a message locked',
+    fires: ['OutboxRowsLocked'],
+    also: ['OutboxLag', 'OutboxXminHeld'],
+    async inject({ pool, topic }) {
+      const client = await pool.connect()
+      await client.query('BEGIN')
+      const [id] = await insertRows(client, [{ topic, key: 'locked' }])
+      await client.query('COMMIT; BEGIN')
+      await client.query('SELECT FROM outbox WHERE id = $1 FOR UPDATE', [id])
+      return async () => {
+        await client.query('ROLLBACK')
+        client.release()
+      }
+    },
+  },
+  {
+    name: 'a rule keeps published messages',
+    fires: ['OutboxRowsKept'],
+    also: ['OutboxLag', 'OutboxBacklogGrowing', 'OutboxNoProgress'],
+    async inject({ pool }) {
+      await pool.query('CREATE RULE keep AS ON DELETE TO outbox DO INSTEAD NOTHING')
+      return () => pool.query('DROP RULE keep ON outbox')
     },
   },
   {

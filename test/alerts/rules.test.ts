@@ -40,7 +40,7 @@ describe('for injected faults', () => {
     )
     const short = shorten(rules)
     expect(short).not.toMatch(/\d[mh]\b/)
-    expect(short.match(/_seconds\) > \d+/g)).toEqual(['_seconds) > 2', '_seconds) > 30', '_seconds) > 120'])
+    expect(short.match(/_seconds\) > \d+/g)).toEqual(['_seconds) > 2', '_seconds) > 30', '_seconds) > 60', '_seconds) > 120'])
     const without = (text: string) => text.replace(/(for: |\[|_seconds\) > )\d+[smh]?/g, '$1')
     expect(without(short)).toBe(without(rules))
   })

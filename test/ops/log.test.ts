@@ -57,6 +57,16 @@ test('what comes with every batch is told at debug and trace only', () => {
   expect(told('silent')).toEqual([])
 })
 
+test('of thousands of topics that pause, twenty lines a minute are told, and the next one says how many were left out', () => {
+  const log = keep()
+  const pause = (n: number) => log.tell('topic_paused', { topic: `t${n}`, code: 'C', error: 'e' })
+  for (let n = 0; n < 5_000; n++) pause(n)
+  expect(log.lines()).toHaveLength(20)
+  log.clock.now = 60_000
+  pause(5_000)
+  expect(log.lines().at(-1)).toMatchObject({ topic: 't5000', leftOut: 4_980 })
+})
+
 test('an event that may come with every row is told once a minute, with the number of those left out', () => {
   const log = keep()
   const wrong = () => log.tell('wrong_bucket', { bucket: 1, id: 1, topic: 't' })

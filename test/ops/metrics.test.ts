@@ -122,6 +122,47 @@ test('the hundred-and-first topic and all after it share one label, in every met
   expect(await of('outbox_lag_seconds')).toEqual({ '{topic="topic-1"}': 3, '{topic="other"}': 2 })
 })
 
+test('missing topics leave half of the labels to topics that are served, and give up theirs; the metrics stay bounded', async () => {
+  const { tell, of } = keep()
+  for (let n = 0; n < 300; n++) {
+    tell('publish_failed', { topic: `missing-${n}`, partition: 0, records: 1, kind: 'not-written', code: 'C', ms: 1, traces: [] })
+  }
+  expect(Object.keys(await of('outbox_publish_failures_total'))).toHaveLength(ownLabels / 2 + 1)
+  for (let n = 0; n < ownLabels; n++) tell('published', published(`topic-${n}`, [1]))
+  const series = await of('outbox_messages_published_total')
+  expect(Object.keys(series)).toHaveLength(ownLabels)
+  expect(series['{topic="topic-99"}']).toBe(1)
+  expect(Object.keys(await of('outbox_publish_failures_total'))).toEqual(['{topic="other",kind="not-written"}'])
+})
+
+test('a label that nobody used for ten minutes goes to a topic that is served, with its series', async () => {
+  const { tell, of, pass } = keep()
+  for (let n = 0; n < ownLabels; n++) tell('published', published(`topic-${n}`, [1]))
+  pass(599_000)
+  tell('published', published('topic-0', [1]))
+  tell('published', published('late', [1]))
+  pass(2_000)
+  tell('published', published('later', [1]))
+  // Series are taken away in a turn of their own.
+  await new Promise((resolve) => setImmediate(resolve))
+  const series = await of('outbox_messages_published_total')
+  expect(Object.keys(series)).toHaveLength(ownLabels + 1)
+  expect(series).toMatchObject({ '{topic="topic-0"}': 2, '{topic="other"}': 1, '{topic="later"}': 1 })
+  // The one that was used the longest ago.
+  expect(series['{topic="topic-1"}']).toBeUndefined()
+  expect(await of('outbox_delivery_latency_seconds')).not.toHaveProperty('{topic="topic-1"}')
+})
+
+test('missing topics are counted among the others that are paused', async () => {
+  const { tell, of } = keep()
+  tell('topic_paused', { topic: 't', code: 'C', error: 'e' })
+  tell('topics_missing', { topics: 9_000, more: true, topic: 'm', code: 'C' })
+  expect(await of('outbox_topic_paused')).toEqual({ '{topic="t"}': 1, '{topic="other"}': 9_000 })
+  tell('topics_found', { ms: 1 })
+  tell('topic_resumed', { topic: 't', ms: 1 })
+  expect(await of('outbox_topic_paused')).toEqual({ '{topic="t"}': 0, '{topic="other"}': 0 })
+})
+
 test('troubles are 1 while they last, and a relay without its database has no leases', async () => {
   const { tell, of } = keep()
   tell('leases_taken', { buckets: [1, 2, 3], owned: 3 })

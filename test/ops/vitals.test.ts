@@ -7,6 +7,7 @@ const well: Signs = {
   movedAt: 0,
   busySince: undefined,
   lateSince: undefined,
+  keptSince: undefined,
   databaseTrouble: undefined,
   kafkaTrouble: undefined,
 }
@@ -19,6 +20,7 @@ describe('a restart could help', () => {
     ['when messages are in hand and none moves', { busySince: 60_000, movedAt: 50_000 }, false, 'none moved for 50 s'],
     ['when messages wait and none moves', { lateSince: 60_000, movedAt: 50_000 }, false, 'messages wait'],
     ['not when messages are old but move', { lateSince: 10_000, movedAt: 99_000 }, true, 'idle'],
+    ['not while deletes have no effect', { busySince: 0, lateSince: 0, keptSince: 0 }, true, 'no effect'],
     ['when the heart has stopped', { beatAt: 60_000 }, false, 'no heartbeat for 40 s'],
     ['not while the database is away', { beatAt: 0, busySince: 0, databaseTrouble: 'ECONNREFUSED' }, true, 'ECONNREFUSED'],
     ['not while Kafka is away', { busySince: 0, lateSince: 0, kafkaTrouble: 'TIMEOUT' }, true, 'waits for Kafka (TIMEOUT)'],
@@ -37,7 +39,7 @@ describe('signs of a relay, by what it tells', () => {
     const clock = { now: 0 }
     const telemetry = new Telemetry()
     const vitals = new Vitals(telemetry, 10_000, () => clock.now)
-    const beat = (handRows: number) => telemetry.emit('heartbeat', { relays: 1, owned: 64, handRows, handBytes: 0 })
+    const beat = (handRows: number) => telemetry.emit('heartbeat', { relays: 1, owned: 64, handRows, handBytes: 0, silentMs: 0 })
     /** Lets time pass, with a heartbeat each second. */
     const pass = (seconds: number, handRows: number) => {
       for (let n = 0; n < seconds; n++) {

@@ -47,7 +47,7 @@ async function setUp() {
     moveBehind,
     resume: () => {},
   })
-  const topic = topics.get('t')
+  const topic = topics.get('t')!
   await expect.poll(() => topic.open, { interval: 1 }).toBe(true)
   const claim = new Claim({ bucket, epoch: 1 }, 0, [])
   return {
@@ -94,11 +94,11 @@ test.each<[string, { row?: Partial<OutboxRow>; before?: (ground: Ground) => void
     { before: (on) => on.hand.add(carried({ messageId: 'other' }, on)) },
     { place: 'clash', inHand: true },
   ],
-  ['a topic that is not open owes it', { row: { topic: 'paused' } }, { place: 'none', owes: 'topic' }],
+  ['a topic that is not open owes it', { row: { topic: 'paused' } }, { place: 'skipped', owes: 'topic' }],
   [
     'also where it stands below the position: nobody missed it',
     { row: { topic: 'paused' }, before: ({ claim }) => Object.assign(claim, { sweptTo: 7 }) },
-    { place: 'none', owes: 'topic' },
+    { place: 'skipped', owes: 'topic' },
   ],
   [
     'one behind a dead one of its key is moved there',
@@ -151,7 +151,7 @@ test.each<[string, { row?: Partial<OutboxRow>; before?: (ground: Ground) => void
     place: where instanceof Lane ? 'the lane' : where,
     inHand: hand.inBucket(row.bucket) === 1,
     queued: lane.load > load,
-    owes: covers(lane.debt) ? 'lane' : covers(deps.topics.get(row.topic).debt) ? 'topic' : undefined,
+    owes: covers(lane.debt) ? 'lane' : covers(deps.topics.get(row.topic)!.debt) ? 'topic' : undefined,
     moved: moved.includes(row.id),
     parked: parked[0],
     told: told[0],

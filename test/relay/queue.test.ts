@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { keyDigest } from '../../src/message/key-digest.ts'
 import { type CarriedRow, Claim } from '../../src/relay/claim.ts'
 import { Queue } from '../../src/relay/queue.ts'
 import { Suspects } from '../../src/relay/suspects.ts'
@@ -10,7 +11,7 @@ const refusal: Outcome = { kind: 'not-written', scope: 'record', code: 'C', erro
 
 /** A claim whose lease lasts so long, and in which the messages of the key `held` wait. */
 const claimFor = (leaseMs: number): Claim =>
-  new Claim({ bucket: 1, epoch: 1 }, now + leaseMs, [{ bucket: 1, topic: 't', key: held, id: 0 }])
+  new Claim({ bucket: 1, epoch: 1 }, now + leaseMs, [{ bucket: 1, digest: keyDigest('t', held), id: 0 }])
 const held = Buffer.from('held')
 const claim = claimFor(501)
 const row = (id: number, given: Partial<CarriedRow> = {}) =>

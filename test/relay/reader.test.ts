@@ -121,7 +121,7 @@ beforeEach(() => {
 /** Opens the topic: the first rows of an unknown topic are owed until its partitions are known. */
 async function opened(it: ReturnType<typeof setUp>): Promise<void> {
   const first = await it.next()
-  const opening = it.topics.get('t')
+  const opening = it.topics.get('t')!
   while (!opening.open) await new Promise((resolve) => setImmediate(resolve))
   first.answer({})
 }
@@ -288,7 +288,7 @@ describe('topics that are left out', () => {
     expect(it.acked.map((one) => one.id)).toEqual([5])
     expect((await it.next()).what.scans).toMatchObject([{ after: 100 }])
     // Those that were passed over are owed from the first on.
-    expect(it.topics.get('missing').debt.take()).toEqual([[bucket, 1]])
+    expect(it.topics.get('missing')!.debt.take()).toEqual([[bucket, 1]])
     await it.stop()
   })
 })

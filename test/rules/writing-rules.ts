@@ -24,7 +24,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 12,
     without: 'one locked row stops the delete of all others',
-    edits: [{ file: 'store/postgres/session.ts', from: '      if (isLocked(error)) return false\n', to: '' }],
+    edits: [{ file: 'store/postgres/session.ts', from: "      if (isLocked(error)) return 'locked'\n", to: '' }],
     file: 'relay/locked-row.test.ts',
     tests: 'two of two buckets',
   },
@@ -40,7 +40,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 12,
     without: 'a locked row is forgotten',
-    edits: [{ file: 'relay/settler.ts', from: '    this.#locked.push(...locked)\n', to: '' }],
+    edits: [{ file: 'relay/settler.ts', from: '    this.#left.push(row)\n', to: '' }],
     file: 'relay/locked-row.test.ts',
     tests: 'two of two buckets',
   },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { type Lease, noIds } from '../../src/store/store.ts'
+import { keyDigest } from '../../src/message/key-digest.ts'
+import { type Hold, type HoldPlace, type Lease, noIds } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
@@ -38,8 +39,9 @@ describe('dead rows', () => {
     expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
     expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
     expect(await dead()).toEqual([{ id: String(ids[0]), reason: 'MESSAGE_TOO_LARGE' }])
-    const holds = await session.holds([lease.bucket])
-    expect(holds).toMatchObject([{ bucket: lease.bucket, topic: 't', id: ids[0] }])
+    const { holds, next } = await session.holds([lease.bucket])
+    expect(holds).toEqual([{ bucket: lease.bucket, digest: keyDigest('t', Buffer.from('k')), id: ids[0] }])
+    expect(next).toBeUndefined()
   })
 
   test('while a park is under way its bucket cannot be taken over, even if the lease has run out (rule 13)', async () => {
@@ -69,7 +71,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
   test('a row that was parked without a hold holds nothing, comes back alone, and says that it was skipped', async () => {
     const { session, lease, rows, ids } = await deadKey()
     await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: false })
-    expect(await session.holds([lease.bucket])).toEqual([])
+    expect((await session.holds([lease.bucket])).holds).toEqual([])
     expect((await session.moveBehind(lease, [{ ...rows[1]!, head: ids[0]! }])).ids).toEqual([])
     await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
     await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
@@ -149,6 +151,38 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     expect((await dead()).map((row) => row.id)).toEqual(['1', '3'])
   })
 
+  test('blocked keys come in portions, by rows and by the bytes of their keys; none is left out', async () => {
+    const session = await sessions.connect()
+    const insert = (bucket: number, from: number, to: number, key: string) =>
+      sessions.database.query(
+        `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, relay)
+         SELECT ${bucket}, n, gen_random_uuid(), 't', ${key}, '', now(), 'r' FROM generate_series(${from}, ${to}) AS n`,
+      )
+    await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
+    await insert(3, 1, 4_000, "convert_to('k' || n, 'UTF8')")
+    await insert(5, 1, 2, "convert_to(repeat(md5(n::text), 1300000), 'UTF8')")
+    // Without a key, between the large ones and behind them.
+    await insert(5, 3, 3, 'NULL')
+    await insert(5, 4, 6, "convert_to(repeat(md5(n::text), 1300000), 'UTF8')")
+    await insert(5, 7, 7, 'NULL')
+    await insert(9, 1, 17_000, "convert_to('k' || n, 'UTF8')")
+    const found: Hold[] = []
+    const sizes: number[] = []
+    for (let from: HoldPlace | undefined; ; ) {
+      const { holds, next } = await session.holds([9, 3, 5], from)
+      found.push(...holds)
+      sizes.push(holds.length)
+      if (!next) break
+      from = next
+    }
+    expect(sizes.length).toBeGreaterThan(3)
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(10_000)
+    const ids = (bucket: number) => found.flatMap((hold) => (hold.bucket === bucket ? [hold.id] : []))
+    const upTo = (count: number) => Array.from({ length: count }, (_, n) => n + 1)
+    expect([ids(3), ids(5), ids(9)]).toEqual([upTo(4_000), [1, 2, 4, 5, 6], upTo(17_000)])
+    expect(found[0]!.digest).toBe(keyDigest('t', Buffer.from('k1')))
+  })
+
   // The last id drawn is 10: rows above it are from before the ids restarted.
   test.each([
     ['no row from before', [5], [6], { id: 5 }],
@@ -168,7 +202,10 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
       `INSERT INTO outbox (bucket, id, message_id, topic, key, value) SELECT ${row} FROM unnest($1::int[]) AS n`,
       [waiting],
     )
-    expect(await session.holds([0])).toEqual([{ bucket: 0, topic: 't', key: Buffer.from('k'), ...hold }])
+    const digest = keyDigest('t', Buffer.from('k'))
+    expect(await session.restartedHolds([0])).toEqual('goesOn' in hold ? [{ bucket: 0, digest, ...hold }] : [])
+    expect(await session.holdsOf(0, [digest])).toEqual([{ bucket: 0, digest, ...hold }])
+    expect(await session.holdsOf(0, [keyDigest('t', Buffer.from('other'))])).toEqual([])
   })
 
   test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {
@@ -212,16 +249,16 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     const admin = await sessions.database.pool.connect()
     await admin.query('BEGIN')
     await admin.query('SELECT 1 FROM outbox WHERE id = $1 FOR KEY SHARE', [rows[1]!.id])
-    expect(await session.settle(rows)).toBe(false)
+    expect(await session.settle(rows)).toBe('locked')
     expect((await session.fetch(all())).rows).toHaveLength(3)
     const { bucket, id, messageId } = rows[1]!
     const strange = { ...rows[2]!, messageId: randomUUID() }
-    expect(await session.settleUnlocked([rows[0]!, rows[1]!, strange])).toEqual([{ bucket, id, messageId }])
+    expect(await session.settleUnlocked([rows[0]!, rows[1]!, strange])).toEqual([{ bucket, id, messageId, kept: false }])
     expect((await session.fetch(all())).rows.map((row) => row.id)).toEqual([rows[1]!.id, rows[2]!.id])
     await admin.query('ROLLBACK')
     admin.release()
     expect(await session.settleUnlocked([rows[0]!, rows[1]!])).toEqual([])
-    expect(await session.settle(rows)).toBe(true)
+    expect(await session.settle(rows)).toBe('short')
     expect((await session.fetch(all())).rows).toEqual([])
   })
 

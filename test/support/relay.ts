@@ -22,6 +22,7 @@ export const shared = (transport: Transport): Transport => ({
   name: transport.name,
   connect: (signal) => transport.connect(signal),
   partitions: (topic, signal) => transport.partitions(topic, signal),
+  allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
   publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
   close: async () => {},
 })

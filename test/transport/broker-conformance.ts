@@ -125,6 +125,9 @@ export function brokerConformance(name: string, create: Open): void {
       for (const topic of ['no spaces', 'x'.repeat(300), '']) {
         await expect(open().partitions(topic, never)).rejects.toMatchObject({ scope: 'topic', code: 'INVALID_TOPIC_EXCEPTION' })
       }
+      const all = await open().allPartitions(['no spaces', 'missing', 'x'.repeat(300)], never)
+      const codes = [...all.values()].map((found) => (found as { code?: string }).code)
+      expect(codes).toEqual(['INVALID_TOPIC_EXCEPTION', 'UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION'])
       const outcome = await open().publish({ topic: 'no spaces', partition: 0, records: [record('k', 'v')] }, timeoutMs)
       expect(outcome).toMatchObject({ kind: 'not-written', scope: 'topic', code: 'INVALID_TOPIC_EXCEPTION' })
     })
@@ -179,10 +182,12 @@ export function brokerConformance(name: string, create: Open): void {
       expect(await publish('nobody there')).toMatchObject({ kind: 'not-written', scope: 'producer', code: 'ECONNREFUSED' })
       await expect(transport.connect(never)).rejects.toMatchObject({ scope: 'producer', code: 'ECONNREFUSED' })
       await expect(transport.partitions(topic, never)).rejects.toMatchObject({ scope: 'producer' })
+      await expect(transport.allPartitions([topic], never)).rejects.toMatchObject({ scope: 'producer' })
 
       await kafka.start()
       await transport.connect(never)
       expect(await transport.partitions(topic, never)).toBe(1)
+      expect((await transport.allPartitions([topic], never)).get(topic)).toBe(1)
       expect((await publish('after')).kind).toBe('acked')
       expect(await log()).toEqual(['before', 'after'])
     })

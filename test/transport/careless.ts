@@ -38,6 +38,7 @@ class Careless implements Transport {
 
   connect = () => this.#ready
   partitions = () => Promise.reject(new Error('not asked'))
+  allPartitions = () => Promise.reject(new Error('not asked'))
   close = () => this.#producer.disconnect()
 
   publish(batch: TransportBatch): Promise<Outcome> {

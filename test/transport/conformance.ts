@@ -126,6 +126,22 @@ export function transportConformance(name: string, ground: Ground): void {
       await expect(transport.partitions(topic, never)).rejects.toMatchObject({ name: 'TransportError', scope: 'topic', code })
     })
 
+    it('tells existing, missing and again existing topics apart in one question, and creates none', async () => {
+      const [three, gone, one] = [await ground.createTopic(3), await ground.createTopic(1), await ground.createTopic(1)]
+      await ground.deleteTopic(gone)
+      const many = Array.from({ length: 500 }, (_, n) => `${gone}-${n}`)
+      const code = 'UNKNOWN_TOPIC_OR_PARTITION'
+      // Twice: the missing ones must not have been created, nor harm the connection.
+      for (let turn = 0; turn < 2; turn++) {
+        const counts = await transport.allPartitions([three, gone, ...many, one], never)
+        expect([counts.size, counts.get(three), counts.get(one)]).toEqual([503, 3, 1])
+        for (const topic of [gone, ...many])
+          expect(counts.get(topic)).toMatchObject({ name: 'TransportError', scope: 'topic', code })
+      }
+      await ground.growTopic(one, 2)
+      expect((await transport.allPartitions([one], never)).get(one)).toBe(2)
+    })
+
     it('never writes to a partition that does not exist', async () => {
       const topic = await ground.createTopic(3)
       for (const partition of [3, 7, -1]) {
@@ -175,6 +191,7 @@ export function transportConformance(name: string, ground: Ground): void {
       expect(await transport.publish(batch, timeoutMs)).toMatchObject({ kind: 'not-written', code: 'CLOSED' })
       await expect(transport.connect(never)).rejects.toMatchObject({ code: 'CLOSED', scope: 'producer' })
       await expect(transport.partitions(topic, never)).rejects.toMatchObject({ code: 'CLOSED', scope: 'producer' })
+      await expect(transport.allPartitions([topic], never)).rejects.toMatchObject({ code: 'CLOSED', scope: 'producer' })
       expect(await ground.read(topic)).toHaveLength(1)
     })
 
@@ -183,6 +200,7 @@ export function transportConformance(name: string, ground: Ground): void {
       const topic = await ground.createTopic(1)
       await expect(transport.connect(AbortSignal.abort(reason))).rejects.toBe(reason)
       await expect(transport.partitions(topic, AbortSignal.abort(reason))).rejects.toBe(reason)
+      await expect(transport.allPartitions([topic], AbortSignal.abort(reason))).rejects.toBe(reason)
     })
   })
 }

@@ -28,9 +28,9 @@ export interface OverviewDeps {
 /** How the outbox and this relay stand. */
 export function overview({ vitals, standing, history, servers }: OverviewDeps): Content {
   const { databaseTrouble, kafkaTrouble } = vitals.signs
-  const { sample, paused, sampleFailed, dying, disordered } = standing
-  const tables = { sample, sampleFailed }
-  const found = problems({ live: vitals.live, databaseTrouble, kafkaTrouble, paused, servers, dying, disordered, ...tables })
+  const { sample, paused, sampleFailed, dying, disordered, locked, kept } = standing
+  const told = { paused, servers, dying, disordered, locked, kept, sample, sampleFailed }
+  const found = problems({ live: vitals.live, databaseTrouble, kafkaTrouble, ...told })
   const main = html`<p class="state"><strong>${vitals.live.alive ? 'This relay is alive' : 'This relay is stuck'}</strong>: ${vitals.live.why}.
 ${sample ? `The tables were looked at ${span(standing.sampledMsAgo)} ago.` : 'The tables were not looked at yet.'}</p>
 ${problemList(found)}

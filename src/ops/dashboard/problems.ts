@@ -18,6 +18,10 @@ export interface Situation {
   sampleFailed: string | undefined
   dying: boolean
   disordered: boolean
+  /** Somebody has locked rows that this relay must delete or move. */
+  locked: boolean
+  /** Messages that Kafka has acknowledged, and that a trigger or rule keeps. */
+  kept: number
 }
 
 /** Something that wants a person. */
@@ -48,7 +52,8 @@ export const tableProblems = (sample: OutboxSample, servers: string): Problem[] 
   ...ofTables(sample),
 ]
 
-function ofRelay({ live, databaseTrouble, kafkaTrouble, sampleFailed, dying, disordered }: Situation): Problem[] {
+function ofRelay(situation: Situation): Problem[] {
+  const { live, databaseTrouble, kafkaTrouble, sampleFailed, dying, disordered, locked, kept } = situation
   const found: (Problem | false)[] = [
     !live.alive && {
       runbook: 'OutboxNoProgress',
@@ -64,6 +69,17 @@ function ofRelay({ live, databaseTrouble, kafkaTrouble, sampleFailed, dying, dis
       runbook: 'OutboxKafkaTrouble',
       what: `Kafka takes no messages (${kafkaTrouble}).`,
       remedy: 'Help Kafka. Messages wait meanwhile, and flow off by themselves. Watch the disk of the database.',
+    },
+    kept > 0 && {
+      runbook: 'OutboxRowsKept',
+      what: `${counted(kept, 'published message')} cannot be deleted: a trigger or a rule keeps ${kept === 1 ? 'it' : 'them'}.`,
+      remedy: 'Drop the trigger or rule. Do not restart the relay: it would send them once more.',
+      command: commandLine(['doctor']),
+    },
+    locked && {
+      runbook: 'OutboxRowsLocked',
+      what: 'Another session keeps messages locked.',
+      remedy: 'End its transaction: see the runbook. Other messages are published meanwhile.',
     },
     sampleFailed !== undefined && {
       runbook: 'OutboxBlind',
@@ -96,7 +112,7 @@ function ofTopics({
   const silent = relays
     .filter(({ withoutKafka }) => withoutKafka)
     .slice(0, named)
-    .map((relay) => ({ runbook: 'OutboxKafkaTrouble', ...toldSilent(relay) }))
+    .map((relay) => ({ runbook: 'OutboxRelaySilent', ...toldSilent(relay) }))
   const pauses = stuck.slice(0, named).map((one) => ({ runbook: 'OutboxTopicPaused', ...told(one, servers) }))
   // Another relay would not help where a topic is stuck, or where no relay has Kafka.
   const allSilent = silent.length > 0 && relays.every(({ alive, withoutKafka }) => !alive || withoutKafka)

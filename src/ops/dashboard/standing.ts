@@ -18,6 +18,8 @@ export class Standing {
   #sampleFailed: string | undefined
   #diedAt = Number.NEGATIVE_INFINITY
   #disordered = false
+  #locked = false
+  #kept = 0
 
   /** `now`: milliseconds on a monotonic clock. */
   constructor(telemetry: Telemetry, now: () => number = () => performance.now()) {
@@ -50,6 +52,16 @@ export class Standing {
     return this.#disordered
   }
 
+  /** Somebody has locked rows that the relay must delete or move. */
+  get locked(): boolean {
+    return this.#locked
+  }
+
+  /** Messages that Kafka has acknowledged, and that a trigger or rule keeps. */
+  get kept(): number {
+    return this.#kept
+  }
+
   #topics(): Handlers {
     return {
       published: ({ topic, records }) => {
@@ -63,6 +75,18 @@ export class Standing {
 
   #tables(): Handlers {
     return {
+      rows_locked: () => {
+        this.#locked = true
+      },
+      rows_free: () => {
+        this.#locked = false
+      },
+      rows_kept: ({ rows }) => {
+        this.#kept = rows
+      },
+      rows_deleted: () => {
+        this.#kept = 0
+      },
       sampled: (sample) => {
         this.#sample = sample
         this.#sampledAt = this.#now()

@@ -1,9 +1,17 @@
-import type { Lease, Parking, RowName } from '../store.ts'
-import { columns, columnsOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
+import { digestBytes } from '../../message/key-digest.ts'
+import type { HoldPlace, Lease, Parking, RowName } from '../store.ts'
+import { bytes, columns, columnsOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
 import type { Tables } from './statements.ts'
 
 /** Rows that one discard drops: few enough to end well within a lease. */
 const discardRows = 1_000
+
+/** Dead rows, and bytes of their keys, that one portion of blocked keys reads: some 20 ms, since heartbeats wait for it. */
+const holdRows = 10_000
+const holdBytes = 67_108_864
+
+/** Before the first row of a bucket. */
+const firstPlace = { id: '-9223372036854775808', messageId: '00000000-0000-0000-0000-000000000000' }
 
 /** Rows with ids that no relay can carry, below and above, that one statement parks. */
 const strayRows = 500
@@ -25,19 +33,55 @@ export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string
   /** Read after the snapshot was taken: no row that is seen is newer. */
   const last = `last AS MATERIALIZED (SELECT ${lastDrawn} AS id FROM ${sequence})`
   /** Keys of a table that have rows from before. */
-  const keysBefore = (table: string, bucket: number) =>
+  const keysBefore = (table: string, bucket: number | string) =>
     `SELECT b."topic", b."key" FROM ${table} AS b WHERE b."bucket" = ${bucket} AND b."id" > (SELECT id FROM last) AND b."id" <= ${maxId} AND b."key" IS NOT NULL`
 
-  return {
-    /** First dead row of every key that waits, and which rows of the key go on: those put back from before the ids restarted. */
-    holds: (buckets: readonly number[]) => `WITH ${last},
+  /** As `keyDigest` makes it. */
+  const digest = (alias: string) =>
+    `substring(sha256(convert_to(${alias}."topic", 'UTF8') || ${bytes(Buffer.from('\n'))} || ${alias}."key"), 1, ${digestBytes})`
+
+  /** First dead row of keys that wait, and which rows of the key go on: those put back from before the ids restarted. */
+  const heads = (buckets: readonly number[], condition: string, more = '') => `WITH ${last}${more},
 heads AS MATERIALIZED (SELECT d."bucket", d."topic", d."key", min(d."id") AS id, min(d."id") FILTER (WHERE d."id" > (SELECT id FROM last)) AS before
-  FROM ${dead} AS d WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} GROUP BY 1, 2, 3)
-SELECT h."bucket" AS bucket, h."topic" AS topic, h."key" AS key, CASE WHEN g.id < h.before THEN h.before ELSE h.id END AS id,
+  FROM ${dead} AS d WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} AND ${condition} GROUP BY 1, 2, 3)
+SELECT h."bucket" AS bucket, ${digest('h')} AS digest, CASE WHEN g.id < h.before THEN h.before ELSE h.id END AS id,
   CASE WHEN g.id < h.before OR h.before IS NULL THEN g.id::text WHEN h.id = h.before THEN 'Infinity' END AS from,
   CASE WHEN g.id < h.before OR h.before IS NULL THEN least(g.last, h.before)::text WHEN h.id = h.before THEN 'Infinity' END AS to
 FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last FROM ${outbox} AS o WHERE o."bucket" = h."bucket" AND o."id" > (SELECT id FROM last) AND o."id" <= ${maxId}
-  AND o."topic" = h."topic" AND o."key" = h."key") AS g ON true`,
+  AND o."topic" = h."topic" AND o."key" = h."key") AS g ON true`
+
+  return {
+    /** A portion of the dead rows that block their key. Each row is read by the primary key, whether it blocks one or not: `digest` is NULL then. */
+    holds: (buckets: readonly number[], from: HoldPlace | undefined) => {
+      const rest = buckets.filter((bucket) => !from || bucket >= from.bucket).sort((a, b) => a - b)
+      const places = rest.map((bucket) => (from?.bucket === bucket ? from : firstPlace))
+      const ids = `'{${places.map(({ id }) => id)}}'::bigint[]`
+      return `SELECT y.b AS bucket, y."id" AS id, y."message_id" AS "messageId", y.read >= ${holdRows} OR y.read < y.found AS more,
+  CASE WHEN ${holding('y')} THEN ${digest('y')} END AS digest
+  FROM (SELECT x.*, count(*) OVER () AS found, count(*) FILTER (WHERE x.before < ${holdBytes}) OVER () AS read
+    FROM (SELECT p.*, coalesce(sum(octet_length(p."key")) OVER w, 0) - coalesce(octet_length(p."key"), 0) AS before
+      FROM (SELECT o.b, d.* FROM unnest(${integers(rest, 'smallint')}, ${ids}, ${uuids(places.map(({ messageId }) => messageId))}) AS o(b, i, m)
+        CROSS JOIN LATERAL (SELECT r."id", r."message_id", r."topic", r."key", r."holds" FROM ${dead} AS r
+          WHERE r."bucket" = o.b AND (r."id", r."message_id") > (o.i, o.m) ORDER BY r."id", r."message_id" LIMIT ${holdRows}) AS d
+        LIMIT ${holdRows}) AS p
+      WINDOW w AS (ORDER BY p.b, p."id", p."message_id" ROWS UNBOUNDED PRECEDING)) AS x) AS y
+  WHERE y.before < ${holdBytes} ORDER BY y.b, y."id", y."message_id"`
+    },
+
+    /** Blocked keys with rows from before the ids restarted, and which rows of them go on: those put back. Mostly none is read. */
+    restartedHolds: (buckets: readonly number[]) => {
+      const any = `ANY(${integers(buckets, 'smallint')})`
+      return heads(
+        buckets,
+        `(d."topic", d."key") IN (SELECT * FROM before) AND (SELECT count(*) FROM before) > 0`,
+        `,
+before AS MATERIALIZED (${keysBefore(dead, any)} UNION ${keysBefore(outbox, any)})`,
+      )
+    },
+
+    /** First dead row of some keys of a bucket. One pass over its dead rows. */
+    holdsOf: (bucket: number, digests: readonly string[]) =>
+      heads([bucket], `${digest('d')} = ANY(ARRAY[${digests.map((one) => bytes(Buffer.from(one, 'latin1')))}])`),
 
     /** Parks one row. The answer counts a row that stands in outbox_dead already: an earlier park whose answer was lost. */
     park: (of: Lease, row: { id: number; messageId: string }, why: Parking) => {

@@ -12,10 +12,12 @@ export function fetchStatement(outbox: string, what: FetchedRows): string {
   const after = oneStart(what)
   const found = after === undefined ? eachBucket(outbox, what) : allBuckets(outbox, what, after)
   const fits = (column: string) => `CASE WHEN x.size <= ${what.maxRowBytes} THEN x.${column} END`
+  // Where a scan ended at its bound, its last row says so by a size below 0.
+  const size = what.withoutTopics.length === 0 ? 'x.size' : 'CASE WHEN x.seen = o.look THEN -1 - x.size ELSE x.size END'
   // One character more than Kafka takes: enough to see that it cannot be sent, whatever its length.
   return `COPY (SELECT x."bucket", x."id", x."message_id"::text, left(x."topic", 250), ${fits('"type"')},
   CASE WHEN octet_length(x."key") <= ${what.maxRowBytes} THEN x."key" END, ${fits('"value"')}, ${fits('"headers"::text')},
-  x."created_at", x.size
+  x."created_at", ${size}
   FROM ${found}
   LIMIT ${what.limit}) TO STDOUT (FORMAT binary)`
 }

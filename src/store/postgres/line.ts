@@ -93,11 +93,20 @@ export class Line {
 
   /** As {@link rows}, but gives the rows of every statement, in their order. */
   async results(sql: string, limits: Partial<StatementLimits> = {}): Promise<unknown[][]> {
+    return (await this.#results(sql, limits)).map((result) => result.rows)
+  }
+
+  /** As {@link rows}, but gives how many rows the last statement has written, as the server counts them. */
+  async affected(sql: string, limits: Partial<StatementLimits> = {}): Promise<number> {
+    return (await this.#results(sql, limits)).at(-1)?.rowCount ?? 0
+  }
+
+  async #results(sql: string, limits: Partial<StatementLimits>): Promise<pg.QueryResult[]> {
     for (let left = 5; ; left--) {
       try {
         return await this.#inTurn(limits, async (text) => {
           const results = (await this.#client.query(text)) as unknown as pg.QueryResult[]
-          return results.slice(settingsCount).map((result) => result.rows)
+          return results.slice(settingsCount)
         })(sql)
       } catch (error) {
         const code = codeOf(error) ?? ''

@@ -5,9 +5,14 @@ const epoch2000 = 946_684_800_000_000
 
 /**
  * Reads one tuple of the fetch statement from PostgreSQL's binary format: every field is a length (-1 for NULL) and its bytes, big-endian.
- * Rows over `maxRowBytes` come without their value.
+ * Rows over `maxRowBytes` come without their value. `onEnd` gets the bucket of a row at which a scan ended.
  */
-export function decodeRow(data: Buffer, start: number, maxRowBytes: number): OutboxRow {
+export function decodeRow(
+  data: Buffer,
+  start: number,
+  maxRowBytes: number,
+  onEnd: (bucket: number) => void = () => {},
+): OutboxRow {
   const tuple = new Tuple(data, start)
   const bucket = tuple.int16()
   const id = tuple.int64()
@@ -18,7 +23,9 @@ export function decodeRow(data: Buffer, start: number, maxRowBytes: number): Out
   const value = tuple.bytes()
   const headers = tuple.text()
   const createdAt = Math.floor((tuple.int64() + epoch2000) / 1000)
-  const bytes = tuple.int32()
+  const size = tuple.int32()
+  if (size < 0) onEnd(bucket)
+  const bytes = size < 0 ? -1 - size : size
   return {
     bucket,
     id,

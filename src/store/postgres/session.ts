@@ -6,6 +6,7 @@ import {
   type Fetched,
   type FreedKey,
   type Hold,
+  type HoldPlace,
   isLocked,
   type Lease,
   type Moved,
@@ -17,6 +18,7 @@ import {
   type RowName,
   type StoreSession,
   type TakenLease,
+  type Unsettled,
   type Wished,
 } from '../store.ts'
 import type { Line, StatementLimits } from './line.ts'
@@ -43,8 +45,7 @@ export interface Lines {
 /** A hold as SQL gives it; `from` and `to` are null unless ids have restarted. */
 interface HoldRow {
   bucket: number
-  topic: string
-  key: Buffer
+  digest: Buffer
   id: string
   from: string | null
   to: string | null
@@ -117,24 +118,41 @@ export class PostgresSession implements StoreSession {
     return (await this.#lines.lease.rows<{ bucket: number }>(this.#sql.release(leases))).map((row) => row.bucket)
   }
 
-  async holds(buckets: readonly number[]): Promise<Hold[]> {
-    if (buckets.length === 0) return []
-    const rows = await this.#lines.lease.rows<HoldRow>(this.#sql.holds(buckets))
-    return rows.map(({ bucket, topic, key, id, from, to }) => ({ bucket, topic, key, id: Number(id), ...rangeOf(from, to) }))
+  async holds(buckets: readonly number[], from?: HoldPlace): Promise<{ holds: Hold[]; next: HoldPlace | undefined }> {
+    if (buckets.length === 0) return { holds: [], next: undefined }
+    type Row = { bucket: number; id: string; messageId: string; more: boolean; digest: Buffer | null }
+    const rows = await this.#lines.lease.rows<Row>(this.#sql.holds(buckets, from))
+    const holds: Hold[] = []
+    for (const { bucket, id, digest } of rows) {
+      if (digest) holds.push({ bucket, digest: digest.toString('latin1'), id: Number(id) })
+    }
+    const last = rows.at(-1)
+    const next = last?.more ? { bucket: last.bucket, id: Number(last.id), messageId: last.messageId } : undefined
+    return { holds, next }
+  }
+
+  async restartedHolds(buckets: readonly number[]): Promise<Hold[]> {
+    return buckets.length === 0 ? [] : this.#heads(this.#sql.restartedHolds(buckets))
+  }
+
+  async holdsOf(bucket: number, digests: readonly string[]): Promise<Hold[]> {
+    return digests.length === 0 ? [] : this.#heads(this.#sql.holdsOf(bucket, digests))
   }
 
   async fetch(what: Fetch): Promise<Fetched> {
     const rows: OutboxRow[] = []
     let bytes = 0
     let truncated = false
+    const ended: number[] = []
+    const onEnd = (bucket: number) => void ended.push(bucket)
     await this.#lines.read.copy(this.#sql.fetch(what), (data, at) => {
       if (truncated) return
-      const row = decodeRow(data, at, what.maxRowBytes)
+      const row = decodeRow(data, at, what.maxRowBytes, onEnd)
       if (!row.oversized) bytes += row.bytes
       rows.push(row)
       truncated = bytes >= what.maxBytes
     })
-    return { rows, truncated }
+    return { rows, truncated, ended }
   }
 
   mark(): Promise<number> {
@@ -150,18 +168,18 @@ export class PostgresSession implements StoreSession {
     return this.#mark.lastId()
   }
 
-  async settle(rows: readonly RowName[]): Promise<boolean> {
+  async settle(rows: readonly RowName[]): Promise<'done' | 'locked' | 'short'> {
     try {
-      await this.#lines.write.rows(this.#sql.settle(rows), { lockTimeoutMs: rowLockMs, givesWay: true })
-      return true
+      const deleted = await this.#lines.write.affected(this.#sql.settle(rows), { lockTimeoutMs: rowLockMs, givesWay: true })
+      return deleted < rows.length ? 'short' : 'done'
     } catch (error) {
-      if (isLocked(error)) return false
+      if (isLocked(error)) return 'locked'
       throw error
     }
   }
 
-  settleUnlocked(rows: readonly RowName[]): Promise<RowName[]> {
-    return this.#lines.write.rows<RowName>(this.#sql.settleUnlocked(rows))
+  settleUnlocked(rows: readonly RowName[]): Promise<Unsettled[]> {
+    return this.#lines.write.rows<Unsettled>(this.#sql.settleUnlocked(rows))
   }
 
   park(lease: Lease, row: RowName, why: Parking): Promise<Moved> {
@@ -201,6 +219,16 @@ export class PostgresSession implements StoreSession {
 
   async close(): Promise<void> {
     for (const line of Object.values(this.#lines)) (line as Line).close()
+  }
+
+  async #heads(sql: string): Promise<Hold[]> {
+    const rows = await this.#lines.lease.rows<HoldRow>(sql)
+    return rows.map(({ bucket, digest, id, from, to }) => ({
+      bucket,
+      digest: digest.toString('latin1'),
+      id: Number(id),
+      ...rangeOf(from, to),
+    }))
   }
 
   async #move(sql: string): Promise<Moved> {

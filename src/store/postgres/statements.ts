@@ -150,13 +150,19 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
     settle: (rows: readonly { bucket: number; id: number; messageId: string }[]) =>
       `DELETE FROM ${outbox} AS m USING ${names(rows)} WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,
 
-    /** The same for those that nobody has locked; the others are the answer. */
-    settleUnlocked: (rows: readonly { bucket: number; id: number; messageId: string }[]) => `WITH there AS MATERIALIZED (
-  SELECT n.b, n.i, n.m FROM ${names(rows)} JOIN ${outbox} AS m ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m),
-free AS MATERIALIZED (SELECT m."bucket", m."id", m."message_id" FROM ${outbox} AS m JOIN there AS n ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m
-  ORDER BY 1, 2 FOR UPDATE OF m SKIP LOCKED),
-gone AS (DELETE FROM ${outbox} AS m USING free AS f WHERE m."bucket" = f."bucket" AND m."id" = f."id" AND m."message_id" = f."message_id")
-SELECT b AS bucket, i::float8 AS id, m AS "messageId" FROM there EXCEPT SELECT "bucket", "id"::float8, "message_id" FROM free`,
+    /**
+     * The same for those that nobody has locked; those that are there afterwards are the answer. What a rule or trigger has kept can be locked
+     * then. A rule allows no DELETE in a WITH.
+     */
+    settleUnlocked: (rows: readonly { bucket: number; id: number; messageId: string }[]) => {
+      const free = `free AS MATERIALIZED (SELECT m."bucket", m."id", m."message_id" FROM ${outbox} AS m
+  JOIN ${names(rows)} ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m ORDER BY 1, 2 FOR UPDATE OF m SKIP LOCKED)`
+      const same = (a: string, b: string) =>
+        `${a}."bucket" = ${b}."bucket" AND ${a}."id" = ${b}."id" AND ${a}."message_id" = ${b}."message_id"`
+      return `WITH ${free} DELETE FROM ${outbox} AS m USING free AS f WHERE ${same('m', 'f')};
+WITH ${free} SELECT m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", f."id" IS NOT NULL AS kept
+  FROM ${outbox} AS m JOIN ${names(rows)} ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m LEFT JOIN free AS f ON ${same('m', 'f')}`
+    },
 
     /** Wakes relays. */
     notify: (payload: string) => `SELECT pg_notify(${literal(wakeChannel)}, ${literal(payload)})::text`,

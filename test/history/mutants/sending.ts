@@ -55,6 +55,7 @@ function sharingAnswers(transport: RelayPorts['transport']): RelayPorts['transpo
     name: transport.name,
     connect: (signal) => transport.connect(signal),
     partitions: (topic, signal) => transport.partitions(topic, signal),
+    allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
     close: () => transport.close(),
     publish(batch: TransportBatch, timeoutMs) {
       const first = underWay.get(batch.topic)

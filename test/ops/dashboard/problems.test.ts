@@ -32,6 +32,8 @@ const fine: Situation = {
   sampleFailed: undefined,
   dying: false,
   disordered: false,
+  locked: false,
+  kept: 0,
 }
 
 const topic = (name: string, oldestMs: number) => ({ topic: name, oldestMs, ownOldestMs: null })
@@ -58,6 +60,8 @@ const cases: [string, Partial<Situation>, string, string][] = [
   ['a Kafka that is away', { kafkaTrouble: 'TIMEOUT' }, 'OutboxKafkaTrouble', 'TIMEOUT'],
   ['a look that failed', { sampleFailed: '42501' }, 'OutboxBlind', '42501'],
   ['relays that die', { dying: true }, 'OutboxLeasesFlapping', 'one after another'],
+  ['locked rows', { locked: true }, 'OutboxRowsLocked', 'keeps messages locked'],
+  ['rows that a rule keeps', { kept: 2 }, 'OutboxRowsKept', '2 published messages cannot be deleted'],
   ['an order at risk', { disordered: true }, 'OutboxOrderAtRisk', 'wrong bucket'],
   [
     'a paused topic',
@@ -80,7 +84,7 @@ const cases: [string, Partial<Situation>, string, string][] = [
   [
     'a relay without Kafka',
     { sample: { ...well, relays: [relay({ withoutKafka: true })] } },
-    'OutboxKafkaTrouble',
+    'OutboxRelaySilent',
     'relay-2 is alive, no Kafka',
   ],
   ['a lag', { sample: { ...well, topics: [topic('t', lagMs + 1)] } }, 'OutboxLag', 'oldest message of t'],
@@ -129,10 +133,10 @@ describe('what is no problem', () => {
     const stuck = problems({ ...fine, sample: { ...well, topics, relays: [relay({ trouble: [missing] })] } })
     expect(stuck.map(({ runbook }) => runbook)).toEqual(['OutboxTopicPaused'])
     const silent = problems({ ...fine, sample: { ...well, topics, relays: [relay({ withoutKafka: true })] } })
-    expect(silent.map(({ runbook }) => runbook)).toEqual(['OutboxKafkaTrouble'])
+    expect(silent.map(({ runbook }) => runbook)).toEqual(['OutboxRelaySilent'])
     const one = [relay({ withoutKafka: true }), relay({ name: 'relay-3' })]
     const half = problems({ ...fine, sample: { ...well, topics, relays: one } })
-    expect(half.map(({ runbook }) => runbook)).toEqual(['OutboxKafkaTrouble', 'OutboxLag'])
+    expect(half.map(({ runbook }) => runbook)).toEqual(['OutboxRelaySilent', 'OutboxLag'])
   })
 })
 

@@ -61,6 +61,7 @@ export class Broker {
         if (this.missing.has(topic)) throw new TransportError('UNKNOWN_TOPIC_OR_PARTITION', 'topic', 'there is none')
         return 2
       },
+      allPartitions: () => Promise.reject(new Error('a world has few topics')),
       publish: (batch, timeoutMs, how) => this.#publish(process, relay(), batch, { timeoutMs, ...how }),
       close: async () => {},
     }

@@ -1,8 +1,9 @@
+import { keyDigest } from '../../../src/message/key-digest.ts'
 import type { Line } from '../../../src/store/postgres/line.ts'
 import { SettledMark } from '../../../src/store/postgres/mark.ts'
 import type { Statements } from '../../../src/store/postgres/statements.ts'
 import type { Fetch, Fetched, Hold, Identity, Lease, OutboxRow, RowName, Store, StoreSession } from '../../../src/store/store.ts'
-import { type Database, keyOf, nameOf } from './database.ts'
+import { type Database, nameOf } from './database.ts'
 import type { Judge } from './judge.ts'
 import { discard, moveBehind, park, redrive } from './moves.ts'
 import type { Process, World } from './world.ts'
@@ -236,16 +237,19 @@ export class ModelSession implements StoreSession {
       return mine
     })
 
+  #holds(fits: (hold: Hold) => boolean): Hold[] {
+    const all = this.#db.dead.filter(this.#db.isHead)
+    return all.map(({ row }) => ({ bucket: row.bucket, digest: keyDigest(row.topic, row.key!), id: row.id })).filter(fits)
+  }
+
   readonly holds: Rest['holds'] = (buckets) =>
-    this.#do('lease', 'holds', () => {
-      const holds = new Map<string, Hold>()
-      for (const { row } of this.#db.dead.filter(this.#db.isHead)) {
-        const known = holds.get(keyOf(row))
-        if (!buckets.includes(row.bucket) || (known && known.id < row.id)) continue
-        holds.set(keyOf(row), { bucket: row.bucket, topic: row.topic, key: row.key!, id: row.id })
-      }
-      return [...holds.values()]
-    })
+    this.#do('lease', 'holds', () => ({ holds: this.#holds(({ bucket }) => buckets.includes(bucket)), next: undefined }))
+
+  /** Ids never restart here. */
+  readonly restartedHolds: Rest['restartedHolds'] = async () => []
+
+  readonly holdsOf: Rest['holdsOf'] = (bucket, digests) =>
+    this.#do('lease', 'holds', () => this.#holds((hold) => hold.bucket === bucket && digests.includes(hold.digest)))
 
   readonly fetch: Rest['fetch'] = (what) => this.#do('read', 'fetch', () => fetched(this.#db, what))
 
@@ -261,7 +265,7 @@ export class ModelSession implements StoreSession {
         this.#judge.settled(this.#process, row)
         if (this.#db.outbox.get(nameOf(row))?.messageId === row.messageId) this.#db.outbox.delete(nameOf(row))
       }
-      return true
+      return 'done' as const
     })
 
   /** Nobody locks rows here. */
