@@ -92,7 +92,7 @@ async function fill(): Promise<void> {
   await client.query(`SET maintenance_work_mem = '512MB'`)
   await client.query('ALTER TABLE outbox ADD CONSTRAINT outbox_pkey PRIMARY KEY (bucket, id); COMMIT')
   client.release()
-  await pool.query(`INSERT INTO outbox_dead (bucket, id, message_id, topic, key, created_at, reason, error, relay)
+  await pool.query(`INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, created_at, reason, error, relay)
     SELECT bucket, id, message_id, topic, key, created_at, 'MESSAGE_TOO_LARGE', 'too large', 'relay' FROM outbox ORDER BY bucket, id LIMIT 20000`)
   await pool.query(
     `UPDATE outbox_lease SET owner = gen_random_uuid(), leased_until = now() + interval '1 day', lease_ms = 86400000`,

@@ -32,27 +32,27 @@ GRANT SELECT, INSERT, DELETE ON "public"."outbox" TO outbox_relay;
 GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE ON "public"."outbox_lease" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_relay" TO outbox_relay;
-GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_dead" TO outbox_relay;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_dead_letter" TO outbox_relay;
 
--- The operator looks (status, list, show) and writes wishes (redrive, discard), which the relays carry out. Who asked is written by the
+-- The operator looks (status, list, show) and writes requests (redrive, discard), which the relays carry out. Who asked is written by the
 -- database. Payloads and headers are not among the columns.
 GRANT SELECT ON "public"."outbox_lease", "public"."outbox_relay" TO outbox_operator;
 GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at") ON "public"."outbox" TO outbox_operator;
-GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at", "reason", "error", "died_at", "relay", "holds", "wish", "wished_by")
-    ON "public"."outbox_dead" TO outbox_operator;
+GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at", "reason", "error", "died_at", "relay", "blocks_key", "requested_action", "requested_by")
+    ON "public"."outbox_dead_letter" TO outbox_operator;
 GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_operator;
-GRANT UPDATE ("wish") ON "public"."outbox_dead" TO outbox_operator;
+GRANT UPDATE ("requested_action") ON "public"."outbox_dead_letter" TO outbox_operator;
 
 -- For show --payload, and the sizes of messages; beside the rights of the operator.
-GRANT SELECT ("value", "headers") ON "public"."outbox", "public"."outbox_dead" TO outbox_payload;
+GRANT SELECT ("value", "headers") ON "public"."outbox", "public"."outbox_dead_letter" TO outbox_payload;
 
--- Where the tables of consumers are too: the operator lists parked messages, and asks for a redrive or discard.
+-- Where the tables of consumers are too: the operator lists dead-lettered messages, and asks for a redrive or discard.
 DO $$
 BEGIN
-  IF to_regclass('"public"."inbox_parked"') IS NOT NULL THEN
+  IF to_regclass('"public"."inbox_dead_letter"') IS NOT NULL THEN
     GRANT SELECT ("consumer", "identity", "arrival", "topic", "partition", "offset", "message_id", "type", "key", "reason", "error", "attempts",
-      "parked_at", "wish", "wished_by") ON "public"."inbox_parked" TO outbox_operator;
-    GRANT UPDATE ("wish") ON "public"."inbox_parked" TO outbox_operator;
-    GRANT SELECT ("value", "headers") ON "public"."inbox_parked" TO outbox_payload;
+      "died_at", "requested_action", "requested_by") ON "public"."inbox_dead_letter" TO outbox_operator;
+    GRANT UPDATE ("requested_action") ON "public"."inbox_dead_letter" TO outbox_operator;
+    GRANT SELECT ("value", "headers") ON "public"."inbox_dead_letter" TO outbox_payload;
   END IF;
 END $$;

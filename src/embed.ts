@@ -56,7 +56,7 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
 }
 
 export type { DrainReport } from './relay/drain.ts'
-export type { OnDead, OnDeadByTopic } from './relay/on-dead.ts'
+export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/on-dead-letter.ts'
 export { type RelayOptions, relayDefaults } from './relay/options.ts'
 export { Relay } from './relay/relay.ts'
 export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'

@@ -12,7 +12,7 @@ export function createMail(prisma: Shop) {
     consumer: 'mail',
     events,
     batch: 100, // one transaction for up to 100 confirmations
-    park: { after: 10 },
+    deadLetter: { after: 10 },
     handlers: {
       async OrderPlaced(placed, tx) {
         const letters = placed.map(({ payload: { orderId, customer, quantity, sku } }) => ({

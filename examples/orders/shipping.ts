@@ -12,7 +12,7 @@ export function createShipping(prisma: Shop, consumer = 'shipping') {
     consumer,
     events,
     batch: 100,
-    park: { after: 10 },
+    deadLetter: { after: 10 },
     handlers: {
       OrderPlaced: (placed, tx) =>
         ship(

@@ -4,7 +4,7 @@ import { isOutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
 import type { ServerOptions } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
-import type { OnDead } from '../relay/on-dead.ts'
+import type { OnDeadLetter } from '../relay/on-dead-letter.ts'
 import { relaySettings as checked, type RelayOptions } from '../relay/options.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
 import { type Environment, type Flags, given, isSet, numberOf, required, wrong } from './given.ts'
@@ -18,8 +18,8 @@ const numeric = [
   'leaseMs',
   'requestTimeoutMs',
   'fetchRows',
-  'handRows',
-  'handBytes',
+  'maxInFlight',
+  'maxInFlightBytes',
   'batchRecords',
   'batchBytes',
   'maxRowBytes',
@@ -40,7 +40,7 @@ export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions 
   const settings: RelayOptions = {
     name: read('name'),
     keyless: read('keyless') as RelayOptions['keyless'],
-    onDead: onDeadConfig(read('onDead')),
+    onDeadLetter: onDeadConfig(read('onDeadLetter')),
   }
   for (const name of numeric) settings[name] = numberOf(name, relaySettings[name], flags, env)
   checkSettings(settings)
@@ -131,14 +131,14 @@ function checkSettings(settings: RelayOptions): void {
 }
 
 /** Reads `hold,audit_log=skip`: a way for all topics, and others for single ones. */
-function onDeadConfig(text: string | undefined): RelayOptions['onDead'] {
+function onDeadConfig(text: string | undefined): RelayOptions['onDeadLetter'] {
   if (text === undefined) return undefined
-  const ways: Record<string, OnDead> = {}
+  const ways: Record<string, OnDeadLetter> = {}
   for (const part of text.split(',').map((part) => part.trim())) {
-    const [, topic = '*', way] = /^(?:([\w.-]{1,249})=)?(hold|skip)$/.exec(part) ?? []
+    const [, topic = '*', way] = /^(?:([\w.-]{1,249})=)?(block|skip)$/.exec(part) ?? []
     if (way === undefined)
-      throw wrong(relaySettings.onDead, 'must be hold or skip, or <topic>=hold or <topic>=skip, separated by commas')
-    ways[topic] = way as OnDead
+      throw wrong(relaySettings.onDeadLetter, 'must be hold or skip, or <topic>=hold or <topic>=skip, separated by commas')
+    ways[topic] = way as OnDeadLetter
   }
   return ways
 }

@@ -1,6 +1,6 @@
-import { inOneLine, visible } from '../ops/words.ts'
+import { inOneLine, visible } from '../ops/format.ts'
 
-export { counted, keyText, span } from '../ops/words.ts'
+export { counted, keyText, span } from '../ops/format.ts'
 
 /** Rows of text under headings, each column as wide as it must be; trailing blanks are cut. Names come from the database: each is one line. */
 export function table(headings: readonly string[], cells: readonly (readonly string[])[]): string {

@@ -15,10 +15,10 @@ export interface Naming {
 /** What there is to write: the outbox, and the inbox of consumers. */
 export type Part = 'outbox' | 'inbox'
 
-/** Names of the tables, and of a function each; all models but the message model are always called as in the fragments: `OutboxLease`, `InboxParked`. */
+/** Names of the tables, and of a function each; all models but the message model are always called as in the fragments: `OutboxLease`, `InboxDeadLetter`. */
 const tables: Record<Part, readonly string[]> = {
-  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead', 'outbox_author'],
-  inbox: ['inbox', 'inbox_parked', 'inbox_projection', 'inbox_author'],
+  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead_letter', 'outbox_author'],
+  inbox: ['inbox', 'inbox_dead_letter', 'inbox_projection', 'inbox_author'],
 }
 
 /** The package's own folder `prisma`: the same way up from `src/cli` and from `dist/cli`. */

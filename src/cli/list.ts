@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { toldLines, toldOf } from '../ops/trouble.ts'
+import { describeFor, troubleLines } from '../ops/trouble.ts'
 import { type Flags, serversOf } from './config.ts'
 import { prismaHelp } from './help.ts'
 import { withOperator } from './operator.ts'
@@ -22,7 +22,8 @@ export function listCommand(): Command {
       const relays = dead ? [] : await operator.relays()
       if (flags.json === true) printJson(messages.map((one) => messageJson(one, relays)))
       else if (messages.length === 0) print('No messages.')
-      else print([messagesText(messages), ...toldLines(toldOf(messages, relays, serversOf(flags, process.env)))].join('\n'))
+      else
+        print([messagesText(messages), ...troubleLines(describeFor(messages, relays, serversOf(flags, process.env)))].join('\n'))
     }),
   )
   return prismaHelp(command, [

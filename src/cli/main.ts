@@ -6,18 +6,18 @@ import { doctorCommand } from './doctor.ts'
 import { exitCodes } from './exit-codes.ts'
 import { healthcheckCommand } from './healthcheck.ts'
 import { programHelp } from './help.ts'
+import { inboxCommand } from './inbox.ts'
 import { initCommand } from './init.ts'
 import { listCommand } from './list.ts'
-import { parkedCommand } from './parked.ts'
 import { printError } from './print.ts'
 import { proveCommand } from './prove.ts'
 import { relayCommand } from './relay.ts'
+import { discardCommand, redriveCommand } from './request.ts'
 import { schemaCommand } from './schema.ts'
 import { showCommand } from './show.ts'
 import { statusCommand } from './status.ts'
 import { openPasswords, withoutValues } from './usage-errors.ts'
 import { whereCommand } from './where.ts'
-import { discardCommand, redriveCommand } from './wish.ts'
 
 /** The program: `npx prisma-extension-outbox <command>`. */
 export function program(): Command {
@@ -34,7 +34,7 @@ export function program(): Command {
     doctorCommand(),
     redriveCommand(),
     discardCommand(),
-    parkedCommand(),
+    inboxCommand(),
     proveCommand(),
     schemaCommand(),
     healthcheckCommand(),

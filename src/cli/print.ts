@@ -1,4 +1,4 @@
-import { inOneLine, jsonText, visible } from '../ops/words.ts'
+import { inOneLine, jsonText, visible } from '../ops/format.ts'
 
 // What the commands write, in one place: names come from tables and topics, and must neither command a terminal nor pass for another line.
 

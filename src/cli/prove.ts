@@ -21,8 +21,8 @@ export type RelayProgram = readonly [program: string, ...args: string[]]
 /** This package's own relay. */
 const ownRelay: RelayProgram = [process.execPath, fileURLToPath(new URL('main.js', import.meta.url)), 'relay']
 
-/** Rows that a relay of a proof has in hand: few, so that the bound of the duplicates says something. */
-const handRows = 500
+/** Rows that a relay of a proof has in flight: few, so that the bound of the duplicates says something. */
+const maxInFlight = 500
 
 /** Milliseconds after which a relay that does not obey SIGTERM is killed. */
 const stopMs = 12_000
@@ -85,7 +85,7 @@ function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: A
     forMs: number('seconds', 20) * 1_000,
     kills: number('kills', 5),
     emptyMs: 20_000,
-    handRows,
+    maxInFlight,
     startRelay: (schema, name) => startRelay(program, relayEnvironment(flags, env, schema, name)),
     signal,
     say,
@@ -100,7 +100,7 @@ function relayEnvironment(flags: Flags, env: Environment, schema: string, name: 
     OUTBOX_SCHEMA: schema,
     OUTBOX_NAME: name,
     OUTBOX_LEASE_MS: '3000',
-    OUTBOX_HAND_ROWS: String(handRows),
+    OUTBOX_MAX_IN_FLIGHT: String(maxInFlight),
     LOG_LEVEL: 'silent',
   }
 }

@@ -161,8 +161,8 @@ function drained(report: DrainReport): number {
   if (report.empty) return exitCodes.done
   const lines = [
     report.left > 0 ? `${report.left >= 1000 ? 'at least ' : ''}${left(report.left, 'message')} in the outbox` : '',
-    report.heldKeys > 0
-      ? `${counted(report.heldKeys, 'key')} ${report.heldKeys === 1 ? 'waits' : 'wait'} behind a dead message: see "list --dead", then "redrive" or "discard"`
+    report.blockedKeys > 0
+      ? `${counted(report.blockedKeys, 'key')} ${report.blockedKeys === 1 ? 'waits' : 'wait'} behind a dead message: see "list --dead", then "redrive" or "discard"`
       : '',
     report.foreignBuckets > 0
       ? `${counted(report.foreignBuckets, 'bucket')} ${report.foreignBuckets === 1 ? 'belongs' : 'belong'} to other relays`

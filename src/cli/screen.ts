@@ -1,4 +1,4 @@
-import { inOneLine } from '../ops/words.ts'
+import { inOneLine } from '../ops/format.ts'
 
 /** What is drawn on: standard output, as far as it is used. */
 export interface Output {

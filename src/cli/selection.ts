@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { ageMs, isMessageId, keyBytes } from '../ops/format.ts'
 import { stuckOf } from '../ops/trouble.ts'
-import { ageMs, isMessageId, keyBytes } from '../ops/words.ts'
 import type { ListedMessage, RelayState, Selection } from '../store/operator.ts'
 import type { Flags } from './config.ts'
 import { keyText, span, table } from './format.ts'
@@ -47,8 +47,8 @@ export function selectionOf(flags: Flags, ids: readonly string[] = []): Selectio
   }
 }
 
-function stateText({ state, reason, wish }: ListedMessage): string {
-  const notes = [...(state === 'skipped' ? [state] : []), ...(wish === null ? [] : [wish])]
+function stateText({ state, reason, requestedAction }: ListedMessage): string {
+  const notes = [...(state === 'skipped' ? [state] : []), ...(requestedAction === null ? [] : [requestedAction])]
   return `${reason ?? state}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`
 }
 

@@ -131,10 +131,15 @@ export const relaySettings = {
     what: 'Time for an answer of Kafka (default: half a lease)',
   },
   fetchRows: { flag: '--fetch-rows', env: 'OUTBOX_FETCH_ROWS', value: 'n', what: 'Rows of one read (default: 2000)' },
-  handRows: { flag: '--hand-rows', env: 'OUTBOX_HAND_ROWS', value: 'n', what: 'Rows read and not yet deleted (default: 6000)' },
-  handBytes: {
-    flag: '--hand-bytes',
-    env: 'OUTBOX_HAND_BYTES',
+  maxInFlight: {
+    flag: '--max-in-flight',
+    env: 'OUTBOX_MAX_IN_FLIGHT',
+    value: 'n',
+    what: 'Rows read and not yet deleted (default: 6000)',
+  },
+  maxInFlightBytes: {
+    flag: '--max-in-flight-bytes',
+    env: 'OUTBOX_MAX_IN_FLIGHT_BYTES',
     value: 'n',
     what: 'Bytes read and not yet deleted (default: 67108864)',
   },
@@ -154,7 +159,7 @@ export const relaySettings = {
     flag: '--max-row-bytes',
     env: 'OUTBOX_MAX_ROW_BYTES',
     value: 'n',
-    what: 'Size from which on a message is parked unread (default: 10485760)',
+    what: 'Size from which on a message is dead-lettered unread (default: 10485760)',
   },
   keyless: {
     flag: '--keyless',
@@ -162,9 +167,9 @@ export const relaySettings = {
     value: 'way',
     what: 'Messages without a key: "topic" keeps their order, "spread" uses all partitions (default: topic)',
   },
-  onDead: {
-    flag: '--on-dead',
-    env: 'OUTBOX_ON_DEAD',
+  onDeadLetter: {
+    flag: '--on-dead-letter',
+    env: 'OUTBOX_ON_DEAD_LETTER',
     value: 'way',
     repeatable: true,
     what: 'When Kafka refuses a message: "hold" its key or "skip" the message; <topic>=<way> for one topic; may come several times (default: hold)',

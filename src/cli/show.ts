@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
-import { toldLines, toldOf } from '../ops/trouble.ts'
+import { describeFor, troubleLines } from '../ops/trouble.ts'
 import type { RelayState, ShownMessage } from '../store/operator.ts'
 import { type Flags, serversOf } from './config.ts'
 import { fields, keyText, span } from './format.ts'
@@ -29,7 +29,7 @@ export function showCommand(): Command {
       const relays = await operator.relays()
       const withPayload = flags.payload === true
       if (flags.json === true) return printJson(shownJson(message, withPayload, relays))
-      const trouble = toldLines(toldOf([message], relays, serversOf(flags, process.env)))
+      const trouble = troubleLines(describeFor([message], relays, serversOf(flags, process.env)))
       print([shownText(message, withPayload), ...trouble].join('\n'))
     }),
   )
@@ -44,7 +44,7 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
     ['Topic', message.topic],
     ['Type', message.type ?? undefined],
     ['Key', keyText(message.key, 200)],
-    ['Place', `bucket ${message.bucket}, id ${message.id}`],
+    ['Route', `bucket ${message.bucket}, id ${message.id}`],
     ['Age', span(message.ageMs)],
     ['Size', message.bytes === null ? undefined : `${message.bytes} bytes`],
     [
@@ -54,7 +54,12 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
         : `${message.claimedBy} until ${message.claimedUntil} (for ${span(message.claimedForMs ?? 0)})`,
     ],
     ['Reason', message.reason === null ? undefined : `${message.reason}: ${message.error}`],
-    ['Wish', message.wish === null ? undefined : `${message.wish}${message.wishedBy === null ? '' : ` by ${message.wishedBy}`}`],
+    [
+      'Requested',
+      message.requestedAction === null
+        ? undefined
+        : `${message.requestedAction}${message.requestedBy === null ? '' : ` by ${message.requestedBy}`}`,
+    ],
     ['Headers', names.length === 0 ? undefined : withPayload ? JSON.stringify(message.headers) : names.join(', ')],
     ['Payload', withPayload ? payloadText(message) : undefined],
   ])
@@ -67,9 +72,9 @@ function payloadText({ tooLarge, value }: ShownMessage): string {
 
 function stateText(message: ShownMessage): string {
   if (message.state === 'waiting') return 'waiting for Kafka'
-  if (message.state === 'behind') return 'waits behind a dead message of its key'
+  if (message.state === 'blocked') return 'waits behind a dead message of its key'
   if (message.state === 'skipped') return 'dead; its key went on'
-  return message.behind > 0 ? `dead; ${message.behind} wait behind it` : 'dead'
+  return message.blocked > 0 ? `dead; ${message.blocked} wait behind it` : 'dead'
 }
 
 function shownJson(message: ShownMessage, withPayload: boolean, relays: readonly RelayState[]): object {

@@ -1,5 +1,5 @@
+import { inOneLine } from '../ops/format.ts'
 import { stateOf } from '../ops/trouble.ts'
-import { inOneLine } from '../ops/words.ts'
 import type { OutboxStatus } from '../store/operator.ts'
 import { span, table } from './format.ts'
 
@@ -8,7 +8,7 @@ export function statusText({ backlog, leases, relays, dead }: OutboxStatus): str
   const waiting = `${backlog.exact ? '' : 'about '}${backlog.messages} ${backlog.messages === 1 ? 'message' : 'messages'}`
   const oldest = backlog.oldestMs === null ? '' : `, the oldest for ${span(backlog.oldestMs)}`
   const reasons = Object.entries(dead.byReason).map(([reason, n]) => `${n} ${inOneLine(reason)}`)
-  const behind = dead.behind === 0 ? '' : `; ${dead.behind} wait behind them`
+  const behind = dead.blocked === 0 ? '' : `; ${dead.blocked} wait behind them`
   const more = dead.exact ? '' : '; and more'
   const lines = [
     `Waiting   ${waiting}${oldest}`,

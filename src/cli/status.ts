@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { OperatorOnDemand } from '../ops/dashboard/on-demand.ts'
-import { toldAll, toldLines } from '../ops/trouble.ts'
+import { describeAll, troubleLines } from '../ops/trouble.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { databaseConfig, type Flags, serversOf } from './config.ts'
 import { prismaHelp } from './help.ts'
@@ -29,7 +29,7 @@ async function status(flags: Flags): Promise<void> {
   await withOperator(flags, async (operator) => {
     const status = await operator.status()
     if (flags.json === true) return printJson(status)
-    const trouble = toldLines(toldAll(status.relays, serversOf(flags, process.env)))
+    const trouble = troubleLines(describeAll(status.relays, serversOf(flags, process.env)))
     print([statusText(status), ...trouble].join('\n'))
   })
 }

@@ -2,11 +2,11 @@ import { collectDefaultMetrics } from 'prom-client'
 import type { CreateRelayOptions, Relay, Transport } from '../embed.ts'
 import { dashboardPages } from '../ops/dashboard/pages.ts'
 import { healthPages } from '../ops/health.ts'
+import { LivenessCheck } from '../ops/liveness.ts'
 import { relayMetrics } from '../ops/metrics.ts'
 import { startSampler } from '../ops/sampler.ts'
 import { serve } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
-import { Vitals } from '../ops/vitals.ts'
 import { handling } from '../relay/telemetry.ts'
 import { tableFormat } from '../store/postgres/check.ts'
 import type { ListenConfig } from './config.ts'
@@ -23,7 +23,7 @@ export async function watched(
   { dashboard: shown, ...listen }: ListenConfig,
 ): Promise<string> {
   const { name, leaseMs } = relay.settings
-  const vitals = new Vitals(relay.telemetry, leaseMs)
+  const liveness = new LivenessCheck(relay.telemetry, leaseMs)
   const registry = relayMetrics(relay.telemetry)
   // The process is the relay's alone: memory, event loop and collections are worth a look.
   collectDefaultMetrics({ register: registry })
@@ -33,13 +33,13 @@ export async function watched(
   const dashboard =
     shown === 'off'
       ? undefined
-      : dashboardPages({ name, telemetry: relay.telemetry, vitals, databaseUrl, schema, servers, payload: shown === 'payload' })
+      : dashboardPages({ name, telemetry: relay.telemetry, liveness, databaseUrl, schema, servers, payload: shown === 'payload' })
   const serving = await serve({
     ...listen,
     refused: (reason, address) => relay.telemetry.emit('http_refused', { reason, address }),
     pages: {
       ...dashboard?.pages,
-      ...healthPages({ vitals, name, leaseMs, formats: [tableFormat], servers, askKafka }),
+      ...healthPages({ liveness, name, leaseMs, formats: [tableFormat], servers, askKafka }),
       '/metrics': {
         open: false,
         answer: async () => ({ status: 200, type: registry.contentType, body: await registry.metrics() }),

@@ -1,8 +1,8 @@
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
 import { createdAtOf } from '../message/id.ts'
-import { toldLines, toldOf } from '../ops/trouble.ts'
-import { keyBytes } from '../ops/words.ts'
+import { keyBytes } from '../ops/format.ts'
+import { describeFor, troubleLines } from '../ops/trouble.ts'
 import type { ListedMessage, Operator, RelayState, ShownMessage } from '../store/operator.ts'
 import { checkLogin } from '../transport/brokers.ts'
 import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } from '../transport/find-record.ts'
@@ -44,7 +44,7 @@ export function whereCommand(): Command {
 
 /** The dead message that it waits behind. */
 async function headOf(operator: Operator, { state, topic, key, id }: ShownMessage): Promise<ListedMessage | null> {
-  if (state !== 'behind' || key === null) return null
+  if (state !== 'blocked' || key === null) return null
   const ofKey = await operator.list({ topic, key, dead: true, limit: 1_000 })
   return ofKey.findLast((one) => one.state === 'dead' && one.id < id) ?? null
 }
@@ -54,11 +54,11 @@ function tell(message: ShownMessage, found: { head: ListedMessage | null; relays
   const { headers: _, value: __, ...rest } = message
   const { head, relays } = found
   if (flags.json === true) {
-    printJson({ ...messageJson(rest as ShownMessage, relays), behindMessageId: head?.messageId ?? null })
+    printJson({ ...messageJson(rest as ShownMessage, relays), blockedBy: head?.messageId ?? null })
     return
   }
   const text = fields([['Message', message.messageId], ...(message.state === 'waiting' ? waiting(message) : dead(message, head))])
-  print([text, ...toldLines(toldOf([message], relays, serversOf(flags, process.env)))].join('\n'))
+  print([text, ...troubleLines(describeFor([message], relays, serversOf(flags, process.env)))].join('\n'))
 }
 
 function waiting(message: ShownMessage): Field[] {
@@ -73,11 +73,11 @@ function waiting(message: ShownMessage): Field[] {
 }
 
 function dead(message: ShownMessage, head: ListedMessage | null): Field[] {
-  const { state, reason, error, behind, diedAt, diedBy, topic, key } = message
+  const { state, reason, error, blocked, diedAt, diedBy, topic, key } = message
   const first = head === null ? '' : ` ${head.messageId} (${head.reason})`
-  const others = behind === 0 ? '' : `; ${counted(behind, 'message')} of its key behind it`
+  const others = blocked === 0 ? '' : `; ${counted(blocked, 'message')} of its key behind it`
   return [
-    ['State', state === 'behind' ? `waits behind the dead message${first}` : `dead${others}`],
+    ['State', state === 'blocked' ? `waits behind the dead message${first}` : `dead${others}`],
     ['Topic', topic],
     ['Key', keyText(key, 200)],
     ['Reason', reason === null ? undefined : `${reason}: ${error}`],
@@ -137,7 +137,7 @@ function recordText(id: string, record: FoundRecord): string {
   return fields([
     ['Message', id],
     ['State', 'published'],
-    ['Place', `${record.topic}[${record.partition}]@${record.offset}`],
+    ['Route', `${record.topic}[${record.partition}]@${record.offset}`],
     ['Key', keyText(record.key, 200)],
     ['Enqueued', record.headers['created-at']],
     ['Published', new Date(record.timestamp).toISOString()],

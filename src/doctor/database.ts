@@ -1,4 +1,4 @@
-import { counted, span } from '../ops/words.ts'
+import { counted, span } from '../ops/format.ts'
 import type { DatabaseFacts } from '../store/postgres/examine.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 

@@ -1,5 +1,5 @@
+import { counted } from '../ops/format.ts'
 import { told } from '../ops/trouble.ts'
-import { counted } from '../ops/words.ts'
 import { type Login, remoteBrokers, tellsSecret } from '../transport/brokers.ts'
 import type { ClusterFacts, TopicFacts } from '../transport/cluster.ts'
 import { blamesCertificate } from '../transport/kafka-codes.ts'
@@ -51,7 +51,7 @@ function fixOf(code: string): string {
   if (code.startsWith('ERR_SSL_'))
     return 'If the brokers want a client certificate, set KAFKA_SSL_CERT and KAFKA_SSL_KEY to one that their authorities have signed.'
   if (code === 'TOKEN_UNAVAILABLE')
-    return 'Run the command of KAFKA_SASL_TOKEN_COMMAND, or ask the endpoint, by hand on this machine.'
+    return 'Run the command of KAFKA_SASL_TOKEN_COMMAND, or ask the endpoint, by inFlight on this machine.'
   return 'See whether the brokers run, and whether KAFKA_BROKERS, TLS and login are right.'
 }
 
@@ -84,7 +84,9 @@ function judgeTopic(
   // A record is somewhat larger than key, value and headers: the batch and the headers of the outbox come on top.
   if (maxBytes !== null && bytes > maxBytes) {
     const what = `A message of ${bytes} bytes waits, max.message.bytes is ${maxBytes}.`
-    found.push(failure(check, what, 'It will be parked, with those of its key behind it.', set(`max.message.bytes=${bytes * 2}`)))
+    found.push(
+      failure(check, what, 'It will be dead-lettered, with those of its key behind it.', set(`max.message.bytes=${bytes * 2}`)),
+    )
   }
   return found.length > 0
     ? found

@@ -1,5 +1,5 @@
-import { stuckOf, type Told, told, toldSilent } from '../ops/trouble.ts'
-import { counted, span } from '../ops/words.ts'
+import { counted, span } from '../ops/format.ts'
+import { describeSilent, stuckOf, type TroubleText, told } from '../ops/trouble.ts'
 import type { OutboxStatus, RelayState } from '../store/operator.ts'
 import { failure, ok, type Verdict, warning } from './verdict.ts'
 
@@ -43,7 +43,7 @@ export function judgeRelays(
       ? ok('dead', 'No message is dead.')
       : warning(
           'dead',
-          `Dead: ${refused.join(', ')}; ${dead.behind} wait behind them.`,
+          `Dead: ${refused.join(', ')}; ${dead.blocked} wait behind them.`,
           'They, and those behind them, are not published.',
           'npx prisma-extension-outbox list --dead; mend the cause, then redrive or discard.',
         ),
@@ -52,13 +52,17 @@ export function judgeRelays(
 
 /** What the relays say that they cannot do: each trouble is a failure of its own. */
 function judgeTrouble(relays: readonly RelayState[], servers: string): Verdict[] {
-  const judged = (check: string, { what, remedy, command }: Told, why: string) =>
+  const judged = (check: string, { what, remedy, command }: TroubleText, why: string) =>
     failure(check, what, why, command === undefined ? remedy : `${remedy} ${command}`)
   return [
     ...relays
       .filter(({ withoutKafka }) => withoutKafka)
       .map((relay) =>
-        judged(`relay ${relay.name}`, toldSilent(relay), 'It publishes nothing. If no relay reaches Kafka, all messages wait.'),
+        judged(
+          `relay ${relay.name}`,
+          describeSilent(relay),
+          'It publishes nothing. If no relay reaches Kafka, all messages wait.',
+        ),
       ),
     ...stuckOf(relays).map((one) =>
       judged(`stuck ${one.topic}`, told(one, servers), 'A relay reports it; the messages wait, others go on.'),

@@ -1,4 +1,4 @@
-import { visible } from '../ops/words.ts'
+import { visible } from '../ops/format.ts'
 import { failure, ok, unseen, type Verdict } from './verdict.ts'
 
 const check = 'rollback'

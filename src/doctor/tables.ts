@@ -8,7 +8,7 @@ const rights: Record<string, readonly string[]> = {
   outbox: ['SELECT', 'INSERT', 'DELETE'],
   outbox_lease: ['SELECT', 'INSERT', 'UPDATE'],
   outbox_relay: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
-  outbox_dead: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  outbox_dead_letter: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
 }
 
 /** Dead rows from which autovacuum is behind: its threshold is 10,000. */
@@ -91,7 +91,7 @@ function judgeCreators(creators: readonly Creators[]): Verdict {
 }
 
 function judgeAttached(all: readonly Attached[]): Verdict {
-  const strange = all.filter(({ table, name }) => table !== 'outbox_dead' || name !== authorTrigger)
+  const strange = all.filter(({ table, name }) => table !== 'outbox_dead_letter' || name !== authorTrigger)
   if (strange.length > 0) {
     const what = strange.map(({ table, kind, name }) => `${kind} ${name} on ${table}`).join(', ')
     const why =
@@ -102,7 +102,7 @@ function judgeAttached(all: readonly Attached[]): Verdict {
   if (all.length > 0) return ok('triggers', 'The tables have the trigger of the migration, and no other.')
   return warning(
     'triggers',
-    `The trigger ${authorTrigger} is missing on outbox_dead.`,
+    `The trigger ${authorTrigger} is missing on outbox_dead_letter.`,
     'It writes which login asks for a redrive or discard; without it the name is what a client says.',
     'Run CREATE FUNCTION and CREATE TRIGGER of the migration that "npx prisma-extension-outbox init --print" shows.',
   )
@@ -161,7 +161,7 @@ function judgeSequence(sequence: DatabaseFacts['sequence']): Verdict {
   }
   const { cache, last, highest } = sequence
   if (last < highest) {
-    const fix = catchUp({ outbox: '"outbox"', dead: '"outbox_dead"' }, "pg_get_serial_sequence('outbox', 'id')", highest)
+    const fix = catchUp({ outbox: '"outbox"', dead: '"outbox_dead_letter"' }, "pg_get_serial_sequence('outbox', 'id')", highest)
     return failure('sequence', `The sequence of outbox.id stands at ${last}, behind id ${highest}.`, 'Ids would come twice.', fix)
   }
   if (cache === 1) return ok('sequence', 'Ids are drawn one by one, and are not behind the table.')

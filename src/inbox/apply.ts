@@ -8,7 +8,7 @@ import { clean, type NewRecord } from './record.ts'
 import type { InboxStatements, SqlClient } from './statements.ts'
 import { answersIn, idOf, inTransactionFor, ours, over, writeIn } from './transaction.ts'
 
-/** A record to take care of: with its event, or, without, to be put behind a parked one of its key. */
+/** A record to take care of: with its event, or, without, to be put behind a dead-lettered one of its key. */
 export interface Pending {
   record: NewRecord
   event: ReceivedEvent | undefined
@@ -16,10 +16,10 @@ export interface Pending {
 
 /** What is known of a message before it is handled. */
 export interface Outlook {
-  /** It was applied or parked before. */
+  /** It was applied or dead-lettered before. */
   known: boolean
-  /** A message of its key is parked. */
-  held: boolean
+  /** A message of its key is dead-lettered. */
+  blocked: boolean
 }
 
 /** The course of a transaction that takes care of messages. */
@@ -32,7 +32,7 @@ export interface Course {
   commits(): void
 }
 
-/** Characters of a failure that inbox_parked keeps. */
+/** Characters of a failure that inbox_dead_letter keeps. */
 const errorLength = 2_000
 
 /** The transactions of a consumer: row of the inbox and effects of the handler commit together, or not at all. */
@@ -123,15 +123,15 @@ export class Applier {
     }
   }
 
-  /** Puts a record aside, in a transaction of its own; false if a copy of it was applied or parked before. */
-  park(record: NewRecord, why: { reason: string; error: string; attempts: number }): Promise<boolean> {
+  /** Puts a record aside, in a transaction of its own; false if a copy of it was applied or dead-lettered before. */
+  deadLetter(record: NewRecord, why: { reason: string; error: string; attempts: number }): Promise<boolean> {
     return this.transaction(async (tx) => {
       if ((await writeIn(tx, this.#statements.claim, this.#options.consumer, record.identity)) === 0) return false
       return this.#put(tx, record, why)
     })
   }
 
-  /** Throws Stale if nothing of its key is parked any more, or it is a copy. */
+  /** Throws Stale if nothing of its key is dead-lettered any more, or it is a copy. */
   async #putBehind(tx: SqlClient, record: NewRecord): Promise<void> {
     const { consumer } = this.#options
     const { identity, topic, key } = record
@@ -139,7 +139,7 @@ export class Applier {
     await this.#put(tx, record, null)
   }
 
-  /** False if it is parked already: somebody has deleted its row in the inbox by hand. */
+  /** False if it is dead-lettered already: somebody has deleted its row in the inbox by hand. */
   async #put(
     tx: SqlClient,
     record: NewRecord,
@@ -149,7 +149,9 @@ export class Applier {
     const error = why === null ? null : clean(why.error).slice(0, errorLength)
     const place = [this.#options.consumer, identity, topic, partition, offset]
     const content = [id, type, key, value, JSON.stringify(headers)]
-    return (await writeIn(tx, this.#statements.park, ...place, ...content, why?.reason ?? null, error, why?.attempts ?? 0)) === 1
+    return (
+      (await writeIn(tx, this.#statements.deadLetter, ...place, ...content, why?.reason ?? null, error, why?.attempts ?? 0)) === 1
+    )
   }
 
   /** Throws Stale if not all are claimed now. */

@@ -1,7 +1,7 @@
 import { sqlState } from '../enqueue/insert.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 
-// What a failure says about a message: whether it counts towards parking. Pure; used by the reader and the redriver.
+// What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
 // Keeps the rule "Blame" of docs/protocol.md.
 
 /**

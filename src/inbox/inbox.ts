@@ -143,7 +143,7 @@ export class Inbox {
 
 /**
  * A consumer of kafkajs that applies each message once: the events of a catalogue, brought to their newest version, one transaction for
- * the handler and the row of the inbox. What fails is tried again in its place, while other partitions go on; with `park` it is put aside
+ * the handler and the row of the inbox. What fails is tried again in its place, while other partitions go on; with `dead-letter` it is put aside
  * with those of its key behind it. Throws INVALID_OPTION.
  *
  * @example

@@ -9,7 +9,7 @@ export const inbox = Object.freeze({ once, prune })
 export type { Handlers, ReceivedEvent, TransactionOf } from './handlers.ts'
 export { createInbox, type Inbox, type RunOptions } from './inbox.ts'
 export type { Once, OnceOptions } from './once.ts'
-export { type InboxOptions, inboxDefaults, type ParkOptions } from './options.ts'
+export { type DeadLetterOptions, type InboxOptions, inboxDefaults } from './options.ts'
 export { createProjection, type Projection } from './projection.ts'
 export type { ProjectionEvents, ProjectionOptions } from './projection-options.ts'
 export type { PruneOptions } from './prune.ts'

@@ -53,7 +53,7 @@ export const explainInbox = (error: unknown, schema: string): unknown =>
   explain(error, {
     where: `${schema}.inbox`,
     migration: 'inbox',
-    grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables, and USAGE on the sequence of inbox_parked.',
+    grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables, and USAGE on the sequence of inbox_dead_letter.',
   })
 
 /** Throws INVALID_OPTION. */

@@ -7,8 +7,8 @@ import type { SqlClient } from './statements.ts'
 import type { PrismaLike } from './transaction.ts'
 
 /** When a message is put aside instead of being tried for ever. */
-export interface ParkOptions {
-  /** Tries of the handler that failed, before the message is parked and its partition goes on. Trouble of the database does not count. */
+export interface DeadLetterOptions {
+  /** Tries of the handler that failed, before the message is dead-lettered and its partition goes on. Trouble of the database does not count. */
   after: number
 }
 
@@ -23,7 +23,7 @@ export interface InboxOptions<Client, C extends Catalogue, Batch extends number 
   /** What is done with each event, in a transaction that commits with the row of the inbox. Events that are not named are skipped. */
   handlers: Handlers<C['events'], TransactionOf<NoInfer<Client>>, NoInfer<Batch>>
   /** Put a message aside when its handler keeps failing. @default none: it is tried for ever, and its partition waits */
-  park?: ParkOptions | undefined
+  deadLetter?: DeadLetterOptions | undefined
   /** Messages of one transaction at most; handlers then take arrays. @default none: a transaction for each message */
   batch?: Batch
   /** Time for the transaction of a message or batch, and for what comes before it: the look into the inbox, the codec. @default 30_000 */
@@ -52,7 +52,7 @@ export interface ResolvedInbox {
   consumer: string
   events: Catalogue
   handlers: Readonly<Record<string, (events: unknown, tx: SqlClient) => unknown>>
-  park: ParkOptions | undefined
+  deadLetter: DeadLetterOptions | undefined
   batch: number | undefined
   handlerTimeoutMs: number
   retry: { firstMs: number; maxMs: number }
@@ -65,12 +65,12 @@ export interface ResolvedInbox {
 export function resolveInbox(options: InboxOptions<never, Catalogue, number | undefined>): ResolvedInbox {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const resolved = { ...inboxDefaults, ...given } as unknown as ResolvedInbox
-  const { prisma, consumer, events, handlers, park, batch, retry, retentionDays } = resolved
+  const { prisma, consumer, events, handlers, deadLetter, batch, retry, retentionDays } = resolved
   if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
   checkConsumer(consumer)
   if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalogue that defineEvents() made')
   checkHandlers(handlers, events)
-  checkWhole('park.after', park?.after, 1_000_000)
+  checkWhole('deadLetter.after', deadLetter?.after, 1_000_000)
   checkWhole('batch', batch, 10_000)
   checkWhole('retry.firstMs', retry.firstMs, 3_600_000)
   checkWhole('retry.maxMs', retry.maxMs, 3_600_000)

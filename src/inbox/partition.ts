@@ -20,12 +20,12 @@ export class PartitionMemory {
     this.#singly = new Set(identities)
   }
 
-  /** How often the message has failed in a way that counts towards parking. */
+  /** How often the message has failed in a way that counts towards dead-lettering. */
   attempts(identity: string): number {
     return identity === this.#identity ? this.#attempts : 0
   }
 
-  /** The message failed once more; `counts` towards parking, or not. */
+  /** The message failed once more; `counts` towards dead-lettering, or not. */
   failed(identity: string, counts: boolean): { tries: number; attempts: number } {
     this.#turnTo(identity)
     this.#tries++

@@ -30,7 +30,7 @@ export interface ReaderPorts {
 }
 
 /** What to do with the partition: it has come so far, also by putting a message aside; look once more from where it stands; or wait. */
-type Outcome = 'done' | 'parked' | 'again' | 'wait'
+type Outcome = 'done' | 'dead_lettered' | 'again' | 'wait'
 
 /** Why a record is put aside. */
 interface Why {
@@ -103,7 +103,7 @@ export class Reader {
   }
 
   async #take(chunk: Chunk, payload: EachBatchPayload, ahead: Ahead, commits: () => void): Promise<Outcome> {
-    if (chunk.do === 'park') return this.#park(chunk.record, { ...chunk.why, attempts: 0 }, payload)
+    if (chunk.do === 'dead-letter') return this.#deadLetter(chunk.record, { ...chunk.why, attempts: 0 }, payload)
     if (chunk.do === 'fail') return this.#failed(chunk.record, chunk.cause, blameOf(chunk.cause) !== 'database', payload)
     const { applier, telemetry, clock, options } = this.#ports
     const { pending, copies } = chunk
@@ -129,7 +129,7 @@ export class Reader {
     const messages = pending.length - behind
     const ms = Math.round(clock.now() - start)
     if (messages + copies > 0) telemetry.emit('applied', { consumer, topic, partition, messages, copies, ms })
-    if (behind > 0) telemetry.emit('messages_behind', { consumer, topic, partition, messages: behind })
+    if (behind > 0) telemetry.emit('blocked', { consumer, topic, partition, messages: behind })
     return 'done'
   }
 
@@ -145,7 +145,7 @@ export class Reader {
   }
 
   /**
-   * Whether a failure counts towards parking. One that may be the database's counts if the database answers now, and the same message has
+   * Whether a failure counts towards dead-lettering. One that may be the database's counts if the database answers now, and the same message has
    * failed so before.
    */
   async #speaksAgainst(record: NewRecord, error: unknown): Promise<boolean> {
@@ -156,28 +156,28 @@ export class Reader {
   }
 
   async #failed(record: NewRecord, error: unknown, counts: boolean, payload: EachBatchPayload): Promise<Outcome> {
-    const { park } = this.#ports.options
+    const { deadLetter } = this.#ports.options
     const attempts = this.#memory(record.topic, record.partition).attempts(record.identity) + (counts ? 1 : 0)
-    if (!counts || park === undefined || attempts < park.after) return this.#wait(record, error, counts, payload)
+    if (!counts || deadLetter === undefined || attempts < deadLetter.after) return this.#wait(record, error, counts, payload)
     const what = error instanceof Error ? error.message : String(error)
-    return this.#park(record, { reason: 'HANDLER_FAILED', error: what, attempts }, payload)
+    return this.#deadLetter(record, { reason: 'HANDLER_FAILED', error: what, attempts }, payload)
   }
 
-  async #park(record: NewRecord, why: Why, payload: EachBatchPayload): Promise<Outcome> {
+  async #deadLetter(record: NewRecord, why: Why, payload: EachBatchPayload): Promise<Outcome> {
     const { applier, telemetry, options } = this.#ports
     const { topic, partition, offset, id: messageId } = record
     try {
-      if (await applier.park(record, why)) {
+      if (await applier.deadLetter(record, why)) {
         const { reason, attempts } = why
-        telemetry.emit('message_parked', { consumer: options.consumer, topic, partition, offset, messageId, reason, attempts })
+        telemetry.emit('dead_lettered', { consumer: options.consumer, topic, partition, offset, messageId, reason, attempts })
       }
-      return 'parked'
+      return 'dead_lettered'
     } catch (error) {
       return this.#wait(record, error, false, payload)
     }
   }
 
-  /** Pauses the partition, and lets kafkajs read it again from this record on. `counts`: towards parking. */
+  /** Pauses the partition, and lets kafkajs read it again from this record on. `counts`: towards dead-lettering. */
   #wait(record: NewRecord, error: unknown, counts: boolean, payload: EachBatchPayload): 'wait' {
     const { telemetry, random, options } = this.#ports
     const { topic, partition, offset, id: messageId, identity } = record

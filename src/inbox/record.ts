@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { KafkaMessage } from 'kafkajs'
 import { checkId } from '../message/id.ts'
 
-/** A record as a consumer reads it, or as it stands in inbox_parked. */
+/** A record as a consumer reads it, or as it stands in inbox_dead_letter. */
 export interface InboxRecord {
   topic: string
   partition: number

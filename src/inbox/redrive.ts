@@ -10,11 +10,11 @@ import type { InboxStatements, SqlClient } from './statements.ts'
 import type { InboxEvents } from './telemetry.ts'
 import { ours, writeIn } from './transaction.ts'
 
-/** Wishes that are read at once. */
-const wishRows = 100
+/** Requests that are read at once. */
+const requestRows = 100
 
-/** A row of inbox_parked as the statements give it. */
-interface ParkedRow {
+/** A row of inbox_dead_letter as the statements give it. */
+interface DeadLetterRow {
   identity: string
   topic: string
   partition: number
@@ -26,10 +26,10 @@ interface ParkedRow {
   headers: Record<string, string>
 }
 
-type WishRow = ParkedRow & { wish: 'redrive' | 'discard'; by: string | null }
-type HeadRow = ParkedRow & { reason: string | null; wish: WishRow['wish'] | null; by: string | null }
+type RequestRow = DeadLetterRow & { action: 'redrive' | 'discard'; by: string | null }
+type HeadRow = DeadLetterRow & { reason: string | null; action: RequestRow['action'] | null; by: string | null }
 
-/** A parked message that cannot be applied, and why. */
+/** A dead-lettered message that cannot be applied, and why. */
 class Unfit extends Error {
   override readonly name = 'Unfit'
   readonly code: string
@@ -40,7 +40,7 @@ class Unfit extends Error {
   }
 }
 
-/** Carries out what operators wish for parked messages. Every member of the group may: rows are locked while it happens. */
+/** Carries out what operators request for dead-lettered messages. Every member of the group may: rows are locked while it happens. */
 export class Redriver {
   readonly #options: ResolvedInbox
   readonly #statements: InboxStatements
@@ -60,23 +60,23 @@ export class Redriver {
     this.#telemetry = ports.telemetry
   }
 
-  /** Looks for wishes and carries out those that it finds, whole keys in the order of their messages. */
+  /** Looks for requests and carries out those that it finds, whole keys in the order of their messages. */
   async look(signal: AbortSignal): Promise<void> {
     const { prisma, consumer } = this.#options
-    const rows = await prisma.$queryRaw<WishRow[]>(this.#statements.wishes, consumer, wishRows)
+    const rows = await prisma.$queryRaw<RequestRow[]>(this.#statements.requests, consumer, requestRows)
     const done = new Set<string>()
     for (const row of rows) {
       if (signal.aborted) return
-      // The key's first wish answers all of its redrives.
+      // The key's first request answers all of its redrives.
       const name = row.key === null ? row.identity : `${row.topic} ${Buffer.from(row.key).toString('hex')}`
-      if (row.wish === 'discard') await this.#discard(row)
+      if (row.action === 'discard') await this.#discard(row)
       else if (!done.has(name)) await this.#redrive(row, row.by, signal)
-      if (row.wish === 'redrive') done.add(name)
+      if (row.action === 'redrive') done.add(name)
     }
   }
 
   /** Drops a message. What waited only for it is applied. */
-  async #discard(row: WishRow): Promise<void> {
+  async #discard(row: RequestRow): Promise<void> {
     const dropped = await this.#applier.transaction((tx) => this.#drop(tx, row, false))
     if (!dropped) return
     this.#tellDropped(row)
@@ -84,19 +84,19 @@ export class Redriver {
   }
 
   /** False where it is gone, or nobody wants it dropped any more. `always`: those behind it are to be applied, whatever they failed of. */
-  async #drop(tx: SqlClient, { identity, topic, key, by }: WishRow | HeadRow, always: boolean): Promise<boolean> {
+  async #drop(tx: SqlClient, { identity, topic, key, by }: RequestRow | HeadRow, always: boolean): Promise<boolean> {
     const { consumer } = this.#options
     if ((await writeIn(tx, this.#statements.discard, consumer, identity)) === 0) return false
     if (key !== null) await writeIn(tx, this.#statements.passOn, by, consumer, topic, key, always)
     return true
   }
 
-  #tellDropped({ topic, partition, offset, message_id: messageId, by }: WishRow | HeadRow): void {
-    this.#telemetry.emit('parked_discarded', { consumer: this.#options.consumer, topic, partition, offset, messageId, by })
+  #tellDropped({ topic, partition, offset, message_id: messageId, by }: RequestRow | HeadRow): void {
+    this.#telemetry.emit('discarded', { consumer: this.#options.consumer, topic, partition, offset, messageId, by })
   }
 
   /** Applies the messages of a key until none is left, or one fails. `onlyWaiting`: only while the first has no failure of its own. */
-  async #redrive(row: ParkedRow, by: string | null, signal?: AbortSignal, onlyWaiting = false): Promise<void> {
+  async #redrive(row: DeadLetterRow, by: string | null, signal?: AbortSignal, onlyWaiting = false): Promise<void> {
     const { consumer } = this.#options
     const { topic } = row
     let messages = 0
@@ -105,28 +105,28 @@ export class Redriver {
       if (outcome === 'applied') messages++
       more = (outcome === 'applied' || outcome === 'dropped') && row.key !== null
     }
-    if (messages > 0) this.#telemetry.emit('parked_redriven', { consumer, topic, messages, by })
+    if (messages > 0) this.#telemetry.emit('redriven', { consumer, topic, messages, by })
   }
 
-  /** Applies the first message of a key, or drops it where that is what an operator wishes for this one. */
-  async #first(row: ParkedRow, by: string | null, onlyWaiting: boolean): Promise<'applied' | 'dropped' | 'none' | 'failed'> {
+  /** Applies the first message of a key, or drops it where that is what an operator requests for this one. */
+  async #first(row: DeadLetterRow, by: string | null, onlyWaiting: boolean): Promise<'applied' | 'dropped' | 'none' | 'failed'> {
     let head: HeadRow | undefined
     let begun = false
     try {
       const outcome = await this.#applier.transaction(async (tx) => {
         head = await this.#head(tx, row)
-        if (head?.wish === 'discard') return (await this.#drop(tx, head, !onlyWaiting)) ? 'dropped' : 'none'
+        if (head?.action === 'discard') return (await this.#drop(tx, head, !onlyWaiting)) ? 'dropped' : 'none'
         if (!head || (onlyWaiting && head.reason !== null)) return 'none'
         begun = true
         const applied = head
         await this.#apply(tx, applied)
-        await ours(() => this.#unpark(tx, applied, by, !onlyWaiting))
+        await ours(() => this.#remove(tx, applied, by, !onlyWaiting))
         return 'applied'
       })
       if (outcome === 'dropped') this.#tellDropped(head!)
       return outcome
     } catch (error) {
-      // Another member is applying it, or the database is in trouble: the wish stays.
+      // Another member is applying it, or the database is in trouble: the request stays.
       if (head === undefined || !begun || error instanceof Stale || !(await this.#speaksAgainst(head, error))) {
         if (error instanceof Stale || codeOf(error) === '55P03') return 'none'
         throw error
@@ -143,7 +143,7 @@ export class Redriver {
     return (await this.#applier.answers()) && this.#memory.doubted(identity, codeOf(error))
   }
 
-  async #head(tx: SqlClient, { identity, topic, key }: ParkedRow): Promise<HeadRow | undefined> {
+  async #head(tx: SqlClient, { identity, topic, key }: DeadLetterRow): Promise<HeadRow | undefined> {
     const { consumer } = this.#options
     const { head, single } = this.#statements
     const rows =
@@ -162,11 +162,11 @@ export class Redriver {
     await this.#applier.handle([decoded.event], tx)
   }
 
-  /** Removes a message that was applied, and hands the wish on. Also fails if an earlier statement did and the handler caught its error. */
-  async #unpark(tx: SqlClient, { identity, topic, key }: HeadRow, by: string | null, always: boolean): Promise<void> {
+  /** Removes a message that was applied, and hands the request on. Also fails if an earlier statement did and the handler caught its error. */
+  async #remove(tx: SqlClient, { identity, topic, key }: HeadRow, by: string | null, always: boolean): Promise<void> {
     const { consumer } = this.#options
-    const { unpark, passOn } = this.#statements
-    if ((await writeIn(tx, unpark, consumer, identity, consumer, identity)) !== 1) throw new Stale()
+    const { remove, passOn } = this.#statements
+    if ((await writeIn(tx, remove, consumer, identity, consumer, identity)) !== 1) throw new Stale()
     if (key !== null) await writeIn(tx, passOn, by, consumer, topic, key, always)
   }
 
@@ -175,9 +175,9 @@ export class Redriver {
     const code = error instanceof Unfit ? error.code : 'HANDLER_FAILED'
     const what = error instanceof Error ? error.message : String(error)
     await prisma.$executeRaw(this.#statements.failedAgain, code, what.slice(0, 2_000), consumer, identity)
-    if (key !== null) await prisma.$executeRaw(this.#statements.unwish, consumer, topic, key)
-    this.#telemetry.emit('redrive_failed', { consumer, topic, partition, offset, messageId, code: codeOf(error) })
+    if (key !== null) await prisma.$executeRaw(this.#statements.withdraw, consumer, topic, key)
+    this.#telemetry.emit('request_failed', { consumer, topic, partition, offset, messageId, code: codeOf(error) })
   }
 }
 
-const recordOf = ({ message_id: id, identity: _, ...row }: ParkedRow): InboxRecord => ({ id, ...row })
+const recordOf = ({ message_id: id, identity: _, ...row }: DeadLetterRow): InboxRecord => ({ id, ...row })

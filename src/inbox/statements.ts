@@ -23,7 +23,7 @@ export function inboxStatements(schema: string): InboxStatements {
 }
 
 /** `offset` and `arrival` are longer than a JavaScript number. Order by `p."arrival"`: as text 10 comes before 9. */
-const parkedColumns = `p."identity"::pg_catalog.text, p."topic", p."partition", p."offset"::pg_catalog.text, p."message_id"::pg_catalog.text, p."type",
+const deadLetterColumns = `p."identity"::pg_catalog.text, p."topic", p."partition", p."offset"::pg_catalog.text, p."message_id"::pg_catalog.text, p."type",
   p."key", p."value", p."headers"`
 
 /**
@@ -61,14 +61,14 @@ const write = (schema: string) => ({
 
   /**
    * consumer, topic, ids, keys in base64. What is known of messages of one partition, in their order, before they are handled.
-   * `known`: applied or parked before; only a hint, the claims decide. `held`: a message of its key is parked. That needs no second query
-   * with the claim: an earlier message of the key that somebody else parks meanwhile was not known here, so its claim fails first, and
+   * `known`: applied or dead-lettered before; only a hint, the claims decide. `held`: a message of its key is dead-lettered. That needs no second query
+   * with the claim: an earlier message of the key that somebody else dead-letters meanwhile was not known here, so its claim fails first, and
    * everything is queried again.
    */
   look: statement(`SELECT
       EXISTS (SELECT FROM ${schema}"inbox" i WHERE i."consumer" = m.consumer AND i."message_id" = m.id) AS known,
-      EXISTS (SELECT FROM ${schema}"inbox_parked" p
-        WHERE p."consumer" = m.consumer AND p."topic" = m.topic AND p."key" = pg_catalog.decode(m.key, 'base64')) AS held
+      EXISTS (SELECT FROM ${schema}"inbox_dead_letter" p
+        WHERE p."consumer" = m.consumer AND p."topic" = m.topic AND p."key" = pg_catalog.decode(m.key, 'base64')) AS blocked
     FROM (SELECT ?::pg_catalog.text AS consumer, ?::pg_catalog.text AS topic, id, key, place
       FROM ROWS FROM (pg_catalog.unnest(?::pg_catalog.uuid[]), pg_catalog.unnest(?::pg_catalog.text[])) WITH ORDINALITY
         AS u (id, key, place)) m
@@ -83,81 +83,84 @@ const write = (schema: string) => ({
     ORDER BY m.id ON CONFLICT DO NOTHING`),
 
   /**
-   * xid, consumer, topic, key, consumer, id. As claim, for a message that goes behind a parked one of its key; no row also if there is none
-   * any more. KEY SHARE keeps the parked row from being deleted before this transaction ends: whoever redrives the key then queries once more
+   * xid, consumer, topic, key, consumer, id. As claim, for a message that goes behind a dead-lettered one of its key; no row also if there is none
+   * any more. KEY SHARE keeps the dead-lettered row from being deleted before this transaction ends: whoever redrives the key then queries once more
    * and finds the message that was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the
    * row was deleted.
    */
   claimBehind: guarded(
     `INSERT INTO ${schema}"inbox" ("consumer", "message_id")
-      SELECT ?::pg_catalog.text, ?::pg_catalog.uuid FROM held, mine WHERE yes ON CONFLICT DO NOTHING`,
-    `held AS MATERIALIZED (SELECT FROM ${schema}"inbox_parked" p
+      SELECT ?::pg_catalog.text, ?::pg_catalog.uuid FROM blocked, mine WHERE yes ON CONFLICT DO NOTHING`,
+    `blocked AS MATERIALIZED (SELECT FROM ${schema}"inbox_dead_letter" p
       WHERE p."consumer" = ?::pg_catalog.text AND p."topic" = ?::pg_catalog.text AND p."key" = ?::pg_catalog.bytea
       LIMIT 1 FOR KEY SHARE), `,
   ),
 
   /**
    * xid, consumer, identity, topic, partition, offset, id, type, key, value, headers, reason, error, attempts. Puts a record aside behind
-   * those that were put aside before it. No row: this very record is parked already.
+   * those that were put aside before it. No row: this very record is dead-lettered already.
    */
-  park: guarded(`INSERT INTO ${schema}"inbox_parked" ("consumer", "identity", "topic", "partition", "offset", "message_id", "type", "key",
+  deadLetter:
+    guarded(`INSERT INTO ${schema}"inbox_dead_letter" ("consumer", "identity", "topic", "partition", "offset", "message_id", "type", "key",
       "value", "headers", "reason", "error", "attempts")
     SELECT ?::pg_catalog.text, ?::pg_catalog.uuid, ?::pg_catalog.text, ?::pg_catalog.int4, ?::pg_catalog.int8, ?::pg_catalog.uuid,
       ?::pg_catalog.text, ?::pg_catalog.bytea, ?::pg_catalog.bytea, ?::pg_catalog.jsonb, ?::pg_catalog.text, ?::pg_catalog.text,
       ?::pg_catalog.int4
     FROM mine WHERE yes ON CONFLICT ("consumer", "identity") DO NOTHING`),
 
-  /** consumer, rows. Parked messages that an operator has a wish for, oldest first. */
-  wishes: statement(`SELECT ${parkedColumns}, p."wish", p."wished_by" AS by FROM ${schema}"inbox_parked" p
-    WHERE p."consumer" = ?::pg_catalog.text AND p."wish" IS NOT NULL ORDER BY p."arrival" LIMIT ?::pg_catalog.int4`),
+  /** consumer, rows. Dead-lettered messages that an operator has a request for, oldest first. */
+  requests:
+    statement(`SELECT ${deadLetterColumns}, p."requested_action", p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
+    WHERE p."consumer" = ?::pg_catalog.text AND p."requested_action" IS NOT NULL ORDER BY p."arrival" LIMIT ?::pg_catalog.int4`),
 
   /**
-   * consumer, topic, key. The first parked message of a key, for the member that applies it. NOWAIT: another member is applying it. Weaker
+   * consumer, topic, key. The first dead-lettered message of a key, for the member that applies it. NOWAIT: another member is applying it. Weaker
    * than FOR UPDATE, so that later messages need not wait for the handler to be put behind it.
    */
-  head: statement(`SELECT ${parkedColumns}, p."reason", p."wish", p."wished_by" AS by FROM ${schema}"inbox_parked" p
+  head: statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action", p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
     WHERE p."consumer" = ?::pg_catalog.text AND p."topic" = ?::pg_catalog.text AND p."key" = ?::pg_catalog.bytea
     ORDER BY p."arrival" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
 
   /** consumer, identity. As head, for a message without a key. */
-  single: statement(`SELECT ${parkedColumns}, p."reason", p."wish", p."wished_by" AS by FROM ${schema}"inbox_parked" p
+  single:
+    statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action", p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
     WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid FOR NO KEY UPDATE NOWAIT`),
 
   /**
-   * xid, consumer, identity, consumer, id. A parked message was applied. Its row in the inbox begins a new life: copies of it are known for
+   * xid, consumer, identity, consumer, id. A dead-lettered message was applied. Its row in the inbox begins a new life: copies of it are known for
    * the whole retention from now on. One row, otherwise another member was quicker.
    */
-  unpark: guarded(
+  remove: guarded(
     `INSERT INTO ${schema}"inbox" ("consumer", "message_id") SELECT ?::pg_catalog.text, ?::pg_catalog.uuid FROM gone
       ON CONFLICT ("consumer", "message_id") DO UPDATE SET "processed_at" = ${now}`,
-    `gone AS (DELETE FROM ${schema}"inbox_parked" p USING mine
+    `gone AS (DELETE FROM ${schema}"inbox_dead_letter" p USING mine
       WHERE yes AND p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid RETURNING true), `,
   ),
 
   /**
-   * xid, by, consumer, topic, key, always. The wish for a message that is gone goes on to the next of its key, in the same transaction:
+   * xid, by, consumer, topic, key, always. The request for a message that is gone goes on to the next of its key, in the same transaction:
    * otherwise nobody would take care of those behind it after a member that died in the middle. `always`: also to one with a failure of its
-   * own. A wish on any message of the key will do, so a row that an operator is writing to is passed by.
+   * own. A request on any message of the key will do, so a row that an operator is writing to is passed by.
    */
-  passOn: guarded(`UPDATE ${schema}"inbox_parked" p SET "wish" = 'redrive', "wished_by" = ?::pg_catalog.text
-    FROM mine, (SELECT n."consumer", n."identity" FROM ${schema}"inbox_parked" n
+  passOn: guarded(`UPDATE ${schema}"inbox_dead_letter" p SET "requested_action" = 'redrive', "requested_by" = ?::pg_catalog.text
+    FROM mine, (SELECT n."consumer", n."identity" FROM ${schema}"inbox_dead_letter" n
       WHERE n."consumer" = ?::pg_catalog.text AND n."topic" = ?::pg_catalog.text AND n."key" = ?::pg_catalog.bytea
       ORDER BY n."arrival" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next
     WHERE yes AND p."consumer" = next."consumer" AND p."identity" = next."identity"
-      AND p."wish" IS NULL AND (p."reason" IS NULL OR ?::pg_catalog.bool)`),
+      AND p."requested_action" IS NULL AND (p."reason" IS NULL OR ?::pg_catalog.bool)`),
 
-  /** xid, consumer, identity. Drops a parked message by the wish of an operator. Its row in the inbox stays: no copy is applied. */
-  discard: guarded(`DELETE FROM ${schema}"inbox_parked" p USING mine
-    WHERE yes AND p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid AND p."wish" = 'discard'`),
+  /** xid, consumer, identity. Drops a dead-lettered message by the request of an operator. Its row in the inbox stays: no copy is applied. */
+  discard: guarded(`DELETE FROM ${schema}"inbox_dead_letter" p USING mine
+    WHERE yes AND p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid AND p."requested_action" = 'discard'`),
 
   /** reason, error, consumer, identity. A redriven message failed again. */
-  failedAgain: statement(`UPDATE ${schema}"inbox_parked" SET "reason" = ?::pg_catalog.text, "error" = ?::pg_catalog.text,
-      "attempts" = "attempts" + 1, "wish" = NULL, "wished_by" = NULL
+  failedAgain: statement(`UPDATE ${schema}"inbox_dead_letter" SET "reason" = ?::pg_catalog.text, "error" = ?::pg_catalog.text,
+      "attempts" = "attempts" + 1, "requested_action" = NULL, "requested_by" = NULL
     WHERE "consumer" = ?::pg_catalog.text AND "identity" = ?::pg_catalog.uuid`),
 
-  /** consumer, topic, key. Answers the wishes for those behind it: they stay. */
-  unwish: statement(`UPDATE ${schema}"inbox_parked" SET "wish" = NULL, "wished_by" = NULL
-    WHERE "consumer" = ?::pg_catalog.text AND "topic" = ?::pg_catalog.text AND "key" = ?::pg_catalog.bytea AND "wish" IS NOT NULL`),
+  /** consumer, topic, key. Answers the requests for those behind it: they stay. */
+  withdraw: statement(`UPDATE ${schema}"inbox_dead_letter" SET "requested_action" = NULL, "requested_by" = NULL
+    WHERE "consumer" = ?::pg_catalog.text AND "topic" = ?::pg_catalog.text AND "key" = ?::pg_catalog.bytea AND "requested_action" IS NOT NULL`),
 
   /** name. How far a projection has come in each partition, and of which topic by Kafka's id. */
   places: statement(
@@ -178,16 +181,16 @@ const write = (schema: string) => ({
     WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND ${inThatTransaction}`),
 
   /** Nothing. Whether the tables are there, and the database answers. */
-  ready: statement(`SELECT FROM ${schema}"inbox", ${schema}"inbox_parked" LIMIT 0`),
+  ready: statement(`SELECT FROM ${schema}"inbox", ${schema}"inbox_dead_letter" LIMIT 0`),
 
   /**
-   * consumer, milliseconds, consumer, rows. Deletes what is older; not what is still parked, or a late copy of it would be applied before
+   * consumer, milliseconds, consumer, rows. Deletes what is older; not what is still dead-lettered, or a late copy of it would be applied before
    * it is redriven. By ctid, so that one pass reads as many rows as it deletes.
    */
   prune: statement(`DELETE FROM ${schema}"inbox" WHERE ctid = ANY (ARRAY(
     SELECT i.ctid FROM ${schema}"inbox" i
     WHERE i."consumer" = ?::pg_catalog.text
       AND i."processed_at" < ${now} - ?::pg_catalog.float8 * pg_catalog.make_interval(secs => 0.001)
-      AND NOT EXISTS (SELECT FROM ${schema}"inbox_parked" p WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = i."message_id")
+      AND NOT EXISTS (SELECT FROM ${schema}"inbox_dead_letter" p WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = i."message_id")
     ORDER BY i."processed_at" LIMIT ?::pg_catalog.int4))`),
 })

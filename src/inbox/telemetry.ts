@@ -19,7 +19,7 @@ export interface InboxEvents {
   applied: { consumer: string; topic: string; partition: number; messages: number; copies: number; ms: number }
   /**
    * A message, or the first of a batch, could not be applied: its partition waits for `waitMs` and then tries it again. `attempt` counts
-   * what counts towards parking: 0 for troubles of the database.
+   * what counts towards dead-lettering: 0 for troubles of the database.
    */
   apply_failed: {
     consumer: string
@@ -31,8 +31,8 @@ export interface InboxEvents {
     code: string
     waitMs: number
   }
-  /** A message was put aside into inbox_parked; later ones of its topic and key go behind it. */
-  message_parked: {
+  /** A message was put aside into inbox_dead_letter; later ones of its topic and key go behind it. */
+  dead_lettered: {
     consumer: string
     topic: string
     partition: number
@@ -41,14 +41,14 @@ export interface InboxEvents {
     reason: string
     attempts: number
   }
-  /** Messages were put behind a parked one of their key. */
-  messages_behind: { consumer: string; topic: string; partition: number; messages: number }
-  /** Parked messages of a key were applied by the wish of an operator (`by`, login and user@host; null: written by hand). */
-  parked_redriven: { consumer: string; topic: string; messages: number; by: string | null }
-  /** A redriven message failed again: it and those behind it stay parked. */
-  redrive_failed: { consumer: string; topic: string; partition: number; offset: string; messageId: string | null; code: string }
-  /** A parked message was dropped by the wish of an operator. */
-  parked_discarded: {
+  /** Messages were put behind a dead-lettered one of their key. */
+  blocked: { consumer: string; topic: string; partition: number; messages: number }
+  /** Dead-lettered messages of a key were applied by the request of an operator (`by`, login and user@host; null: written by hand). */
+  redriven: { consumer: string; topic: string; messages: number; by: string | null }
+  /** A redriven message failed again: it and those behind it stay dead-lettered. */
+  request_failed: { consumer: string; topic: string; partition: number; offset: string; messageId: string | null; code: string }
+  /** A dead-lettered message was dropped by the request of an operator. */
+  discarded: {
     consumer: string
     topic: string
     partition: number
@@ -58,7 +58,7 @@ export interface InboxEvents {
   }
   /** Old rows of the inbox were deleted in `ms`. */
   inbox_pruned: { consumer: string; rows: number; ms: number }
-  /** Looking for wishes, or pruning, did not succeed; it is tried again. */
+  /** Looking for requests, or pruning, did not succeed; it is tried again. */
   upkeep_failed: { consumer: string; what: 'redrive' | 'prune'; code: string }
   /** kafkajs has taken the consumer away; `restart`: it comes back by itself. */
   consumer_crashed: { consumer: string; code: string; restart: boolean }

@@ -6,8 +6,8 @@ import { prune } from './prune.ts'
 import type { Redriver } from './redrive.ts'
 import type { InboxEvents } from './telemetry.ts'
 
-/** Milliseconds between two looks for wishes: an operator waits for the answer. */
-const wishMs = 1_000
+/** Milliseconds between two looks for requests: an operator waits for the answer. */
+const requestMs = 1_000
 
 /** Milliseconds between two prunings: one statement that finds nothing, nearly always. */
 const pruneMs = 600_000
@@ -21,7 +21,7 @@ export interface UpkeepPorts {
   clock: Clock
 }
 
-/** What a consumer does beside its messages, until `signal` aborts: wishes of operators, and pruning. Never rejects. */
+/** What a consumer does beside its messages, until `signal` aborts: requests of operators, and pruning. Never rejects. */
 export async function keepUp(ports: UpkeepPorts, signal: AbortSignal): Promise<void> {
   const { redriver, telemetry, clock, options, schema } = ports
   const { consumer, prisma, retentionDays } = options
@@ -37,7 +37,7 @@ export async function keepUp(ports: UpkeepPorts, signal: AbortSignal): Promise<v
     }
   }
   await Promise.all([
-    every('redrive', wishMs, () => redriver.look(signal)),
+    every('redrive', requestMs, () => redriver.look(signal)),
     every('prune', pruneMs, async () => {
       const start = clock.now()
       const rows = await prune(prisma, { consumer, retentionDays, schema })

@@ -13,7 +13,7 @@ const lookRecords = 64
 /** The next records of a batch that belong together: for one transaction, one that cannot be read, or one whose codec failed. */
 export type Chunk =
   | { do: 'apply'; end: number; pending: Pending[]; copies: number }
-  | { do: 'park'; end: number; record: NewRecord; why: { reason: string; error: string } }
+  | { do: 'dead-letter'; end: number; record: NewRecord; why: { reason: string; error: string } }
   | { do: 'fail'; end: number; record: NewRecord; cause: unknown }
 
 /** What a window looks at. */
@@ -60,14 +60,14 @@ export class Window {
       const record = recordAt(i)
       const event = wanted(record)
       if (!event) continue
-      const { known, held } = await this.#outlook(record, i)
+      const { known, blocked } = await this.#outlook(record, i)
       const { identity } = record
       if (known || this.#done.has(identity) || pending.some((one) => one.record.identity === identity)) {
         copies++
         continue
       }
-      // A record without an id is parked for that reason, whether its key is parked or not.
-      const behind = held && record.id !== null
+      // A record without an id is dead-lettered for that reason, whether its key is dead-lettered or not.
+      const behind = blocked && record.id !== null
       const decoded: Decoded | { cause: unknown } | undefined = behind ? undefined : await this.#decode(record, event)
       if (decoded === undefined || 'event' in decoded) {
         pending.push({ record, event: decoded?.event })
@@ -78,7 +78,7 @@ export class Window {
       // Those before it first.
       if (pending.length > 0) break
       if ('cause' in decoded) return { do: 'fail', end: i + 1, record, cause: decoded.cause }
-      return { do: 'park', end: i + 1, record, why: decoded }
+      return { do: 'dead-letter', end: i + 1, record, why: decoded }
     }
     return { do: 'apply', end: i, pending, copies }
   }

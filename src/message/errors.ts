@@ -68,7 +68,7 @@ export const errorCodes = {
   PROJECTION_START_GONE: 'projection-start-gone',
   /** A topic is not the log any more that a projection has read: it was created again, lost records, or is another cluster's. */
   PROJECTION_LOG_CHANGED: 'projection-log-changed',
-  /** No relay answered a wish in time. */
+  /** No relay answered a request in time. */
   NO_ANSWER: 'no-answer',
 } as const
 

@@ -1,11 +1,11 @@
+import { jsonText } from './format.ts'
+import type { LivenessCheck } from './liveness.ts'
 import type { Page } from './server.ts'
-import { stuckOf, told, toldSilent } from './trouble.ts'
-import type { Vitals } from './vitals.ts'
-import { jsonText } from './words.ts'
+import { describeSilent, stuckOf, told } from './trouble.ts'
 
 /** What {@link healthPages} need. */
 export interface HealthDeps {
-  vitals: Vitals
+  liveness: LivenessCheck
   /** Name of the relay. */
   name: string
   /** Length of its leases in milliseconds: without a heartbeat for so long the database does not serve it. */
@@ -45,7 +45,7 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
     '/livez': {
       open: true,
       answer: () => {
-        const { alive, why } = deps.vitals.live
+        const { alive, why } = deps.liveness.live
         return json(alive, { alive, why })
       },
     },
@@ -54,7 +54,7 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
       answer: async (_, knows) => {
         const checks = { database: databaseCheck(deps), tables: tablesCheck(deps), kafka: await kafka() }
         const ready = Object.values(checks).every((check) => check.ok)
-        return json(ready, { ready, checks, pausedTopics: deps.vitals.paused, trouble: troubleOf(deps, knows) })
+        return json(ready, { ready, checks, pausedTopics: deps.liveness.paused, trouble: troubleOf(deps, knows) })
       },
     },
   }
@@ -64,31 +64,32 @@ export function healthPages(deps: HealthDeps): Record<'/livez' | '/readyz', Page
  * What keeps messages from Kafka, as this relay and the heartbeats of all tell. A restart would not help, so readiness does not depend on it.
  * A request without the login learns codes, and no name.
  */
-function troubleOf({ vitals, servers }: HealthDeps, knows: boolean): object[] {
-  const silent = vitals.relays.filter(({ withoutKafka }) => withoutKafka)
-  const stuck = stuckOf(vitals.relays, vitals.pausedTopics)
+function troubleOf({ liveness, servers }: HealthDeps, knows: boolean): object[] {
+  const silent = liveness.relays.filter(({ withoutKafka }) => withoutKafka)
+  const stuck = stuckOf(liveness.relays, liveness.pausedTopics)
   const all = knows
-    ? [...silent.map(toldSilent), ...stuck.map((one) => ({ ...one, ...told(one, servers) }))]
+    ? [...silent.map(describeSilent), ...stuck.map((one) => ({ ...one, ...told(one, servers) }))]
     : [...silent.map(() => ({ code: 'NO_KAFKA' })), ...stuck.map(({ partition, code }) => ({ partition, code }))]
   return all.slice(0, most)
 }
 
-function databaseCheck({ vitals, leaseMs }: HealthDeps): Check {
-  const trouble = vitals.signs.databaseTrouble
+function databaseCheck({ liveness, leaseMs }: HealthDeps): Check {
+  const trouble = liveness.signs.databaseTrouble
   if (trouble !== undefined) return { ok: false, why: trouble }
-  if (!vitals.served) return { ok: false, why: 'not reached yet' }
-  return vitals.beatMsAgo < leaseMs ? { ok: true, why: 'serves' } : { ok: false, why: 'no heartbeat' }
+  if (!liveness.served) return { ok: false, why: 'not reached yet' }
+  return liveness.beatMsAgo < leaseMs ? { ok: true, why: 'serves' } : { ok: false, why: 'no heartbeat' }
 }
 
-function tablesCheck({ vitals, formats }: HealthDeps): Check {
+function tablesCheck({ liveness, formats }: HealthDeps): Check {
   // Whoever serves has checked the format at its start.
-  if (vitals.format === undefined) return vitals.served ? { ok: true, why: 'known format' } : { ok: false, why: 'not read yet' }
-  const ok = formats.includes(vitals.format)
-  return { ok, why: `format ${vitals.format}, ${ok ? 'known' : `this version knows ${formats.join(', ')}`}` }
+  if (liveness.format === undefined)
+    return liveness.served ? { ok: true, why: 'known format' } : { ok: false, why: 'not read yet' }
+  const ok = formats.includes(liveness.format)
+  return { ok, why: `format ${liveness.format}, ${ok ? 'known' : `this version knows ${formats.join(', ')}`}` }
 }
 
 /** Asks a broker, unless an acknowledgement or an earlier answer is fresh. Probes that come together share one question. */
-function kafkaCheck({ vitals, askKafka }: HealthDeps): () => Promise<Check> {
+function kafkaCheck({ liveness, askKafka }: HealthDeps): () => Promise<Check> {
   let answeredAt = Number.NEGATIVE_INFINITY
   let asking: Promise<Check> | undefined
   const ask = async (): Promise<Check> => {
@@ -102,9 +103,9 @@ function kafkaCheck({ vitals, askKafka }: HealthDeps): () => Promise<Check> {
     }
   }
   return async () => {
-    const trouble = vitals.signs.kafkaTrouble
+    const trouble = liveness.signs.kafkaTrouble
     if (trouble !== undefined) return { ok: false, why: trouble }
-    if (vitals.ackedMsAgo < freshMs) return { ok: true, why: 'acknowledges' }
+    if (liveness.ackedMsAgo < freshMs) return { ok: true, why: 'acknowledges' }
     if (performance.now() - answeredAt < freshMs) return { ok: true, why: 'answers' }
     asking ??= ask().finally(() => {
       asking = undefined

@@ -17,10 +17,10 @@ export function inboxMetrics(telemetry: Emitter<InboxEvents>): Registry {
   const applied = counter('inbox_messages_applied_total', 'Messages whose handler ran and committed.', labels)
   const copies = counter('inbox_copies_total', 'Messages that had been taken care of before.', labels)
   const failures = counter('inbox_failures_total', 'Tries that failed; the partition waits after each.', labels)
-  const parked = counter('inbox_messages_parked_total', 'Messages put aside.', [...labels, 'reason'])
-  const behind = counter('inbox_messages_behind_total', 'Messages put behind a parked one of their key.', labels)
-  const redriven = counter('inbox_messages_redriven_total', 'Parked messages that were applied.', labels)
-  const discarded = counter('inbox_messages_discarded_total', 'Parked messages that were dropped.', labels)
+  const deadLettered = counter('inbox_messages_dead_lettered_total', 'Messages put aside.', [...labels, 'reason'])
+  const behind = counter('inbox_messages_blocked_total', 'Messages put behind a dead-lettered one of their key.', labels)
+  const redriven = counter('inbox_messages_redriven_total', 'Dead-lettered messages that were applied.', labels)
+  const discarded = counter('inbox_messages_discarded_total', 'Dead-lettered messages that were dropped.', labels)
   const pruned = counter('inbox_rows_pruned_total', 'Rows of the inbox that were deleted because they were old.', ['consumer'])
   const crashes = counter('inbox_consumer_crashes_total', 'Times that kafkajs took the consumer away.', ['consumer'])
   const buckets = applySeconds
@@ -34,10 +34,10 @@ export function inboxMetrics(telemetry: Emitter<InboxEvents>): Registry {
       if (it.messages > 0) seconds.observe({ consumer: it.consumer }, it.ms / 1_000)
     },
     apply_failed: (it) => failures.inc(of(it)),
-    message_parked: (it) => parked.inc({ ...of(it), reason: reasons.of(it.reason) }),
-    messages_behind: (it) => behind.inc(of(it), it.messages),
-    parked_redriven: (it) => redriven.inc(of(it), it.messages),
-    parked_discarded: (it) => discarded.inc(of(it)),
+    dead_lettered: (it) => deadLettered.inc({ ...of(it), reason: reasons.of(it.reason) }),
+    blocked: (it) => behind.inc(of(it), it.messages),
+    redriven: (it) => redriven.inc(of(it), it.messages),
+    discarded: (it) => discarded.inc(of(it)),
     inbox_pruned: (it) => pruned.inc({ consumer: it.consumer }, it.rows),
     consumer_crashed: (it) => crashes.inc({ consumer: it.consumer }),
   }

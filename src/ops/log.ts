@@ -1,7 +1,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { RelayEvent, RelayEvents, Subscriber } from '../relay/telemetry.ts'
+import { inOneLine, visibleJson } from './format.ts'
 import { bootstrapServers, told } from './trouble.ts'
-import { inOneLine, visibleJson } from './words.ts'
 
 /** Levels of the log, from the most to the least telling. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -32,12 +32,12 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
   rows_kept: 'error',
   rows_deleted: 'info',
   settled: 'trace',
-  parked: 'error',
-  park_failed: 'error',
-  held: 'warn',
+  dead_lettered: 'error',
+  dead_letter_failed: 'error',
+  blocked: 'warn',
   redriven: 'info',
   discarded: 'warn',
-  wish_failed: 'error',
+  request_failed: 'error',
   topic_paused: 'error',
   topic_resumed: 'info',
   topics_missing: 'error',
@@ -54,8 +54,8 @@ const levelOf: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'>
 /** Events that may come with every row, topic or connection: so many lines a minute, with the number of those left out. */
 const throttled: Partial<Record<RelayEvent, number>> = {
   wrong_bucket: 1,
-  held: 1,
-  wish_failed: 1,
+  blocked: 1,
+  request_failed: 1,
   sample_failed: 1,
   http_refused: 1,
   topic_paused: 20,

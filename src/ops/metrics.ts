@@ -35,14 +35,18 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
     new Counter<L>({ name, help, labelNames, registers: [registry] })
   const published = counter('outbox_messages_published_total', 'Messages that Kafka acknowledged.', ['topic'])
   const bytes = counter('outbox_published_bytes_total', 'Bytes of keys, values and headers that Kafka acknowledged.', ['topic'])
-  const dead = counter('outbox_messages_dead_total', 'Messages refused for good.', ['topic', 'reason'])
-  const stuck = counter('outbox_park_failures_total', 'Refused messages that could not be moved in time; tried again.', ['topic'])
-  const held = counter('outbox_messages_held_total', 'Messages moved behind a dead one of their key.', ['topic'])
+  const dead = counter('outbox_messages_dead_lettered_total', 'Messages refused for good.', ['topic', 'reason'])
+  const stuck = counter('outbox_dead_letter_failures_total', 'Refused messages that could not be moved in time; tried again.', [
+    'topic',
+  ])
+  const blocked = counter('outbox_messages_blocked_total', 'Messages moved behind a dead one of their key.', ['topic'])
   const redriven = counter('outbox_messages_redriven_total', 'Messages put back by redrive, those behind them included.', [
     'topic',
   ])
   const discarded = counter('outbox_messages_discarded_total', 'Dead messages dropped by discard.', ['topic'])
-  const wishes = counter('outbox_wish_failures_total', 'Redrives and discards that could not be carried out yet.', ['wish'])
+  const requests = counter('outbox_request_failures_total', 'Redrives and discards that could not be carried out yet.', [
+    'action',
+  ])
   const late = counter('outbox_rows_found_late_total', 'Rows that only a sweep found: a bug of the relay, nothing is lost.', [])
   const wrong = counter('outbox_wrong_bucket_rows_total', 'Rows in a bucket that does not fit their key: no order.', [])
   const reasons = new BoundedLabels(registry, 'reason')
@@ -52,12 +56,12 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
       published.inc({ topic }, it.records)
       bytes.inc({ topic }, it.bytes)
     },
-    parked: (it) => dead.inc({ topic: topics.ofUnproven(it.topic), reason: reasons.of(it.reason) }),
-    park_failed: (it) => stuck.inc({ topic: topics.ofUnproven(it.topic) }),
-    held: (it) => held.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
+    dead_lettered: (it) => dead.inc({ topic: topics.ofUnproven(it.topic), reason: reasons.of(it.reason) }),
+    dead_letter_failed: (it) => stuck.inc({ topic: topics.ofUnproven(it.topic) }),
+    blocked: (it) => blocked.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
     redriven: (it) => redriven.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
     discarded: (it) => discarded.inc({ topic: topics.ofUnproven(it.topic) }),
-    wish_failed: (it) => wishes.inc({ wish: it.wish }),
+    request_failed: (it) => requests.inc({ action: it.action }),
     row_found_below_position: () => late.inc(),
     wrong_bucket: () => wrong.inc(),
   }
@@ -104,8 +108,8 @@ function leaseMetrics(registry: Registry): Handlers {
   const taken = counter('outbox_leases_taken_total', 'Leases claimed.')
   const released = counter('outbox_leases_released_total', 'Leases given back.')
   const lost = counter('outbox_leases_lost_total', 'Leases that ran out or were taken over.')
-  const messages = gauge('outbox_hand_messages', 'Messages read and not yet deleted.')
-  const bytes = gauge('outbox_hand_bytes', 'Bytes of the messages read and not yet acknowledged.')
+  const messages = gauge('outbox_in_flight_messages', 'Messages read and not yet deleted.')
+  const bytes = gauge('outbox_in_flight_bytes', 'Bytes of the messages read and not yet acknowledged.')
   const alive = gauge('outbox_relays_alive', 'Relays with a heartbeat within a lease time.')
   const answered = new SingleGauge(
     gauge(
@@ -131,8 +135,8 @@ function leaseMetrics(registry: Registry): Handlers {
     stopped: () => answered.clear(),
     heartbeat: (it) => {
       owned.set(it.owned)
-      messages.set(it.handRows)
-      bytes.set(it.handBytes)
+      messages.set(it.maxInFlight)
+      bytes.set(it.maxInFlightBytes)
       alive.set(it.relays)
       answered.set((Date.now() - it.silentMs) / 1000)
     },

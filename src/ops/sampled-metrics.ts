@@ -20,8 +20,8 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
   )
   const leases = each('outbox_leases', 'Leases of all relays; state is held, expired or free.', 'state')
   const dead = each('outbox_dead_messages', 'Messages refused for good, counted to 10,000.', 'reason')
-  const behind = single('outbox_behind_messages', 'Messages that wait behind a dead one, counted to 10,000.')
-  const held = single('outbox_held_keys', 'Keys with dead messages: what is enqueued for them waits.')
+  const behind = single('outbox_blocked_messages', 'Messages that wait behind a dead one, counted to 10,000.')
+  const blocked = single('outbox_blocked_keys', 'Keys with dead messages: what is enqueued for them waits.')
   const transaction = single('outbox_oldest_transaction_seconds', 'Age of the oldest transaction that holds dead rows back.')
   const deadRows = single('outbox_dead_row_ratio', 'Share of dead rows in the table outbox, 0 to 1.')
   const duration = single('outbox_sample_duration_seconds', 'Time of the last look at the tables.')
@@ -33,7 +33,7 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
   })
   const reasons = new BoundedLabels(registry, 'reason')
   const clear = () => {
-    for (const gauge of [backlog, estimated, lag, leases, dead, behind, held, transaction, deadRows, duration]) gauge.clear()
+    for (const gauge of [backlog, estimated, lag, leases, dead, behind, blocked, transaction, deadRows, duration]) gauge.clear()
   }
   return {
     sampled: (it) => {
@@ -56,8 +56,8 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
         ([reason]) => reasons.of(reason),
         ([, n]) => n,
       )
-      behind.set(it.dead.behind)
-      held.set(it.heldKeys)
+      behind.set(it.dead.blocked)
+      blocked.set(it.blockedKeys)
       if (it.oldestTransactionMs === null) transaction.clear()
       else transaction.set(it.oldestTransactionMs / 1000)
       deadRows.set(it.deadRowShare)

@@ -1,9 +1,9 @@
 import type { ListedMessage, RelayState } from '../store/operator.ts'
 import type { Trouble } from '../store/store.ts'
-import { inOneLine } from './words.ts'
+import { inOneLine } from './format.ts'
 
 /** What relays cannot do, in words, with what helps. Every command and page takes its words from here. */
-export interface Told {
+export interface TroubleText {
   /** One sentence. */
   what: string
   /** What to do, in a sentence or two. */
@@ -44,7 +44,7 @@ export function bootstrapServers(brokers: string | readonly string[] | undefined
 }
 
 /** Says what keeps a topic or partition, and what helps. `servers` as {@link bootstrapServers} gives them. */
-export function told({ topic, partition, code }: Trouble, servers: string): Told {
+export function told({ topic, partition, code }: Trouble, servers: string): TroubleText {
   const name = inOneLine(topic)
   const place = partition === null ? `Topic ${name}` : `Partition ${partition} of ${name}`
   const tool = (program: string, rest: string) =>
@@ -79,7 +79,7 @@ export function told({ topic, partition, code }: Trouble, servers: string): Told
 }
 
 /** Says that a relay has no Kafka. */
-export const toldSilent = (relay: Pick<RelayState, 'name'>): Told => ({
+export const describeSilent = (relay: Pick<RelayState, 'name'>): TroubleText => ({
   what: `Relay ${inOneLine(relay.name)} is alive, no Kafka: no broker answers it.`,
   remedy: 'Check its network, KAFKA_BROKERS, TLS and login. Relays that reach Kafka take its share.',
   command: undefined,
@@ -104,18 +104,18 @@ export function stuckOf(
 }
 
 /** Everything that keeps messages from Kafka, in words: relays without Kafka, then topics, then partitions. */
-export function toldAll(relays: readonly RelayState[], servers: string): Told[] {
+export function describeAll(relays: readonly RelayState[], servers: string): TroubleText[] {
   const silent = relays.filter(({ withoutKafka }) => withoutKafka)
-  return [...silent.map(toldSilent), ...stuckOf(relays).map((one) => told(one, servers))]
+  return [...silent.map(describeSilent), ...stuckOf(relays).map((one) => told(one, servers))]
 }
 
 /** What keeps these messages from Kafka: trouble of their topics, or all relays that are without Kafka. */
-export function toldOf(messages: readonly ListedMessage[], relays: readonly RelayState[], servers: string): Told[] {
+export function describeFor(messages: readonly ListedMessage[], relays: readonly RelayState[], servers: string): TroubleText[] {
   const waiting = messages.filter(({ state }) => state === 'waiting')
   const topics = new Set(waiting.map(({ topic }) => topic))
   const owners = new Set(waiting.map(({ claimedBy }) => claimedBy))
   return [
-    ...relays.filter(({ name, withoutKafka }) => withoutKafka && owners.has(name)).map(toldSilent),
+    ...relays.filter(({ name, withoutKafka }) => withoutKafka && owners.has(name)).map(describeSilent),
     ...stuckOf(relays)
       .filter(({ topic }) => topics.has(topic))
       .map((one) => told(one, servers)),
@@ -123,5 +123,5 @@ export function toldOf(messages: readonly ListedMessage[], relays: readonly Rela
 }
 
 /** The same as lines of text. */
-export const toldLines = (all: readonly Told[]): string[] =>
+export const troubleLines = (all: readonly TroubleText[]): string[] =>
   all.flatMap(({ what, remedy, command }) => [`! ${what}`, `  ${remedy}`, ...(command === undefined ? [] : [`  $ ${command}`])])

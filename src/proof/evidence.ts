@@ -5,7 +5,7 @@ import { type Send, sendsOf } from './sends.ts'
 export interface Known {
   message: WrittenMessage
   attempt: Attempt
-  /** Place among the messages of its transaction. */
+  /** Route among the messages of its transaction. */
   index: number
 }
 

@@ -7,7 +7,7 @@ export interface WrittenMessage {
   topic: string
   key: string | null
   /**
-   * Place in the line of its topic and key, from 1, drawn under a row lock in the message's own transaction. Null: the writer did not
+   * Route in the line of its topic and key, from 1, drawn under a row lock in the message's own transaction. Null: the writer did not
    * serialise, and only intervals tell what must come first.
    */
   n: number | null
@@ -80,7 +80,7 @@ export type LeaseName = readonly [bucket: number, epoch: number]
 
 /**
  * One step of a relay, written by its process at the moment of the step. What is about to be done to the outside (`publishes`, `settles`,
- * `releases`, `parks`) is on the disk before it is done, so that a SIGKILL takes no evidence with it.
+ * `releases`, `dead-letters`) is on the disk before it is done, so that a SIGKILL takes no evidence with it.
  */
 export type TraceLine = { at: MonotonicMs } & (
   | { what: 'began'; relay: string; pid: number }
@@ -109,7 +109,7 @@ export type TraceLine = { at: MonotonicMs } & (
   | { what: 'published'; batch: number; outcome: 'acked' | 'not-written' | 'unknown'; offset: number | null; code: string | null }
   | { what: 'settles'; ids: readonly string[] }
   | { what: 'settled'; ids: readonly string[] }
-  | { what: 'parks' | 'moves-behind'; ids: readonly string[]; lease: LeaseName; reason: string | null }
+  | { what: 'deadLetters' | 'moves-behind'; ids: readonly string[]; lease: LeaseName; reason: string | null }
   /** The relay told something that must never happen. */
   | { what: 'alarm'; event: string; bucket: number; id: number }
   | { what: 'stops' }
@@ -136,7 +136,7 @@ export interface Flow {
   withinMs: number
 }
 
-/** A message in outbox_dead, or expected there. */
+/** A message in outbox_dead_letter, or expected there. */
 export interface DeadMessage {
   id: string
   /** Null: it waits behind a dead message of its key, which is there. */
@@ -184,7 +184,7 @@ export interface History {
   dumps: readonly Dump[]
   faults: readonly InjectedFault[]
   traces?: readonly Trace[]
-  /** Where there is no trace: the copies that the faults can explain, for example the rows in hand of every relay that was killed. */
+  /** Where there is no trace: the copies that the faults can explain, for example the rows in flight of every relay that was killed. */
   mostDuplicates?: number
   /** Messages of one key each that a fault wrote one after another, in that order; their topics are in no dump. */
   lines?: readonly (readonly string[])[]

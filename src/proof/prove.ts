@@ -33,8 +33,8 @@ export interface ProofPlan {
   kills: number
   /** How long the outbox may take to empty afterwards. */
   emptyMs: number
-  /** Rows in hand of a relay: so many copies each kill may leave. */
-  handRows: number
+  /** Rows in flight of a relay: so many copies each kill may leave. */
+  maxInFlight: number
   startRelay: (schema: string, name: string) => ProvedRelay
   /** Breaks the proof off; what was made is removed. */
   signal: AbortSignal
@@ -136,7 +136,7 @@ async function settle({ emptyMs, signal }: ProofPlan, { query, sql }: Scratch): 
 }
 
 async function read(
-  { kafka, kills, handRows, partitions }: ProofPlan,
+  { kafka, kills, maxInFlight, partitions }: ProofPlan,
   topic: string,
   { attempts }: Writers,
   faults: InjectedFault[],
@@ -145,7 +145,7 @@ async function read(
 ): Promise<History> {
   const dumps = [await dumpTopics(kafka, [topic], 'read_uncommitted'), await dumpTopics(kafka, [topic], 'read_committed')]
   const topics = [{ name: topic, partitions: [partitions], deleted: false }]
-  return { topics, attempts, ledger: await ledger(), dumps, faults, mostDuplicates: kills * handRows, rest }
+  return { topics, attempts, ledger: await ledger(), dumps, faults, mostDuplicates: kills * maxInFlight, rest }
 }
 
 /** Waits; rejects with the reason of the signal when it aborts. */

@@ -3,7 +3,7 @@ import { type Finding, notJudged, Tally } from './finding.ts'
 import type { DeadMessage } from './history.ts'
 
 /**
- * Liveness: after the last heal the outbox empties in time and by itself, no relay ended that nobody had killed, outbox_dead holds
+ * Liveness: after the last heal the outbox empties in time and by itself, no relay ended that nobody had killed, outbox_dead_letter holds
  * exactly what is expected there, and messages that a fault leaves alone flow beside it.
  */
 export function checkLiveness(evidence: Evidence): Finding {
@@ -23,7 +23,7 @@ export function checkLiveness(evidence: Evidence): Finding {
   checkDead(rest.dead, rest.expectedDead, tally)
   for (const { id } of rest.expectedDead) {
     const found = dumps.some(({ copies }) => copies.has(id))
-    tally.expect(!found, () => ({ of: id, expected: 'in outbox_dead and nowhere else', found: 'in the log' }))
+    tally.expect(!found, () => ({ of: id, expected: 'in outbox_dead_letter and nowhere else', found: 'in the log' }))
   }
   checkFlow(evidence, tally)
   return tally
@@ -59,12 +59,12 @@ function checkDead(dead: readonly DeadMessage[], expected: readonly DeadMessage[
     // Refused anew after a redrive, or come while its key was held already: it may wait behind another one instead.
     tally.expect(found === reason || found === null, () => ({
       of: id,
-      expected: `in outbox_dead with ${reason ?? 'no reason of its own'}`,
+      expected: `in outbox_dead_letter with ${reason ?? 'no reason of its own'}`,
       found: found === undefined ? 'not there' : `there with ${found}`,
     }))
   }
   for (const { id, reason } of dead) {
-    tally.expect(wanted.has(id), () => ({ of: id, expected: 'not in outbox_dead', found: `there with ${reason}` }))
+    tally.expect(wanted.has(id), () => ({ of: id, expected: 'not in outbox_dead_letter', found: `there with ${reason}` }))
   }
 }
 

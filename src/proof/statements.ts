@@ -29,7 +29,7 @@ CREATE TABLE ${ledger} ("message_id" uuid PRIMARY KEY, "topic" text NOT NULL, "k
     waiting: `SELECT count(*)::int AS n FROM ${outbox}`,
 
     /** Messages taken out of the way. */
-    dead: `SELECT "message_id" AS id, "reason" AS reason FROM ${identifier(schema)}."outbox_dead"`,
+    dead: `SELECT "message_id" AS id, "reason" AS reason FROM ${identifier(schema)}."outbox_dead_letter"`,
 
     /** Writes what enqueue writes. */
     enqueue: `INSERT INTO ${outbox} ("bucket", "message_id", "topic", "type", "key", "value", "headers")

@@ -10,7 +10,7 @@ const isAnswer = (outcome: Outcome): boolean =>
   outcome.kind === 'acked' || (outcome.kind === 'not-written' && (outcome.scope === 'topic' || outcome.scope === 'transient'))
 
 /**
- * Knows when a broker last answered this relay, by whatever request. It listens on the transport that lanes, topics and gate use, and asks
+ * Knows when a broker last answered this relay, by whatever request. It listens on the transport that lanes, topics and circuit breaker use, and asks
  * by itself if nobody does. The leases read it: heartbeats carry it, and a relay without answers yields to peers that have some (rule 5).
  */
 export class Answers {

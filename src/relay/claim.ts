@@ -1,11 +1,11 @@
 import { keyDigest } from '../message/key-digest.ts'
-import { type Hold, type IdRange, type Lease, noIds, type OutboxRow } from '../store/store.ts'
+import { type BlockedKey, type IdRange, type Lease, noIds, type OutboxRow } from '../store/store.ts'
 import { Skipped } from './skipped.ts'
 
 /** A row that the relay has read and not yet seen deleted, under the claim that it was read with. */
 export interface CarriedRow extends OutboxRow {
   claim: Claim
-  /** Bytes of the row in memory: none when it is oversized, and none once Kafka has acknowledged it. Only {@link Hand} changes it. */
+  /** Bytes of the row in memory: none when it is oversized, and none once Kafka has acknowledged it. Only {@link InFlight} changes it. */
   heldBytes: number
   /** Let go of when Kafka has acknowledged the row. */
   value: Uint8Array | null
@@ -24,14 +24,14 @@ export class Claim implements Lease {
   alive = true
   /** About to be given back: nothing new is read. */
   leaving = false
-  /** Rows up to this id have been read, or are owed by a lane or a topic. */
+  /** Rows up to this id have been read, or are skipped by a lane or a topic. */
   position = 0
   /** A row found up to here was missed before. */
   sweptTo = 0
   /** What stuck lanes have skipped: the reader goes past it. */
   readonly skipped = new Skipped()
-  /** A park takes too long and will be tried again: until then rows that wait are left where they are. */
-  parkStuck = false
+  /** A dead-letter takes too long and will be tried again: until then rows that wait are left where they are. */
+  moveStuck = false
   /** A redrive took too long, and is not tried again before, on the relay's clock. */
   redriveNotBefore = 0
   /** Id of a dead row of each blocked key, by the digest of topic and key. */
@@ -39,22 +39,22 @@ export class Claim implements Lease {
   /** Of those with rows from before the ids restarted: which ones go on. */
   readonly #goesOn = new Map<string, IdRange>()
 
-  constructor(lease: Lease, deadline: number, holds: readonly Hold[] = []) {
+  constructor(lease: Lease, deadline: number, keys: readonly BlockedKey[] = []) {
     this.bucket = lease.bucket
     this.epoch = lease.epoch
     this.deadline = deadline
-    for (const hold of holds) this.put(hold)
+    for (const blockedKey of keys) this.put(blockedKey)
   }
 
   /** A hold as the table has it; of several of one key the lowest id counts, or the one that tells what goes on. */
-  put({ digest, id, goesOn }: Hold): void {
+  put({ digest, id, goesOn }: BlockedKey): void {
     if (goesOn) this.#goesOn.set(digest, goesOn)
     const known = this.#heads.get(digest)
     if (goesOn || known === undefined || id < known) this.#heads.set(digest, id)
   }
 
   /** Whether the row must wait behind a dead one of its topic and key. */
-  isHeld(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): boolean {
+  isBlocked(row: Pick<OutboxRow, 'topic' | 'key' | 'id'>): boolean {
     return this.headOf(row) !== undefined
   }
 
@@ -69,7 +69,7 @@ export class Claim implements Lease {
   }
 
   /** Rows of the key after `id` wait from now on; when ids have restarted, all that are not in `goesOn`. */
-  hold(topic: string, key: Uint8Array | null, id: number, goesOn?: IdRange): void {
+  block(topic: string, key: Uint8Array | null, id: number, goesOn?: IdRange): void {
     if (key === null) return
     const digest = keyDigest(topic, key)
     const head = this.#heads.get(digest)
@@ -80,14 +80,14 @@ export class Claim implements Lease {
   }
 
   /** Rows of the key wait no longer. */
-  unhold(topic: string, key: Uint8Array | null): void {
+  unblock(topic: string, key: Uint8Array | null): void {
     if (key === null) return
     const digest = keyDigest(topic, key)
     this.#heads.delete(digest)
     this.#goesOn.delete(digest)
   }
 
-  get heldKeys(): number {
+  get blockedKeys(): number {
     return this.#heads.size
   }
 }

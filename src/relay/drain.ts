@@ -1,7 +1,7 @@
 import { bucketCount } from '../message/key.ts'
 import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
-import type { Stations } from './stations.ts'
+import type { Pipeline } from './pipeline.ts'
 
 /** What a drain left behind, and why. */
 export interface DrainReport {
@@ -14,13 +14,13 @@ export interface DrainReport {
   /** Topics that cannot take messages, with the reason. */
   pausedTopics: { topic: string; code: string }[]
   /** Keys that wait behind a dead message. */
-  heldKeys: number
+  blockedKeys: number
 }
 
 /** What a drain looks at. */
 export interface DrainDeps {
   clock: Clock
-  stations: Pick<Stations, 'hand' | 'claims' | 'topics' | 'reader' | 'leases'>
+  pipeline: Pick<Pipeline, 'inFlight' | 'claims' | 'topics' | 'reader' | 'leases'>
   signal: AbortSignal
   /** Asks the database, again in the next session if this one breaks. */
   ask: <T>(question: (session: StoreSession) => Promise<T>) => Promise<T>
@@ -34,27 +34,27 @@ const settledTicks = 3
 
 /** Waits until everything that is in the outbox now has been published, or until waiting longer will not help. */
 export async function drain(deps: DrainDeps): Promise<DrainReport> {
-  const { hand, reader, leases } = deps.stations
+  const { inFlight, reader, leases } = deps.pipeline
   const upTo = await deps.ask((session) => session.lastId())
   for (;;) {
     await deps.clock.wait(lookMs, deps.signal)
-    const quiet = hand.size === 0 && reader.sawNothing && leases.ticks >= settledTicks
+    const quiet = inFlight.size === 0 && reader.sawNothing && leases.ticks >= settledTicks
     if (!quiet && !deps.signal.aborted) continue
     const report = await look(deps, upTo)
     if (report.empty || isFinal(deps, report) || deps.signal.aborted) return report
   }
 }
 
-async function look({ ask, stations: { topics, claims }, signal }: DrainDeps, upTo: number): Promise<DrainReport> {
+async function look({ ask, pipeline: { topics, claims }, signal }: DrainDeps, upTo: number): Promise<DrainReport> {
   // Broken off: nobody can say what is left, so not nothing.
   const left = signal.aborted ? 1 : await ask((session) => session.remaining(upTo))
   const pausedTopics = topics.closed().flatMap(({ name, trouble }) => (trouble ? [{ topic: name, code: trouble.code }] : []))
-  const heldKeys = claims.all.reduce((sum, claim) => sum + claim.heldKeys, 0)
-  return { empty: left === 0 && heldKeys === 0, left, foreignBuckets: bucketCount - claims.size, pausedTopics, heldKeys }
+  const blockedKeys = claims.all.reduce((sum, claim) => sum + claim.blockedKeys, 0)
+  return { empty: left === 0 && blockedKeys === 0, left, foreignBuckets: bucketCount - claims.size, pausedTopics, blockedKeys }
 }
 
 /** Nothing is on its way, and what is left is held, paused or another relay's. */
-function isFinal({ stations: { topics } }: DrainDeps, report: DrainReport): boolean {
+function isFinal({ pipeline: { topics } }: DrainDeps, report: DrainReport): boolean {
   const opening = topics.missing.waiting || topics.closed().some((topic) => !topic.trouble)
   return !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
 }

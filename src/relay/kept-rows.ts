@@ -1,6 +1,6 @@
 import type { Clock } from '../running/clock.ts'
 import type { CarriedRow } from './claim.ts'
-import type { Hand } from './hand.ts'
+import type { InFlight } from './in-flight.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** Rows that leave the room of the others, at most: a relay whose deletes all have no effect must come to a stand, not send without end. */
@@ -14,21 +14,21 @@ const setAsideRows = 10_000
 export class KeptRows {
   readonly #clock: Clock
   readonly #telemetry: Telemetry
-  readonly #hand: Hand
+  readonly #inFlight: InFlight
   readonly #rows = new Set<CarriedRow>()
   #told = 0
   #since = 0
 
-  constructor({ clock, telemetry, hand }: { clock: Clock; telemetry: Telemetry; hand: Hand }) {
+  constructor({ clock, telemetry, inFlight }: { clock: Clock; telemetry: Telemetry; inFlight: InFlight }) {
     this.#clock = clock
     this.#telemetry = telemetry
-    this.#hand = hand
+    this.#inFlight = inFlight
   }
 
   /** The row is still there after its delete. */
   met(row: CarriedRow): void {
     this.#rows.add(row)
-    if (this.#rows.size <= setAsideRows) this.#hand.setAside(row)
+    if (this.#rows.size <= setAsideRows) this.#inFlight.setAside(row)
   }
 
   /** The row is there no more. */

@@ -1,14 +1,14 @@
 import { tracesOf } from '../message/trace.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Outcome, Transport, TransportRecord } from '../transport/transport.ts'
+import { Bisection } from './bisection.ts'
 import type { CarriedRow, Claims } from './claim.ts'
-import { Debt } from './debt.ts'
-import type { Gate } from './gate.ts'
-import type { Hand } from './hand.ts'
+import type { ClusterBreaker } from './cluster-breaker.ts'
+import type { InFlight } from './in-flight.ts'
 import { type Failure, Patience } from './patience.ts'
 import { bytesOf, Queue, type QueueDeps, type RequestLimits } from './queue.ts'
 import { toRecord } from './record.ts'
-import { Suspects } from './suspects.ts'
+import { SkippedFrom } from './skipped-from.ts'
 import type { Telemetry } from './telemetry.ts'
 import { verdict } from './verdict.ts'
 
@@ -41,20 +41,20 @@ interface Flight {
 export interface LaneDeps extends QueueDeps {
   transport: Transport
   telemetry: Telemetry
-  gate: Gate
-  hand: Hand
+  breaker: ClusterBreaker
+  inFlight: InFlight
   claims: Claims
   limits: RequestLimits
   signal: AbortSignal
   /** Takes rows that Kafka has acknowledged. */
   settle: (rows: readonly CarriedRow[]) => void
   /** Takes a row that Kafka refused for good. */
-  park: (row: CarriedRow, reason: string, error: string) => void
+  deadLetter: (row: CarriedRow, reason: string, error: string) => void
   /**
    * There is room again after the lane or topic has skipped rows. `gaveUp`: it also let go of rows that it had, or skipped them while it was
    * stuck; nothing that the reader remembers of these buckets holds any more.
    */
-  resume: (owed: Debt, gaveUp: boolean) => void
+  resume: (skipped: SkippedFrom, gaveUp: boolean) => void
 }
 
 /** What a lane tells its topic. */
@@ -76,7 +76,7 @@ export interface LaneTopic {
   accepted(): void
   pause(code: string, error: string): void
   recheck(): void
-  owe(row: CarriedRow): void
+  skip(row: CarriedRow): void
 }
 
 /**
@@ -89,10 +89,10 @@ export interface LaneTopic {
  */
 export class Lane {
   readonly partition: number
-  readonly debt = new Debt()
+  readonly skippedFrom = new SkippedFrom()
   readonly #topic: LaneTopic
   readonly #deps: LaneDeps
-  readonly #suspects: Suspects
+  readonly #bisection: Bisection
   readonly #queue: Queue
   /** The batch on its way. */
   #flying: readonly CarriedRow[] = []
@@ -111,7 +111,7 @@ export class Lane {
   /** When an outcome was last decided, or the lane began to wait for one. */
   #movedAt = 0
   /** Kafka as a whole is being waited for: dropping rows would help nobody. */
-  #gated = false
+  #waitsForBreaker = false
   #running = false
   #idle: (() => void)[] = []
 
@@ -120,8 +120,8 @@ export class Lane {
     this.#topic = topic
     this.#deps = deps
     this.#patience = new Patience(deps.limits.requestTimeoutMs)
-    this.#suspects = new Suspects(deps.limits.batchRecords)
-    this.#queue = new Queue(this.#suspects, deps)
+    this.#bisection = new Bisection(deps.limits.batchRecords)
+    this.#queue = new Queue(this.#bisection, deps)
   }
 
   /**
@@ -129,19 +129,20 @@ export class Lane {
    */
   get stuckBy(): string | undefined {
     const failure = this.#stuck ? this.#failure : undefined
-    if (!failure || (failure.kind === 'not-written' && failure.scope === 'producer' && this.#deps.gate.closed)) return undefined
+    if (!failure || (failure.kind === 'not-written' && failure.scope === 'producer' && this.#deps.breaker.closed))
+      return undefined
     return failure.code
   }
 
   /**
-   * Rows that the lane may still take; 0 while it owes: what comes later must not overtake what it owes. An empty lane takes one whatever
+   * Rows that the lane may still take; 0 while it skips: what comes later must not overtake what it skips. An empty lane takes one whatever
    * the others have: nothing would make it resume.
    */
   get room(): number {
-    if (this.debt.any || this.#stuck) return 0
-    if (this.load === 0) return Math.max(1, this.#deps.hand.shareRows)
-    if (this.#bytes >= this.#deps.hand.shareBytes) return 0
-    return Math.max(0, this.#deps.hand.shareRows - this.load)
+    if (this.skippedFrom.any || this.#stuck) return 0
+    if (this.load === 0) return Math.max(1, this.#deps.inFlight.shareRows)
+    if (this.#bytes >= this.#deps.inFlight.shareBytes) return 0
+    return Math.max(0, this.#deps.inFlight.shareRows - this.load)
   }
 
   /** Whether it keeps one batch and skips the rest. */
@@ -164,17 +165,17 @@ export class Lane {
     if (!this.#running) void this.#run()
   }
 
-  /** Lets go of rows that are not on their way; gives them to the caller, who may owe them. */
+  /** Lets go of rows that are not on their way; gives them to the caller, who may skip them. */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
     if (this.#flying.some(which)) this.#endWait()
     const gone = this.#queue.letGo(which)
-    for (const row of gone) this.#deps.hand.drop(row)
+    for (const row of gone) this.#deps.inFlight.drop(row)
     return gone
   }
 
   /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
   yieldRoom(): void {
-    if (this.#stuck || this.#gated || this.#queue.length === 0) return
+    if (this.#stuck || this.#waitsForBreaker || this.#queue.length === 0) return
     if (this.#attempt > 0 || this.#deps.clock.now() - this.#movedAt > this.#patience.slowMs) this.#becomeStuck()
   }
 
@@ -185,16 +186,16 @@ export class Lane {
 
   async #run(): Promise<void> {
     this.#running = true
-    const { gate, signal } = this.#deps
+    const { breaker, signal } = this.#deps
     while (this.#queue.length > 0 && !signal.aborted) {
-      this.#gated = true
-      await gate.passable()
-      this.#gated = false
+      this.#waitsForBreaker = true
+      await breaker.passable()
+      this.#waitsForBreaker = false
       const turn = await this.#topic.turn(this)
       if (signal.aborted) break
       if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.wasRefused(row))
-      const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#suspects.limit)
-      const answer = this.#suspects.answerTo(batch[0])
+      const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
+      const answer = this.#bisection.answerTo(batch[0])
       if (answer) this.#decide(batch, answer, this.#deps.clock.now())
       else if (batch.length > 0) await this.#send(batch)
       // Their lease ends too soon; it will have been renewed, or lost, in a moment.
@@ -204,7 +205,7 @@ export class Lane {
     this.#running = false
     this.#topic.pass(this)
     this.#decided()
-    gate.trust(this)
+    breaker.trust(this)
     // Where all that it kept was let go of, nothing else would make it resume.
     this.#resumeIfRoom()
   }
@@ -252,7 +253,7 @@ export class Lane {
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */
   #decide(batch: CarriedRow[], outcome: Outcome, sentAt: number): number {
-    const { gate, random } = this.#deps
+    const { breaker, random } = this.#deps
     if (outcome.kind === 'acked') {
       this.#acknowledged(batch)
       return 0
@@ -260,7 +261,7 @@ export class Lane {
     if (outcome.kind === 'unknown') this.#keepBusy(batch, sentAt)
     const { code, error } = outcome
     const next = verdict(outcome, { records: batch.length, refusedKeys: this.#topic.refusedKeys(code) })
-    if (next.kind === 'park') {
+    if (next.kind === 'dead-letter') {
       this.#refused(batch[0]!, code, error)
       return 0
     }
@@ -272,11 +273,11 @@ export class Lane {
         return 0
       case 'split':
         this.#decided()
-        this.#suspects.halve(batch.length)
+        this.#bisection.halve(batch.length)
         return 0
       case 'single-out':
         this.#decided()
-        this.#suspects.name(
+        this.#bisection.name(
           next.refused.map((index) => batch[index]!),
           outcome,
         )
@@ -287,8 +288,8 @@ export class Lane {
       case 'again':
         this.#failed(outcome, kept)
         if (code === bugCode) break
-        if (next.doubt) gate.doubt(this, code, error, { again: this.#stuck })
-        else gate.trouble(this, code, error)
+        if (next.doubt) breaker.doubt(this, code, error, { again: this.#stuck })
+        else breaker.trouble(this, code, error)
         // The partition may be gone, or new to the client.
         if (!next.doubt) this.#topic.recheck()
         // Whether the topic takes messages, another partition may tell sooner.
@@ -329,20 +330,20 @@ export class Lane {
 
   /** Keeps one batch, the one whose outcome is not decided; skips everything else. */
   #becomeStuck(): void {
-    const { hand, limits } = this.#deps
+    const { inFlight, limits } = this.#deps
     const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#queue.head(limits.batchRecords)
     const batch = this.#flying.length > 0 ? this.#flying : first
-    hand.unkeep(batch)
-    const kept = new Set(hand.mayKeep(batch) ? batch : batch.slice(0, this.#flying.length || 1))
+    inFlight.unkeep(batch)
+    const kept = new Set(inFlight.mayKeep(batch) ? batch : batch.slice(0, this.#flying.length || 1))
     this.#stuck = true
     this.#gaveUp = true
-    hand.keep([...kept])
-    for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)
+    inFlight.keep([...kept])
+    for (const row of this.letGo((row) => !kept.has(row))) this.skippedFrom.skip(row.bucket, row.id)
   }
 
   /** The outcome of the batch is decided: the lane progresses. */
   #decided(): void {
-    if (this.#stuck) this.#deps.hand.unkeep(this.#queue.head(this.#queue.length))
+    if (this.#stuck) this.#deps.inFlight.unkeep(this.#queue.head(this.#queue.length))
     this.#failure = undefined
     this.#undecided = []
     this.#attempt = 0
@@ -351,26 +352,26 @@ export class Lane {
   }
 
   #acknowledged(batch: CarriedRow[]): void {
-    this.#deps.hand.acknowledged(batch)
+    this.#deps.inFlight.acknowledged(batch)
     this.#decided()
-    this.#suspects.cleared(batch.length)
+    this.#bisection.cleared(batch.length)
     this.#topic.accepted()
-    this.#deps.gate.acknowledged(this)
+    this.#deps.breaker.acknowledged(this)
     this.#deps.settle(batch)
   }
 
   #refused(row: CarriedRow, code: string, error: string): void {
-    this.#deps.hand.unkeep([row])
+    this.#deps.inFlight.unkeep([row])
     this.#decided()
-    this.#suspects.found(row)
+    this.#bisection.found(row)
     this.#topic.refused(code, row)
     const claim = this.#deps.claims.get(row.bucket)
     // Without a claim nothing may be moved; whoever has the bucket finds the row, and the refusal, by itself.
     if (!claim || claim.leaving) {
-      this.#deps.hand.drop(row)
+      this.#deps.inFlight.drop(row)
     } else {
       row.claim = claim
-      this.#deps.park(row, code, error)
+      this.#deps.deadLetter(row, code, error)
     }
   }
 
@@ -379,14 +380,14 @@ export class Lane {
    * the new claim: let go of, it would stay behind the rows of its key that were read since. Returns what went back.
    */
   #putBack(batch: CarriedRow[]): CarriedRow[] {
-    const { hand, claims } = this.#deps
+    const { inFlight, claims } = this.#deps
     const kept: CarriedRow[] = []
     for (const row of batch) {
       const claim = claims.get(row.bucket)
       if (!claim || claim.leaving || !this.#topic.open) {
-        this.#suspects.drop(row)
-        if (claim) this.#topic.owe(row)
-        hand.drop(row)
+        this.#bisection.drop(row)
+        if (claim) this.#topic.skip(row)
+        inFlight.drop(row)
       } else {
         row.claim = claim
         kept.push(row)
@@ -397,10 +398,10 @@ export class Lane {
   }
 
   #resumeIfRoom(): void {
-    const { hand, resume } = this.#deps
-    if (!this.debt.any || this.#stuck) return
-    if (this.load > 0 && (this.load > hand.shareRows / 2 || this.#bytes > hand.shareBytes / 2)) return
-    resume(this.debt, this.#gaveUp)
+    const { inFlight, resume } = this.#deps
+    if (!this.skippedFrom.any || this.#stuck) return
+    if (this.load > 0 && (this.load > inFlight.shareRows / 2 || this.#bytes > inFlight.shareBytes / 2)) return
+    resume(this.skippedFrom, this.#gaveUp)
     this.#gaveUp = false
   }
 

@@ -1,17 +1,17 @@
 import type { Clock } from '../running/clock.ts'
-import type { HoldPlace, Lease, Pulse, StoreSession, Trouble } from '../store/store.ts'
+import type { BlockedKeyPosition, Lease, Pulse, StoreSession, Trouble } from '../store/store.ts'
 import type { Answers } from './answers.ts'
 import { Claim, type Claims } from './claim.ts'
-import type { Hand } from './hand.ts'
-import { Latch } from './latch.ts'
+import type { InFlight } from './in-flight.ts'
 import { shareStep } from './share.ts'
+import { Signal } from './signal.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** What the leases need from their surroundings. */
 export interface LeasesDeps {
   clock: Clock
   telemetry: Telemetry
-  hand: Hand
+  inFlight: InFlight
   claims: Claims
   /** Length of a lease in milliseconds. */
   leaseMs: number
@@ -44,10 +44,10 @@ const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => 
 /** Keeps this relay's fair share of the buckets: claims, renews, gives back. */
 export class Leases {
   readonly #deps: LeasesDeps
-  readonly #latch: Latch
+  readonly #work: Signal
   /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
   #loading: Claim[] = []
-  #loadFrom: HoldPlace | undefined
+  #loadFrom: BlockedKeyPosition | undefined
   #renewedAt = Number.NEGATIVE_INFINITY
   #abstainUntil = Number.NEGATIVE_INFINITY
   /** Since when this relay has had buckets, on its clock. */
@@ -64,7 +64,7 @@ export class Leases {
 
   constructor(deps: LeasesDeps) {
     this.#deps = deps
-    this.#latch = new Latch(deps.clock)
+    this.#work = new Signal(deps.clock)
   }
 
   /** Heartbeats written in this session. */
@@ -77,7 +77,7 @@ export class Leases {
     this.#closing = true
     for (const claim of this.#loading.splice(0)) this.#deps.claims.add(claim)
     this.#leave(this.#deps.claims.all)
-    this.#latch.raise()
+    this.#work.raise()
   }
 
   /** The lease turned out to be another relay's. */
@@ -87,7 +87,7 @@ export class Leases {
 
   /** Something of a bucket that is to be given back was settled. */
   check(): void {
-    if (this.#deps.claims.all.some((claim) => claim.leaving && this.#idle(claim))) this.#latch.raise()
+    if (this.#deps.claims.all.some((claim) => claim.leaving && this.#idle(claim))) this.#work.raise()
   }
 
   /** Forgets all claims without a word: the connections they were made with are gone. */
@@ -112,7 +112,7 @@ export class Leases {
       if (this.#loading.length > 0) continue
       this.#ticks++
       // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
-      await this.#latch.wait(signal, Math.min(this.#deps.tickMs, this.#peerEndsInMs + graceMs))
+      await this.#work.wait(signal, Math.min(this.#deps.tickMs, this.#peerEndsInMs + graceMs))
     }
   }
 
@@ -132,8 +132,8 @@ export class Leases {
     this.#expire()
     await this.#release(session)
     await this.#load(session)
-    const { hand, telemetry, answers } = this.#deps
-    const inHand = { handRows: hand.size, handBytes: hand.bytes }
+    const { inFlight, telemetry, answers } = this.#deps
+    const inHand = { maxInFlight: inFlight.size, maxInFlightBytes: inFlight.bytes }
     telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...inHand, silentMs: answers.silentMs })
     if (abstaining || this.#closing) return
     if (this.#yields(pulse)) return this.#giveUp()
@@ -175,12 +175,13 @@ export class Leases {
     const { clock, tickMs } = this.#deps
     const until = clock.now() + tickMs
     while (this.#loading.length > 0 && clock.now() < until) {
-      const { holds, next } = await session.holds(numbersOf(this.#loading), this.#loadFrom)
+      const { keys, next } = await session.blockedKeys(numbersOf(this.#loading), this.#loadFrom)
       const claims = new Map(this.#loading.map((claim) => [claim.bucket, claim]))
-      for (const hold of holds) claims.get(hold.bucket)?.put(hold)
+      for (const blockedKey of keys) claims.get(blockedKey.bucket)?.put(blockedKey)
       this.#loadFrom = next
       const loaded = this.#loading.filter(({ bucket }) => next === undefined || bucket < next.bucket)
-      for (const hold of await session.restartedHolds(numbersOf(loaded))) claims.get(hold.bucket)?.put(hold)
+      for (const blockedKey of await session.restartedBlockedKeys(numbersOf(loaded)))
+        claims.get(blockedKey.bucket)?.put(blockedKey)
       this.#begin(loaded)
     }
   }
@@ -216,7 +217,7 @@ export class Leases {
     const missing = asked.filter((claim) => claim.alive && renewed.get(claim.bucket) !== claim.epoch)
     this.#renewedAt = missing.length === 0 ? before : this.#renewedAt
     if (missing.length === 0) return
-    // Skipped because somebody (perhaps our own park) has locked the row, or lost: the table knows.
+    // Skipped because somebody (perhaps our own dead-letter) has locked the row, or lost: the table knows.
     const owned = new Map((await session.owned()).map((lease) => [lease.bucket, lease.epoch]))
     const lost = missing.filter((claim) => claim.alive && owned.get(claim.bucket) !== claim.epoch)
     if (lost.length > 0) this.#end(lost, 'leases_lost')
@@ -240,7 +241,7 @@ export class Leases {
   }
 
   #idle(claim: Claim): boolean {
-    return this.#deps.hand.inBucket(claim.bucket) === 0 && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)
+    return this.#deps.inFlight.inBucket(claim.bucket) === 0 && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { Clock } from '../running/clock.ts'
 import type { CarriedRow } from './claim.ts'
-import type { Hand } from './hand.ts'
+import type { InFlight } from './in-flight.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** Rows that leave the room of the others, at most; beyond that the reader has to wait for somebody's lock. */
@@ -11,15 +11,15 @@ export const lockedAgainMs = 1_000
 
 /**
  * The rows that the relay must delete or move and that another transaction has locked: an open psql, a backup of one table, a script. The
- * settler and the parker write it. It tells the first and the end, so that one locked row is two lines in the log, and takes the rows out of
+ * settler and the dead letters write it. It tells the first and the end, so that one locked row is two lines in the log, and takes the rows out of
  * the room that others need. Rules 12 and 13.
  */
 export class LockedRows {
-  readonly #deps: { clock: Clock; telemetry: Telemetry; hand: Hand }
+  readonly #deps: { clock: Clock; telemetry: Telemetry; inFlight: InFlight }
   readonly #waiting = new Set<object>()
   #since = 0
 
-  constructor(deps: { clock: Clock; telemetry: Telemetry; hand: Hand }) {
+  constructor(deps: { clock: Clock; telemetry: Telemetry; inFlight: InFlight }) {
     this.#deps = deps
   }
 
@@ -30,7 +30,7 @@ export class LockedRows {
   /** `what` waits for a lock: a row, or, where the row is not known, the claim of its bucket. */
   met(what: CarriedRow | { bucket: number }): void {
     if (this.#waiting.has(what)) return
-    const { clock, telemetry, hand } = this.#deps
+    const { clock, telemetry, inFlight } = this.#deps
     const row = 'messageId' in what ? what : undefined
     if (this.#waiting.size === 0) {
       this.#since = clock.now()
@@ -41,7 +41,7 @@ export class LockedRows {
       })
     }
     this.#waiting.add(what)
-    if (row && this.#waiting.size <= setAsideRows) hand.setAside(row)
+    if (row && this.#waiting.size <= setAsideRows) inFlight.setAside(row)
   }
 
   /** `what` does not wait any more. */

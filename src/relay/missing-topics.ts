@@ -1,9 +1,9 @@
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
 import { type Transport, TransportError } from '../transport/transport.ts'
-import { Debt } from './debt.ts'
-import type { Gate } from './gate.ts'
-import { Latch } from './latch.ts'
+import type { ClusterBreaker } from './cluster-breaker.ts'
+import { Signal } from './signal.ts'
+import { SkippedFrom } from './skipped-from.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** What {@link MissingTopics} needs from its surroundings. */
@@ -11,14 +11,14 @@ export interface MissingTopicsDeps {
   clock: Clock
   telemetry: Telemetry
   transport: Transport
-  gate: Gate
+  breaker: ClusterBreaker
   signal: AbortSignal
   /** 0 to 1. */
   random: () => number
   /** The topic exists: from now on it takes rows itself. What it skipped here is read again afterwards. */
   found: (name: string, partitions: number) => void
   /** As in {@link LaneDeps}. */
-  resume: (skipped: Debt, gaveUp: boolean) => void
+  resume: (skipped: SkippedFrom, gaveUp: boolean) => void
 }
 
 /** Topics of one question. */
@@ -35,7 +35,7 @@ const restPerRowMs = 1
 
 /** What is known of one topic. */
 interface Missing {
-  skipped: Debt
+  skipped: SkippedFrom
   /** When a row of it was last read, on the relay's clock. */
   metAt: number
 }
@@ -46,19 +46,19 @@ interface Missing {
  * (rule 8).
  *
  * Each topic is asked for once, at once; a bounded number of those that are missing is known and asked for every few seconds. The others have
- * one debt together (`#behind`), whose rows are read again from time to time, so that they are asked for. Rows that come faster than
+ * one skipped range together (`#behind`), whose rows are read again from time to time, so that they are asked for. Rows that come faster than
  * Kafka answers have another (`#ahead`). A topic that is found may have rows in either: both are read again then, lest a later row of a key
  * overtakes an earlier one.
  */
 export class MissingTopics {
   readonly #deps: MissingTopicsDeps
   readonly #most: number
-  readonly #latch: Latch
+  readonly #work: Signal
   readonly #known = new Map<string, Missing>()
   /** Known topics that no broker has answered about yet. */
   readonly #unasked = new Set<string>()
-  readonly #ahead = new Debt()
-  readonly #behind = new Debt()
+  readonly #ahead = new SkippedFrom()
+  readonly #behind = new SkippedFrom()
   /** Rows that were skipped since those behind were last read again. */
   #rows = 0
   #rereadAt = 0
@@ -73,7 +73,7 @@ export class MissingTopics {
   constructor(deps: MissingTopicsDeps, most = 10_000) {
     this.#deps = deps
     this.#most = most
-    this.#latch = new Latch(deps.clock)
+    this.#work = new Signal(deps.clock)
   }
 
   /** Whether rows of such topics have been skipped and not been read again. */
@@ -95,25 +95,25 @@ export class MissingTopics {
     const { clock } = this.#deps
     let missing = this.#known.get(topic)
     if (!missing && this.#unasked.size < this.#most) {
-      missing = { skipped: new Debt(), metAt: 0 }
+      missing = { skipped: new SkippedFrom(), metAt: 0 }
       this.#known.set(topic, missing)
       this.#unasked.add(topic)
-      this.#latch.raise()
+      this.#work.raise()
     }
     this.#rows++
     if (missing) missing.metAt = clock.now()
-    ;(missing?.skipped ?? this.#ahead).owe(bucket, id)
+    ;(missing?.skipped ?? this.#ahead).skip(bucket, id)
     if (!this.#running) void this.#run()
   }
 
   async #run(): Promise<void> {
-    const { clock, signal, gate } = this.#deps
+    const { clock, signal, breaker } = this.#deps
     this.#running = true
     this.#rereadAt = clock.now()
     this.#askAt = this.#rereadAt + askAgainMs
     while (this.any && !signal.aborted) {
       // What is read together is asked for together.
-      await gate.passable()
+      await breaker.passable()
       const due = clock.now() >= this.#askAt
       if (due) this.#askAt = clock.now() + askAgainMs
       const names = due ? [...this.#known.keys()] : [...this.#unasked]
@@ -124,7 +124,7 @@ export class MissingTopics {
       this.#tell()
       if (this.#ahead.any) this.#deps.resume(this.#ahead, true)
       if (due) this.#refresh()
-      await this.#latch.wait(signal, Math.max(0, this.#askAt - clock.now()))
+      await this.#work.wait(signal, Math.max(0, this.#askAt - clock.now()))
     }
     this.#running = false
     this.#tell()
@@ -132,18 +132,18 @@ export class MissingTopics {
 
   /** One question. Without an answer the topics are asked for again. */
   async #ask(names: readonly string[]): Promise<void> {
-    const { transport, gate, signal, clock, random } = this.#deps
-    await gate.passable()
+    const { transport, breaker, signal, clock, random } = this.#deps
+    await breaker.passable()
     if (signal.aborted) return
     try {
       const counts = await transport.allPartitions(names, signal)
       this.#attempt = 0
-      gate.trust(this)
+      breaker.trust(this)
       this.#answered(counts)
     } catch (error) {
       if (signal.aborted) return
       const { code, message } = error instanceof TransportError ? error : { code: 'UNKNOWN', message: String(error) }
-      gate.doubt(this, code, message)
+      breaker.doubt(this, code, message)
       await clock.wait(backoff(++this.#attempt, random()), signal)
     }
   }
@@ -173,7 +173,7 @@ export class MissingTopics {
     this.#last = { topic, code }
     if (this.#known.size - this.#unasked.size <= this.#most) return
     this.#known.delete(topic)
-    for (const [bucket, id] of skipped.take()) this.#behind.owe(bucket, id)
+    for (const [bucket, id] of skipped.take()) this.#behind.skip(bucket, id)
   }
 
   /** Asks for the topics that are not known, and forgets those of which no row is read any more. */

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { OutboxError } from '../message/errors.ts'
-import type { OnDeadByTopic } from './on-dead.ts'
+import type { OnDeadLetterByTopic } from './on-dead-letter.ts'
 
 /** Settings of a relay. Every one has a default that suits most. Durations are milliseconds, sizes bytes. */
 export interface RelayOptions {
@@ -27,12 +27,12 @@ export interface RelayOptions {
    * Rows read and not yet deleted. One partition may have a quarter, and more while others need less.
    * @default 6000
    */
-  handRows?: number | undefined
+  maxInFlight?: number | undefined
   /**
    * Bytes read and not yet acknowledged.
    * @default 67108864
    */
-  handBytes?: number | undefined
+  maxInFlightBytes?: number | undefined
   /**
    * Records of one produce request. 1 to 1,000.
    * @default 250
@@ -44,7 +44,7 @@ export interface RelayOptions {
    */
   batchBytes?: number | undefined
   /**
-   * Size of key, value and headers from which on a row is never loaded, but parked as MESSAGE_TOO_LARGE.
+   * Size of key, value and headers from which on a row is never loaded, but dead-lettered as MESSAGE_TOO_LARGE.
    * @default 10485760
    */
   maxRowBytes?: number | undefined
@@ -58,7 +58,7 @@ export interface RelayOptions {
    * on without it. For all topics, or by topic: `{ '*': 'hold', audit_log: 'skip' }`; `*` stands for all that are not named.
    * @default 'hold'
    */
-  onDead?: OnDeadByTopic | undefined
+  onDeadLetter?: OnDeadLetterByTopic | undefined
   /**
    * Time that `stop()` may take to settle what is in flight.
    * @default 8000
@@ -70,13 +70,13 @@ export interface RelayOptions {
 export const relayDefaults = {
   leaseMs: 10_000,
   fetchRows: 2_000,
-  handRows: 6_000,
-  handBytes: 67_108_864,
+  maxInFlight: 6_000,
+  maxInFlightBytes: 67_108_864,
   batchRecords: 250,
   batchBytes: 900_000,
   maxRowBytes: 10_485_760,
   keyless: 'topic',
-  onDead: 'hold',
+  onDeadLetter: 'block',
   stopTimeoutMs: 8_000,
 } as const satisfies RelayOptions
 
@@ -85,22 +85,22 @@ export type RelaySettings = { [K in keyof RelayOptions]-?: NonNullable<RelayOpti
 
 const integer = (least: number, most: number) => z.number().int().min(least).max(most)
 
-const onDead = z.enum(['hold', 'skip'])
+const onDeadLetter = z.enum(['block', 'skip'])
 
 const schema = z.strictObject({
   name: z.string().min(1).max(200),
   leaseMs: integer(3_000, 300_000),
   requestTimeoutMs: integer(250, 150_000),
   fetchRows: integer(1, 20_000),
-  handRows: integer(4, 1_000_000),
-  handBytes: integer(1_000, 4_000_000_000),
+  maxInFlight: integer(4, 1_000_000),
+  maxInFlightBytes: integer(1_000, 4_000_000_000),
   batchRecords: integer(1, 1_000),
   batchBytes: integer(1_000, 100_000_000),
   maxRowBytes: integer(1_000, 1_000_000_000),
   keyless: z.enum(['topic', 'spread']),
-  onDead: z.union(
-    [onDead, z.record(z.string().regex(/^(\*|[\w.-]{1,249})$/), onDead)],
-    'must be hold or skip, or one of these for each topic',
+  onDeadLetter: z.union(
+    [onDeadLetter, z.record(z.string().regex(/^(\*|[\w.-]{1,249})$/), onDeadLetter)],
+    'must be blockedKey or skip, or one of these for each topic',
   ),
   stopTimeoutMs: integer(0, 600_000),
 })

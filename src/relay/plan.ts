@@ -13,9 +13,9 @@ const worthRows = 64
 
 /** What there is to read into. */
 export interface Room {
-  /** Rows that may still be taken in hand. */
+  /** Rows that may still be taken in flight. */
   rows: number
-  /** Bytes that may still be taken in hand. */
+  /** Bytes that may still be taken in flight. */
   bytes: number
   /** Bytes of a row, as they were lately; 0: not known. */
   rowBytes: number

@@ -1,7 +1,7 @@
 import type { Clock } from '../running/clock.ts'
+import type { Bisection } from './bisection.ts'
 import type { CarriedRow } from './claim.ts'
-import { probeOf } from './probe.ts'
-import type { Suspects } from './suspects.ts'
+import { probeOf } from './half-open.ts'
 
 /** Limits of one request. */
 export interface RequestLimits {
@@ -19,19 +19,19 @@ export interface QueueDeps {
   limits: RequestLimits
   random: () => number
   /** Takes a row that must wait behind a dead one. */
-  moveBehind: (row: CarriedRow) => void
+  moveBlocked: (row: CarriedRow) => void
 }
 
 /** The rows of a lane that wait to be sent, first in, first out, and the batches that they make. */
 export class Queue {
-  readonly #suspects: Suspects
+  readonly #bisection: Bisection
   readonly #deps: QueueDeps
   #rows: CarriedRow[] = []
   #bytes = 0
 
-  /** `suspects`: those of the lane. A row that is named goes alone, and one that leaves is no longer suspected. */
-  constructor(suspects: Suspects, deps: QueueDeps) {
-    this.#suspects = suspects
+  /** `bisection`: those of the lane. A row that is named goes alone, and one that leaves is no longer suspected. */
+  constructor(bisection: Bisection, deps: QueueDeps) {
+    this.#bisection = bisection
     this.#deps = deps
   }
 
@@ -65,7 +65,7 @@ export class Queue {
     if (gone.length > 0) {
       this.#rows = this.#rows.filter((row) => !which(row))
       this.#bytes -= bytesOf(gone)
-      this.#suspects.dropAll(gone)
+      this.#bisection.dropAll(gone)
     }
     return gone
   }
@@ -78,26 +78,26 @@ export class Queue {
 
   /** Takes the next batch, of `limit` rows at most; a row that Kafka has named at fault comes alone. */
   next(limit: number): CarriedRow[] {
-    const { clock, limits, moveBehind } = this.#deps
+    const { clock, limits, moveBlocked } = this.#deps
     const safe = clock.now() + limits.requestTimeoutMs
     const batch: CarriedRow[] = []
     let bytes = 0
     let taken = 0
     for (const row of this.#rows) {
       if (batch.length >= limit) break
-      if (row.claim.isHeld(row)) {
-        this.#suspects.drop(row)
-        moveBehind(row)
+      if (row.claim.isBlocked(row)) {
+        this.#bisection.drop(row)
+        moveBlocked(row)
         taken++
         continue
       }
       // A request that could outlive the lease might land after the next owner's.
       if (row.claim.deadline <= safe) break
-      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#suspects.isNamed(row))) break
+      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#bisection.isNamed(row))) break
       batch.push(row)
       bytes += row.bytes
       taken++
-      if (this.#suspects.isNamed(row)) break
+      if (this.#bisection.isNamed(row)) break
     }
     if (taken > 0) {
       this.#bytes -= bytesOf(this.#rows.slice(0, taken))

@@ -1,12 +1,12 @@
 import type { Clock } from '../running/clock.ts'
 import type { Fetch, Fetched, OutboxRow, Scan, StoreSession } from '../store/store.ts'
 import type { Claim, Claims } from './claim.ts'
-import type { Debt } from './debt.ts'
 import type { Lane } from './lane.ts'
-import { Latch } from './latch.ts'
-import { Mark } from './mark.ts'
-import { type PlaceDeps, place } from './place.ts'
+import { Mark } from './low-water-mark.ts'
 import { fullLaneMs, type Last, rowsOf, scansOf } from './plan.ts'
+import { place, type RouteDeps } from './route.ts'
+import { Signal } from './signal.ts'
+import type { SkippedFrom } from './skipped-from.ts'
 import { nextPollMs } from './wake.ts'
 
 /** Limits of the reader. */
@@ -14,15 +14,15 @@ export interface ReaderLimits {
   /** Rows of one fetch. */
   fetchRows: number
   /** Rows read and not yet deleted. */
-  handRows: number
+  maxInFlight: number
   /** Bytes read and not yet deleted. */
-  handBytes: number
+  maxInFlightBytes: number
   /** Rows over this size are never loaded. */
   maxRowBytes: number
 }
 
 /** What the reader needs from its surroundings. */
-export interface ReaderDeps extends PlaceDeps {
+export interface ReaderDeps extends RouteDeps {
   clock: Clock
   claims: Claims
   limits: ReaderLimits
@@ -60,12 +60,12 @@ interface Part {
 
 /**
  * Reads the next rows of the relay's buckets, in id order, one statement at a time, and puts each into its lane. Below the settled mark a
- * position is a plain cursor; above it rows may still come to light, so the position stays and the rows in hand are left out of the next
+ * position is a plain cursor; above it rows may still come to light, so the position stays and the rows in flight are left out of the next
  * fetch.
  */
 export class Reader {
   /** Raise it when there may be something to do: a wake-up, room, a new claim, a resume. */
-  readonly latch: Latch
+  readonly work: Signal
   readonly #deps: ReaderDeps
   readonly #mark: Mark
   #generation = 0
@@ -80,7 +80,7 @@ export class Reader {
   constructor(deps: ReaderDeps) {
     this.#deps = deps
     this.#mark = new Mark(deps.clock, deps.markMs)
-    this.latch = new Latch(deps.clock)
+    this.work = new Signal(deps.clock)
   }
 
   /** Whether the last fetch looked at all claimed buckets and found nothing new. */
@@ -92,15 +92,15 @@ export class Reader {
   invalidate(): void {
     this.#generation++
     this.#empty = false
-    this.latch.raise()
+    this.work.raise()
   }
 
   /**
-   * Goes back to what is owed. `gaveUp`: some of it was in hand, or was skipped while its lane was stuck: what is remembered as skipped by
+   * Goes back to what is skipped. `gaveUp`: some of it was in flight, or was skipped while its lane was stuck: what is remembered as skipped by
    * stuck lanes may be this, too.
    */
-  resume(debt: Debt, gaveUp: boolean): void {
-    for (const [bucket, id] of debt.take()) {
+  resume(skippedFrom: SkippedFrom, gaveUp: boolean): void {
+    for (const [bucket, id] of skippedFrom.take()) {
       const claim = this.#deps.claims.get(bucket)
       if (!claim) continue
       if (gaveUp) claim.skipped.forget()
@@ -121,7 +121,7 @@ export class Reader {
   /** Forgets what was known of a server or connection that is gone. */
   reset(): void {
     this.#mark.forget()
-    this.#deps.hand.doubtIds()
+    this.#deps.inFlight.doubtIds()
     this.invalidate()
   }
 
@@ -137,15 +137,15 @@ export class Reader {
     while (!signal.aborted) {
       const what = this.#plan()
       if (!what) {
-        await this.latch.wait(signal, fullLaneMs)
+        await this.work.wait(signal, fullLaneMs)
         continue
       }
       const generation = this.#generation
       // Good for fetches that are sent after it was settled.
       const mark = this.#mark.id
       const sentAt = this.#deps.clock.now()
-      this.#oweExcluded(what)
-      this.#deps.hand.fetchSent()
+      this.#skipExcluded(what)
+      this.#deps.inFlight.fetchSent()
       const answer = await session.fetch(what)
       if (generation !== this.#generation || signal.aborted) continue
       const fresh = this.#take(what, answer, mark)
@@ -157,7 +157,7 @@ export class Reader {
       idleMs = fresh > 0 ? 0 : poll
       this.#sparse = poll > 0
       // A rest after rows is short, and nothing ends it: with each wake-up and each delete there would be another look for a handful.
-      if (poll > 0) await (fresh > 0 ? this.#deps.clock.wait(poll, signal) : this.latch.wait(signal, poll))
+      if (poll > 0) await (fresh > 0 ? this.#deps.clock.wait(poll, signal) : this.work.wait(signal, poll))
     }
   }
 
@@ -173,11 +173,11 @@ export class Reader {
 
   /** The next fetch, or nothing while there is no room or no bucket to read. */
   #plan(): Fetch | undefined {
-    const { hand, limits, claims, topics, clock, lookRows } = this.#deps
+    const { inFlight, limits, claims, topics, clock, lookRows } = this.#deps
     const { fetchRows, maxRowBytes } = limits
-    if (hand.tight) topics.yieldRoom()
-    const bytes = hand.freeBytes
-    const limit = rowsOf({ rows: Math.floor(hand.freeRows), bytes, rowBytes: this.#rowBytes, fetchRows })
+    if (inFlight.tight) topics.yieldRoom()
+    const bytes = inFlight.freeBytes
+    const limit = rowsOf({ rows: Math.floor(inFlight.freeRows), bytes, rowBytes: this.#rowBytes, fetchRows })
     if (limit === 0) return undefined
     for (const claim of claims.all) claim.position = claim.skipped.past(claim.position)
     const found = { turn: this.#turn++, active: this.#active, sparse: this.#sparse }
@@ -187,21 +187,24 @@ export class Reader {
       scans,
       limit,
       withoutTopics: topics.closed().map((topic) => topic.name),
-      withoutIds: [...hand.idsAbove((bucket) => claims.get(bucket)?.position ?? Number.POSITIVE_INFINITY), ...this.#skippedIds],
+      withoutIds: [
+        ...inFlight.idsAbove((bucket) => claims.get(bucket)?.position ?? Number.POSITIVE_INFINITY),
+        ...this.#skippedIds,
+      ],
       maxRowBytes,
       maxBytes: bytes,
     }
   }
 
-  /** Topics that the fetch leaves out owe everything from where it starts: above the mark the position cannot tell what was skipped. */
-  #oweExcluded(what: Fetch): void {
+  /** Topics that the fetch leaves out skip everything from where it starts: above the mark the position cannot tell what was skipped. */
+  #skipExcluded(what: Fetch): void {
     for (const name of what.withoutTopics) {
       const topic = this.#deps.topics.get(name)
-      for (const scan of what.scans) topic?.debt.owe(scan.bucket, scan.after + 1)
+      for (const scan of what.scans) topic?.skippedFrom.skip(scan.bucket, scan.after + 1)
     }
   }
 
-  /** Puts the rows where they belong and moves the positions on. Returns how many were not in hand already. */
+  /** Puts the rows where they belong and moves the positions on. Returns how many were not in flight already. */
   #take(what: Fetch, answer: Fetched, mark: number): number {
     const cut = answer.truncated || answer.rows.length >= what.limit
     let at = 0
@@ -226,11 +229,11 @@ export class Reader {
     return answer.rows.length - known
   }
 
-  /** Puts the rows of one bucket where they belong. Returns how many were in hand already. */
+  /** Puts the rows of one bucket where they belong. Returns how many were in flight already. */
   #takeBucket(claim: Claim, rows: readonly OutboxRow[], { what, scan, mark, isCut, isEnded }: Part): number {
     const lastId = rows.at(-1)?.id ?? claim.position
     this.#mark.saw(lastId)
-    // Comes for its place alone: those before it were not asked for, and are owed.
+    // Comes for its place alone: those before it were not asked for, and are skipped.
     const leftOut = rows.length > 0 && what.withoutTopics.includes(rows.at(-1)!.topic)
     const ended = isEnded || leftOut
     const lanes = new Set<Lane>()

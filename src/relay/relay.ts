@@ -7,7 +7,7 @@ import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
 import { type DrainReport, drain } from './drain.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
-import { Stations } from './stations.ts'
+import { Pipeline } from './pipeline.ts'
 import { Telemetry } from './telemetry.ts'
 
 /** The ports of a relay, and what tests replace. */
@@ -34,7 +34,7 @@ const goodSessionMs = 10_000
 /** The database counts as recovered when a session has lasted so long, in milliseconds. */
 const recoveredMs = 1_000
 
-/** Moves messages from the outbox to Kafka: its {@link Stations} work in one database session after another, until it is stopped. */
+/** Moves messages from the outbox to Kafka: its {@link Pipeline} work in one database session after another, until it is stopped. */
 export class Relay {
   readonly id = randomUUID()
   readonly settings: RelaySettings
@@ -45,7 +45,7 @@ export class Relay {
   readonly #end = new AbortController()
   /** Aborts reading when the relay begins to stop. */
   readonly #stopReading = new AbortController()
-  readonly #stations: Stations
+  readonly #pipeline: Pipeline
   #session: StoreSession | undefined
   #running: Promise<void> | undefined
   #starting: Promise<void> | undefined
@@ -53,7 +53,7 @@ export class Relay {
   #troubleSince: number | undefined
   /** Why everything known of ids is void, until it is told. */
   #restarted: string | undefined
-  #toldBehind = false
+  #describeBlocked = false
 
   /** @throws OutboxError INVALID_OPTION */
   constructor(ports: RelayPorts, options: RelayOptions = {}) {
@@ -63,7 +63,7 @@ export class Relay {
     this.#ports = ports
     this.#clock = ports.clock ?? systemClock
     this.telemetry = ports.telemetry ?? new Telemetry()
-    this.#stations = new Stations({
+    this.#pipeline = new Pipeline({
       id: this.id,
       settings: this.settings,
       transport: ports.transport,
@@ -113,7 +113,7 @@ export class Relay {
     await this.start()
     const report = await drain({
       clock: this.#clock,
-      stations: this.#stations,
+      pipeline: this.#pipeline,
       signal: this.#end.signal,
       ask: (question) => this.#patiently(question),
     })
@@ -144,7 +144,7 @@ export class Relay {
         if (error instanceof IdsRestarted) this.#restarted = error.message
         else if (!this.#end.signal.aborted) this.#troubled(error)
       }
-      this.#stations.forget()
+      this.#pipeline.forget()
       attempt = this.#clock.now() - since > goodSessionMs ? 1 : attempt + 1
       await this.#clock.wait(backoff(attempt, (this.#ports.random ?? Math.random)(), { maxMs: 2_000 }), this.#end.signal)
     }
@@ -163,12 +163,12 @@ export class Relay {
     let loops: Promise<void>[] = []
     try {
       if (over.signal.aborted) return
-      await this.#stations.leases.retake(session)
+      await this.#pipeline.leases.retake(session)
       this.#tellIds(session)
       onServing()
       // A session that breaks again at once was no recovery: log lines would come in pairs for ever.
       void this.#clock.wait(recoveredMs, over.signal).then(() => over.signal.aborted || this.#recovered())
-      loops = this.#stations.run(session, { reading, over: over.signal })
+      loops = this.#pipeline.run(session, { reading, over: over.signal })
       const failed = session.lost.then((error) => {
         throw error
       })
@@ -184,19 +184,19 @@ export class Relay {
   }
 
   #listen(): void {
-    const stations = this.#stations
+    const pipeline = this.#pipeline
     this.#ports.store.listen(
-      (payload) => stations.notified(payload),
-      () => stations.unheard(),
+      (payload) => pipeline.notified(payload),
+      () => pipeline.unheard(),
       this.#end.signal,
     )
   }
 
   /** Tells that ids have restarted, and that the sequence is behind, each once; the buckets have been taken anew by then. */
   #tellIds({ behind }: StoreSession): void {
-    const error = this.#restarted ?? (this.#toldBehind ? undefined : behind?.message)
+    const error = this.#restarted ?? (this.#describeBlocked ? undefined : behind?.message)
     this.#restarted = undefined
-    this.#toldBehind = behind !== undefined
+    this.#describeBlocked = behind !== undefined
     if (error !== undefined) this.telemetry.emit('ids_restarted', { error, remedy: behind?.remedy ?? null })
   }
 
@@ -216,9 +216,9 @@ export class Relay {
   async #shutDown(): Promise<void> {
     this.#stopReading.abort()
     const until = this.#clock.now() + this.settings.stopTimeoutMs
-    const { leases, claims, hand, locked } = this.#stations
+    const { leases, claims, inFlight, locked } = this.#pipeline
     leases.leaveAll()
-    const busy = () => claims.size > 0 || hand.size > 0
+    const busy = () => claims.size > 0 || inFlight.size > 0
     while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
       await this.#clock.wait(lookMs, this.#end.signal)
     }

@@ -1,10 +1,10 @@
 import type { Clock } from '../running/clock.ts'
 import type { StoreSession, Unsettled } from '../store/store.ts'
 import type { CarriedRow } from './claim.ts'
-import type { Hand } from './hand.ts'
+import type { InFlight } from './in-flight.ts'
 import { KeptRows } from './kept-rows.ts'
-import { Latch } from './latch.ts'
 import { type LockedRows, lockedAgainMs } from './locked-rows.ts'
+import { Signal } from './signal.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** Rows of one delete statement. */
@@ -20,7 +20,7 @@ const rest = { rows: 200, ms: 20 }
 export interface SettlerDeps {
   clock: Clock
   telemetry: Telemetry
-  hand: Hand
+  inFlight: InFlight
   locked: LockedRows
   onSettled: () => void
 }
@@ -31,7 +31,7 @@ export interface SettlerDeps {
  */
 export class Settler {
   readonly #deps: SettlerDeps
-  readonly #latch: Latch
+  readonly #work: Signal
   #acked: CarriedRow[] = []
   readonly #kept: KeptRows
   /** Acknowledged rows that could not be deleted, those first that were tried the longest ago. */
@@ -41,14 +41,14 @@ export class Settler {
 
   constructor(deps: SettlerDeps) {
     this.#deps = deps
-    this.#latch = new Latch(deps.clock)
+    this.#work = new Signal(deps.clock)
     this.#kept = new KeptRows(deps)
   }
 
   /** Takes acknowledged rows. They are kept across sessions until they are deleted. */
   add(rows: readonly CarriedRow[]): void {
     for (const row of rows) this.#acked.push(row)
-    this.#latch.raise()
+    this.#work.raise()
   }
 
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
@@ -56,7 +56,7 @@ export class Settler {
     while (!signal.aborted) {
       if (clock.now() >= this.#retryAt) await this.#retry(session)
       if (this.#acked.length === 0) {
-        await this.#latch.wait(signal, this.#left.length === 0 ? undefined : Math.max(0, this.#retryAt - clock.now()))
+        await this.#work.wait(signal, this.#left.length === 0 ? undefined : Math.max(0, this.#retryAt - clock.now()))
         continue
       }
       const rows = await this.#settle(session)
@@ -109,7 +109,7 @@ export class Settler {
   }
 
   #isGone(row: CarriedRow): void {
-    this.#deps.hand.deleted(row)
+    this.#deps.inFlight.deleted(row)
     this.#deps.locked.over(row)
     this.#kept.over(row)
   }

@@ -1,6 +1,6 @@
 import { Emitter, type Listener } from '../running/emitter.ts'
 import type { OutboxSample } from '../store/operator.ts'
-import type { OnDead } from './on-dead.ts'
+import type { OnDeadLetter } from './on-dead-letter.ts'
 
 /**
  * Everything that is told about a relay. Logs, metrics, traces, health and dashboard subscribe to this list; the relay itself only emits.
@@ -14,16 +14,16 @@ export interface RelayEvents {
   stopped: { relay: string; clean: boolean }
   /**
    * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `handRows` are read and not yet deleted, `handBytes` read and not yet acknowledged. `silentMs`: since a broker last answered this
+   * included; `maxInFlight` are read and not yet deleted, `maxInFlightBytes` read and not yet acknowledged. `silentMs`: since a broker last answered this
    * relay, or since its start.
    */
-  heartbeat: { relays: number; owned: number; handRows: number; handBytes: number; silentMs: number }
+  heartbeat: { relays: number; owned: number; maxInFlight: number; maxInFlightBytes: number; silentMs: number }
   /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }
   /**
-   * Kafka cannot be reached, or a publish ended without a clear answer. Told once, until every affected lane was acknowledged, or is idle,
+   * Kafka cannot be reached, or a publish ended without a clear answer. TroubleText once, until every affected lane was acknowledged, or is idle,
    * or its topic is paused.
    */
   kafka_trouble: { code: string; error: string }
@@ -72,7 +72,7 @@ export interface RelayEvents {
    */
   internal_error: { during: 'publish'; error: string }
   /**
-   * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. Told
+   * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. TroubleText
    * once, with the first row, until none is locked any more; `topic` and `messageId` are null if only the bucket is known.
    */
   rows_locked: { bucket: number; topic: string | null; messageId: string | null }
@@ -80,7 +80,7 @@ export interface RelayEvents {
   rows_free: { ms: number }
   /**
    * So many rows that Kafka has acknowledged are there after their delete, and nobody has locked them: a trigger or a rule keeps them. This relay
-   * does not send them again, and tries to delete them each second. Told whenever the number has changed; `bucket` and `topic` are those of
+   * does not send them again, and tries to delete them each second. TroubleText whenever the number has changed; `bucket` and `topic` are those of
    * one.
    */
   rows_kept: { rows: number; bucket: number; topic: string }
@@ -89,24 +89,24 @@ export interface RelayEvents {
   /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
   /**
-   * A message was refused for good, or is too large, and now stands in outbox_dead. `reason` is a code; `skip`: the relay goes on with its
+   * A message was refused for good, or is too large, and now stands in outbox_dead_letter. `reason` is a code; `skip`: the relay goes on with its
    * key.
    */
-  parked: { topic: string; messageId: string; reason: string; error: string; onDead: OnDead }
-  /** A refused message could not be moved to outbox_dead in time; it stays in the outbox, its key waits, and it is tried again. */
-  park_failed: { topic: string; messageId: string; bytes: number; code: string }
+  dead_lettered: { topic: string; messageId: string; reason: string; error: string; onDeadLetter: OnDeadLetter }
+  /** A refused message could not be moved to outbox_dead_letter in time; it stays in the outbox, its key waits, and it is tried again. */
+  dead_letter_failed: { topic: string; messageId: string; bytes: number; code: string }
   /** Messages wait behind a dead one of their key: `rows` were moved. */
-  held: { topic: string; rows: number }
+  blocked: { topic: string; rows: number }
   /**
-   * Dead messages were put back by the wish of an operator (`by`, login and user@host; null: written by hand). `keys` counts a message that holds
+   * Dead messages were put back by the request of an operator (`by`, login and user@host; null: written by hand). `keys` counts a message that holds
    * no key as one; `firstId` and `lastId` are ids of the table.
    */
   redriven: { topic: string; rows: number; keys: number; firstId: number; lastId: number; by: string | null }
-  /** A dead message was dropped by the wish of an operator. `id` is its place in the outbox. */
+  /** A dead message was dropped by the request of an operator. `id` is its place in the outbox. */
   discarded: { topic: string; messageId: string; id: number; by: string | null }
-  /** A wish could not be carried out; it stays and is tried again. */
-  wish_failed: { topic: string; wish: 'redrive' | 'discard'; code: string }
-  /** A topic cannot take messages; its messages wait, those of other topics go on. Told once, until it is over. */
+  /** A request could not be carried out; it stays and is tried again. */
+  request_failed: { topic: string; action: 'redrive' | 'discard'; code: string }
+  /** A topic cannot take messages; its messages wait, those of other topics go on. TroubleText once, until it is over. */
   topic_paused: { topic: string; code: string; error: string }
   /** The topic takes messages again after `ms`. */
   topic_resumed: { topic: string; ms: number }
@@ -120,7 +120,7 @@ export interface RelayEvents {
   /** The number of partitions changed: order of a key across the change is not promised. */
   partitions_changed: { topic: string; from: number; to: number }
   /**
-   * The ids of the outbox have restarted: every bucket is read from 0 under a new claim. Told once. `remedy` is what start-up would ask for
+   * The ids of the outbox have restarted: every bucket is read from 0 under a new claim. TroubleText once. `remedy` is what start-up would ask for
    * while the sequence is behind ids in the tables, else null: until then messages of keys with dead rows from before wait behind these.
    */
   ids_restarted: { error: string; remedy: string | null }
@@ -155,5 +155,5 @@ export const handling =
     for (const handlers of all) handlers[event]?.(fields)
   }
 
-/** Hands the events of a relay to subscribers. */
+/** InFlights the events of a relay to subscribers. */
 export class Telemetry extends Emitter<RelayEvents> {}

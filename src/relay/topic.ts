@@ -3,11 +3,11 @@ import { keyDigest } from '../message/key-digest.ts'
 import { backoff } from '../running/backoff.ts'
 import { TransportError } from '../transport/transport.ts'
 import type { CarriedRow } from './claim.ts'
-import { Debt } from './debt.ts'
+import { Probe } from './half-open.ts'
 import { Lane, type LaneDeps, type LaneTopic } from './lane.ts'
 import { MissingTopics } from './missing-topics.ts'
-import type { OnDead } from './on-dead.ts'
-import { Probe } from './probe.ts'
+import type { OnDeadLetter } from './on-dead-letter.ts'
+import { SkippedFrom } from './skipped-from.ts'
 
 /** Where messages without a key go: `topic` keeps their order in one partition, `spread` uses all partitions in turn. */
 export type Keyless = 'topic' | 'spread'
@@ -16,7 +16,7 @@ export type Keyless = 'topic' | 'spread'
 export interface TopicDeps extends LaneDeps {
   keyless: Keyless
   /** Whether later messages of a key wait behind a refused one. */
-  onDead: (topic: string) => OnDead
+  onDeadLetter: (topic: string) => OnDeadLetter
 }
 
 /** Back-off between two looks at a topic in trouble, in milliseconds: one that was created must not wait long for its messages. */
@@ -24,12 +24,12 @@ const lookAgain = { firstMs: 500, maxMs: 5_000 }
 
 /**
  * One topic with its lanes. A topic takes rows only while it is open; until its partitions are known, and while it is in trouble, it lets
- * go of its rows and remembers what it owes, so that a dead topic costs the others neither room nor time. After trouble one record goes
+ * go of its rows and remembers what it skips, so that a dead topic costs the others neither room nor time. After trouble one record goes
  * first, and the others wait for what becomes of it.
  */
 export class Topic implements LaneTopic {
   readonly name: string
-  readonly debt = new Debt()
+  readonly skippedFrom = new SkippedFrom()
   readonly #deps: TopicDeps
   #open = false
   #lanes: Lane[] = []
@@ -86,8 +86,8 @@ export class Topic implements LaneTopic {
     return this.#lanes[this.#turn++ % count]!
   }
 
-  owe(row: CarriedRow): void {
-    this.debt.owe(row.bucket, row.id)
+  skip(row: CarriedRow): void {
+    this.skippedFrom.skip(row.bucket, row.id)
   }
 
   /** Lets go of queued rows; they are read again, if at all, under another claim. */
@@ -111,7 +111,7 @@ export class Topic implements LaneTopic {
 
   /** What counts as one that was refused: where the relay goes on with a key, one key alone could empty a topic that takes nothing. */
   #counted(row: CarriedRow): string {
-    if (row.key === null || this.#deps.onDead(this.name) === 'skip') return row.messageId
+    if (row.key === null || this.#deps.onDeadLetter(this.name) === 'skip') return row.messageId
     return keyDigest(this.name, row.key)
   }
 
@@ -162,8 +162,8 @@ export class Topic implements LaneTopic {
     this.#open = false
     this.#probe.end()
     for (const lane of this.#lanes) {
-      for (const row of lane.letGo(() => true)) this.owe(row)
-      for (const [bucket, id] of lane.debt.take()) this.debt.owe(bucket, id)
+      for (const row of lane.letGo(() => true)) this.skip(row)
+      for (const [bucket, id] of lane.skippedFrom.take()) this.skippedFrom.skip(bucket, id)
     }
   }
 
@@ -181,11 +181,11 @@ export class Topic implements LaneTopic {
   }
 
   async #openWhenPossible(afterMs: number): Promise<void> {
-    const { clock, signal, random, gate } = this.#deps
+    const { clock, signal, random, breaker } = this.#deps
     let wait = afterMs
     for (;;) {
       await clock.wait(wait, signal)
-      await gate.passable()
+      await breaker.passable()
       if (signal.aborted) return
       try {
         const partitions = await this.#look()
@@ -197,7 +197,7 @@ export class Topic implements LaneTopic {
         if (signal.aborted) return
         const known = error instanceof TransportError ? error : new TransportError('UNKNOWN', 'producer', String(error))
         if (known.scope === 'topic') this.#blamed(known)
-        else gate.doubt(this, known.code, known.message)
+        else breaker.doubt(this, known.code, known.message)
         wait = backoff(++this.#attempt, random(), lookAgain)
       }
     }
@@ -206,7 +206,7 @@ export class Topic implements LaneTopic {
   /** A broker answered: this topic cannot take messages, but Kafka is not in trouble. */
   #blamed({ code, message }: TransportError): void {
     this.#tellPaused(code, message)
-    this.#deps.gate.trust(this)
+    this.#deps.breaker.trust(this)
   }
 
   async #look(): Promise<number> {
@@ -223,9 +223,9 @@ export class Topic implements LaneTopic {
       this.#partitions = partitions
     }
     if (this.#pausedSince !== undefined) this.#probe.begin()
-    this.#deps.gate.trust(this)
+    this.#deps.breaker.trust(this)
     this.#open = true
-    this.#deps.resume(this.debt, true)
+    this.#deps.resume(this.skippedFrom, true)
   }
 
   #tellPaused(code: string, error: string): void {
@@ -287,11 +287,11 @@ export class Topics {
 
   /**
    * Whether something waits that only Kafka as a whole keeps from being sent: rows in lanes, and rows of topics whose partitions no
-   * broker has told yet. What a topic in trouble of its own owes does not count.
+   * broker has told yet. What a topic in trouble of its own skips does not count.
    */
   get waiting(): boolean {
     for (const topic of this.#byName.values()) {
-      if (topic.open ? topic.lanes.some((lane) => lane.load > 0) : !topic.trouble && topic.debt.any) return true
+      if (topic.open ? topic.lanes.some((lane) => lane.load > 0) : !topic.trouble && topic.skippedFrom.any) return true
     }
     return this.missing.waiting
   }

@@ -21,7 +21,7 @@ export type Verdict =
   /** Kafka named those at fault: decide each in its turn, without sending it again, and send the others. */
   | { kind: 'single-out'; refused: readonly number[] }
   /** This one record is refused for good. */
-  | { kind: 'park' }
+  | { kind: 'dead-letter' }
   /** The topic cannot take messages: stop it, and let the others go on. */
   | { kind: 'pause-topic' }
 
@@ -38,7 +38,7 @@ export function verdict(outcome: Outcome, history: History): Verdict {
         const refused = outcome.refused?.filter((index) => index >= 0 && index < history.records) ?? []
         return refused.length > 0 ? { kind: 'single-out', refused } : { kind: 'split' }
       }
-      return history.refusedKeys >= refusedKeysLimit ? { kind: 'pause-topic' } : { kind: 'park' }
+      return history.refusedKeys >= refusedKeysLimit ? { kind: 'pause-topic' } : { kind: 'dead-letter' }
     case 'topic':
       return { kind: 'pause-topic' }
     case 'producer':

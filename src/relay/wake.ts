@@ -1,12 +1,12 @@
 import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
-import { Latch } from './latch.ts'
+import { Signal } from './signal.ts'
 
 /** Milliseconds between two polls of an idle table: without notifications, and with notifications that are known to come through. */
 export const pollLimitsMs = { blind: 50, notified: 1_000 } as const
 
-/** Milliseconds between two looks for wishes, likewise. */
-const wishLimitsMs = { blind: 1_000, notified: 5_000 } as const
+/** Milliseconds between two looks for requests, likewise. */
+const requestLimitsMs = { blind: 1_000, notified: 5_000 } as const
 
 /** A fetch that brought at least this share of its limit is followed by the next one at once. */
 const fullShare = 1 / 8
@@ -41,14 +41,14 @@ const backMs = 2_000
 export class Wake {
   readonly #own: string
   readonly #clock: Clock
-  readonly #latch: Latch
+  readonly #work: Signal
   #trusted = false
   #cameBack = false
 
   constructor(relayId: string, clock: Clock) {
     this.#own = `relay:${relayId}`
     this.#clock = clock
-    this.#latch = new Latch(clock)
+    this.#work = new Signal(clock)
   }
 
   /** Milliseconds between two polls of an idle table, at most. */
@@ -56,22 +56,22 @@ export class Wake {
     return this.#trusted ? pollLimitsMs.notified : pollLimitsMs.blind
   }
 
-  /** Milliseconds between two looks for wishes. */
-  get wishPollMs(): number {
-    return this.#trusted ? wishLimitsMs.notified : wishLimitsMs.blind
+  /** Milliseconds between two looks for requests. */
+  get requestPollMs(): number {
+    return this.#trusted ? requestLimitsMs.notified : requestLimitsMs.blind
   }
 
-  /** Takes a notification, and tells what it says: there may be rows, or wishes. */
-  notified(payload: string, tell: { rows: () => void; wishes: () => void }): void {
+  /** Takes a notification, and tells what it says: there may be rows, or requests. */
+  notified(payload: string, tell: { rows: () => void; requests: () => void }): void {
     if (payload === this.#own) this.#cameBack = true
-    else if (payload === 'wish') tell.wishes()
+    else if (payload === 'action') tell.requests()
     else if (!payload.startsWith('relay:')) tell.rows()
   }
 
   /** Nothing comes through any more: a commit must not wait for the next check to be seen soon. */
   lost(): void {
     this.#trusted = false
-    this.#latch.raise()
+    this.#work.raise()
   }
 
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
@@ -81,7 +81,7 @@ export class Wake {
       const until = this.#clock.now() + backMs
       while (!this.#cameBack && this.#clock.now() < until && !signal.aborted) await this.#clock.wait(50, signal)
       this.#trusted = this.#cameBack
-      await this.#latch.wait(signal, this.#trusted ? checkMs : retryMs)
+      await this.#work.wait(signal, this.#trusted ? checkMs : retryMs)
     }
     this.#trusted = false
   }

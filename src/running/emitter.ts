@@ -1,7 +1,7 @@
 /** Gets every event of a list. */
 export type Listener<Events> = <E extends keyof Events>(event: E, fields: Events[E]) => void
 
-/** Hands events to subscribers. One that throws, or whose promise rejects, is told so by nobody and harms nothing. */
+/** InFlights events to subscribers. One that throws, or whose promise rejects, is told so by nobody and harms nothing. */
 export class Emitter<Events> {
   readonly #subscribers = new Set<Listener<Events>>()
 

@@ -52,7 +52,7 @@ export interface OutboxStatus {
     /** Messages refused for good, by reason. */
     byReason: Record<string, number>
     /** Messages that wait behind one of them. */
-    behind: number
+    blocked: number
     /** False when there are 100,000 or more: only so many were counted. */
     exact: boolean
   }
@@ -76,7 +76,7 @@ export interface OutboxSample {
   /** As in {@link OutboxStatus}, but counted to 10,000. */
   dead: OutboxStatus['dead']
   /** Keys that wait behind a dead message, among those counted. */
-  heldKeys: number
+  blockedKeys: number
   /** Age of the oldest transaction that keeps VACUUM from this database's dead rows; null when the role may not see it. */
   oldestTransactionMs: number | null
   /** Share of dead rows in the table `outbox`, 0 to 1, as the statistics have it. */
@@ -90,7 +90,7 @@ export interface OutboxSample {
 /** A message as a list shows it: never its payload. */
 export interface ListedMessage extends RowName {
   /** `waiting` for Kafka, `dead`, `skipped`: dead, but its key went on, or `behind` a dead message of its key. */
-  state: 'waiting' | 'dead' | 'skipped' | 'behind'
+  state: 'waiting' | 'dead' | 'skipped' | 'blocked'
   topic: string
   type: string | null
   /** Of a key over 64 KiB only the beginning. */
@@ -105,9 +105,9 @@ export interface ListedMessage extends RowName {
   /** End of that lease by the database's clock, as RFC 3339. */
   claimedUntil: string | null
   reason: string | null
-  wish: 'redrive' | 'discard' | null
+  requestedAction: 'redrive' | 'discard' | null
   /** Who asked for it: the login of the database, and in parentheses user@host as the command had it. */
-  wishedBy: string | null
+  requestedBy: string | null
 }
 
 /** Everything about one message. */
@@ -120,7 +120,7 @@ export interface ShownMessage extends ListedMessage {
   tooLarge: boolean
   error: string | null
   /** How many messages wait behind it. */
-  behind: number
+  blocked: number
   /** When it was enqueued by the database's clock, as RFC 3339. */
   createdAt: string
   /** When it was taken out of the way, as RFC 3339; null while it waits for Kafka. */
@@ -171,14 +171,14 @@ export interface Portion {
   after?: number
 }
 
-/** How much a wish would touch. */
+/** How much a request would touch. */
 export interface Reach {
   /** Keys that come back as a whole; a message that holds no key counts as one. */
   keys: number
   messages: number
 }
 
-/** What operators ask of the outbox, and the wishes that they leave for the relays. Needs no lease. */
+/** What operators ask of the outbox, and the requests that they leave for the relays. Needs no lease. */
 export interface Operator {
   status(): Promise<OutboxStatus>
   /** The relays that have a heartbeat, and what they cannot serve. */
@@ -199,17 +199,17 @@ export interface Operator {
     look?: { place?: Pick<RowName, 'bucket' | 'id'> | undefined; mostBytes?: number },
   ): Promise<ShownMessage | null>
   /**
-   * Dead messages that a wish would be written on, the lowest ids first: for a redrive the first of each key of which one fits, because a
+   * Dead messages that a request would be written on, the lowest ids first: for a redrive the first of each key of which one fits, because a
    * key comes back as a whole; for a discard those that were refused, or exactly those that are named by their ids.
    */
-  choose(which: Selection & Portion, wish: 'redrive' | 'discard'): Promise<ListedMessage[]>
+  choose(which: Selection & Portion, action: 'redrive' | 'discard'): Promise<ListedMessage[]>
   /** As {@link choose}, but only the names. */
-  names(which: Selection & Portion, wish: 'redrive' | 'discard'): Promise<RowName[]>
-  /** What the wish would touch. */
-  reach(which: Selection & Portion, wish: 'redrive' | 'discard'): Promise<Reach>
-  /** Writes the wish on the rows, with who asked, and wakes the relays. */
-  wish(rows: readonly RowName[], wish: 'redrive' | 'discard', by: string): Promise<void>
-  /** Of these rows, those on which the wish still stands: no relay has answered yet. */
-  unanswered(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<RowName[]>
+  names(which: Selection & Portion, action: 'redrive' | 'discard'): Promise<RowName[]>
+  /** What the request would touch. */
+  reach(which: Selection & Portion, action: 'redrive' | 'discard'): Promise<Reach>
+  /** Writes the request on the rows, with who asked, and wakes the relays. */
+  request(rows: readonly RowName[], action: 'redrive' | 'discard', by: string): Promise<void>
+  /** Of these rows, those on which the request still stands: no relay has answered yet. */
+  unanswered(rows: readonly RowName[], action: 'redrive' | 'discard'): Promise<RowName[]>
   close(): void
 }

@@ -4,7 +4,7 @@ import type { OutboxError } from '../message/errors.ts'
 export interface OutboxRow {
   /** 0 to 63. */
   readonly bucket: number
-  /** Order within the bucket: 1 to 2^53 - 1. Rows with other ids are never read, see {@link StoreSession.parkStrays}. */
+  /** Order within the bucket: 1 to 2^53 - 1. Rows with other ids are never read, see {@link StoreSession.deadLetterStrays}. */
   readonly id: number
   /** UUID of the message. */
   readonly messageId: string
@@ -18,7 +18,7 @@ export interface OutboxRow {
   readonly createdAt: number
   /** Size of key, value and headers in bytes, as stored. */
   readonly bytes: number
-  /** Too large to carry: its value was not loaded, it can only be parked. */
+  /** Too large to carry: its value was not loaded, it can only be dead-lettered. */
   readonly oversized: boolean
 }
 
@@ -39,7 +39,7 @@ export interface Unsettled extends RowName {
 }
 
 /** A blocked key: later messages of that topic and key must wait behind a refused one. */
-export interface Hold {
+export interface BlockedKey {
   readonly bucket: number
   /** Topic and key, as `keyDigest` names them. */
   readonly digest: string
@@ -49,8 +49,8 @@ export interface Hold {
   readonly goesOn?: IdRange
 }
 
-/** Where a portion of {@link StoreSession.holds} ended. */
-export interface HoldPlace {
+/** Where a portion of {@link StoreSession.blockedKeys} ended. */
+export interface BlockedKeyPosition {
   readonly bucket: number
   readonly id: number
   readonly messageId: string
@@ -74,10 +74,10 @@ export class IdsRestarted extends Error {
 }
 
 /** A bucket in which something other than publishing is to be done. */
-export interface Wished {
+export interface OperatorRequest {
   readonly bucket: number
-  /** What an operator asked for; `park`: there are rows whose ids no relay can carry. */
-  readonly wish: 'redrive' | 'discard' | 'park'
+  /** What an operator asked for; `dead-letter`: there are rows whose ids no relay can carry. */
+  readonly action: 'redrive' | 'discard' | 'dead-letter'
 }
 
 /** A lease that was just taken. */
@@ -165,22 +165,22 @@ export const isTooSlow = (error: unknown): boolean => (error as { code?: unknown
 /** Whether a statement was broken off because somebody has locked a row that it needs. */
 export const isLocked = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '55P03'
 
-/** What a move between outbox and outbox_dead found. */
+/** What a move between outbox and outbox_dead_letter found. */
 export interface Moved {
   /** The lease is not ours any more: nothing was changed. */
   fenced: boolean
-  /** Ids of the rows that were moved (or, for a park, stand there already). */
+  /** Ids of the rows that were moved (or, for a dead-letter, stand there already). */
   ids: number[]
 }
 
 /** Why a row leaves the outbox. */
-export interface Parking {
+export interface Refusal {
   /** Code of the refusal. */
   reason: string
   /** The refusal in words. */
   error: string
   /** Whether later rows of its topic and key wait behind it. */
-  holds: boolean
+  blocksKey: boolean
 }
 
 /** A key some of whose dead rows were put back or dropped. */
@@ -189,7 +189,7 @@ export interface FreedKey {
   key: Uint8Array
   /** Id of the first row of the key that still waits; null when none does. */
   next: number | null
-  /** As {@link Hold.goesOn}. */
+  /** As {@link BlockedKey.goesOn}. */
   goesOn?: IdRange
 }
 
@@ -200,14 +200,14 @@ export interface Redriven {
   /** What was put back, by topic: rows, keys (a row that holds nothing counts as one), lowest and highest id, and who asked for it. */
   topics: { topic: string; rows: number; keys: number; firstId: number; lastId: number; by: string | null }[]
   keys: FreedKey[]
-  /** What was asked for is more than one statement moves: nothing was changed; ask for fewer wishes at a time. */
+  /** What was asked for is more than one statement moves: nothing was changed; ask for fewer requests at a time. */
   tooMany: boolean
   /** Topics of keys that stay because another message has one of their ids in the outbox. */
   clashes: string[]
 }
 
-/** Rows that were parked because no relay can carry their ids. */
-export interface ParkedStrays {
+/** Rows that were dead-lettered because no relay can carry their ids. */
+export interface DeadLetteredStrays {
   /** The lease is not ours any more: nothing was changed. */
   fenced: boolean
   rows: { messageId: string; topic: string; error: string }[]
@@ -256,13 +256,16 @@ export interface StoreSession {
 
   /**
    * The dead rows of the given buckets that block their key, each as a hold, in the order of the buckets and ids: a portion of them, from `from`
-   * on. `next` is where the next portion begins. A row that was parked without holding anything is none.
+   * on. `next` is where the next portion begins. A row that was dead-lettered without holding anything is none.
    */
-  holds(buckets: readonly number[], from?: HoldPlace): Promise<{ holds: Hold[]; next: HoldPlace | undefined }>
+  blockedKeys(
+    buckets: readonly number[],
+    from?: BlockedKeyPosition,
+  ): Promise<{ keys: BlockedKey[]; next: BlockedKeyPosition | undefined }>
   /** Of these buckets the blocked keys that have rows from before the ids restarted, each with what goes on; they replace {@link holds}. */
-  restartedHolds(buckets: readonly number[]): Promise<Hold[]>
+  restartedBlockedKeys(buckets: readonly number[]): Promise<BlockedKey[]>
   /** Of one bucket the holds of the named keys, each with its first dead row. */
-  holdsOf(bucket: number, digests: readonly string[]): Promise<Hold[]>
+  blockedKeysOf(bucket: number, digests: readonly string[]): Promise<BlockedKey[]>
   /** Reads rows; one call at a time. */
   fetch(what: Fetch): Promise<Fetched>
   /**
@@ -287,19 +290,19 @@ export interface StoreSession {
    */
   settleUnlocked(rows: readonly RowName[]): Promise<Unsettled[]>
   /**
-   * Moves one row that Kafka refused for good to outbox_dead. As the other moves it rejects with {@link isTooSlow} where it takes longer than
+   * Moves one row that Kafka refused for good to outbox_dead_letter. As the other moves it rejects with {@link isTooSlow} where it takes longer than
    * a lease allows, and with {@link isLocked} if somebody has locked a row that it needs; nothing is changed then, and the session goes on.
    */
-  park(lease: Lease, row: RowName, why: Parking): Promise<Moved>
-  /** Parks rows of the bucket whose ids are below 1 or above 2^53 - 1, as INVALID_RECORD; at most 1,000. They hold no key. */
-  parkStrays(lease: Lease): Promise<ParkedStrays>
+  deadLetter(lease: Lease, row: RowName, why: Refusal): Promise<Moved>
+  /** Dead-letters rows of the bucket whose ids are below 1 or above 2^53 - 1, as INVALID_RECORD; at most 1,000. They hold no key. */
+  deadLetterStrays(lease: Lease): Promise<DeadLetteredStrays>
   /** Moves rows behind the dead row of their topic and key with the id `head`; where that one is no more, a row stays where it is. */
-  moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved>
-  /** Which of these buckets have wishes of an operator, or rows for {@link parkStrays}. */
-  wished(buckets: readonly number[]): Promise<Wished[]>
+  moveBlocked(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved>
+  /** Which of these buckets have requests of an operator, or rows for {@link deadLetterStrays}. */
+  requested(buckets: readonly number[]): Promise<OperatorRequest[]>
   /**
-   * Moves dead rows back to the outbox under their old ids, at most `rows`: what the first `asked` wishes of the bucket ask for, at most as
-   * many. A wish on a row that holds its key brings back the whole key in id order. If that is more, nothing is moved, except for a single wish:
+   * Moves dead rows back to the outbox under their old ids, at most `rows`: what the first `asked` requests of the bucket ask for, at most as
+   * many. A request on a row that holds its key brings back the whole key in id order. If that is more, nothing is moved, except for a single request:
    * there the next row carries it on. Rows from before the ids restarted are moved first; those of their key from after wait until they
    * have left the outbox, and so does one of two rows with the same id.
    */

@@ -2,7 +2,7 @@ import type { DrainReport } from '../relay/drain.ts'
 import type { RelayOptions } from '../relay/options.ts'
 import { type MemoryRecord, type MemoryTransport, memoryTransport } from '../transport/memory.ts'
 import type { Transport } from '../transport/transport.ts'
-import { type ToldMessage, tell } from './told.ts'
+import { type OutboxMessage, tell } from './told.ts'
 
 /** Options of {@link drain}: the database, and, where a test needs them, the settings of the relay. */
 export interface DrainOptions extends RelayOptions {
@@ -17,7 +17,7 @@ export interface DrainOptions extends RelayOptions {
 }
 
 /** A message as it was published. */
-export interface DrainedMessage extends ToldMessage {
+export interface DrainedMessage extends OutboxMessage {
   partition: number
 }
 
@@ -43,7 +43,7 @@ export async function drain(options: DrainOptions): Promise<Drained> {
   const timer = setTimeout(() => void relay.stop(), timeoutMs)
   try {
     const report = await relay.drain()
-    return { ...report, records: transport.records().slice(before).map(toldRecord) }
+    return { ...report, records: transport.records().slice(before).map(recordOf) }
   } finally {
     clearTimeout(timer)
     await relay.stop()
@@ -60,6 +60,6 @@ const kept = (transport: Transport): Transport => ({
   close: async () => {},
 })
 
-function toldRecord({ topic, partition, key, value, headers }: MemoryRecord): DrainedMessage {
+function recordOf({ topic, partition, key, value, headers }: MemoryRecord): DrainedMessage {
   return { ...tell({ id: headers.id!, topic, key, type: headers.type ?? null, value, headers }), partition }
 }

@@ -5,7 +5,7 @@ import { type OutboxTable, quote } from '../enqueue/insert.ts'
 import { encodeKey, type MessageKey } from '../message/key.ts'
 import { pathTo } from '../message/payload.ts'
 import { difference, type Path } from './difference.ts'
-import { type ToldMessage, tell } from './told.ts'
+import { type OutboxMessage, tell } from './told.ts'
 
 /** A Prisma client, or the client of a transaction, whose messages are also seen before its commit. */
 export interface TestClient {
@@ -42,7 +42,7 @@ type Row = {
 }
 
 /** Messages that wait in the outbox, in the order in which they were enqueued; those of one topic, or of all. */
-export async function enqueued(db: TestClient, topic?: string, options: EnqueuedOptions = {}): Promise<ToldMessage[]> {
+export async function enqueued(db: TestClient, topic?: string, options: EnqueuedOptions = {}): Promise<OutboxMessage[]> {
   const rows = await db.$queryRaw<Row[]>(waiting(outboxTable(db, options)), topic ?? null)
   return rows.map((row) => tell({ ...row, headers: row.headers ?? {} }))
 }
@@ -57,7 +57,7 @@ export async function expectEnqueued(
   db: TestClient,
   expected: ExpectedMessage,
   options: EnqueuedOptions = {},
-): Promise<ToldMessage> {
+): Promise<OutboxMessage> {
   const wanted = normal(expected)
   const all = await enqueued(db, undefined, options)
   const found = all.find((message) => difference(wanted, message, 'partly') === undefined)

@@ -15,4 +15,4 @@ export {
 export { checkWire, type WireSamples } from './check-wire.ts'
 export { type Drained, type DrainedMessage, type DrainOptions, drain } from './drain.ts'
 export { type EnqueuedOptions, type ExpectedMessage, enqueued, expectEnqueued, type TestClient } from './enqueued.ts'
-export type { ToldMessage } from './told.ts'
+export type { OutboxMessage } from './told.ts'

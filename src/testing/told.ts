@@ -1,7 +1,7 @@
 import { jsonContentType } from '../message/headers.ts'
 
 /** A message in a form that tests can compare. */
-export interface ToldMessage {
+export interface OutboxMessage {
   /** UUID of the message. */
   id: string
   topic: string
@@ -15,7 +15,7 @@ export interface ToldMessage {
 }
 
 /** What is stored of a message, in the outbox or in Kafka. */
-interface Stored extends Omit<ToldMessage, 'key' | 'payload'> {
+interface Stored extends Omit<OutboxMessage, 'key' | 'payload'> {
   key: Uint8Array | null
   value: Uint8Array | null
 }
@@ -23,7 +23,7 @@ interface Stored extends Omit<ToldMessage, 'key' | 'payload'> {
 const told = new Set(['id', 'type', 'content-type', 'created-at'])
 
 /** Reads key and payload; a value without `content-type` is JSON. */
-export function tell({ id, topic, key, type, value, headers }: Stored): ToldMessage {
+export function tell({ id, topic, key, type, value, headers }: Stored): OutboxMessage {
   const isJson = (headers['content-type'] ?? jsonContentType) === jsonContentType
   return {
     id,

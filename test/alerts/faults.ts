@@ -38,7 +38,7 @@ export const faults: AlertFault[] = [
   },
   {
     name: 'a message that is too large for its topic, and one behind it',
-    fires: ['OutboxDead', 'OutboxHeldKeys'],
+    fires: ['OutboxDeadLetter', 'OutboxBlockedKeys'],
     also: [],
     async inject({ pool, topic, command }) {
       await insertRows(pool, [

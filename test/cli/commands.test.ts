@@ -143,7 +143,7 @@ describe('operating', () => {
       { topic, key: 'k', value: '{"n":2}', messageId: after, headers: { tenant: 'blue' } },
     ])
     const relay = startRelayProcess({ ...env, OUTBOX_NAME: 'relay-one', OUTBOX_LEASE_MS: '3000' })
-    await relay.until((line) => line.event === 'held')
+    await relay.until((line) => line.event === 'blocked')
     const status = JSON.parse((await cli(['status', '--json'], env)).stdout)
     expect(status).toMatchObject({
       backlog: { messages: 0, exact: true, oldestMs: null },
@@ -164,38 +164,40 @@ describe('operating', () => {
 
     const dry = await cli(['redrive', after, '--dry-run'], env)
     expect(dry.stdout).toContain(big)
-    // Refused once more: the wish was answered, and the key is held again.
+    // Refused once more: the request was answered, and the key is held again.
     expect(await cli(['redrive', '--topic', topic], env)).toMatchObject({
       code: 0,
       stdout: expect.stringContaining('Put back: 1 key, 2 messages.'),
     })
-    await relay.until((line) => line.event === 'parked' && line !== relay.log.find((first) => first.event === 'parked'))
-    await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) >= 2')
+    await relay.until(
+      (line) => line.event === 'dead_lettered' && line !== relay.log.find((first) => first.event === 'dead_lettered'),
+    )
+    await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) >= 2')
 
     expect(await cli(['discard', big], env)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
     expect(await cli(['discard', big, '--yes'], env)).toMatchObject({
       code: 0,
       stdout: expect.stringContaining('Dropped: 1 message.'),
     })
-    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox UNION ALL SELECT FROM outbox_dead)')
+    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox UNION ALL SELECT FROM outbox_dead_letter)')
     expect((await readTopic(topic)).map((record) => record.headers.id)).toContain(after)
     expect(relay.log.filter((line) => line.event === 'discarded')).toMatchObject([{ messageId: big, topic }])
     expect(await relay.end('SIGTERM')).toEqual({ code: 0, signal: null })
   })
 
-  test('waiting messages are listed with the relay that claims them; without a relay a wish is not answered', async () => {
+  test('waiting messages are listed with the relay that claims them; without a relay a request is not answered', async () => {
     const [id] = await insertRows(database.pool, [{ topic: 'waits', key: '\u0001', value: '{}' }])
     const list = JSON.parse((await cli(['list', '--topic', 'waits', '--json'], env)).stdout)
     expect(list).toMatchObject([{ id, state: 'waiting', claimedBy: null, key: Buffer.from('\u0001').toString('base64') }])
     expect((await cli(['list', '--key', '0x01'], env)).stdout).toContain('0x01')
     expect((await cli(['list', '--topic', 'others'], env)).stdout).toBe('No messages.\n')
     await database.query(
-      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay) SELECT bucket, id, message_id, topic, key, value, created_at, 'R', 'r' FROM outbox`,
+      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, relay) SELECT bucket, id, message_id, topic, key, value, created_at, 'R', 'r' FROM outbox`,
     )
     const { code, stderr } = await cli(['redrive', '--all', '--timeout', '1'], env)
     expect(code).toBe(1)
     expect(stderr).toContain('OUTBOX_NO_ANSWER')
-    await database.query('TRUNCATE outbox, outbox_dead')
+    await database.query('TRUNCATE outbox, outbox_dead_letter')
   })
 
   test('a backlog over ten thousand is estimated, not counted', async () => {

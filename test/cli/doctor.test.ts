@@ -62,16 +62,16 @@ test('a warning is told with reason and fix, and leaves the exit code 0; a failu
   expect(warned.stdout).toMatch(/^\? rollback: No client is given\.\n {4}Why: .+\n {4}Fix: .+--client src\/db\.ts$/m)
   expect(warned.stdout).toMatch(/^\d+ ok, 1 warnings, 0 failures, 1 not to be seen from here\.$/m)
   expect(warned.code).toBe(0)
-  await database.query('ALTER TABLE outbox_dead SET UNLOGGED')
+  await database.query('ALTER TABLE outbox_dead_letter SET UNLOGGED')
   const failed = await cli(['doctor'], env)
   expect(failed.stdout).toMatch(
-    /^✗ logged: UNLOGGED: outbox_dead\.\n {4}Why: .+\n {4}Fix: ALTER TABLE "outbox_dead" SET LOGGED;$/m,
+    /^✗ logged: UNLOGGED: outbox_dead_letter\.\n {4}Why: .+\n {4}Fix: ALTER TABLE "outbox_dead_letter" SET LOGGED;$/m,
   )
   expect(failed.code).toBe(1)
 })
 
 test('a client whose extension takes the message out of its transaction is a failure, told with reason and fix', async () => {
-  await database.query('ALTER TABLE outbox_dead SET LOGGED')
+  await database.query('ALTER TABLE outbox_dead_letter SET LOGGED')
   const { code, stdout } = await cli(['doctor', '--client', clientWith('base.$executeRaw(args)')], env)
   const finding = String.raw`prisma of \S+db\.ts: enqueue is refused in every transaction, since its statements do not reach it\.`
   expect(stdout).toMatch(

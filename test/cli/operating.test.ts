@@ -19,7 +19,7 @@ beforeAll(async () => {
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
 })
 beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
   await database.query('UPDATE outbox_lease SET owner = NULL')
 })
 afterAll(() => database.drop())
@@ -33,14 +33,14 @@ async function insertDead(topic = 't'): Promise<[head: string, behind: string]> 
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox RETURNING *)
-     INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
      SELECT bucket, id, message_id, topic, key, value, created_at, CASE message_id WHEN $1 THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
     [head],
   )
   return [head, behind]
 }
 
-const wishes = () => database.query<{ wish: string }>('SELECT wish FROM outbox_dead WHERE wish IS NOT NULL')
+const requests = () => database.query<{ action: string }>('SELECT action FROM outbox_dead_letter WHERE action IS NOT NULL')
 
 describe('redrive', () => {
   test('once the fault is mended, a key comes back as a whole, in order, and nothing is dead any more', async () => {
@@ -54,7 +54,7 @@ describe('redrive', () => {
       Array.from({ length: 20 }, (_, n) => ({ topic, key: 'k', value: String(n) })),
     )
     const relay = startRelayProcess(env)
-    await relay.until((line) => line.event === 'held')
+    await relay.until((line) => line.event === 'blocked')
     const admin = testKafka().admin()
     await admin.connect()
     const configEntries = [{ name: 'max.message.bytes', value: '1000000' }]
@@ -71,7 +71,7 @@ describe('redrive', () => {
     while (records.length < 22) records = await readTopic(topic)
     const ofKey = records.filter((record) => String(record.key) === 'k').map((record) => String(record.value))
     expect(ofKey).toEqual(['x'.repeat(5_000), ...Array.from({ length: 20 }, (_, n) => String(n))])
-    expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+    expect(await database.query('SELECT 1 FROM outbox_dead_letter')).toEqual([])
   })
 
   test('--dry-run shows what would be touched, and touches nothing', async () => {
@@ -82,7 +82,7 @@ describe('redrive', () => {
     const discard = await cli(['discard', behind, '--dry-run'], env)
     expect(discard.stdout).toContain(behind)
     expect(discard.stdout).not.toContain(head)
-    expect(await wishes()).toEqual([])
+    expect(await requests()).toEqual([])
   })
 })
 
@@ -95,7 +95,7 @@ describe('what is chosen', () => {
   test('topic, key, reason and age narrow list, redrive and discard, and all that is given must fit', async () => {
     const [head] = await insertDead('t')
     const [other] = await insertDead('u')
-    await database.query("UPDATE outbox_dead SET created_at = now() - interval '2 hours' WHERE topic = 't'")
+    await database.query("UPDATE outbox_dead_letter SET created_at = now() - interval '2 hours' WHERE topic = 't'")
     const ids = (messages: { messageId: string }[]) => messages.map((message) => message.messageId)
     expect(ids((await chosen('redrive', '--all', '--dry-run')).shown).sort()).toEqual([head, other].sort())
     for (const command of ['redrive', 'discard']) {
@@ -108,7 +108,7 @@ describe('what is chosen', () => {
     expect(ids(await chosen('list', '--dead', '--older-than', '3s', '--limit', '1'))).toEqual([head])
     expect(await chosen('redrive', '--older-than', '3d')).toMatchObject({ code: 1 })
     expect(await chosen('redrive', '--older-than', '3 days')).toMatchObject({ code: 2 })
-    expect(await wishes()).toEqual([])
+    expect(await requests()).toEqual([])
   })
 
   test('--limit takes the lowest ids, --json tells keys and messages, who asked, and whether it was done', async () => {
@@ -116,7 +116,7 @@ describe('what is chosen', () => {
     await insertDead('u')
     const dry = await chosen('redrive', '--all', '--limit', '1', '--dry-run')
     expect(dry).toMatchObject({
-      wish: 'redrive',
+      action: 'redrive',
       dryRun: true,
       done: false,
       keys: 1,
@@ -127,7 +127,7 @@ describe('what is chosen', () => {
     const relay = startRelayProcess(env)
     await relay.until((line) => line.event === 'leases_taken')
     const done = await chosen('discard', '--all', '--limit', '1', '--yes')
-    expect(done).toMatchObject({ wish: 'discard', done: true, messages: 1 })
+    expect(done).toMatchObject({ action: 'discard', done: true, messages: 1 })
     expect(await relay.until((line) => line.event === 'discarded')).toMatchObject({
       level: 'warn',
       messageId: head,
@@ -140,7 +140,7 @@ describe('what is chosen', () => {
       keys: 1,
       by: `postgres (${done.by})`,
     })
-    expect(await database.query('SELECT 1 FROM outbox_dead')).toHaveLength(2)
+    expect(await database.query('SELECT 1 FROM outbox_dead_letter')).toHaveLength(2)
   })
 
   test('a redrive of more keys than are shown says how many, and asks for each once, also where all are refused again', async () => {
@@ -150,7 +150,7 @@ describe('what is chosen', () => {
       Array.from({ length: 60 }, () => ({ topic })),
     )
     await database.query(
-      `WITH gone AS (DELETE FROM outbox RETURNING *) INSERT INTO outbox_dead (bucket, id, message_id, topic, value, created_at, reason, relay)
+      `WITH gone AS (DELETE FROM outbox RETURNING *) INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, value, created_at, reason, relay)
        SELECT bucket, id, message_id, topic, value, created_at, 'INVALID_RECORD', 'r' FROM gone`,
     )
     startRelayProcess(env)
@@ -171,23 +171,23 @@ describe('discard', () => {
       { topic, key: 'b' },
     ])
     const relay = startRelayProcess(env)
-    await relay.until((line) => line.event === 'parked' && line.messageId === keyless)
+    await relay.until((line) => line.event === 'dead_lettered' && line.messageId === keyless)
     const { code, stdout } = await cli(['discard', keyless, '--yes'], env)
     expect(code).toBe(0)
     expect(stdout).toMatch(new RegExp(`${keyless} +INVALID_RECORD +${topic}`))
     expect(stdout).toContain('Dropped: 1 message.')
     await relay.until((line) => line.event === 'discarded' && line.messageId === keyless)
-    expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+    expect(await database.query('SELECT 1 FROM outbox_dead_letter')).toEqual([])
     await emptied(database.pool)
     expect((await readTopic(topic)).map((record) => String(record.key)).sort()).toEqual(['a', 'b'])
   })
 
-  test('an id that is not dead stops the whole discard before anything is wished', async () => {
+  test('an id that is not dead stops the whole discard before anything is requested', async () => {
     const [head] = await insertDead()
     const { code, stderr } = await cli(['discard', head, randomUUID(), '--yes'], env)
     expect(code).toBe(1)
     expect(stderr).toContain('OUTBOX_NOT_FOUND')
-    expect(await wishes()).toEqual([])
+    expect(await requests()).toEqual([])
   })
 
   // util-linux has it everywhere; a pseudo-terminal cannot be had from Node alone.
@@ -215,15 +215,15 @@ describe('discard', () => {
       expect(screen).toContain('Drop 1 message for good? (y/N)')
       expect(screen).toContain('Nothing was dropped.')
       expect(code).toBe(0)
-      expect(await wishes()).toEqual([])
+      expect(await requests()).toEqual([])
     })
 
-    test('yes drops; without a relay the wish stands, and that is said', async () => {
+    test('yes drops; without a relay the request stands, and that is said', async () => {
       await insertDead()
       const { code, screen } = await answer('y\r')
       expect(screen).toContain('OUTBOX_NO_ANSWER')
       expect(code).toBe(1)
-      expect(await wishes()).toEqual([{ wish: 'discard' }])
+      expect(await requests()).toEqual([{ action: 'discard' }])
     })
   })
 })
@@ -248,10 +248,10 @@ describe('status', () => {
     const name = 'relay\u001b[2J\nDead      none\u202e'
     await database.query('INSERT INTO outbox_relay (id, name, version) VALUES ($1, $2, $2)', [randomUUID(), name])
     await database.query(
-      'INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, error, relay) VALUES (0, 1, $1, $2, now(), $2, $2, gen_random_uuid())',
+      'INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, created_at, reason, error, relay) VALUES (0, 1, $1, $2, now(), $2, $2, gen_random_uuid())',
       [randomUUID(), name],
     )
-    const [dead] = await database.query<{ message_id: string }>('SELECT message_id FROM outbox_dead')
+    const [dead] = await database.query<{ message_id: string }>('SELECT message_id FROM outbox_dead_letter')
     for (const args of [['status'], ['list', '--dead'], ['show', dead!.message_id]]) {
       const { code, stdout } = await cli(args, env)
       expect([code, stdout]).toEqual([0, expect.stringContaining('relay\\u{1b}[2J')])
@@ -301,11 +301,11 @@ test('without a database every command says so in one sentence, without a stack'
   }
 })
 
-test('what is far too large is parked, listed and shown without ever coming into memory, and dropped by hand', async () => {
+test('what is far too large is dead-lettered, listed and shown without ever coming into memory, and dropped by inFlight', async () => {
   const topic = await createTopic('huge', 1)
   const size = 60_000_000
   // Uncompressed: PostgreSQL would spend its time on that.
-  for (const table of ['outbox', 'outbox_dead']) {
+  for (const table of ['outbox', 'outbox_dead_letter']) {
     for (const column of ['key', 'value', 'headers']) {
       await database.query(`ALTER TABLE ${table} ALTER ${column} SET STORAGE EXTERNAL`)
     }
@@ -323,7 +323,7 @@ test('what is far too large is parked, listed and shown without ever coming into
   await emptied(database.pool)
   expect(relay.highestRss() - idle).toBeLessThan(size / 2)
   await relay.end('SIGTERM')
-  expect(relay.log.filter((line) => line.event === 'parked')).toHaveLength(3)
+  expect(relay.log.filter((line) => line.event === 'dead_lettered')).toHaveLength(3)
   // A take-over loads the holds: none of them with that key.
   const next = startRelayProcess(settings)
   await next.until((line) => line.event === 'leases_taken')

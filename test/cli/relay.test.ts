@@ -19,7 +19,7 @@ beforeAll(async () => {
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
 })
 beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
   await database.query('UPDATE outbox_lease SET owner = NULL')
 })
 afterAll(() => database.drop())

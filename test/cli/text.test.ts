@@ -23,7 +23,7 @@ beforeAll(async () => {
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox WHERE message_id = $1 RETURNING *)
-     INSERT INTO outbox_dead (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay, wish, wished_by)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay, action, requested_by)
      SELECT bucket, id, message_id, topic, type, key, value, headers, created_at, $2, $2, $2, 'redrive', $2 FROM gone`,
     [ids[1], hostile],
   )
@@ -81,8 +81,8 @@ describe('a command line that is not understood is refused without its values:',
     [['redrive', ids[0]!, url]],
     [[url]],
     [[canary]],
-    [['parked', url]],
-    [['parked', canary]],
+    [['inbox', url]],
+    [['inbox', canary]],
     [['schema', canary]],
     [[url, canary]],
   ])('%j', async (args) => {
@@ -132,7 +132,7 @@ describe('with standard_conforming_strings = off', () => {
     )
     await off.query(
       `WITH gone AS (DELETE FROM outbox RETURNING *)
-       INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
+       INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
        SELECT bucket, id, message_id, topic, key, value, created_at, 'R', 'e', 'r' FROM gone`,
     )
   })
@@ -155,7 +155,7 @@ describe('with standard_conforming_strings = off', () => {
     'the schema name %s runs nothing',
     async (schema) => {
       await off.query('CREATE TABLE IF NOT EXISTS canary ()')
-      for (const args of [['status'], ['doctor'], ['list'], ['parked', 'list'], ['relay', '--drain']]) {
+      for (const args of [['status'], ['doctor'], ['list'], ['inbox', 'list'], ['relay', '--drain']]) {
         const { code, stderr } = await cli([...args, '--schema', schema], offEnv)
         expect(code).toBeGreaterThan(0)
         expect(stderr).not.toContain('Unexpected')

@@ -21,7 +21,7 @@ beforeAll(async () => {
   database = await createDatabase()
 })
 beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
   await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01'")
 })
 afterAll(() => database.drop())

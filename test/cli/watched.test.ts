@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { Vitals } from '../../src/ops/vitals.ts'
+import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
@@ -31,7 +31,7 @@ beforeAll(async () => {
   }
 })
 beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
   await database.query('UPDATE outbox_lease SET owner = NULL, format = 1')
 })
 afterAll(() => database.drop())
@@ -139,14 +139,14 @@ test('a relay whose lane never comes to an end, though Kafka and database are th
   const { relay, until } = testRelay(database.url, transport, { stopTimeoutMs: 0 })
   onTestFinished(() => relay.stop())
   // Half a minute of its clock is a second and a half.
-  const vitals = new Vitals(relay.telemetry, relay.settings.leaseMs, () => performance.now() * 20)
+  const liveness = new LivenessCheck(relay.telemetry, relay.settings.leaseMs, () => performance.now() * 20)
   await relay.start()
   await until('leases_taken')
   await insertRows(database.pool, [{ topic: 't', key: 'a' }])
-  await until('heartbeat', ({ handRows }) => handRows === 1)
-  expect(vitals.live.alive).toBe(true)
-  while (vitals.live.alive) await pause(20)
-  expect(vitals.live.why).toContain('none moved')
+  await until('heartbeat', ({ maxInFlight }) => maxInFlight === 1)
+  expect(liveness.live.alive).toBe(true)
+  while (liveness.live.alive) await pause(20)
+  expect(liveness.live.why).toContain('none moved')
 })
 
 test('connections that stay open do not keep a relay from stopping', async () => {

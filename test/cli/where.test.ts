@@ -15,7 +15,7 @@ beforeAll(async () => {
   database = await createDatabase()
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000', OUTBOX_NAME: 'relay-w' }
 })
-beforeEach(() => database.query('TRUNCATE outbox, outbox_dead, outbox_relay'))
+beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay'))
 afterAll(() => database.drop())
 
 const where = async (...args: string[]) => {
@@ -121,7 +121,7 @@ describe('a message in the outbox', () => {
     ])
     await database.query(
       `WITH gone AS (DELETE FROM outbox RETURNING *)
-       INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
+       INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
        SELECT bucket, id, message_id, topic, key, value, created_at, CASE message_id WHEN $1 THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
       [head],
     )
@@ -131,7 +131,7 @@ describe('a message in the outbox', () => {
     const waits = await cli(['where', behind], env)
     expect(waits.stdout).toContain(`waits behind the dead message ${head} (INVALID_RECORD)`)
     expect(waits.stdout).toContain(`redrive ${head}`)
-    expect((await where(behind)).json).toMatchObject({ state: 'behind', behindMessageId: head })
+    expect((await where(behind)).json).toMatchObject({ state: 'behind', blockedBy: head })
   })
 })
 

@@ -11,7 +11,7 @@ import { section, tableOf } from '../support/readme.ts'
 const file = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
 const page = file('docs/consumers.md')
 const options = tableOf('option', section('## A consumer: `createInbox`', page))
-const reasons = tableOf('reason', section('### Parked messages', page))
+const reasons = tableOf('reason', section('### Dead-lettered messages', page))
 const told = tableOf('told', section('### Watching a consumer', page))
 const metrics = tableOf('metric', section('### Watching a consumer', page))
 const projection = tableOf('option', section('## Read models: `createProjection`', page))
@@ -49,7 +49,7 @@ describe('docs/consumers.md lists exactly', () => {
     expect(names([[words!]]).sort()).toEqual([...own, 'consumer_crashed', 'partitions_assigned'].sort())
   })
 
-  test('why a message is parked', () => {
+  test('why a message is dead-lettered', () => {
     const [, unreadable] = /export type UnreadableReason = (.*)/.exec(file('src/inbox/decode.ts'))!
     const known = [...unreadable!.matchAll(/'(\w+)'/g)].map(([, reason]) => reason!)
     expect(names(reasons).sort()).toEqual([...known, 'HANDLER_FAILED', 'NO_HANDLER'].sort())

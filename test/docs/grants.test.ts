@@ -21,23 +21,23 @@ beforeAll(async () => {
   const url = new URL(database.directUrl)
   ;[url.username, url.password] = [role, 'pw']
   operatorUrl = url.href
-  await database.query(`INSERT INTO inbox_parked (consumer, identity, topic, partition, "offset", value, headers, reason)
+  await database.query(`INSERT INTO inbox_dead_letter (consumer, identity, topic, partition, "offset", value, headers, reason)
     VALUES ('mail', '${parkedId}', 'orders', 0, 7, 'S3cret', '{}', 'HANDLER_FAILED')`)
 })
 afterAll(() => database?.drop())
 
-const parked = (...args: string[]) => cli(['parked', ...args], { DATABASE_URL: operatorUrl })
+const deadLettered = (...args: string[]) => cli(['inbox', ...args], { DATABASE_URL: operatorUrl })
 
-test('with the rights of docs/consumers.md an operator lists parked messages, and asks for a redrive', async () => {
-  const list = await parked('list')
+test('with the rights of docs/consumers.md an operator lists dead-lettered messages, and asks for a redrive', async () => {
+  const list = await deadLettered('list')
   expect(list.stderr).toBe('')
   expect(list.stdout).toContain(`${parkedId}  HANDLER_FAILED`)
   // No consumer runs that could answer; the request stands.
-  expect((await parked('redrive', parkedId, '--timeout', '1')).stderr).toContain('OUTBOX_NO_ANSWER')
-  expect(await database.query('SELECT wish FROM inbox_parked')).toEqual([{ wish: 'redrive' }])
+  expect((await deadLettered('redrive', parkedId, '--timeout', '1')).stderr).toContain('OUTBOX_NO_ANSWER')
+  expect(await database.query('SELECT action FROM inbox_dead_letter')).toEqual([{ action: 'redrive' }])
 })
 
 test('and without them not', async () => {
-  await database.query('REVOKE ALL ON inbox_parked FROM outbox_operator')
-  expect((await parked('list')).stderr).toContain('OUTBOX_MISSING_RIGHTS')
+  await database.query('REVOKE ALL ON inbox_dead_letter FROM outbox_operator')
+  expect((await deadLettered('list')).stderr).toContain('OUTBOX_MISSING_RIGHTS')
 })

@@ -41,7 +41,7 @@ function importsOf(file: string): Import[] {
   return found
 }
 
-/** Stations of a message's way, what relay and consumer run on, and what each may know of. A path is that file only: the ports. */
+/** Pipeline of a message's way, what relay and consumer run on, and what each may know of. A path is that file only: the ports. */
 const knows: Record<string, string[]> = {
   message: [],
   running: [],
@@ -51,7 +51,7 @@ const knows: Record<string, string[]> = {
   relay: ['message/', 'running/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
   inbox: ['message/', 'enqueue/', 'running/', 'transport/topic-id.ts', 'transport/guarded-kafka.ts'],
   ops: ['message/', 'running/', 'store/', 'transport/', 'relay/', 'inbox/telemetry.ts', 'version.ts'],
-  doctor: ['message/', 'store/', 'transport/', 'ops/words.ts', 'ops/trouble.ts'],
+  doctor: ['message/', 'store/', 'transport/', 'ops/format.ts', 'ops/trouble.ts'],
   evolution: ['message/', 'enqueue/'],
   testing: ['message/', 'enqueue/', 'store/', 'transport/', 'relay/'],
   proof: ['message/', 'store/', 'transport/'],

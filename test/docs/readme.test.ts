@@ -5,17 +5,17 @@ import { usage } from '../../examples/orders/demo/options.ts'
 import { doctorCommand } from '../../src/cli/doctor.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { healthcheckCommand } from '../../src/cli/healthcheck.ts'
+import { inboxCommand } from '../../src/cli/inbox.ts'
 import { initCommand } from '../../src/cli/init.ts'
 import { listCommand } from '../../src/cli/list.ts'
-import { parkedCommand } from '../../src/cli/parked.ts'
 import { proveCommand } from '../../src/cli/prove.ts'
 import { relayCommand } from '../../src/cli/relay.ts'
+import { discardCommand, redriveCommand } from '../../src/cli/request.ts'
 import { schemaCommand } from '../../src/cli/schema.ts'
 import { databaseSettings, relaySettings as relayFlags, type Setting } from '../../src/cli/settings.ts'
 import { showCommand } from '../../src/cli/show.ts'
 import { statusCommand } from '../../src/cli/status.ts'
 import { whereCommand } from '../../src/cli/where.ts'
-import { discardCommand, redriveCommand } from '../../src/cli/wish.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
 import { errorCodes } from '../../src/message/errors.ts'
 import { checkNames } from '../../src/proof/checks.ts'
@@ -129,7 +129,7 @@ describe('options', () => {
 })
 
 describe('the command line', () => {
-  const [commands, database, kafka, relay, init, operator, parked, schema, exits] = tables(cliPage) as [
+  const [commands, database, kafka, relay, init, operator, deadLettered, schema, exits] = tables(cliPage) as [
     string[][],
     string[][],
     string[][],
@@ -150,7 +150,7 @@ describe('the command line', () => {
     doctorCommand(),
     redriveCommand(),
     discardCommand(),
-    parkedCommand(),
+    inboxCommand(),
     proveCommand(),
     schemaCommand(),
     healthcheckCommand(),
@@ -223,8 +223,8 @@ describe('the command line', () => {
     expect(sorted([...own, ...rowFlags(database), ...kafkaFlags])).toEqual(flags('doctor'))
   })
 
-  test('parked has exactly the flags that are listed', () => {
-    expect(sorted([...parked.map(([flag]) => code(flag!)), ...rowFlags(database)])).toEqual(flags('parked'))
+  test('dead-lettered has exactly the flags that are listed', () => {
+    expect(sorted([...deadLettered.map(([flag]) => code(flag!)), ...rowFlags(database)])).toEqual(flags('inbox'))
   })
 
   test('schema has exactly the flags that are listed', () => {

@@ -51,5 +51,5 @@ test.each(tests)('%s of the page runs, and leaves nothing in the outbox', { time
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, env }).catch((error) => error)
   expect(stdout).toMatch(/^# pass [1-9]\d*$/m)
   expect(stdout).toMatch(/^# fail 0$/m)
-  expect(await db.query('SELECT topic FROM outbox UNION ALL SELECT topic FROM outbox_dead')).toEqual([])
+  expect(await db.query('SELECT topic FROM outbox UNION ALL SELECT topic FROM outbox_dead_letter')).toEqual([])
 })

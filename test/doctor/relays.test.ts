@@ -2,9 +2,9 @@ import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
+import { action } from '../support/requests.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
-import { wish } from '../support/wishes.ts'
 import { diagnose } from './diagnose.ts'
 
 let database: TestDatabase
@@ -14,7 +14,7 @@ beforeAll(async () => {
   env = { DATABASE_URL: database.directUrl, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
 })
 afterAll(() => database.drop())
-beforeEach(() => database.query('TRUNCATE outbox, outbox_dead, outbox_relay'))
+beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay'))
 
 const look = (more: Record<string, string> = {}) => diagnose({ DATABASE_URL: database.directUrl, ...more })
 
@@ -74,7 +74,7 @@ test('a message that Kafka refused is told with its reason, and no longer once i
   ])
   await expect.poll(async () => (await look()).level('dead'), { timeout: 30_000 }).toBe('warning')
   await expect.poll(async () => (await look()).of('dead').finding).toBe('Dead: 1 MESSAGE_TOO_LARGE; 1 wait behind them.')
-  await wish(database.pool, 'discard', 'true')
+  await action(database.pool, 'discard', 'true')
   await expect.poll(async () => (await look()).level('dead'), { timeout: 30_000 }).toBe('ok')
   await relay.end('SIGTERM')
 })

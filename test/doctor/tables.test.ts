@@ -45,7 +45,7 @@ test.each([
     "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER audit BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION audit()",
     'trigger audit on outbox.',
   ],
-  ['rule', 'CREATE RULE keep AS ON DELETE TO outbox_dead DO INSTEAD NOTHING', 'rule keep on outbox_dead.'],
+  ['rule', 'CREATE RULE keep AS ON DELETE TO outbox_dead_letter DO INSTEAD NOTHING', 'rule keep on outbox_dead_letter.'],
 ])('a %s of another origin is named', async (_, sql, finding) => {
   await database.query(sql)
   const verdict = (await look()).of('triggers')
@@ -74,9 +74,9 @@ test.each<Sickness>([
   {
     check: 'tables',
     level: 'failure',
-    sick: 'ALTER TABLE outbox_dead RENAME wish TO wishes',
-    finding: 'outbox_dead.wish is missing',
-    cure: 'ALTER TABLE outbox_dead RENAME wishes TO wish',
+    sick: 'ALTER TABLE outbox_dead_letter RENAME request TO requests',
+    finding: 'outbox_dead_letter.request is missing',
+    cure: 'ALTER TABLE outbox_dead_letter RENAME requests TO request',
   },
   {
     check: 'tables',
@@ -92,7 +92,12 @@ test.each<Sickness>([
     finding: 'Not in schema public: outbox_relay.',
     cure: 'ALTER TABLE outbox_gone RENAME TO outbox_relay',
   },
-  { check: 'logged', level: 'failure', sick: 'ALTER TABLE outbox_dead SET UNLOGGED', finding: 'UNLOGGED: outbox_dead.' },
+  {
+    check: 'logged',
+    level: 'failure',
+    sick: 'ALTER TABLE outbox_dead_letter SET UNLOGGED',
+    finding: 'UNLOGGED: outbox_dead_letter.',
+  },
   {
     check: 'vacuum',
     level: 'warning',
@@ -144,7 +149,7 @@ test('dead rows that nobody removes are a warning, and VACUUM as the fix says it
 
 describe('a login of its own', () => {
   test('lacks rights, and the statements of the fix give them', async () => {
-    const { role, url } = await login('SELECT ON outbox, outbox_lease, outbox_dead')
+    const { role, url } = await login('SELECT ON outbox, outbox_lease, outbox_dead_letter')
     const { of, level } = await look(url)
     expect(of('rights')).toMatchObject({ level: 'failure', finding: expect.stringContaining('INSERT, DELETE on outbox;') })
     expect([level('sequence'), level('relays')]).toEqual(['unseen', 'unseen'])
@@ -163,7 +168,7 @@ describe('a login of its own', () => {
   test('is under row-level security, and either fix ends it', async () => {
     await database.query('ALTER TABLE outbox ENABLE ROW LEVEL SECURITY')
     onTestFinished(async () => void (await database.query('ALTER TABLE outbox DISABLE ROW LEVEL SECURITY')))
-    const { role, url } = await login('SELECT ON outbox, outbox_lease, outbox_dead, outbox_relay')
+    const { role, url } = await login('SELECT ON outbox, outbox_lease, outbox_dead_letter, outbox_relay')
     const { level, finding, fix } = (await look(url)).of('row security')
     expect([level, finding]).toEqual(['failure', 'Row-level security is active on outbox.'])
     const [bypass, disable] = fix.split(' or: ')

@@ -211,8 +211,8 @@ describe('refusals', () => {
 
   test('the reason is not the message of the schema, which may repeat the value', () => {
     const schema = z.string().refine(() => false, { error: ({ input }) => `what is ${input}` })
-    const told = refuse({ type: 'Told', payload: 'SECRET' }, defineEvents({ Told: event({ topic: 't', schema }) }))
-    expect(told.message).toContain('payload does not fit version 1 of Told (custom)')
+    const told = refuse({ type: 'TroubleText', payload: 'SECRET' }, defineEvents({ TroubleText: event({ topic: 't', schema }) }))
+    expect(told.message).toContain('payload does not fit version 1 of TroubleText (custom)')
     expect(told.message).not.toContain('SECRET')
   })
 

@@ -45,7 +45,7 @@ function code<E extends EventMap>(
     return tx.$executeRaw`INSERT INTO shipped (order_id, customer, cents, code) VALUES (${id}, ${customer}, ${cents}, ${name})`
   }
   const handlers = Object.fromEntries(Object.keys(events.events).map((type) => [type, ship]))
-  const settings = { consumer, events, park: { after: 3 }, retry: { firstMs: 50, maxMs: 100 } }
+  const settings = { consumer, events, deadLetter: { after: 3 }, retry: { firstMs: 50, maxMs: 100 } }
   return {
     name,
     lock: lockOf(events),

@@ -38,7 +38,7 @@ async function deploy(change: Change, first: Deployment, more?: (rollout: Rollou
   return verdict
 }
 
-const flawless = { lost: 0, skipped: 0, parked: 0, repeated: 0, wrong: 0, overtaking: 0 }
+const flawless = { lost: 0, skipped: 0, deadLettered: 0, repeated: 0, wrong: 0, overtaking: 0 }
 /** Which code has read what which code wrote: without these the switch was not under load. */
 const meetings = {
   'consumers first': ['after, after', 'before, after', 'before, before'],
@@ -48,7 +48,7 @@ const meetings = {
 describe('every order of deployment that schema check allows, while orders come in', () => {
   const runs = allowed.flatMap(([name, deployments]) => deployments.map((first) => [name, first] as const))
 
-  test.each(runs)('%s, %s: no order is lost, skipped or parked', { timeout }, async (name, first) => {
+  test.each(runs)('%s, %s: no order is lost, skipped or dead-lettered', { timeout }, async (name, first) => {
     const verdict = await deploy(changes[name], first)
     expect(verdict).toMatchObject(flawless)
     expect(verdict.shipped).toBe(verdict.placed)
@@ -58,17 +58,17 @@ describe('every order of deployment that schema check allows, while orders come 
 })
 
 describe('an order of deployment that schema check does not allow', () => {
-  test('otherVersion, producers first: the old consumers park what they cannot read, and a redrive mends it', {
+  test('otherVersion, producers first: the old consumers dead-letter what they cannot read, and a redrive mends it', {
     timeout,
   }, async () => {
-    let parked = 0
+    let deadLettered = 0
     const verdict = await deploy(changes.otherVersion, 'producers first', async (rollout) => {
-      parked = (await judge(rollout, await announced(rollout))).parked
+      deadLettered = (await judge(rollout, await announced(rollout))).deadLettered
       const env = { DATABASE_URL: rollout.database.url }
-      const { code, stderr } = await cli(['parked', 'redrive', '--consumer', consumer, '--timeout', '60'], env)
+      const { code, stderr } = await cli(['inbox', 'redrive', '--consumer', consumer, '--timeout', '60'], env)
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     })
-    expect(parked).toBeGreaterThan(orders)
+    expect(deadLettered).toBeGreaterThan(orders)
     expect(verdict).toMatchObject(flawless)
     expect(verdict.shipped).toBe(verdict.placed)
   })
@@ -76,12 +76,12 @@ describe('an order of deployment that schema check does not allow', () => {
   test('newEvent, producers first: the old consumers pass over what they do not know, for good', { timeout }, async () => {
     const { skipped, ...verdict } = await deploy(changes.newEvent, 'producers first')
     expect(skipped).toBeGreaterThan(orders / 2)
-    expect(verdict).toMatchObject({ lost: 0, parked: 0, repeated: 0, wrong: 0 })
+    expect(verdict).toMatchObject({ lost: 0, deadLettered: 0, repeated: 0, wrong: 0 })
   })
 
-  test.each(both)('changedInPlace, %s: what one code writes the other parks', { timeout }, async (first) => {
-    const { parked, ...verdict } = await deploy(changes.changedInPlace, first)
-    expect(parked).toBeGreaterThan(orders)
+  test.each(both)('changedInPlace, %s: what one code writes the other dead-letters', { timeout }, async (first) => {
+    const { deadLettered, ...verdict } = await deploy(changes.changedInPlace, first)
+    expect(deadLettered).toBeGreaterThan(orders)
     expect(verdict).toMatchObject({ lost: 0, skipped: 0, repeated: 0, wrong: 0 })
   })
 })

@@ -158,9 +158,9 @@ export interface Verdict {
   shipped: number
   /** Not in the topic, nor waiting in the outbox. */
   lost: number
-  /** In the topic, passed by the group, and neither shipped nor parked. */
+  /** In the topic, passed by the group, and neither shipped nor dead-lettered. */
   skipped: number
-  parked: number
+  deadLettered: number
   /** Shipped more than once. */
   repeated: number
   /** Shipped for another sum than was asked for. */
@@ -171,16 +171,16 @@ export interface Verdict {
   met: string[]
 }
 
-/** Compares the ledger with what was shipped and parked, and with the ids of the orders that the topic has. */
+/** Compares the ledger with what was shipped and dead-lettered, and with the ids of the orders that the topic has. */
 export async function judge({ database }: Rollout, inTopic: ReadonlySet<number>): Promise<Verdict> {
   type Row = { id: number; customer: string; cents: number; code: string }
   const placed = await database.query<Row>('SELECT id, customer, cents, code FROM placed')
   const shipped = await database.query<Row>('SELECT order_id AS id, customer, cents, code FROM shipped ORDER BY seq')
-  const parked = await database.query<{ id: number }>(
-    `SELECT (convert_from(value, 'UTF8')::json->>'id')::int AS id FROM inbox_parked WHERE consumer = '${consumer}'`,
+  const deadLettered = await database.query<{ id: number }>(
+    `SELECT (convert_from(value, 'UTF8')::json->>'id')::int AS id FROM inbox_dead_letter WHERE consumer = '${consumer}'`,
   )
   const orders = new Map(placed.map((order) => [order.id, order]))
-  const done = new Set([...shipped, ...parked].map(({ id }) => id))
+  const done = new Set([...shipped, ...deadLettered].map(({ id }) => id))
   const newest = new Map<string, number>()
   let overtaken = 0
   for (const { id, customer } of shipped) {
@@ -192,7 +192,7 @@ export async function judge({ database }: Rollout, inTopic: ReadonlySet<number>)
     shipped: shipped.length,
     lost: placed.filter(({ id }) => !inTopic.has(id)).length,
     skipped: placed.filter(({ id }) => inTopic.has(id) && !done.has(id)).length,
-    parked: parked.length,
+    deadLettered: deadLettered.length,
     repeated: shipped.length - new Set(shipped.map(({ id }) => id)).size,
     wrong: shipped.filter(({ id, cents }) => orders.get(id)?.cents !== cents).length,
     overtaking: overtaken,

@@ -23,7 +23,7 @@ export interface Fault {
 
 /** What a TCP proxy does to connections; old and new ones alike. */
 export type ProxyMode =
-  /** Hands every byte on. */
+  /** InFlights every byte on. */
   | { kind: 'pass' }
   /** Ends what is open, refuses what comes. */
   | { kind: 'refuse' }
@@ -31,11 +31,11 @@ export type ProxyMode =
   | { kind: 'reset' }
   /** Takes bytes and hands nothing on, in both directions; connections stay open. */
   | { kind: 'black-hole' }
-  /** Hands every chunk on `ms` later. */
+  /** InFlights every chunk on `ms` later. */
   | { kind: 'delay'; ms: number }
-  /** Hands the answers to Produce requests on `ms` later; everything else at once. */
+  /** InFlights the answers to Produce requests on `ms` later; everything else at once. */
   | { kind: 'slow-produce'; ms: number }
-  /** Hands on so many bytes a second. */
+  /** InFlights on so many bytes a second. */
   | { kind: 'throttle'; bytesPerSecond: number }
   /** Resets a connection when the client has sent this text (`COMMIT`), after handing it on: the outcome is unknown to the client. */
   | { kind: 'reset-after'; text: string }
@@ -126,7 +126,7 @@ export interface Ground {
     /** Written by poison only: `cleanup.policy=compact`, so that a record without key is refused. */
     compacted: string
   }
-  /** Says that these messages are expected in outbox_dead with that reason (null: behind another one), and nowhere else. */
+  /** Says that these messages are expected in outbox_dead_letter with that reason (null: behind another one), and nowhere else. */
   expectDead(messageIds: readonly string[], reason: string | null): void
   /** Says that these messages of one key were written one after another. */
   expectLine(messageIds: readonly string[]): void

@@ -169,9 +169,9 @@ async function settle(ground: TortureGround, writers: Writers, { relays, emptyMs
   }
   const emptiedMs = left === 0 ? performance.now() - since : null
   const { rows: dead } = await postgres.admin.query<{ id: string; reason: string | null }>(
-    `SELECT message_id AS id, CASE WHEN reason IS NOT NULL THEN reason WHEN NOT EXISTS (SELECT 1 FROM outbox_dead AS head
+    `SELECT message_id AS id, CASE WHEN reason IS NOT NULL THEN reason WHEN NOT EXISTS (SELECT 1 FROM outbox_dead_letter AS head
   WHERE head.topic = d.topic AND head.key = d.key AND head.id < d.id AND head.reason IS NOT NULL) THEN 'NO_HEAD' END AS reason
-  FROM outbox_dead AS d`,
+  FROM outbox_dead_letter AS d`,
   )
   return { emptiedMs, limitMs: emptyMs, left, dead, expectedDead, unexpectedEnds: [] }
 }

@@ -97,8 +97,12 @@ export class Watcher {
       before: () => monotonicMs(),
       after: (leases: Lease[], sentAt: unknown) => this.#owns(how, leases, sentAt as number),
     })
-    const moves = (what: 'parks' | 'moves-behind', { bucket, epoch }: Lease, rows: readonly RowName[], reason: string | null) =>
-      trace.addNow({ what, ids: idsOf(rows), lease: [bucket, epoch], reason })
+    const moves = (
+      what: 'deadLetters' | 'moves-behind',
+      { bucket, epoch }: Lease,
+      rows: readonly RowName[],
+      reason: string | null,
+    ) => trace.addNow({ what, ids: idsOf(rows), lease: [bucket, epoch], reason })
     return {
       take: claims('take'),
       retake: claims('retake'),
@@ -109,8 +113,8 @@ export class Watcher {
         before: (rows) => trace.addNow({ what: 'settles', ids: idsOf(rows) }),
         after: (_answer, _before, rows) => trace.add({ what: 'settled', ids: idsOf(rows) }),
       },
-      park: { before: (lease, row, { reason }) => moves('parks', lease, [row], reason) },
-      moveBehind: { before: (lease, rows) => moves('moves-behind', lease, rows, null) },
+      deadLetter: { before: (lease, row, { reason }) => moves('deadLetters', lease, [row], reason) },
+      moveBlocked: { before: (lease, rows) => moves('moves-behind', lease, rows, null) },
     }
   }
 

@@ -44,7 +44,7 @@ const distinct = async (consumer: string) =>
   (await db.query<{ n: number }>(`SELECT count(DISTINCT message_id)::int AS n FROM effects WHERE consumer = '${consumer}'`))[0]!.n
 
 async function prove(env: Record<string, string>): Promise<void> {
-  await db.query('TRUNCATE inbox, inbox_parked, effects')
+  await db.query('TRUNCATE inbox, inbox_dead_letter, effects')
   const stage = await createStage(4)
   const sent = await produce(stage, messages)
   const begin = performance.now()

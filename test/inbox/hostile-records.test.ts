@@ -121,7 +121,7 @@ test("other consumers of the application's Kafka, made before or after, are read
     expect(headers!.constructor).toEqual([Object, Buffer.from('v')])
   }
   expect(seen).toEqual(['v'])
-  const byHand = stage.kafka.consumer({ groupId: `hand-${stage.topic}` })
+  const byHand = stage.kafka.consumer({ groupId: `inFlight-${stage.topic}` })
   expect(await guardConsumer(byHand)).toBe(true)
   expect((await firstOf(byHand, stage.topic)).headers!.constructor).toEqual(Buffer.from('v'))
 })

@@ -235,7 +235,7 @@ describe('a handler that fails', () => {
     await until('applied')
     const locker = new pg.Client({ connectionString: url() })
     await locker.connect()
-    await locker.query('BEGIN; LOCK TABLE inbox_parked')
+    await locker.query('BEGIN; LOCK TABLE inbox_dead_letter')
     await stage.send([record('a', 2)])
     expect(await times('apply_failed', 2)).toMatchObject({ code: 'HANDLER_TIMEOUT', attempt: 0 })
     await locker.end()
@@ -328,7 +328,7 @@ describe('options', () => {
     ['prisma', { prisma: {} }],
     ['handlers', { handlers: {} }],
     ['handlers.Foreign', { handlers: { Foreign: () => {} } }],
-    ['park.after', { park: { after: 0 } }],
+    ['deadLetter.after', { deadLetter: { after: 0 } }],
     ['batch', { batch: 1.5 }],
     ['retentionDays', { retentionDays: 0 }],
     ['handlerTimeoutMs', { handlerTimeoutMs: -1 }],

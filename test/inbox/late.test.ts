@@ -27,11 +27,14 @@ const insert = 'INSERT INTO "public"."inbox" '
 
 test.each([
   ['the claim after a handler', (sql: string) => sql.startsWith(insert)],
-  ['the claim of a message that is parked', (sql: string) => has('written AS', insert)(sql) && !/held|gone|unnest/.test(sql)],
-  ['the row of a message that is parked', has('INSERT INTO "public"."inbox_parked"')],
+  [
+    'the claim of a message that is dead-lettered',
+    (sql: string) => has('written AS', insert)(sql) && !/held|gone|unnest/.test(sql),
+  ],
+  ['the row of a message that is dead-lettered', has('INSERT INTO "public"."inbox_dead_letter"')],
   ['the claim of a message that goes behind it', has('held AS')],
   ['the removal of a message that was redriven', has('gone AS')],
-  ['the wish that is handed on', has(`SET "wish" = 'redrive'`)],
+  ['the request that is handed on', has(`SET "requested_action" = 'redrive'`)],
   ['the removal of a message that is discarded', has(`'discard'`)],
 ])('%s comes late: each message has its effect once, and none is lost', async (_, which) => {
   const stage = await createStage(1)
@@ -40,18 +43,18 @@ test.each([
   await stage.send([broken(1), record('key', 2), broken(3), record('key', 4), record('fine', 5)])
   const { times, until, all } = start(stage, client, 'mail', {
     handlerTimeoutMs,
-    park: { after: 1 },
+    deadLetter: { after: 1 },
     handlers: { Counted: (event, tx) => effect(tx, 'mail', event) },
   })
   await until('applied', ({ messages }) => messages === 1)
-  await times('messages_behind', 3)
-  expect(all('message_parked')).toMatchObject([{ offset: '0', reason: 'INVALID_JSON' }])
-  await query(`UPDATE inbox_parked SET value = '{"name":"key","n":1}' WHERE "offset" = 0`)
+  await times('blocked', 3)
+  expect(all('dead_lettered')).toMatchObject([{ offset: '0', reason: 'INVALID_JSON' }])
+  await query(`UPDATE inbox_dead_letter SET value = '{"name":"key","n":1}' WHERE "offset" = 0`)
   await query(
-    `UPDATE inbox_parked SET wish = CASE "offset" WHEN 0 THEN 'redrive' ELSE 'discard' END, wished_by = 'me' WHERE "offset" IN (0, 2)`,
+    `UPDATE inbox_dead_letter SET action = CASE "offset" WHEN 0 THEN 'redrive' ELSE 'discard' END, requested_by = 'me' WHERE "offset" IN (0, 2)`,
   )
   await late.arrived
-  await expect.poll(() => query('SELECT FROM inbox_parked'), { timeout: 20_000 }).toEqual([])
+  await expect.poll(() => query('SELECT FROM inbox_dead_letter'), { timeout: 20_000 }).toEqual([])
   expect((await effects()).map(({ n }) => n)).toEqual([5, 1, 2, 4])
   expect(await query('SELECT FROM inbox')).toHaveLength(5)
 })
@@ -63,7 +66,7 @@ test('the claims of a batch come late: each message has its effect once', async 
   const { until } = start(stage, client, 'mail', {
     handlerTimeoutMs,
     batch: 10,
-    park: { after: 1 },
+    deadLetter: { after: 1 },
     handlers: {
       async Counted(events, tx) {
         for (const event of events) await effect(tx, 'mail', event)
@@ -76,18 +79,18 @@ test('the claims of a batch come late: each message has its effect once', async 
   expect((await effects()).map(({ n }) => n)).toEqual([1, 2, 3])
 })
 
-test('a late claim says so, does not count towards parking, and is tried again', async () => {
+test('a late claim says so, does not count towards dead-lettering, and is tried again', async () => {
   const stage = await createStage(1)
   const { client } = lateClient((sql) => sql.startsWith(insert))
   await stage.send([record('a', 1)])
   const { until } = start(stage, client, 'mail', {
     handlerTimeoutMs,
-    park: { after: 1 },
+    deadLetter: { after: 1 },
     handlers: { Counted: (event, tx) => effect(tx, 'mail', event) },
   })
   expect(await until('apply_failed')).toMatchObject({ code: 'OUTBOX_TRANSACTION_OVER', attempt: 0 })
   await until('applied')
-  expect(await query('SELECT FROM inbox_parked')).toEqual([])
+  expect(await query('SELECT FROM inbox_dead_letter')).toEqual([])
 })
 
 test('inbox.once: a late claim is no copy; the message is applied when its transaction is tried again', async () => {

@@ -15,7 +15,7 @@ beforeAll(async () => {
   db = await createDatabase(inboxSql + shopSql)
   prisma = connect(db.url)
 })
-beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, orders'))
+beforeEach(() => db.query('TRUNCATE inbox, inbox_dead_letter, orders'))
 afterAll(async () => {
   await prisma.$disconnect()
   await db.drop()
@@ -109,14 +109,14 @@ describe('inbox.prune', () => {
   const row = (consumer: string, days: number, id: string = randomUUID()) =>
     db.query(`INSERT INTO inbox VALUES ($1, $2, clock_timestamp() - $3 * interval '1 day')`, [consumer, id, days])
 
-  test('deletes what is older than two weeks, of that consumer, and never what is still parked', async () => {
-    const parked = randomUUID()
+  test('deletes what is older than two weeks, of that consumer, and never what is still dead-lettered', async () => {
+    const deadLettered = randomUUID()
     await row('mail', 13)
     await row('mail', 15)
-    await row('mail', 16, parked)
+    await row('mail', 16, deadLettered)
     await row('stock', 15)
-    await db.query(`INSERT INTO inbox_parked (consumer, identity, topic, "partition", "offset", message_id, headers)
-      VALUES ('mail', '${parked}', 't', 0, 0, '${parked}', '{}')`)
+    await db.query(`INSERT INTO inbox_dead_letter (consumer, identity, topic, "partition", "offset", message_id, headers)
+      VALUES ('mail', '${deadLettered}', 't', 0, 0, '${deadLettered}', '{}')`)
     expect(await inbox.prune(prisma, { consumer: 'mail' })).toBe(1)
     const left = await db.query(
       'SELECT consumer, round(extract(epoch FROM now() - processed_at) / 86400)::int AS days FROM inbox',

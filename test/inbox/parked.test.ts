@@ -6,7 +6,7 @@ import { createStage, effect, record, useMail } from './stage.ts'
 
 const { startMail, query, url, numbers } = useMail()
 
-const parked = (...args: string[]) => cli(['parked', ...args], { DATABASE_URL: url() })
+const deadLettered = (...args: string[]) => cli(['inbox', ...args], { DATABASE_URL: url() })
 
 test('from the command line: a poison message is listed, fails again while it is poison, and is applied in order when it is not', async () => {
   const stage = await createStage(1)
@@ -14,7 +14,7 @@ test('from the command line: a poison message is listed, fails again while it is
   let poison = true
   await stage.send([record('poison', 1, { id }), record('poison', 2), record('poison', 3)])
   const { until, times } = startMail(stage, {
-    park: { after: 1 },
+    deadLetter: { after: 1 },
     handlers: {
       Counted: async (event, tx) => {
         if (poison && event.payload.n === 1) throw new Error('cannot be done')
@@ -22,26 +22,26 @@ test('from the command line: a poison message is listed, fails again while it is
       },
     },
   })
-  await times('messages_behind', 2)
+  await times('blocked', 2)
 
-  const list = await parked('list', '--consumer', 'mail')
+  const list = await deadLettered('list', '--consumer', 'mail')
   expect(list.code).toBe(0)
   expect(list.stdout.trim().split('\n')).toHaveLength(4)
   expect(list.stdout).toMatch(new RegExp(`${id} +HANDLER_FAILED +mail +${stage.topic}/0@0 +poison +1 `))
   expect(list.stdout).not.toContain('"n":1')
 
-  const again = await parked('redrive', id)
+  const again = await deadLettered('redrive', id)
   expect(again.stdout).toContain('Applied: 0 messages, with those behind. Failed again: 1.')
   expect(again.code).toBe(1)
   expect(await numbers()).toEqual([])
 
   poison = false
-  const done = await parked('redrive', '--consumer', 'mail')
+  const done = await deadLettered('redrive', '--consumer', 'mail')
   expect(done.stdout).toContain('Applied: 1 message, with those behind. Failed again: 0.')
   expect(done.code).toBe(0)
-  await until('parked_redriven', ({ messages, by }) => messages === 3 && by !== null)
+  await until('redriven', ({ messages, by }) => messages === 3 && by !== null)
   expect(await numbers()).toEqual([1, 2, 3])
-  expect((await parked('list')).stdout).toBe('No messages.\n')
+  expect((await deadLettered('list')).stdout).toBe('No messages.\n')
 })
 
 test('redrive applies a key in the order of arrival, also from 9 to 10, and the command ends when all of it is applied', async () => {
@@ -51,7 +51,7 @@ test('redrive applies a key in the order of arrival, also from 9 to 10, and the 
   await stage.send([record('poison', 1, { id }), ...all.slice(1).map((n) => record('poison', n))])
   let poison = true
   const { times } = startMail(stage, {
-    park: { after: 1 },
+    deadLetter: { after: 1 },
     handlers: {
       Counted: async (event, tx) => {
         if (poison) throw new Error('cannot be done')
@@ -61,23 +61,25 @@ test('redrive applies a key in the order of arrival, also from 9 to 10, and the 
       },
     },
   })
-  await times('messages_behind', 14)
+  await times('blocked', 14)
   poison = false
   // Less time than the whole takes: each message that is applied is a sign that somebody is at work.
-  const { code, stderr } = await parked('redrive', id, '--timeout', '4')
+  const { code, stderr } = await deadLettered('redrive', id, '--timeout', '4')
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(await numbers()).toEqual(all)
-  expect(await query('SELECT FROM inbox_parked')).toEqual([])
+  expect(await query('SELECT FROM inbox_dead_letter')).toEqual([])
 })
 
-test('a member that dies in the middle of a redrive leaves the wish to another', async () => {
+test('a member that dies in the middle of a redrive leaves the request to another', async () => {
   const stage = await createStage(1)
   await stage.send([1, 2, 3, 4].map((n) => record('poison', n, n === 1 ? { value: 'no JSON' } : {})))
   const first = startMail(stage)
-  await first.times('messages_behind', 3)
+  await first.times('blocked', 3)
   await first.inbox.stop()
   // What a death between two transactions of a redrive leaves: the first is gone, and nobody else knows of the rest.
-  await query(`UPDATE inbox_parked SET value = '{"name":"poison","n":1}', wish = 'redrive', wished_by = 'me' WHERE "offset" = 0`)
+  await query(
+    `UPDATE inbox_dead_letter SET value = '{"name":"poison","n":1}', action = 'redrive', requested_by = 'me' WHERE "offset" = 0`,
+  )
   await query(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'gone' USING ERRCODE = '57P01'; END $$;
     CREATE TRIGGER die BEFORE INSERT ON effects FOR EACH ROW WHEN (NEW.n = 2) EXECUTE FUNCTION die()`)
   const dying = startMail(stage)
@@ -87,7 +89,7 @@ test('a member that dies in the middle of a redrive leaves the wish to another',
   expect(await numbers()).toEqual([1])
 
   const { until } = startMail(stage)
-  await until('parked_redriven', ({ messages, by }) => messages === 3 && by === 'me')
+  await until('redriven', ({ messages, by }) => messages === 3 && by === 'me')
   expect(await numbers()).toEqual([1, 2, 3, 4])
 })
 
@@ -95,44 +97,44 @@ test('discard asks, and drops for good: those behind are applied', async () => {
   const stage = await createStage(1)
   await stage.send([record('poison', 1, { value: 'no JSON' }), record('poison', 2)])
   const { until } = startMail(stage)
-  await until('messages_behind')
-  const asked = await parked('discard', '--reason', 'INVALID_JSON')
+  await until('blocked')
+  const asked = await deadLettered('discard', '--reason', 'INVALID_JSON')
   expect(asked.code).toBe(2)
   expect(asked.stderr).toContain('--yes')
-  const dropped = await parked('discard', '--reason', 'INVALID_JSON', '--yes', '--json')
+  const dropped = await deadLettered('discard', '--reason', 'INVALID_JSON', '--yes', '--json')
   expect(JSON.parse(dropped.stdout)).toMatchObject({
-    wish: 'discard',
+    action: 'discard',
     done: true,
-    stillParked: 0,
+    stillDead: 0,
     messages: [{ reason: 'INVALID_JSON' }],
   })
-  await until('parked_redriven')
+  await until('redriven')
   expect(await numbers()).toEqual([2])
 })
 
-test('without a consumer the wish stands, and the command says so', async () => {
+test('without a consumer the request stands, and the command says so', async () => {
   await query(
-    `INSERT INTO inbox_parked (consumer, identity, topic, "partition", "offset", headers, reason)
+    `INSERT INTO inbox_dead_letter (consumer, identity, topic, "partition", "offset", headers, reason)
      VALUES ('mail', gen_random_uuid(), 't', 0, 7, '{}', 'X')`,
   )
-  const { code, stderr } = await parked('redrive', '--all', '--timeout', '1')
+  const { code, stderr } = await deadLettered('redrive', '--all', '--timeout', '1')
   expect(code).toBe(1)
   expect(stderr).toContain('OUTBOX_NO_ANSWER')
-  expect(await query('SELECT wish FROM inbox_parked')).toEqual([{ wish: 'redrive' }])
+  expect(await query('SELECT action FROM inbox_dead_letter')).toEqual([{ action: 'redrive' }])
 })
 
 test.each([
   ['nothing to choose by', ['redrive'], 2, 'OUTBOX_INVALID_OPTION'],
   ['a part that it has not', ['drop'], 2, 'OUTBOX_INVALID_OPTION'],
-  ['a message that is not parked', ['redrive', randomUUID()], 1, 'OUTBOX_NOT_FOUND'],
+  ['a message that is not dead-lettered', ['redrive', randomUUID()], 1, 'OUTBOX_NOT_FOUND'],
 ])('%s is refused', async (_, args, expected, named) => {
-  const { code, stderr } = await parked(...args)
+  const { code, stderr } = await deadLettered(...args)
   expect({ code, named: stderr.includes(named) }).toEqual({ code: expected, named: true })
 })
 
 test('a database without the tables says which command brings them', async () => {
   await using bare = await createDatabase()
-  const { code, stderr } = await cli(['parked', 'list'], { DATABASE_URL: bare.url })
+  const { code, stderr } = await cli(['inbox', 'list'], { DATABASE_URL: bare.url })
   expect(code).toBe(2)
   expect(stderr).toContain('init --inbox')
 })

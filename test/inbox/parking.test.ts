@@ -5,14 +5,14 @@ import { connect, createStage, effect, record, start, type Tx, useMail } from '.
 
 const { startMail, query, url, effects, numbers } = useMail()
 
-const parked = () =>
+const deadLettered = () =>
   query<{ n: number | null; reason: string | null; attempts: number; error: string | null }>(
     `SELECT substring(convert_from(value, 'UTF8') from '"n":(\\d+)')::int AS n, reason, attempts, error
-     FROM inbox_parked ORDER BY arrival`,
+     FROM inbox_dead_letter ORDER BY arrival`,
   )
 
 const poisonous = (isPoison: () => boolean) => ({
-  park: { after: 3 },
+  deadLetter: { after: 3 },
   handlers: {
     Counted: async (event: { id: string; payload: { name: string; n: number } }, tx: Tx) => {
       if (event.payload.name === 'poison' && event.payload.n === 1 && isPoison()) throw new Error('cannot be done')
@@ -36,7 +36,7 @@ test('a message is put aside after so many tries, those of its key behind it, an
     poisonous(() => true),
   )
   await times('applied', 2, ({ messages }) => messages === 1)
-  expect(await parked()).toMatchObject([
+  expect(await deadLettered()).toMatchObject([
     { n: 1, reason: 'HANDLER_FAILED', attempts: 3, error: 'cannot be done' },
     { n: 2, reason: null, attempts: 0 },
   ])
@@ -45,7 +45,7 @@ test('a message is put aside after so many tries, those of its key behind it, an
   expect(all('apply_failed')).toHaveLength(2)
 })
 
-test('one that another member parks while this one is at work: its handler has no effect here, and the next of its key goes behind it', async () => {
+test('one that another member dead-letters while this one is at work: its handler has no effect here, and the next of its key goes behind it', async () => {
   const stage = await createStage(1)
   const id = randomUUID()
   await stage.send([record('first', 1), record('poison', 1, { id }), record('poison', 2)])
@@ -60,23 +60,23 @@ test('one that another member parks while this one is at work: its handler has n
         // All three were looked up by now, and nothing was known of them.
         await query(`INSERT INTO inbox (consumer, message_id) VALUES ('mail', $1)`, [id])
         await query(
-          `INSERT INTO inbox_parked (consumer, identity, topic, partition, "offset", message_id, type, key, value, headers, reason)
+          `INSERT INTO inbox_dead_letter (consumer, identity, topic, partition, "offset", message_id, type, key, value, headers, reason)
            VALUES ('mail', $2, $1, 0, 1, $2, 'Counted', 'poison', '{"name":"poison","n":1}', '{}', 'HANDLER_FAILED')`,
           [stage.topic, id],
         )
       },
     },
   })
-  await until('messages_behind')
+  await until('blocked')
   expect(called).toEqual(['first 1', 'poison 1'])
   expect(await effects()).toEqual([{ name: 'first', n: 1 }])
-  expect(await parked()).toMatchObject([
+  expect(await deadLettered()).toMatchObject([
     { n: 1, reason: 'HANDLER_FAILED' },
     { n: 2, reason: null },
   ])
 })
 
-test('a wish to redrive applies the messages of the key in order; one that comes meanwhile goes behind, and nothing stays', async () => {
+test('a request to redrive applies the messages of the key in order; one that comes meanwhile goes behind, and nothing stays', async () => {
   const stage = await createStage(1)
   let poison = true
   await stage.send([1, 2, 3].map((n) => record('poison', n)))
@@ -84,20 +84,20 @@ test('a wish to redrive applies the messages of the key in order; one that comes
     stage,
     poisonous(() => poison),
   )
-  await times('messages_behind', 2)
-  await query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk' WHERE reason IS NOT NULL`)
-  expect(await until('redrive_failed')).toMatchObject({ offset: '0', code: 'Error' })
-  expect(await parked()).toMatchObject([{ n: 1, attempts: 4 }, { n: 2 }, { n: 3 }])
+  await times('blocked', 2)
+  await query(`UPDATE inbox_dead_letter SET action = 'redrive', requested_by = 'ann@desk' WHERE reason IS NOT NULL`)
+  expect(await until('request_failed')).toMatchObject({ offset: '0', code: 'Error' })
+  expect(await deadLettered()).toMatchObject([{ n: 1, attempts: 4 }, { n: 2 }, { n: 3 }])
   poison = false
-  await query(`UPDATE inbox_parked SET wish = 'redrive', wished_by = 'ann@desk'`)
+  await query(`UPDATE inbox_dead_letter SET action = 'redrive', requested_by = 'ann@desk'`)
   await stage.send([4, 5].map((n) => record('poison', n)))
-  expect(await until('parked_redriven')).toMatchObject({ by: 'ann@desk' })
+  expect(await until('redriven')).toMatchObject({ by: 'ann@desk' })
   await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([1, 2, 3, 4, 5])
-  expect(await parked()).toEqual([])
+  expect(await deadLettered()).toEqual([])
   expect(await query('SELECT FROM inbox')).toHaveLength(5)
 })
 
-test('a wish to discard drops the message for good, copies of it too, and those behind it are applied', async () => {
+test('a request to discard drops the message for good, copies of it too, and those behind it are applied', async () => {
   const stage = await createStage(1)
   const id = randomUUID()
   await stage.send([record('poison', 1, { id }), record('poison', 2), record('poison', 3)])
@@ -105,12 +105,12 @@ test('a wish to discard drops the message for good, copies of it too, and those 
     stage,
     poisonous(() => true),
   )
-  await times('messages_behind', 2)
-  await query(`UPDATE inbox_parked SET wish = 'discard' WHERE reason IS NOT NULL`)
-  expect(await until('parked_redriven')).toMatchObject({ messages: 2 })
+  await times('blocked', 2)
+  await query(`UPDATE inbox_dead_letter SET action = 'discard' WHERE reason IS NOT NULL`)
+  expect(await until('redriven')).toMatchObject({ messages: 2 })
   await stage.send([record('poison', 1, { id }), record('poison', 4)])
   await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([2, 3, 4])
-  expect(await parked()).toEqual([])
+  expect(await deadLettered()).toEqual([])
 })
 
 test('a redrive that comes upon a message of its key that is to be dropped drops it, and goes on with those behind it', async () => {
@@ -121,17 +121,17 @@ test('a redrive that comes upon a message of its key that is to be dropped drops
     stage,
     poisonous(() => isPoison),
   )
-  await times('messages_behind', 2)
+  await times('blocked', 2)
   isPoison = false
-  // In one statement: whoever looks for wishes finds both.
+  // In one statement: whoever looks for requests finds both.
   await query(
-    `UPDATE inbox_parked SET wish = CASE WHEN reason IS NULL THEN 'discard' ELSE 'redrive' END, wished_by = 'somebody'
+    `UPDATE inbox_dead_letter SET action = CASE WHEN reason IS NULL THEN 'discard' ELSE 'redrive' END, requested_by = 'somebody'
      WHERE reason IS NOT NULL OR convert_from(value, 'UTF8') LIKE '%"n":2%'`,
   )
-  expect(await until('parked_redriven')).toMatchObject({ messages: 2 })
+  expect(await until('redriven')).toMatchObject({ messages: 2 })
   expect(await numbers('poison')).toEqual([1, 3])
-  expect(all('parked_discarded')).toMatchObject([{ by: 'somebody' }])
-  expect(await parked()).toEqual([])
+  expect(all('discarded')).toMatchObject([{ by: 'somebody' }])
+  expect(await deadLettered()).toEqual([])
 })
 
 test.each([
@@ -144,7 +144,7 @@ test.each([
   await stage.send([record('a', 1, broken), record('a', 2), record('b', 3)])
   const { until } = startMail(stage)
   await until('applied', ({ messages }) => messages === 1)
-  expect((await parked()).map((row) => row.reason)).toEqual([reason, null])
+  expect((await deadLettered()).map((row) => row.reason)).toEqual([reason, null])
   expect(await effects()).toMatchObject([{ name: 'b', n: 3 }])
 })
 
@@ -153,7 +153,7 @@ test('troubles of the database do not count towards it', async () => {
   await stage.send([record('a', 1)])
   let tries = 0
   const { until, all } = startMail(stage, {
-    park: { after: 2 },
+    deadLetter: { after: 2 },
     handlers: {
       Counted: async (event, tx) => {
         if (++tries <= 4) await tx.$executeRaw`SELECT pg_terminate_backend(pg_backend_pid())`
@@ -164,10 +164,10 @@ test('troubles of the database do not count towards it', async () => {
   await until('applied')
   expect(all('apply_failed')).toMatchObject(Array(4).fill({ attempt: 0 }))
   expect(await numbers('a')).toEqual([1])
-  expect(await parked()).toEqual([])
+  expect(await deadLettered()).toEqual([])
 })
 
-test('a role with the rights of the page, and no others, can apply, park, put behind, redrive and prune', async () => {
+test('a role with the rights of the page, and no others, can apply, dead-letter, put behind, redrive and prune', async () => {
   const role = `consumer_${randomUUID().slice(0, 8)}`
   const page = readFileSync(new URL('../../docs/consumers.md', import.meta.url), 'utf8')
   const grants = page.match(/```sql\n(GRANT USAGE[\s\S]*?)```/)![1]!.replaceAll('my_consumer', role)
@@ -192,10 +192,10 @@ test('a role with the rights of the page, and no others, can apply, park, put be
     poisonous(() => poison),
   )
   await until('inbox_pruned')
-  await until('messages_behind')
+  await until('blocked')
   poison = false
-  await query(`UPDATE inbox_parked SET wish = 'redrive' WHERE reason IS NOT NULL`)
-  await until('parked_redriven')
+  await query(`UPDATE inbox_dead_letter SET action = 'redrive' WHERE reason IS NOT NULL`)
+  await until('redriven')
   expect(await effects()).toEqual([
     { name: 'fine', n: 1 },
     { name: 'poison', n: 1 },

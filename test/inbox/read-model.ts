@@ -5,7 +5,7 @@ import type { TestDatabase } from '../support/database.ts'
 import { type Client, connect, type Events, inboxDatabase, record, type Stage, type Tx } from './stage.ts'
 
 type Counted = { id: string; payload: { name: string; n: number } }
-type Told = { [E in keyof ProjectionEvents]: { event: E; fields: ProjectionEvents[E] } }[keyof ProjectionEvents]
+type TroubleText = { [E in keyof ProjectionEvents]: { event: E; fields: ProjectionEvents[E] } }[keyof ProjectionEvents]
 
 /** Adds an event to the read model of a projection. Not idempotent, so that a record that is applied twice shows. */
 export const add =
@@ -45,8 +45,8 @@ export function useReadModel() {
     /** Starts a projection that runs until the test is over. */
     start(stage: Stage, name: string, { kafka = stage.kafka, ...options }: StartOptions = {}, handler = add(name)) {
       const projection = createProjection({ prisma, name, events: stage.events, handlers: { Counted: handler }, ...options })
-      const told: Told[] = []
-      projection.telemetry.subscribe((event, fields) => void told.push({ event, fields } as Told))
+      const told: TroubleText[] = []
+      projection.telemetry.subscribe((event, fields) => void told.push({ event, fields } as TroubleText))
       onTestFinished(() => projection.stop())
       const done = projection.run(kafka)
       done.catch(() => {})

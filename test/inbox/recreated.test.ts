@@ -26,9 +26,9 @@ async function rewind({ topic, kafka }: Stage): Promise<void> {
   await admin.disconnect()
 }
 
-const parked = () =>
+const deadLettered = () =>
   query<{ offset: string; reason: string | null; message_id: string | null }>(
-    'SELECT "offset", reason, message_id FROM inbox_parked ORDER BY arrival',
+    'SELECT "offset", reason, message_id FROM inbox_dead_letter ORDER BY arrival',
   )
 
 const ways = [
@@ -38,7 +38,7 @@ const ways = [
 ] as const
 
 const failing = {
-  park: { after: 1 },
+  deadLetter: { after: 1 },
   handlers: {
     Counted: async (event: { id: string; payload: { name: string; n: number } }, tx: Tx) => {
       if (event.payload.name.startsWith('poison')) throw new Error('cannot be done')
@@ -48,7 +48,7 @@ const failing = {
 }
 
 test.each(ways)(
-  'a message that %s is parked and told, although another was parked at its offset',
+  'a message that %s is dead-lettered and told, although another was dead-lettered at its offset',
   async (_, broken, reason) => {
     const stage = await createStage(1)
     const send = (name: string) => stage.send([record(name, 1, broken), record('fine', 1)])
@@ -59,9 +59,9 @@ test.each(ways)(
     await recreate(stage)
     await send('poison 2')
     const second = startMail(stage, failing)
-    expect(await second.until('message_parked')).toMatchObject({ offset: '0', reason })
+    expect(await second.until('dead_lettered')).toMatchObject({ offset: '0', reason })
     await second.until('applied')
-    expect(await parked()).toMatchObject([
+    expect(await deadLettered()).toMatchObject([
       { offset: '0', reason },
       { offset: '0', reason },
     ])
@@ -70,11 +70,11 @@ test.each(ways)(
   60_000,
 )
 
-test('a good message behind a parked key is kept, and a redrive applies the key in the order of arrival, over both logs', async () => {
+test('a good message behind a dead-lettered key is kept, and a redrive applies the key in the order of arrival, over both logs', async () => {
   const stage = await createStage(1)
   let poison = true
   const options = {
-    park: { after: 1 },
+    deadLetter: { after: 1 },
     handlers: {
       Counted: async (event: { id: string; payload: { name: string; n: number } }, tx: Tx) => {
         if (poison && event.payload.n === 1) throw new Error('cannot be done')
@@ -84,18 +84,18 @@ test('a good message behind a parked key is kept, and a redrive applies the key 
   }
   await stage.send([record('fine', 7), record('fine', 8), record('key', 1), record('key', 2)])
   const first = startMail(stage, options)
-  await first.until('messages_behind')
+  await first.until('blocked')
   await first.inbox.stop()
   await recreate(stage)
   // Of these, 4 has the offset of 1, and 5 that of 2.
   await stage.send([record('fine', 9), record('key', 3), record('key', 4), record('key', 5)])
   const second = startMail(stage, options)
-  await second.times('messages_behind', 3)
+  await second.times('blocked', 3)
   poison = false
-  await query(`UPDATE inbox_parked SET wish = 'redrive' WHERE reason IS NOT NULL`)
-  expect(await second.until('parked_redriven')).toMatchObject({ messages: 5 })
+  await query(`UPDATE inbox_dead_letter SET action = 'redrive' WHERE reason IS NOT NULL`)
+  expect(await second.until('redriven')).toMatchObject({ messages: 5 })
   expect(await numbers('key')).toEqual([1, 2, 3, 4, 5])
-  expect(await parked()).toEqual([])
+  expect(await deadLettered()).toEqual([])
 }, 60_000)
 
 test('a message with an id that is read again from another log is a copy, whatever its offset', async () => {
@@ -109,34 +109,34 @@ test('a message with an id that is read again from another log is a copy, whatev
   await stage.send([record('fine', 2), record('other', 1), record('poison', 1, { id }), record('fine', 3)])
   const second = startMail(stage, failing)
   await second.times('applied', 3, ({ messages }) => messages === 1)
-  expect(second.all('message_parked')).toEqual([])
-  expect(await parked()).toEqual([{ offset: '0', reason: 'HANDLER_FAILED', message_id: id }])
+  expect(second.all('dead_lettered')).toEqual([])
+  expect(await deadLettered()).toEqual([{ offset: '0', reason: 'HANDLER_FAILED', message_id: id }])
 }, 60_000)
 
-test('a record without an id that is read again is parked once, also after it was discarded', async () => {
+test('a record without an id that is read again is dead-lettered once, also after it was discarded', async () => {
   const stage = await createStage(1)
   const twin = record('key', 1, { headers: { type: 'Counted' } })
   // Alike in all but the offset: two records.
   await stage.send([twin, twin, record('fine', 1)])
   const first = startMail(stage)
   await first.until('applied')
-  expect(await parked()).toMatchObject([
+  expect(await deadLettered()).toMatchObject([
     { offset: '0', message_id: null },
     { offset: '1', message_id: null },
   ])
-  const [one] = await query<{ identity: string }>('SELECT identity FROM inbox_parked ORDER BY arrival LIMIT 1')
+  const [one] = await query<{ identity: string }>('SELECT identity FROM inbox_dead_letter ORDER BY arrival LIMIT 1')
   // An operator names it as the list does.
-  const list = await cli(['parked', 'list'], { DATABASE_URL: url() })
+  const list = await cli(['inbox', 'list'], { DATABASE_URL: url() })
   expect(list.stdout).toContain(one!.identity)
-  const dropped = await cli(['parked', 'discard', one!.identity, '--yes'], { DATABASE_URL: url() })
+  const dropped = await cli(['inbox', 'discard', one!.identity, '--yes'], { DATABASE_URL: url() })
   expect(dropped.stdout).toContain('Dropped: 1 message.')
   await first.inbox.stop()
   await rewind(stage)
   await stage.send([record('fine', 2)])
   const second = startMail(stage)
   await second.until('applied', ({ messages }) => messages === 1)
-  expect(second.all('message_parked')).toEqual([])
-  expect(await parked()).toMatchObject([{ offset: '1' }])
+  expect(second.all('dead_lettered')).toEqual([])
+  expect(await deadLettered()).toMatchObject([{ offset: '1' }])
   expect(await numbers('fine')).toEqual([1, 2])
 }, 60_000)
 

@@ -149,7 +149,7 @@ export function useMail() {
     db = await inboxDatabase()
     prisma = connect(db.url)
   })
-  beforeEach(() => db.query('TRUNCATE inbox, inbox_parked, effects, outbox'))
+  beforeEach(() => db.query('TRUNCATE inbox, inbox_dead_letter, effects, outbox'))
   afterAll(async () => {
     await prisma.$disconnect()
     await db.drop()

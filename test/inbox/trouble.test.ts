@@ -5,11 +5,11 @@ import { startPostgres } from '../support/postgres.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { type Client, connect, createStage, effect, effectsSql, type Running, record, start, type Tx, useMail } from './stage.ts'
 
-// Trouble of the database, each kind in the middle of a handler, with `park.after: 1`: a single failure that counts would park the message.
+// Trouble of the database, each kind in the middle of a handler, with `dead-letter.after: 1`: a single failure that counts would dead-letter the message.
 
 const { startMail, query, url, client: useClient, numbers } = useMail()
 
-const parked = () => query<{ reason: string; attempts: number }>('SELECT reason, attempts FROM inbox_parked')
+const deadLettered = () => query<{ reason: string; attempts: number }>('SELECT reason, attempts FROM inbox_dead_letter')
 
 const pidOf = async (tx: Tx) => (await tx.$queryRaw<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`)[0]!.pid
 
@@ -51,14 +51,14 @@ async function proxied(): Promise<{ client: Client; proxy: Awaited<ReturnType<ty
   return { client, proxy }
 }
 
-/** Runs one message whose first try meets the trouble, and expects it to be applied, not parked. */
+/** Runs one message whose first try meets the trouble, and expects it to be applied, not dead-lettered. */
 async function survives(client: Client, trouble: (tx: Tx) => Promise<unknown>, handlerTimeoutMs = 20_000): Promise<Running> {
   const stage = await createStage(1)
   await stage.send([record('a', 1), record('a', 2)])
   let met = false
   const running = start(stage, client, 'mail', {
     handlerTimeoutMs,
-    park: { after: 1 },
+    deadLetter: { after: 1 },
     handlers: {
       Counted: async (event, tx) => {
         await effect(tx, 'mail', event)
@@ -69,7 +69,7 @@ async function survives(client: Client, trouble: (tx: Tx) => Promise<unknown>, h
     },
   })
   await running.times('applied', 2)
-  expect(await parked()).toEqual([])
+  expect(await deadLettered()).toEqual([])
   expect(await numbers('a')).toEqual([1, 2])
   expect(running.all('apply_failed').map(({ attempt }) => attempt)).toEqual([0])
   return running
@@ -156,7 +156,7 @@ test.each(['clean', 'immediate'] as const)(
       client,
       'mail',
       {
-        park: { after: 1 },
+        deadLetter: { after: 1 },
         handlers: {
           Counted: async (event, tx) => {
             await effect(tx, 'mail', event)
@@ -170,7 +170,7 @@ test.each(['clean', 'immediate'] as const)(
       { concurrently: 2 },
     )
     await times('applied', 6)
-    expect(all('message_parked')).toEqual([])
+    expect(all('dead_lettered')).toEqual([])
     expect(all('apply_failed').filter(({ attempt }) => attempt > 0)).toEqual([])
     expect(await run(server.url, 'SELECT name, n FROM effects ORDER BY name, n')).toHaveLength(6)
   },
@@ -186,7 +186,7 @@ test.each('08P01 25006 40003 53100 53200 53400 55P03 57P05 58030'.split(' '))(
     await stage.send([record('a', 1)])
     let tries = 0
     const { until, all } = startMail(stage, {
-      park: { after: 1 },
+      deadLetter: { after: 1 },
       handlers: {
         Counted: async (event, tx) => {
           if (++tries <= 3) await tx.$executeRawUnsafe(raise(code))
@@ -196,44 +196,47 @@ test.each('08P01 25006 40003 53100 53200 53400 55P03 57P05 58030'.split(' '))(
     })
     await until('applied')
     expect(all('apply_failed')).toMatchObject(Array(3).fill({ attempt: 0, code }))
-    expect(await parked()).toEqual([])
+    expect(await deadLettered()).toEqual([])
   },
 )
 
-test.each(['57014', 'XX000', '25P03'])('%s once does not count; the same message with it again is parked', async (code) => {
-  const stage = await createStage(1)
-  await stage.send([record('once', 1), record('ever', 1)])
-  let tries = 0
-  const { until, all } = startMail(stage, {
-    park: { after: 1 },
-    handlers: {
-      Counted: async (event, tx) => {
-        if (event.payload.name === 'ever' || ++tries === 1) await tx.$executeRawUnsafe(raise(code))
-        await effect(tx, 'mail', event)
+test.each(['57014', 'XX000', '25P03'])(
+  '%s once does not count; the same message with it again is dead-lettered',
+  async (code) => {
+    const stage = await createStage(1)
+    await stage.send([record('once', 1), record('ever', 1)])
+    let tries = 0
+    const { until, all } = startMail(stage, {
+      deadLetter: { after: 1 },
+      handlers: {
+        Counted: async (event, tx) => {
+          if (event.payload.name === 'ever' || ++tries === 1) await tx.$executeRawUnsafe(raise(code))
+          await effect(tx, 'mail', event)
+        },
       },
-    },
-  })
-  expect(await until('message_parked')).toMatchObject({ offset: '1', attempts: 1 })
-  expect(await numbers('once')).toEqual([1])
-  expect(all('apply_failed')).toMatchObject([
-    { offset: '0', attempt: 0, code },
-    { offset: '1', attempt: 0, code },
-  ])
-})
+    })
+    expect(await until('dead_lettered')).toMatchObject({ offset: '1', attempts: 1 })
+    expect(await numbers('once')).toEqual([1])
+    expect(all('apply_failed')).toMatchObject([
+      { offset: '0', attempt: 0, code },
+      { offset: '1', attempt: 0, code },
+    ])
+  },
+)
 
 test.each([
   ['an error of its own', () => Promise.reject(new Error('cannot be done'))],
   ['a refused row', (tx: Tx) => tx.$executeRaw`INSERT INTO effects (seq) VALUES (1)`],
   ['an error of somebody else’s socket', () => Promise.reject(Object.assign(new Error('x'), { code: 'ECONNREFUSED' }))],
-])('%s is no trouble of the database: the message is parked at once', async (_, fails) => {
+])('%s is no trouble of the database: the message is dead-lettered at once', async (_, fails) => {
   const stage = await createStage(1)
   await stage.send([record('poison', 1)])
-  const { until, all } = startMail(stage, { park: { after: 1 }, handlers: { Counted: (_event, tx) => fails(tx) } })
-  expect(await until('message_parked')).toMatchObject({ attempts: 1, reason: 'HANDLER_FAILED' })
+  const { until, all } = startMail(stage, { deadLetter: { after: 1 }, handlers: { Counted: (_event, tx) => fails(tx) } })
+  expect(await until('dead_lettered')).toMatchObject({ attempts: 1, reason: 'HANDLER_FAILED' })
   expect(all('apply_failed')).toEqual([])
 })
 
-test('a backend that is terminated in a redrive leaves the wish, and the message is applied', async () => {
+test('a backend that is terminated in a redrive leaves the request, and the message is applied', async () => {
   const stage = await createStage(1)
   await stage.send([record('a', 1, { value: 'no JSON' }), record('a', 2)])
   let met = false
@@ -248,9 +251,9 @@ test('a backend that is terminated in a redrive leaves the wish, and the message
       },
     },
   })
-  await until('messages_behind')
-  await query(`UPDATE inbox_parked SET value = '{"name":"a","n":1}', wish = 'redrive' WHERE reason IS NOT NULL`)
-  await until('parked_redriven', ({ messages }) => messages === 2)
-  expect(all('redrive_failed')).toEqual([])
+  await until('blocked')
+  await query(`UPDATE inbox_dead_letter SET value = '{"name":"a","n":1}', action = 'redrive' WHERE reason IS NOT NULL`)
+  await until('redriven', ({ messages }) => messages === 2)
+  expect(all('request_failed')).toEqual([])
   expect(await numbers('a')).toEqual([1, 2])
 })

@@ -58,7 +58,7 @@ test('payloads, keys, header values, passwords and secrets are in no log, metric
     const { url } = await relay.until((line) => line.event === 'listening')
     await relay.until(until)
     const found = await database.query<{ id: string }>(
-      'SELECT message_id AS id FROM outbox UNION ALL SELECT message_id FROM outbox_dead',
+      'SELECT message_id AS id FROM outbox UNION ALL SELECT message_id FROM outbox_dead_letter',
     )
     const shown = ['', 'messages', 'messages?state=dead', 'dead', ...found.map(({ id }) => `message?id=${id}`)]
     for (const page of ['livez', 'readyz', 'metrics', 'nothing', 'dashboard.js', ...shown]) {
@@ -78,7 +78,7 @@ test('payloads, keys, header values, passwords and secrets are in no log, metric
     { topic: small, key: text('dead-key'), value: text('dead-value').repeat(100) },
     { topic: small, key: text('dead-key'), value: text('dead-value') },
   ])
-  await listen('plain', {}, (line) => line.event === 'sampled' && line.heldKeys === 1)
+  await listen('plain', {}, (line) => line.event === 'sampled' && line.blockedKeys === 1)
   // A Kafka that wants no login: trouble in the words of client and broker.
   await insertRows(database.pool, [{ topic, key: text('key'), value: text('value'), headers: { tenant: text('header') } }])
   const sasl = { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: text('sasl') }

@@ -10,10 +10,10 @@ test('what a consumer tells is counted, by consumer and topic', async () => {
   const message = { ...where, offset: '7', messageId: null }
   telemetry.emit('applied', { ...where, messages: 3, copies: 2, ms: 20 })
   telemetry.emit('apply_failed', { ...message, attempt: 1, code: 'P2002', waitMs: 500 })
-  telemetry.emit('message_parked', { ...message, reason: 'INVALID_JSON', attempts: 0 })
-  telemetry.emit('messages_behind', { ...where, messages: 4 })
-  telemetry.emit('parked_redriven', { consumer: 'mail', topic: 'orders', messages: 5, by: null })
-  telemetry.emit('parked_discarded', { ...message, by: null })
+  telemetry.emit('dead_lettered', { ...message, reason: 'INVALID_JSON', attempts: 0 })
+  telemetry.emit('blocked', { ...where, messages: 4 })
+  telemetry.emit('redriven', { consumer: 'mail', topic: 'orders', messages: 5, by: null })
+  telemetry.emit('discarded', { ...message, by: null })
   telemetry.emit('inbox_pruned', { consumer: 'mail', rows: 6, ms: 1 })
   telemetry.emit('consumer_crashed', { consumer: 'mail', code: 'X', restart: true })
   const text = await registry.metrics()
@@ -22,8 +22,8 @@ test('what a consumer tells is counted, by consumer and topic', async () => {
     `inbox_messages_applied_total{${labels}} 3`,
     `inbox_copies_total{${labels}} 2`,
     `inbox_failures_total{${labels}} 1`,
-    `inbox_messages_parked_total{${labels},reason="INVALID_JSON"} 1`,
-    `inbox_messages_behind_total{${labels}} 4`,
+    `inbox_messages_dead_lettered_total{${labels},reason="INVALID_JSON"} 1`,
+    `inbox_messages_blocked_total{${labels}} 4`,
     `inbox_messages_redriven_total{${labels}} 5`,
     `inbox_messages_discarded_total{${labels}} 1`,
     'inbox_rows_pruned_total{consumer="mail"} 6',

@@ -36,8 +36,8 @@ const sampled = (more: Partial<RelayEvents['sampled']> = {}): RelayEvents['sampl
   leases: { held: 64, expired: 0, free: 0 },
   holders: [],
   relays: [],
-  dead: { byReason: {}, behind: 0, exact: true },
-  heldKeys: 0,
+  dead: { byReason: {}, blocked: 0, exact: true },
+  blockedKeys: 0,
   oldestTransactionMs: 0,
   deadRowShare: 0,
   deletedRows: 0,
@@ -192,7 +192,7 @@ test('leases are counted by bucket', async () => {
 })
 
 describe('gauges of the tables', () => {
-  const all = ['outbox_backlog_messages', 'outbox_lag_seconds', 'outbox_leases', 'outbox_dead_messages', 'outbox_held_keys']
+  const all = ['outbox_backlog_messages', 'outbox_lag_seconds', 'outbox_leases', 'outbox_dead_messages', 'outbox_blocked_keys']
   const now = async (of: (name: string) => Promise<Record<string, number>>) =>
     Object.assign({}, ...(await Promise.all(all.map(of))))
 
@@ -201,7 +201,7 @@ describe('gauges of the tables', () => {
     expect(await now(of)).toEqual({})
     tell(
       'sampled',
-      sampled({ dead: { byReason: { A: 1 }, behind: 1, exact: true }, topics: [{ topic: 't', oldestMs: 1, ownOldestMs: 1 }] }),
+      sampled({ dead: { byReason: { A: 1 }, blocked: 1, exact: true }, topics: [{ topic: 't', oldestMs: 1, ownOldestMs: 1 }] }),
     )
     expect(Object.keys(await now(of)).length).toBeGreaterThan(5)
     tell('sample_failed', { code: 'ECONNREFUSED' })
@@ -240,12 +240,12 @@ describe('gauges of the tables', () => {
     tell(
       'sampled',
       sampled({
-        dead: { byReason: { A: 2, B: 1 }, behind: 0, exact: true },
+        dead: { byReason: { A: 2, B: 1 }, blocked: 0, exact: true },
         topics: [{ topic: 't', oldestMs: 7_000, ownOldestMs: 1 }],
       }),
     )
     expect(await of('outbox_lag_seconds')).toEqual({ '{topic="t"}': 7 })
-    tell('sampled', sampled({ dead: { byReason: { B: 1 }, behind: 0, exact: true } }))
+    tell('sampled', sampled({ dead: { byReason: { B: 1 }, blocked: 0, exact: true } }))
     expect(await of('outbox_lag_seconds')).toEqual({ '{topic="t"}': 0 })
     expect(await of('outbox_dead_messages')).toEqual({ '{reason="A"}': 0, '{reason="B"}': 1 })
   })

@@ -14,7 +14,7 @@ beforeAll(async () => {
   database = await createDatabase()
 })
 beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
   await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', format = 1")
 })
 afterAll(() => database.drop())
@@ -46,7 +46,7 @@ describe('a sample', () => {
       holders: Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: null, expired: false })),
       relays: [],
       dead: { byReason: {}, behind: 0, exact: true },
-      heldKeys: 0,
+      blockedKeys: 0,
       oldestTransactionMs: expect.any(Number),
       deadRowShare: expect.any(Number),
       deletedRows: expect.any(Number),
@@ -95,12 +95,12 @@ describe('a sample', () => {
       ['a', 'a', 'b', null].map((key) => ({ topic: 't', key })),
     )
     await database.query(
-      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, created_at, relay, reason)
+      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, created_at, relay, reason)
        SELECT bucket, id, message_id, topic, key, created_at, 'r', CASE WHEN id = (SELECT min(id) + 1 FROM outbox) THEN NULL ELSE 'TOO_LARGE' END FROM outbox`,
     )
-    const { dead, heldKeys } = await sampling().next('sampled')
+    const { dead, blockedKeys } = await sampling().next('sampled')
     expect(dead).toEqual({ byReason: { TOO_LARGE: 3 }, behind: 1, exact: true })
-    expect(heldKeys).toBe(2)
+    expect(blockedKeys).toBe(2)
   })
 
   test('has the age of a transaction that has written and does not end; one that only idles holds nothing back', async () => {
@@ -120,7 +120,7 @@ describe('a sample', () => {
     const url = new URL(database.url)
     const role = `blind_${url.pathname.slice(-12)}`
     await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`)
-    await database.query(`GRANT SELECT ON outbox, outbox_lease, outbox_relay, outbox_dead TO ${role}`)
+    await database.query(`GRANT SELECT ON outbox, outbox_lease, outbox_relay, outbox_dead_letter TO ${role}`)
     onTestFinished(async () => {
       await database.query(`DROP OWNED BY ${role}`)
       await database.query(`DROP ROLE ${role}`)
@@ -165,7 +165,7 @@ test('a look waits for no lock for longer than its time-out, and nobody waits fo
   onTestFinished(() => client.end())
   const { next, stop } = sampling()
   await next('sampled')
-  await client.query('BEGIN; LOCK TABLE outbox_dead')
+  await client.query('BEGIN; LOCK TABLE outbox_dead_letter')
   expect(['55P03', '57014']).toContain((await next('sample_failed')).code)
   stop()
 })

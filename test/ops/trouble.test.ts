@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { healthPages } from '../../src/ops/health.ts'
+import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { bootstrapServers, stuckOf, told } from '../../src/ops/trouble.ts'
-import { Vitals } from '../../src/ops/vitals.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
 
 const servers = 'kafka-1:9092,kafka-2:9092'
@@ -63,9 +63,9 @@ test('each topic and partition is named once, and a relay that is gone or withou
 describe('/readyz', () => {
   async function readyz(knows: boolean): Promise<string> {
     const telemetry = new Telemetry()
-    const vitals = new Vitals(telemetry, 3_000)
+    const liveness = new LivenessCheck(telemetry, 3_000)
     telemetry.emit('topic_paused', { topic: 'orders', code: 'UNKNOWN_TOPIC_OR_PARTITION', error: 'e' })
-    const pages = healthPages({ vitals, name: 'r', leaseMs: 3_000, formats: [1], servers, askKafka: async () => {} })
+    const pages = healthPages({ liveness, name: 'r', leaseMs: 3_000, formats: [1], servers, askKafka: async () => {} })
     return String((await pages['/readyz'].answer(new URL('http://relay/readyz'), knows)).body)
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { liveness, type Signs, stallMs, Vitals } from '../../src/ops/vitals.ts'
+import { LivenessCheck, liveness, type Signs, stallMs } from '../../src/ops/liveness.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 
 const well: Signs = {
@@ -17,7 +17,7 @@ describe('a restart could help', () => {
     ['not while nothing is to be done', {}, true, 'idle'],
     ['not while messages move', { busySince: 10_000, movedAt: 99_000 }, true, 'at work'],
     ['not at once when none moves', { busySince: 80_000, movedAt: 79_000 }, true, 'at work'],
-    ['when messages are in hand and none moves', { busySince: 60_000, movedAt: 50_000 }, false, 'none moved for 50 s'],
+    ['when messages are in flight and none moves', { busySince: 60_000, movedAt: 50_000 }, false, 'none moved for 50 s'],
     ['when messages wait and none moves', { lateSince: 60_000, movedAt: 50_000 }, false, 'messages wait'],
     ['not when messages are old but move', { lateSince: 10_000, movedAt: 99_000 }, true, 'idle'],
     ['not while deletes have no effect', { busySince: 0, lateSince: 0, keptSince: 0 }, true, 'no effect'],
@@ -38,39 +38,40 @@ describe('signs of a relay, by what it tells', () => {
   function keep() {
     const clock = { now: 0 }
     const telemetry = new Telemetry()
-    const vitals = new Vitals(telemetry, 10_000, () => clock.now)
-    const beat = (handRows: number) => telemetry.emit('heartbeat', { relays: 1, owned: 64, handRows, handBytes: 0, silentMs: 0 })
+    const liveness = new LivenessCheck(telemetry, 10_000, () => clock.now)
+    const beat = (maxInFlight: number) =>
+      telemetry.emit('heartbeat', { relays: 1, owned: 64, maxInFlight, maxInFlightBytes: 0, silentMs: 0 })
     /** Lets time pass, with a heartbeat each second. */
-    const pass = (seconds: number, handRows: number) => {
+    const pass = (seconds: number, maxInFlight: number) => {
       for (let n = 0; n < seconds; n++) {
         clock.now += 1_000
-        beat(handRows)
+        beat(maxInFlight)
       }
     }
     const waits = (topic: string, ownOldestMs: number | null) =>
       telemetry.emit('sampled', { topics: [{ topic, oldestMs: 90_000, ownOldestMs }], format: 1 } as RelayEvents['sampled'])
-    return { clock, telemetry, vitals, pass, waits }
+    return { clock, telemetry, liveness, pass, waits }
   }
 
-  test('a lane that is stuck with messages in hand is found, and one that moves again is well', () => {
-    const { vitals, pass, telemetry } = keep()
+  test('a lane that is stuck with messages in flight is found, and one that moves again is well', () => {
+    const { liveness, pass, telemetry } = keep()
     pass(100, 0)
-    expect(vitals.live.alive).toBe(true)
+    expect(liveness.live.alive).toBe(true)
     pass(30, 5)
-    expect(vitals.live.alive).toBe(true)
+    expect(liveness.live.alive).toBe(true)
     pass(2, 5)
-    expect(vitals.live.alive).toBe(false)
+    expect(liveness.live.alive).toBe(false)
     telemetry.emit('settled', { rows: 1, ms: 1 })
-    expect(vitals.live.alive).toBe(true)
+    expect(liveness.live.alive).toBe(true)
   })
 
   test('a reader that is stuck is found by its own old messages; those of others and of paused topics do not count', () => {
-    const { vitals, pass, waits, telemetry } = keep()
+    const { liveness, pass, waits, telemetry } = keep()
     const later = (topic: string, own: number | null) => {
       waits(topic, own)
       pass(31, 0)
       waits(topic, own)
-      return vitals.live.alive
+      return liveness.live.alive
     }
     expect(later('t', null)).toBe(true)
     expect(later('t', 1_000)).toBe(true)
@@ -81,25 +82,25 @@ describe('signs of a relay, by what it tells', () => {
   })
 
   test('a message that appears old, by a transaction that commits late, is no reason before the relay has had its time', () => {
-    const { vitals, pass, waits } = keep()
+    const { liveness, pass, waits } = keep()
     pass(100, 0)
     waits('t', 90_000)
-    expect(vitals.live.alive).toBe(true)
+    expect(liveness.live.alive).toBe(true)
   })
 
   test('when the database or Kafka is there again, the time begins anew', () => {
-    const { clock, vitals, pass, telemetry } = keep()
+    const { clock, liveness, pass, telemetry } = keep()
     pass(1, 5)
     telemetry.emit('kafka_trouble', { code: 'C', error: 'e' })
     pass(100, 5)
     telemetry.emit('kafka_recovered', { ms: 1 })
-    expect(vitals.live.alive).toBe(true)
+    expect(liveness.live.alive).toBe(true)
     telemetry.emit('database_trouble', { code: 'C', error: 'e' })
     clock.now += 100_000
-    expect(vitals.live).toMatchObject({ alive: true, why: 'waits for the database (C)' })
+    expect(liveness.live).toMatchObject({ alive: true, why: 'waits for the database (C)' })
     telemetry.emit('database_recovered', { ms: 1 })
-    expect(vitals.live.alive).toBe(true)
+    expect(liveness.live.alive).toBe(true)
     clock.now += 31_000
-    expect(vitals.live.alive).toBe(false)
+    expect(liveness.live.alive).toBe(false)
   })
 })

@@ -131,7 +131,7 @@ test('the event and the consumer of the guides, as printed: what the handler wri
   await shell('npx tsx src/place-event.ts')
   const newest = '(SELECT max(id) FROM "Order")'
   const applied = () =>
-    database.query(`SELECT o.total, i.consumer, p.reason FROM "Order" o, inbox i LEFT JOIN inbox_parked p USING (consumer, message_id)
+    database.query(`SELECT o.total, i.consumer, p.reason FROM "Order" o, inbox i LEFT JOIN inbox_dead_letter p USING (consumer, message_id)
       WHERE o.id = ${newest}`)
   await expect.poll(applied, { timeout: 60_000, interval: 200 }).toEqual([{ total: 1990, consumer: 'confirm', reason: null }])
 }, 400_000)

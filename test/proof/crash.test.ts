@@ -34,8 +34,8 @@ describe('relays that are killed', () => {
     console.log(`PROOF_SEED=${seed}`)
     const random = randomFrom(seed)
     const topic = await createTopic('crash', 12)
-    const handRows = 500
-    const settings = { OUTBOX_HAND_ROWS: String(handRows) }
+    const maxInFlight = 500
+    const settings = { OUTBOX_MAX_IN_FLIGHT: String(maxInFlight) }
     const other = relay(settings)
     let victim = relay(settings)
     const load = startShopLoad({
@@ -58,8 +58,8 @@ describe('relays that are killed', () => {
     const judgement = judge(await orders(), await readTopic(topic))
     show('crash', judgement)
     expect(judgement).toMatchObject({ committed: 9_000, lost: 0, phantom: 0, inversions: 0 })
-    // A relay that dies has at most its rows in hand sent and not yet deleted.
-    expect(judgement.duplicates).toBeLessThanOrEqual(3 * handRows)
+    // A relay that dies has at most its rows in flight sent and not yet deleted.
+    expect(judgement.duplicates).toBeLessThanOrEqual(3 * maxInFlight)
     await Promise.all([victim.end('SIGKILL'), other.end('SIGKILL')])
   }, 180_000)
 })

@@ -25,7 +25,7 @@ async function gone(topic: string): Promise<void> {
 
 const start = () => startRelayProcess({ DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' })
 
-test('a topic that does not exist: the others flow, nothing is parked, and its messages follow soon after its creation', async () => {
+test('a topic that does not exist: the others flow, nothing is dead-lettered, and its messages follow soon after its creation', async () => {
   const rates: [beside: number, alone: number][] = []
   const delays: number[] = []
   for (let pair = 0; pair < pairs; pair++) {
@@ -54,7 +54,7 @@ test('a topic that does not exist: the others flow, nothing is parked, and its m
     delays.push(Math.min(...records.map(({ timestamp }) => timestamp)) - created)
     // First copies: where other work keeps the machine from answering in time, Kafka holds a batch twice, and that is no fault here.
     expect(new Set(records.map(({ headers }) => headers.id)).size).toBe(rows)
-    expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+    expect(await database.query('SELECT 1 FROM outbox_dead_letter')).toEqual([])
     const told = (event: string) => second.log.filter((line) => line.event === event && line.topic === missing).length
     expect([told('topic_paused'), told('topic_resumed')]).toEqual([1, 1])
     await second.end('SIGTERM')

@@ -10,7 +10,7 @@ import { createTopic, readTopic } from '../support/topics.ts'
 /** Most memory that a process has ever had resident, in bytes. */
 const peakOf = (pid: number) => 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1])
 
-test('a row of 200 MB, and one with 50 MB of headers: parked unread, memory stays flat, everything else is delivered', async () => {
+test('a row of 200 MB, and one with 50 MB of headers: dead-lettered unread, memory stays flat, everything else is delivered', async () => {
   await using database = await createDatabase()
   const topic = await createTopic('oversized', 3)
   const relay = startRelayProcess({ DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' })
@@ -33,7 +33,9 @@ test('a row of 200 MB, and one with 50 MB of headers: parked unread, memory stay
   )
   expect(grown).toBeLessThan(50_000_000)
   expect(await readTopic(topic)).toHaveLength(4_000)
-  expect(await database.query('SELECT convert_from(key, $1) AS key, reason FROM outbox_dead ORDER BY id', ['UTF8'])).toEqual([
+  expect(
+    await database.query('SELECT convert_from(key, $1) AS key, reason FROM outbox_dead_letter ORDER BY id', ['UTF8']),
+  ).toEqual([
     { key: 'huge-value', reason: 'MESSAGE_TOO_LARGE' },
     { key: 'huge-headers', reason: 'MESSAGE_TOO_LARGE' },
   ])

@@ -61,13 +61,14 @@ test('one refused record among many: only its key waits, the others flow as with
     const ofKey = rows / keys
     expect(ids(before)).toHaveLength(rows - ofKey / 2)
     expect(idsOf(before, 'key-7')).toEqual(wanted.slice(0, ofKey / 2).map(({ id }) => id))
-    expect(await database.query('SELECT DISTINCT key FROM outbox_dead')).toEqual([{ key: Buffer.from('key-7') }])
-    expect(await count('outbox_dead')).toBe(1 + ofKey / 2)
+    expect(await database.query('SELECT DISTINCT key FROM outbox_dead_letter')).toEqual([{ key: Buffer.from('key-7') }])
+    expect(await count('outbox_dead_letter')).toBe(1 + ofKey / 2)
 
     await raiseLimit(poisoned)
     const { code } = await cli(['redrive', '--topic', poisoned, '--reason', 'MESSAGE_TOO_LARGE'], environment())
     expect(code).toBe(0)
-    while ((await count('outbox_dead')) + (await count('outbox')) > 0) await new Promise((resolve) => setTimeout(resolve, 50))
+    while ((await count('outbox_dead_letter')) + (await count('outbox')) > 0)
+      await new Promise((resolve) => setTimeout(resolve, 50))
     expect(idsOf(await readTopic(poisoned), 'key-7')).toEqual(wanted.map(({ id }) => id))
     await relay.end('SIGTERM')
   }

@@ -24,7 +24,7 @@ test('lost acknowledgements, terminated backends, late commits and relays that c
   ]
   const relays: TestRelay[] = []
   const start = async () => {
-    const one = testRelay(database.url, shared(transport), { fetchRows: 100, handRows: 200, batchRecords: 20 })
+    const one = testRelay(database.url, shared(transport), { fetchRows: 100, maxInFlight: 200, batchRecords: 20 })
     relays.push(one)
     await one.relay.start()
   }
@@ -77,6 +77,6 @@ test('lost acknowledgements, terminated backends, late commits and relays that c
   }
   for (const [key, last] of committed) expect([key, seen.get(key)]).toEqual([key, Array.from({ length: last }, (_, i) => i + 1)])
   expect([...committed.values()].reduce((sum, n) => sum + n, 0)).toBeGreaterThan(100)
-  expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+  expect(await database.query('SELECT 1 FROM outbox_dead_letter')).toEqual([])
   for (const one of relays) expect(one.all('row_found_below_position')).toEqual([])
 }, 120_000)

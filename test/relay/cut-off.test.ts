@@ -7,9 +7,9 @@ import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered } from '../support/numbered.ts'
 import { type TestRelay, testRelay } from '../support/relay.ts'
+import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
-import { wish } from '../support/wishes.ts'
 
 /** A relay that no broker answers, beside others (rule 5). */
 let database: TestDatabase
@@ -84,11 +84,11 @@ test('if no broker answers anybody, buckets are kept, and requests of operators 
     await one.until('heartbeat', () => one.all('heartbeat').length > beats)
   }
   await database.query(
-    `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay)
+    `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, relay)
      SELECT b, 1 + b, gen_random_uuid(), 't', NULL, '', now(), 'R', 'r' FROM generate_series(0, 63) AS b`,
   )
-  expect(await wish(database.pool, 'discard')).toBe(64)
-  await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead)')
+  expect(await action(database.pool, 'discard')).toBe(64)
+  await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead_letter)')
   expect([...a.all('gave_up'), ...b.all('gave_up')]).toEqual([])
   expect(await database.query('SELECT 1 FROM outbox_lease WHERE leased_until > now()')).toHaveLength(64)
 })

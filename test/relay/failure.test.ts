@@ -7,9 +7,9 @@ import { eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
+import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
-import { wish } from '../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -20,8 +20,8 @@ afterEach(() => database.drop())
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
 const deadRows = () =>
-  database.query<{ n: number; reason: string | null; holds: boolean }>(
-    `SELECT (convert_from(value, 'UTF8')::json->>'n')::int AS n, reason, holds FROM outbox_dead ORDER BY id`,
+  database.query<{ n: number; reason: string | null; blocks_key: boolean }>(
+    `SELECT (convert_from(value, 'UTF8')::json->>'n')::int AS n, reason, blocks_key FROM outbox_dead_letter ORDER BY id`,
   )
 
 /** A transport whose refusals name the records at fault, as brokers do to clients that ask in a newer protocol. */
@@ -37,7 +37,7 @@ function naming(transport: Transport, atFault: (record: TransportRecord) => bool
 }
 
 describe('records that Kafka names', () => {
-  test('are parked without being sent again, the others go on in order, and nothing of a refused key overtakes', async () => {
+  test('are dead-lettered without being sent again, the others go on in order, and nothing of a refused key overtakes', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const bad = new Set([71, 72, 150])
     transport.refuse((record) => bad.has(numberOf(record)), { outcome: poison })
@@ -50,7 +50,7 @@ describe('records that Kafka names', () => {
     // Keys of 71 and 72 have the numbers 1, 11, 21, … and 2, 12, …; that of 150 has 10, 20, ….
     const behind = upTo(200).filter((n) => (n > 71 && n % 10 === 1) || (n > 72 && n % 10 === 2) || (n > 150 && n % 10 === 0))
     expect((await deadRows()).map((row) => row.n)).toEqual([...bad, ...behind].sort((a, b) => a - b))
-    expect(one.all('parked')).toHaveLength(3)
+    expect(one.all('dead_lettered')).toHaveLength(3)
     const sent = transport.records().map(numberOf)
     for (let key = 0; key < 10; key++) {
       const own = sent.filter((n) => n % 10 === key)
@@ -85,45 +85,48 @@ describe('records that Kafka names', () => {
 })
 
 describe('a topic that refuses many records and takes the others', () => {
-  test.each(['hold', 'skip'] as const)('goes on, with %s too: each pause ends with a record of another key', async (onDead) => {
-    const transport = memoryTransport({ partitions: 1 })
-    transport.refuse((record) => numberOf(record) <= 24, { outcome: poison })
-    // All in one bucket, which is read in the order of its ids: nothing comes before the bad ones by luck.
-    const bucket = bucketOf('t', Buffer.from('k1'))
-    const keys = upTo(5_000)
-      .map((n) => `k${n}`)
-      .filter((key) => bucketOf('t', Buffer.from(key)) === bucket)
-    const some = (from: number, to: number, first: number) =>
-      upTo(to)
-        .slice(from)
-        .map((n) => ({ topic: 't', key: keys[first + (n % 8)]!, value: `{"n":${n}}` }))
-    await insertRows(database.pool, some(0, 24, 0))
-    await using one = testRelay(database.url, transport, { onDead, batchRecords: 4 })
-    await one.relay.start()
-    await one.until('topic_paused')
-    await insertRows(database.pool, some(24, 64, 8))
-    await transport.written(40)
-    await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) >= 24')
-    const sent = transport.records().map(numberOf)
-    for (let key = 0; key < 8; key++) {
-      expect(sent.filter((n) => n % 8 === key)).toEqual(upTo(64).filter((n) => n > 24 && n % 8 === key))
-    }
-    expect(one.all('topic_resumed')).toHaveLength(one.all('topic_paused').length)
-  })
+  test.each(['block', 'skip'] as const)(
+    'goes on, with %s too: each pause ends with a record of another key',
+    async (onDeadLetter) => {
+      const transport = memoryTransport({ partitions: 1 })
+      transport.refuse((record) => numberOf(record) <= 24, { outcome: poison })
+      // All in one bucket, which is read in the order of its ids: nothing comes before the bad ones by luck.
+      const bucket = bucketOf('t', Buffer.from('k1'))
+      const keys = upTo(5_000)
+        .map((n) => `k${n}`)
+        .filter((key) => bucketOf('t', Buffer.from(key)) === bucket)
+      const some = (from: number, to: number, first: number) =>
+        upTo(to)
+          .slice(from)
+          .map((n) => ({ topic: 't', key: keys[first + (n % 8)]!, value: `{"n":${n}}` }))
+      await insertRows(database.pool, some(0, 24, 0))
+      await using one = testRelay(database.url, transport, { onDeadLetter, batchRecords: 4 })
+      await one.relay.start()
+      await one.until('topic_paused')
+      await insertRows(database.pool, some(24, 64, 8))
+      await transport.written(40)
+      await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) >= 24')
+      const sent = transport.records().map(numberOf)
+      for (let key = 0; key < 8; key++) {
+        expect(sent.filter((n) => n % 8 === key)).toEqual(upTo(64).filter((n) => n > 24 && n % 8 === key))
+      }
+      expect(one.all('topic_resumed')).toHaveLength(one.all('topic_paused').length)
+    },
+  )
 })
 
-describe('on-dead skip', () => {
-  test('the refused record is parked alone, its key goes on in order; a take-over makes no hold of it, a redrive brings back just it', async () => {
+describe('on-dead-letter skip', () => {
+  test('the refused record is dead-lettered alone, its key goes on in order; a take-over makes no hold of it, a redrive brings back just it', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse((record) => numberOf(record) === 3, { outcome: poison })
     await insertRows(database.pool, [...numbered('log', 'k', 1, 2, 3, 4, 5), ...numbered('orders', 'k', 3, 4)])
-    const options = { onDead: { log: 'skip' } } as const
+    const options = { onDeadLetter: { log: 'skip' } } as const
     const a = testRelay(database.url, shared(transport), options)
     await a.relay.start()
     await transport.written(4, 'log')
-    await a.until('held', (e) => e.topic === 'orders')
-    expect(await a.until('parked', (e) => e.topic === 'log')).toMatchObject({ onDead: 'skip' })
-    expect(await a.until('parked', (e) => e.topic === 'orders')).toMatchObject({ onDead: 'hold' })
+    await a.until('blocked', (e) => e.topic === 'orders')
+    expect(await a.until('dead_lettered', (e) => e.topic === 'log')).toMatchObject({ onDeadLetter: 'skip' })
+    expect(await a.until('dead_lettered', (e) => e.topic === 'orders')).toMatchObject({ onDeadLetter: 'block' })
     expect(transport.records('log').map(numberOf)).toEqual([1, 2, 4, 5])
     expect(transport.records('orders')).toEqual([])
     await a.relay.stop()
@@ -132,12 +135,12 @@ describe('on-dead skip', () => {
     await b.relay.start()
     await transport.written(5, 'log')
     accept()
-    await wish(database.pool, 'redrive', "topic = 'log'")
+    await action(database.pool, 'redrive', "topic = 'log'")
     await transport.written(6, 'log')
     expect(transport.records('log').map(numberOf)).toEqual([1, 2, 4, 5, 6, 3])
     expect(await deadRows()).toEqual([
-      { n: 3, reason: 'INVALID_RECORD', holds: true },
-      { n: 4, reason: null, holds: true },
+      { n: 3, reason: 'INVALID_RECORD', blocks_key: true },
+      { n: 4, reason: null, blocks_key: true },
     ])
     expect(b.all('row_found_below_position')).toEqual([])
   })
@@ -146,7 +149,7 @@ describe('on-dead skip', () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse(() => true, { outcome: poison })
     await insertRows(database.pool, numbered('log', 'k', ...upTo(30)))
-    await using one = testRelay(database.url, transport, { onDead: 'skip' })
+    await using one = testRelay(database.url, transport, { onDeadLetter: 'skip' })
     await one.relay.start()
     await one.until('topic_paused')
     accept()
@@ -157,7 +160,7 @@ describe('on-dead skip', () => {
   test('a message too large to carry is skipped as well', async () => {
     const transport = memoryTransport({ partitions: 1 })
     await insertRows(database.pool, [{ topic: 'log', key: 'k', value: 'x'.repeat(5_000) }, ...numbered('log', 'k', 2)])
-    await testRelay(database.url, transport, { onDead: 'skip', maxRowBytes: 1_000 }).relay.drain()
+    await testRelay(database.url, transport, { onDeadLetter: 'skip', maxRowBytes: 1_000 }).relay.drain()
     expect(transport.records().map(numberOf)).toEqual([2])
   })
 })
@@ -228,7 +231,7 @@ describe('a topic in trouble', () => {
   })
 })
 
-test('brokers that answer and take nothing are asked more and more seldom, told once, and nothing is parked', async () => {
+test('brokers that answer and take nothing are asked more and more seldom, told once, and nothing is dead-lettered', async () => {
   const transport = memoryTransport({ partitions: 1 })
   const fault = { kind: 'not-written', scope: 'producer', code: 'CLUSTER_AUTHORIZATION_FAILED', error: 'no' } as const
   const accept = transport.refuse(() => true, { outcome: fault })
@@ -255,9 +258,9 @@ describe('moves that take longer than a lease allows', () => {
     database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(${seconds}); RETURN NEW; END';
 CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUTE FUNCTION slow()`)
 
-  test('a message that cannot be parked in time stops its key alone, is told, and keeps neither others nor the end of the relay waiting', async () => {
+  test('a message that cannot be dead-lettered in time stops its key alone, is told, and keeps neither others nor the end of the relay waiting', async () => {
     const transport = memoryTransport({ partitions: 1 })
-    await slow('outbox_dead', 10, 'octet_length(NEW.value) > 1000')
+    await slow('outbox_dead_letter', 10, 'octet_length(NEW.value) > 1000')
     await insertRows(database.pool, [
       { topic: 't', key: 'k', value: 'x'.repeat(5_000) },
       ...numbered('t', 'k', 2),
@@ -265,21 +268,21 @@ CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUT
     ])
     const a = testRelay(database.url, shared(transport), { maxRowBytes: 1_000 })
     await a.relay.start()
-    expect(await a.until('park_failed')).toMatchObject({ topic: 't', bytes: 5_001 })
+    expect(await a.until('dead_letter_failed')).toMatchObject({ topic: 't', bytes: 5_001 })
     await insertRows(database.pool, [...numbered('t', 'k', 4), ...numbered('t', 'another', 5)])
     await transport.written(2)
     // Longer than a try takes: rows of the key that come meanwhile are no reason for another.
     await new Promise((resolve) => setTimeout(resolve, 2_500))
     await a.relay.stop()
     expect(a.all('stopped')).toMatchObject([{ clean: true }])
-    expect(a.all('park_failed')).toHaveLength(1)
+    expect(a.all('dead_letter_failed')).toHaveLength(1)
     expect(a.all('database_trouble')).toEqual([])
     expect(transport.records().map(numberOf)).toEqual([3, 5])
     await database.query('DROP FUNCTION slow CASCADE')
     await using b = testRelay(database.url, shared(transport), { maxRowBytes: 1_000 })
     await b.relay.start()
-    await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) >= 3')
-    expect(await database.query('SELECT reason FROM outbox_dead ORDER BY id')).toEqual([
+    await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) >= 3')
+    expect(await database.query('SELECT reason FROM outbox_dead_letter ORDER BY id')).toEqual([
       { reason: 'MESSAGE_TOO_LARGE' },
       { reason: null },
       { reason: null },
@@ -294,12 +297,12 @@ CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUT
     await one.until('leases_taken', (e) => e.owned === 64)
     await slow('outbox', 0.03, 'true')
     await database.query(
-      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay)
+      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, relay)
        SELECT $1, n, gen_random_uuid(), 't', 'k', convert_to('{"n":' || n || '}', 'UTF8'), now(), CASE n WHEN 1 THEN 'R' END, 'r'
        FROM generate_series(1, 60) AS n`,
       [bucketOf('t', Buffer.from('k'))],
     )
-    await wish(database.pool, 'redrive')
+    await action(database.pool, 'redrive')
     await transport.written(60)
     expect(transport.records().map(numberOf)).toEqual(upTo(60))
     expect(one.all('redriven').length).toBeGreaterThan(1)
@@ -313,11 +316,11 @@ test('thousands of messages without a key come back quickly, in order', async ()
   await one.relay.start()
   await one.until('leases_taken', (e) => e.owned === 64)
   await database.query(
-    `INSERT INTO outbox_dead (bucket, id, message_id, topic, value, created_at, reason, relay)
+    `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, value, created_at, reason, relay)
      SELECT $1, n, gen_random_uuid(), 't', convert_to('{"n":' || n || '}', 'UTF8'), now(), 'R', 'r' FROM generate_series(1, 5000) AS n`,
     [bucketOf('t', null)],
   )
-  await wish(database.pool, 'redrive')
+  await action(database.pool, 'redrive')
   const since = performance.now()
   await transport.written(5_000)
   // A hundred a second would take fifty.

@@ -6,8 +6,8 @@ import { emptied, eventually } from '../support/eventually.ts'
 import { migrationSql } from '../support/migrations.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, testRelay } from '../support/relay.ts'
+import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
-import { wish } from '../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -100,7 +100,7 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
     return { transport, one, accept, told, id: id! }
   }
   const sent = (transport: ReturnType<typeof memoryTransport>) => transport.records('t').map(numberOf)
-  const deadRows = (n: number) => eventually(database.pool, `SELECT FROM outbox_dead HAVING count(*) = ${n}`)
+  const deadRows = (n: number) => eventually(database.pool, `SELECT FROM outbox_dead_letter HAVING count(*) = ${n}`)
 
   // Above the sequence, at the same ids as later rows, and passed by these in the end.
   test.each([50, 0])(
@@ -115,11 +115,11 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
       await transport.written(before + 1)
       expect(sent(transport)).toEqual([9])
       accept()
-      await wish(database.pool, 'redrive')
+      await action(database.pool, 'redrive')
       await transport.written(before + 8)
       expect(sent(transport)).toEqual([9, 1, 2, 3, 4, 5, 6, 7])
       await emptied(database.pool)
-      expect([one.all('ids_restarted').length, one.all('wish_failed'), one.all('database_trouble')]).toEqual([1, [], []])
+      expect([one.all('ids_restarted').length, one.all('request_failed'), one.all('database_trouble')]).toEqual([1, [], []])
     },
   )
 
@@ -128,14 +128,14 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
     await using _one = one
     await insertRows(database.pool, numbered('t', 'k', 4, 5))
     await deadRows(5)
-    await wish(database.pool, 'redrive')
+    await action(database.pool, 'redrive')
     await one.until('redriven')
-    await one.until('parked', () => one.all('parked').length === 2)
+    await one.until('dead_lettered', () => one.all('dead_lettered').length === 2)
     await insertRows(database.pool, numbered('t', 'k', 6))
     await deadRows(6)
     expect(sent(transport)).toEqual([])
     accept()
-    await wish(database.pool, 'redrive')
+    await action(database.pool, 'redrive')
     await transport.written(56)
     expect(sent(transport)).toEqual([1, 2, 3, 4, 5, 6])
   })
@@ -154,7 +154,7 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
     await insertRows(database.pool, numbered('t', 'k', 4))
     await deadRows(4)
     accept()
-    await wish(database.pool, 'redrive')
+    await action(database.pool, 'redrive')
     await transport.written(54)
     expect(sent(transport)).toEqual([1, 2, 3, 4])
   })
@@ -169,8 +169,8 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
     )
     await one.until('topic_paused')
     accept()
-    await wish(database.pool, 'redrive')
-    expect(await one.until('wish_failed')).toEqual({ topic: 't', wish: 'redrive', code: 'ID_TAKEN' })
+    await action(database.pool, 'redrive')
+    expect(await one.until('request_failed')).toEqual({ topic: 't', action: 'redrive', code: 'ID_TAKEN' })
     transport.setPartitions('gone', 1)
     await transport.written(3, 't')
     expect(sent(transport)).toEqual([1, 2, 3])
@@ -181,7 +181,7 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
     await using _one = one
     await insertRows(database.pool, numbered('t', 'k', 4, 5))
     await deadRows(5)
-    await wish(database.pool, 'discard', "convert_from(value, 'UTF8') IN ('{\"n\":1}', '{\"n\":2}', '{\"n\":3}')")
+    await action(database.pool, 'discard', "convert_from(value, 'UTF8') IN ('{\"n\":1}', '{\"n\":2}', '{\"n\":3}')")
     await transport.written(52)
     expect(sent(transport)).toEqual([4, 5])
   })

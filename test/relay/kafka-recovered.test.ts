@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { healthPages } from '../../src/ops/health.ts'
+import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { relayMetrics } from '../../src/ops/metrics.ts'
-import { Vitals } from '../../src/ops/vitals.ts'
 import { type MemoryTransport, memoryTransport } from '../../src/transport/memory.ts'
 import { type Transport, TransportError } from '../../src/transport/transport.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
@@ -18,10 +18,10 @@ afterEach(() => database.drop())
 function watched(transport: Transport): { one: TestRelay; shows: () => Promise<{ ready: boolean; trouble: string }> } {
   const one = testRelay(database.url, transport)
   const { telemetry, settings } = one.relay
-  const vitals = new Vitals(telemetry, settings.leaseMs)
+  const liveness = new LivenessCheck(telemetry, settings.leaseMs)
   const registry = relayMetrics(telemetry)
   const pages = healthPages({
-    vitals,
+    liveness,
     name: 'one',
     leaseMs: settings.leaseMs,
     formats: [1],

@@ -103,7 +103,7 @@ test('a relay whose every delete has no effect comes to a stand, and sends nothi
   const transport = memoryTransport({ partitions: 1 })
   await database.query(trigger('true'))
   await insertMany(database.pool, 't', 11_000, 10)
-  await using one = testRelay(database.url, transport, { handRows: 500 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 500 })
   await one.relay.start()
   await one.until('rows_kept', ({ rows }) => rows === 10_500)
   const beats = one.all('heartbeat').length

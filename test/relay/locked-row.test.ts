@@ -7,9 +7,9 @@ import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, testRelay } from '../support/relay.ts'
+import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
-import { wish } from '../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -94,7 +94,7 @@ describe('acknowledged rows that somebody has locked', () => {
     const transport = memoryTransport({ partitions: 2 })
     await insertMany(database.pool, 'many', 500, 50)
     const held = await lock("SELECT FROM outbox WHERE topic = 'many' FOR UPDATE")
-    await using one = testRelay(database.url, transport, { handRows: 100, handBytes: 2_000 })
+    await using one = testRelay(database.url, transport, { maxInFlight: 100, maxInFlightBytes: 2_000 })
     await one.relay.start()
     await transport.written(500, 'many')
     await insertRows(database.pool, numbered('next', 'k', 1, 2))
@@ -142,10 +142,10 @@ describe('moves and requests that meet a locked row', () => {
       await transport.written(n - 2)
       await onlyLeft([bad!, second])
     }
-    expect(await database.query('SELECT 1 FROM outbox_dead')).toEqual([])
+    expect(await database.query('SELECT 1 FROM outbox_dead_letter')).toEqual([])
     await held.end()
-    await one.until('parked')
-    await one.until('held', (e) => e.rows === 1)
+    await one.until('dead_lettered')
+    await one.until('blocked', (e) => e.rows === 1)
     await one.until('rows_free')
     expect(one.all('database_trouble')).toEqual([])
     expect(one.all('leases_lost')).toEqual([])
@@ -159,11 +159,11 @@ describe('moves and requests that meet a locked row', () => {
     await using one = testRelay(database.url, transport)
     await one.relay.start()
     await one.until('rows_locked')
-    await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) = 3')
+    await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) = 3')
     await onlyLeft([ids[2]!])
     await held.end()
     await emptied(database.pool)
-    expect(await database.query('SELECT id::int FROM outbox_dead ORDER BY id')).toEqual(ids.map((id) => ({ id })))
+    expect(await database.query('SELECT id::int FROM outbox_dead_letter ORDER BY id')).toEqual(ids.map((id) => ({ id })))
     await one.until('rows_free')
     expect(one.all('database_trouble')).toEqual([])
   })
@@ -174,15 +174,15 @@ describe('moves and requests that meet a locked row', () => {
     await insertRows(database.pool, numbered('t', 'k', 1))
     await using one = testRelay(database.url, transport)
     await one.relay.start()
-    await one.until('parked')
+    await one.until('dead_lettered')
     accept()
-    await wish(database.pool, how)
-    const held = await lock('SELECT FROM outbox_dead FOR UPDATE')
+    await action(database.pool, how)
+    const held = await lock('SELECT FROM outbox_dead_letter FOR UPDATE')
     expect(await one.until('rows_locked')).toMatchObject({ topic: null, bucket: bucketOf('t', Buffer.from('k')) })
     await insertRows(database.pool, numbered('t', 'other', 2))
     await emptied(database.pool)
     await held.end()
-    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead)')
+    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead_letter)')
     await one.until('rows_free')
     await emptied(database.pool)
     expect(one.all('database_trouble')).toEqual([])

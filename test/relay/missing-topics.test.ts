@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
-import type { Debt } from '../../src/relay/debt.ts'
-import { Gate } from '../../src/relay/gate.ts'
+import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
 import { MissingTopics } from '../../src/relay/missing-topics.ts'
+import type { SkippedFrom } from '../../src/relay/skipped-from.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 
@@ -54,16 +54,16 @@ function setUp(topics: Record<string, number> = {}) {
   }
   // As the reader does: later, and from the lowest id on.
   let position = Number.POSITIVE_INFINITY
-  const resume = (debt: Debt) => {
-    position = Math.min(position, ...debt.take().map(([, id]) => id))
+  const resume = (skippedFrom: SkippedFrom) => {
+    position = Math.min(position, ...skippedFrom.take().map(([, id]) => id))
     setImmediate(() => {
       read(position)
       position = Number.POSITIVE_INFINITY
     })
   }
-  const gate = new Gate({ transport: memory, clock, telemetry, signal, random: () => 0 })
+  const breaker = new ClusterBreaker({ transport: memory, clock, telemetry, signal, random: () => 0 })
   const found = (name: string) => void open.add(name)
-  const missing = new MissingTopics({ clock, telemetry, transport, gate, signal, random: () => 0, found, resume }, 3)
+  const missing = new MissingTopics({ clock, telemetry, transport, breaker, signal, random: () => 0, found, resume }, 3)
   return {
     memory,
     asked,
@@ -94,7 +94,7 @@ test('topics that come together are asked for together; a number of them is know
   expect(on.asked).toHaveLength(1)
   await on.pass(100)
   expect(on.asked).toEqual([names(3), names(3)])
-  // Told once for each number.
+  // TroubleText once for each number.
   expect(on.told).toHaveLength(1)
 })
 

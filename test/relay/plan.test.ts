@@ -6,13 +6,13 @@ describe('rows of the next fetch', () => {
   const room: Room = { rows: 10_000, bytes: 1_000_000, rowBytes: 100, fetchRows: 2_000 }
   test.each<[string, Partial<Room>, number]>([
     ['room for all', {}, 2_000],
-    ['fewer rows may be taken in hand', { rows: 300 }, 300],
-    ['so many rows of the lately read size may be taken in hand', { bytes: 50_050 }, 501],
+    ['fewer rows may be taken in flight', { rows: 300 }, 300],
+    ['so many rows of the lately read size may be taken in flight', { bytes: 50_050 }, 501],
     ['a row that has the whole room', { rowBytes: 5_000_000 }, 1],
     ['no size is known yet', { bytes: 1, rowBytes: 0 }, 2_000],
     ['no row more', { rows: 0 }, 0],
     ['no byte more', { bytes: 0 }, 0],
-    ['more bytes in hand than there should be', { bytes: -7 }, 0],
+    ['more bytes in flight than there should be', { bytes: -7 }, 0],
   ])('%s', (_, given, rows) => {
     expect(rowsOf({ ...room, ...given })).toBe(rows)
   })

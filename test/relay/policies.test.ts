@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { CarriedRow } from '../../src/relay/claim.ts'
-import { Debt } from '../../src/relay/debt.ts'
-import { Gate } from '../../src/relay/gate.ts'
-import { Latch } from '../../src/relay/latch.ts'
-import { type OnDead, type OnDeadByTopic, onDeadOf } from '../../src/relay/on-dead.ts'
+import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
+import { probeOf } from '../../src/relay/half-open.ts'
+import { type OnDeadLetter, type OnDeadLetterByTopic, onDeadOf } from '../../src/relay/on-dead-letter.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
-import { probeOf } from '../../src/relay/probe.ts'
 import { toRecord } from '../../src/relay/record.ts'
 import { shareStep } from '../../src/relay/share.ts'
+import { Signal } from '../../src/relay/signal.ts'
+import { SkippedFrom } from '../../src/relay/skipped-from.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
 import { verdict } from '../../src/relay/verdict.ts'
 import { nextPollMs } from '../../src/relay/wake.ts'
@@ -41,9 +41,9 @@ describe('verdict', () => {
       { kind: 'single-out', refused: [1, 4] },
     ],
     ['an index that is none of the batch', refused('record', [5, -1]), { records: 5, refusedKeys: 0 }, { kind: 'split' }],
-    ['one record alone, named or not', refused('record', [0]), { records: 1, refusedKeys: 0 }, { kind: 'park' }],
-    ['one record alone', refused('record'), { records: 1, refusedKeys: 0 }, { kind: 'park' }],
-    ['the fifth key in a row', refused('record'), { records: 1, refusedKeys: 4 }, { kind: 'park' }],
+    ['one record alone, named or not', refused('record', [0]), { records: 1, refusedKeys: 0 }, { kind: 'dead-letter' }],
+    ['one record alone', refused('record'), { records: 1, refusedKeys: 0 }, { kind: 'dead-letter' }],
+    ['the fifth key in a row', refused('record'), { records: 1, refusedKeys: 4 }, { kind: 'dead-letter' }],
     ['the sixth key in a row', refused('record'), { records: 1, refusedKeys: 5 }, { kind: 'pause-topic' }],
     ['the topic', refused('topic'), { records: 1, refusedKeys: 0 }, { kind: 'pause-topic' }],
     ['configuration or login', refused('producer'), { records: 1, refusedKeys: 0 }, { kind: 'again', doubt: true }],
@@ -53,14 +53,14 @@ describe('verdict', () => {
   })
 })
 
-describe('on-dead', () => {
-  test.each<[OnDeadByTopic, string, OnDead]>([
-    ['hold', 'orders', 'hold'],
+describe('on-dead-letter', () => {
+  test.each<[OnDeadLetterByTopic, string, OnDeadLetter]>([
+    ['block', 'orders', 'block'],
     ['skip', 'orders', 'skip'],
     [{ audit_log: 'skip' }, 'audit_log', 'skip'],
-    [{ audit_log: 'skip' }, 'orders', 'hold'],
-    [{ '*': 'skip', orders: 'hold' }, 'orders', 'hold'],
-    [{ '*': 'skip', orders: 'hold' }, 'toString', 'skip'],
+    [{ audit_log: 'skip' }, 'orders', 'block'],
+    [{ '*': 'skip', orders: 'block' }, 'orders', 'block'],
+    [{ '*': 'skip', orders: 'block' }, 'toString', 'skip'],
   ])('%o: %s is to %s', (ways, topic, way) => {
     expect(onDeadOf(ways, topic)).toBe(way)
   })
@@ -126,11 +126,11 @@ describe('settings', () => {
     [{ batchRecords: 1_001 }, 'batchRecords'],
     [{ requestTimeoutMs: 5_001 }, 'requestTimeoutMs'],
     [{ keyless: 'sometimes' }, 'keyless'],
-    [{ onDead: 'drop' }, 'onDead'],
-    [{ onDead: { orders: 'drop' } }, 'onDead'],
-    [{ onDead: { 'no topic': 'skip' } }, 'onDead'],
+    [{ onDeadLetter: 'drop' }, 'onDeadLetter'],
+    [{ onDeadLetter: { orders: 'drop' } }, 'onDeadLetter'],
+    [{ onDeadLetter: { 'no topic': 'skip' } }, 'onDeadLetter'],
     [{ bathRecords: 5 }, 'bathRecords'],
-    [{ handRows: Number.NaN }, 'handRows'],
+    [{ maxInFlight: Number.NaN }, 'maxInFlight'],
   ])('%o is refused, naming the option', (options, field) => {
     expect(() => relaySettings(options as never)).toThrow(expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field }))
   })
@@ -175,21 +175,21 @@ describe('the Kafka record', () => {
   })
 })
 
-test('while brokers answer and take nothing, the gate stays closed longer each time, up to 5 s, until an acknowledgement', async () => {
+test('while brokers answer and take nothing, the circuit breaker stays closed longer each time, up to 5 s, until an acknowledgement', async () => {
   const waits: number[] = []
   const clock = { ...systemClock, wait: async (ms: number) => void waits.push(ms) }
   const { signal } = new AbortController()
-  const gate = new Gate({ transport: memoryTransport(), clock, telemetry: new Telemetry(), signal, random: () => 1 })
+  const breaker = new ClusterBreaker({ transport: memoryTransport(), clock, telemetry: new Telemetry(), signal, random: () => 1 })
   const [one, other] = [{}, {}]
   const doubt = async () => {
-    gate.doubt(one, 'CLUSTER_AUTHORIZATION_FAILED', 'no')
+    breaker.doubt(one, 'CLUSTER_AUTHORIZATION_FAILED', 'no')
     // Lanes that fail together are one doubt.
-    gate.doubt(other, 'CLUSTER_AUTHORIZATION_FAILED', 'no')
-    await gate.passable()
+    breaker.doubt(other, 'CLUSTER_AUTHORIZATION_FAILED', 'no')
+    await breaker.passable()
   }
   for (let n = 0; n < 9; n++) await doubt()
   expect(waits).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000])
-  gate.acknowledged(one)
+  breaker.acknowledged(one)
   await doubt()
   expect(waits).toHaveLength(8)
 })
@@ -224,32 +224,32 @@ describe('the record that tries a paused topic', () => {
   })
 })
 
-test('a debt remembers the lowest id of each bucket and is empty once it was handed over', () => {
-  const debt = new Debt()
-  debt.owe(1, 7)
-  debt.owe(1, 5)
-  debt.owe(1, 9)
-  debt.owe(2, 3)
-  expect([debt.covers(1, 4), debt.covers(1, 5), debt.covers(3, 9)]).toEqual([false, true, false])
-  expect(debt.take()).toEqual([
+test('a skipped range remembers the lowest id of each bucket and is empty once it was handed over', () => {
+  const skippedFrom = new SkippedFrom()
+  skippedFrom.skip(1, 7)
+  skippedFrom.skip(1, 5)
+  skippedFrom.skip(1, 9)
+  skippedFrom.skip(2, 3)
+  expect([skippedFrom.covers(1, 4), skippedFrom.covers(1, 5), skippedFrom.covers(3, 9)]).toEqual([false, true, false])
+  expect(skippedFrom.take()).toEqual([
     [1, 5],
     [2, 3],
   ])
-  expect(debt.any).toBe(false)
+  expect(skippedFrom.any).toBe(false)
 })
 
 test('a raise while nobody waits is kept for the next wait, once', async () => {
-  const latch = new Latch(systemClock)
+  const work = new Signal(systemClock)
   const { signal } = new AbortController()
-  latch.raise()
-  await latch.wait(signal)
+  work.raise()
+  await work.wait(signal)
   let woken = false
-  const waiting = latch.wait(signal).then(() => {
+  const waiting = work.wait(signal).then(() => {
     woken = true
   })
   await Promise.resolve()
   expect(woken).toBe(false)
-  latch.raise()
+  work.raise()
   await waiting
 })
 

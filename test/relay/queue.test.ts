@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { keyDigest } from '../../src/message/key-digest.ts'
+import { Bisection } from '../../src/relay/bisection.ts'
 import { type CarriedRow, Claim } from '../../src/relay/claim.ts'
 import { Queue } from '../../src/relay/queue.ts'
-import { Suspects } from '../../src/relay/suspects.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
 
 const now = 1_000
@@ -12,23 +12,23 @@ const refusal: Outcome = { kind: 'not-written', scope: 'record', code: 'C', erro
 /** A claim whose lease lasts so long, and in which the messages of the key `held` wait. */
 const claimFor = (leaseMs: number): Claim =>
   new Claim({ bucket: 1, epoch: 1 }, now + leaseMs, [{ bucket: 1, digest: keyDigest('t', held), id: 0 }])
-const held = Buffer.from('held')
+const held = Buffer.from('blocked')
 const claim = claimFor(501)
 const row = (id: number, given: Partial<CarriedRow> = {}) =>
   ({ id, topic: 't', key: Buffer.from(`key-${id}`), bytes: 10, claim, ...given }) as CarriedRow
 
 /** A queue of those rows. */
 function queueOf(rows: readonly CarriedRow[], random = 0) {
-  const suspects = new Suspects(limits.batchRecords)
+  const bisection = new Bisection(limits.batchRecords)
   const moved: number[] = []
-  const queue = new Queue(suspects, {
+  const queue = new Queue(bisection, {
     clock: { now: () => now, date: () => now, wait: async () => {} },
     limits,
     random: () => random,
-    moveBehind: ({ id }) => moved.push(id),
+    moveBlocked: ({ id }) => moved.push(id),
   })
   for (const one of rows) queue.push(one)
-  return { queue, suspects, moved }
+  return { queue, bisection, moved }
 }
 
 const ids = (rows: readonly CarriedRow[]) => rows.map(({ id }) => id)
@@ -56,18 +56,18 @@ describe('batches', () => {
 
   test('a row that Kafka has named goes alone', () => {
     const rows = [row(1), row(2), row(3)]
-    const { queue, suspects } = queueOf(rows)
-    suspects.name([rows[1]!], refusal)
+    const { queue, bisection } = queueOf(rows)
+    bisection.name([rows[1]!], refusal)
     expect(batches(queue)).toEqual([[1], [2], [3]])
   })
 })
 
 test('a named row that must wait behind a dead one is no longer suspected', () => {
   const rows = [row(1, { key: held })]
-  const { queue, suspects } = queueOf(rows)
-  suspects.name(rows, refusal)
+  const { queue, bisection } = queueOf(rows)
+  bisection.name(rows, refusal)
   queue.next(1)
-  expect(suspects.isNamed(rows[0]!)).toBe(false)
+  expect(bisection.isNamed(rows[0]!)).toBe(false)
 })
 
 describe('the head', () => {
@@ -88,9 +88,9 @@ describe('the head', () => {
 
 test('what is let go of is neither queued nor suspected any more', () => {
   const rows = [row(1), row(2), row(3)]
-  const { queue, suspects } = queueOf(rows)
-  suspects.name([rows[1]!], refusal)
+  const { queue, bisection } = queueOf(rows)
+  bisection.name([rows[1]!], refusal)
   expect(ids(queue.letGo(({ id }) => id === 2))).toEqual([2])
-  expect(suspects.isNamed(rows[1]!)).toBe(false)
+  expect(bisection.isNamed(rows[1]!)).toBe(false)
   expect(batches(queue)).toEqual([[1, 3]])
 })

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { type CarriedRow, Claim, Claims } from '../../src/relay/claim.ts'
-import { Gate } from '../../src/relay/gate.ts'
-import { Hand } from '../../src/relay/hand.ts'
-import { Mark } from '../../src/relay/mark.ts'
+import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
+import { InFlight } from '../../src/relay/in-flight.ts'
+import { Mark } from '../../src/relay/low-water-mark.ts'
 import { type RelayOptions, relaySettings } from '../../src/relay/options.ts'
 import { Reader } from '../../src/relay/reader.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
@@ -29,28 +29,28 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
   const transport = memoryTransport({ partitions: 1, topics: { missing: 0 } })
   const end = new AbortController()
   const claims = new Claims()
-  const settings = relaySettings({ handRows: 400, ...options })
-  const hand = new Hand(settings)
+  const settings = relaySettings({ maxInFlight: 400, ...options })
+  const inFlight = new InFlight(settings)
   const acked: CarriedRow[] = []
   let settled = () => {}
-  const base = { clock: systemClock, telemetry, hand, claims }
+  const base = { clock: systemClock, telemetry, inFlight, claims }
   let reader!: Reader
   const topics = new Topics({
     ...base,
     transport,
     signal: end.signal,
-    gate: new Gate({ transport, clock: systemClock, telemetry, signal: end.signal, random: () => 0 }),
+    breaker: new ClusterBreaker({ transport, clock: systemClock, telemetry, signal: end.signal, random: () => 0 }),
     random: () => 0,
     keyless: 'topic',
-    onDead: () => 'hold',
+    onDeadLetter: () => 'block',
     limits: settings,
     settle: (rows) => {
       acked.push(...rows)
       settled()
     },
-    park: () => {},
-    moveBehind: () => {},
-    resume: (debt, gaveUp) => reader.resume(debt, gaveUp),
+    deadLetter: () => {},
+    moveBlocked: () => {},
+    resume: (skippedFrom, gaveUp) => reader.resume(skippedFrom, gaveUp),
   })
   reader = new Reader({
     ...base,
@@ -59,13 +59,13 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
     maxPollMs: () => maxPollMs,
     markMs: 0,
     lookRows: 2,
-    park: () => {},
-    moveBehind: () => {},
+    deadLetter: () => {},
+    moveBlocked: () => {},
   })
   // How long it would wait, whether or not something wakes it.
   const polls: number[] = []
-  const wait = reader.latch.wait.bind(reader.latch)
-  reader.latch.wait = (signal, ms) => {
+  const wait = reader.work.wait.bind(reader.work)
+  reader.work.wait = (signal, ms) => {
     polls.push(ms!)
     return wait(signal, ms)
   }
@@ -88,7 +88,7 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
   return {
     reader,
     claim,
-    hand,
+    inFlight,
     acked,
     alarms,
     polls,
@@ -118,7 +118,7 @@ beforeEach(() => {
   taken = 0
 })
 
-/** Opens the topic: the first rows of an unknown topic are owed until its partitions are known. */
+/** Opens the topic: the first rows of an unknown topic are skipped until its partitions are known. */
 async function opened(it: ReturnType<typeof setUp>): Promise<void> {
   const first = await it.next()
   const opening = it.topics.get('t')!
@@ -134,7 +134,7 @@ describe('answers of the store', () => {
     it.reader.rewind(it.claim)
     stale.answer({ rows: [row(5)] })
     const fresh = await it.next()
-    expect(it.hand.size).toBe(0)
+    expect(it.inFlight.size).toBe(0)
     expect(fresh.what.scans).toMatchObject([{ after: 0 }])
     fresh.answer({ rows: [row(4), row(5)] })
     await it.acknowledged(2)
@@ -148,7 +148,7 @@ describe('answers of the store', () => {
     ;(await it.next()).answer({ rows: [row(1)] })
     await it.acknowledged(1)
     const underWay = await it.next()
-    it.hand.deleted(it.acked[0]!)
+    it.inFlight.deleted(it.acked[0]!)
     underWay.answer({ rows: [row(1), row(2)] })
     await it.acknowledged(2)
     await it.next()
@@ -156,7 +156,7 @@ describe('answers of the store', () => {
     await it.stop()
   })
 
-  test('rows in hand above the mark are left out; below the settled mark the position is a cursor (rule 7)', async () => {
+  test('rows in flight above the mark are left out; below the settled mark the position is a cursor (rule 7)', async () => {
     const it = setUp()
     await opened(it)
     ;(await it.next()).answer({ rows: [row(3), row(7)] })
@@ -198,14 +198,14 @@ describe('answers of the store', () => {
     const waiting = await it.next()
     expect(waiting.what.scans).toMatchObject([{ after: 0 }])
     expect(it.acked.map((one) => one.messageId)).toEqual(['message-1'])
-    it.hand.drop(it.acked[0]!)
+    it.inFlight.drop(it.acked[0]!)
     waiting.answer({ rows: [row(1, 'another'), row(2)] })
     await it.acknowledged(3)
     expect(it.acked.map((one) => one.messageId)).toEqual(['message-1', 'another', 'message-2'])
     await it.stop()
   })
 
-  test('rows in hand from before a replaced connection are not left out by their ids: they may be another message’s (rule 12)', async () => {
+  test('rows in flight from before a replaced connection are not left out by their ids: they may be another message’s (rule 12)', async () => {
     const it = setUp()
     await opened(it)
     ;(await it.next()).answer({ rows: [row(1)] })
@@ -216,7 +216,7 @@ describe('answers of the store', () => {
     const after = await it.next()
     expect(after.what.withoutIds).toEqual([])
     // Deleted while the fetch is under way: that says nothing about the other message.
-    it.hand.deleted(it.acked[0]!)
+    it.inFlight.deleted(it.acked[0]!)
     after.answer({ rows: [row(1, 'another'), row(2)] })
     await it.acknowledged(3)
     expect(it.acked.map((one) => one.messageId)).toEqual(['message-1', 'another', 'message-2'])
@@ -252,7 +252,7 @@ describe('the rest', () => {
     first.answer({ rows: Array.from({ length: 36 }, (_, i) => row(i + 1)) })
     const answeredAt = performance.now()
     await it.acknowledged(36)
-    it.reader.latch.raise()
+    it.reader.work.raise()
     await it.next()
     // Nothing that can be raised was waited for. A timer counts whole milliseconds.
     expect(it.polls).toHaveLength(polls)
@@ -287,8 +287,8 @@ describe('topics that are left out', () => {
     await it.acknowledged(1)
     expect(it.acked.map((one) => one.id)).toEqual([5])
     expect((await it.next()).what.scans).toMatchObject([{ after: 100 }])
-    // Those that were passed over are owed from the first on.
-    expect(it.topics.get('missing')!.debt.take()).toEqual([[bucket, 1]])
+    // Those that were passed over are skipped from the first on.
+    expect(it.topics.get('missing')!.skippedFrom.take()).toEqual([[bucket, 1]])
     await it.stop()
   })
 })
@@ -322,7 +322,7 @@ describe('sweep', () => {
     for (let at = 0; at < 2; at++) (await it.next()).answer({})
     const passed = await it.next()
     expect(passed.what.scans).toMatchObject([{ after: 50 }])
-    it.hand.deleted(it.acked[0]!)
+    it.inFlight.deleted(it.acked[0]!)
     it.reader.sweep(it.claim)
     passed.answer({})
     const swept = await it.next()

@@ -3,8 +3,8 @@ import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { shared, testRelay } from '../support/relay.ts'
+import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
-import { wish } from '../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -43,7 +43,7 @@ test('drains ten thousand messages of fifty keys, each once, each key in order',
   await insertMany(database.pool, 'orders', 10_000, 50)
   const one = testRelay(database.url, transport)
   const report = await one.relay.drain()
-  expect(report).toEqual({ empty: true, left: 0, foreignBuckets: 0, pausedTopics: [], heldKeys: 0 })
+  expect(report).toEqual({ empty: true, left: 0, foreignBuckets: 0, pausedTopics: [], blockedKeys: 0 })
   const records = transport.records()
   expect(records).toHaveLength(10_000)
   const byKey = group(records)
@@ -174,20 +174,21 @@ describe('refused messages', () => {
   const refusal = { outcome: { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } } as const
   const numberOf = (record: { value: Uint8Array | null }) => JSON.parse(Buffer.from(record.value!).toString()).n as number
 
-  test('a poison record is found in its batch and parked; later ones of its key wait, other keys go on; a redrive keeps the order', async () => {
+  test('a poison record is found in its batch and dead-lettered; later ones of its key wait, other keys go on; a redrive keeps the order', async () => {
     const transport = memoryTransport({ partitions: 1 })
     await insertMany(database.pool, 't', 200, 4)
     const accept = transport.refuse((record) => numberOf(record) === 71, refusal)
     await using one = testRelay(database.url, transport)
     await one.relay.start()
-    await one.until('parked')
+    await one.until('dead_lettered')
     // Key of 71 has the numbers 3, 7, 11, …: 17 before it, 32 behind it.
     await transport.written(200 - 33)
-    const dead = () => database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead ORDER BY id')
-    await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) = 33')
+    const dead = () =>
+      database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead_letter ORDER BY id')
+    await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) = 33')
     expect((await dead()).filter((row) => row.reason !== null)).toHaveLength(1)
     accept()
-    await wish(database.pool, 'redrive')
+    await action(database.pool, 'redrive')
     await transport.written(200)
     expect(await dead()).toEqual([])
     const ownKey = transport
@@ -207,15 +208,15 @@ describe('refused messages', () => {
     transport.refuse((record) => numberOf(record) === 1, refusal)
     await using one = testRelay(database.url, transport)
     await one.relay.start()
-    await one.until('held')
+    await one.until('blocked')
     // By hand, without a notification: it is looked for as well.
-    await database.query("UPDATE outbox_dead SET wish = 'discard' WHERE id = $1", [poison])
+    await database.query("UPDATE outbox_dead_letter SET action = 'discard' WHERE id = $1", [poison])
     await transport.written(2)
     expect(transport.records().map(numberOf)).toEqual([2, 3])
     expect(one.all('discarded')).toMatchObject([{ id: poison }])
   })
 
-  test('a row too large to carry is parked without being loaded', async () => {
+  test('a row too large to carry is dead-lettered without being loaded', async () => {
     const transport = memoryTransport()
     await insertRows(database.pool, [
       { topic: 't', key: 'k', value: 'x'.repeat(5_000) },
@@ -223,11 +224,11 @@ describe('refused messages', () => {
     ])
     await using one = testRelay(database.url, transport, { maxRowBytes: 1_000 })
     await one.relay.start()
-    expect(await one.until('parked')).toMatchObject({ reason: 'MESSAGE_TOO_LARGE' })
+    expect(await one.until('dead_lettered')).toMatchObject({ reason: 'MESSAGE_TOO_LARGE' })
     await transport.written(1)
   })
 
-  test('six keys refused in a row with one code are a fault of the topic: it pauses, five are parked and no more', async () => {
+  test('six keys refused in a row with one code are a fault of the topic: it pauses, five are dead-lettered and no more', async () => {
     const transport = memoryTransport({ partitions: 1 })
     await insertRows(
       database.pool,
@@ -241,7 +242,7 @@ describe('refused messages', () => {
     await transport.written(1, 'good')
     accept()
     await transport.written(15, 'bad')
-    expect((await database.query('SELECT 1 FROM outbox_dead')).length).toBe(5)
+    expect((await database.query('SELECT 1 FROM outbox_dead_letter')).length).toBe(5)
     expect(one.all('topic_resumed')).toHaveLength(1)
   })
 })

@@ -85,7 +85,7 @@ describe('twenty thousand messages of lanes that cannot progress', () => {
       database.pool,
       Array.from({ length: 200 }, (_, n) => ({ topic: 'stuck', key: `key-${n % 20}`, value })),
     )
-    await using one = testRelay(database.url, transport, { handBytes: 2_000_000 })
+    await using one = testRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
     await one.relay.start()
     await transport.called(6)
     await insertMany(database.pool, 'well', 1_000, 100)
@@ -118,11 +118,11 @@ describe('twenty thousand messages of lanes that cannot progress', () => {
   }, 30_000)
 })
 
-test('more stuck lanes than the hand has room for batches leave half of it to the others (rule 8)', async () => {
+test('more stuck lanes than the in-flight rows has room for batches leave half of it to the others (rule 8)', async () => {
   const transport = memoryTransport({ topics: { stuck: 60, well: 3 } })
   transport.refuse((_, batch) => batch.topic === 'stuck', { outcome: refusal })
   await insertMany(database.pool, 'stuck', 6_000, 600)
-  await using one = testRelay(database.url, transport, { handRows: 60, fetchRows: 60, batchRecords: 10 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 60, fetchRows: 60, batchRecords: 10 })
   await one.relay.start()
   await transport.called(120)
   await insertMany(database.pool, 'well', 1_000, 100)
@@ -145,7 +145,7 @@ test('a resume of another lane reads the backlog of a stuck one once, and not ag
     await stretch('well', 200)
     await stretch('stuck', 1_000)
   }
-  await using one = testRelay(database.url, transport, { handRows: 400, fetchRows: 400 }, { random: () => 0 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 400, fetchRows: 400 }, { random: () => 0 })
   await one.relay.start()
   await transport.written(4_000, 'well')
   const read = () => one.all('fetched').reduce((sum, { rows }) => sum + rows, 0)
@@ -206,7 +206,7 @@ test('a lane of large messages leaves bytes to the others while it still waits f
     database.pool,
     Array.from({ length: 100 }, () => ({ topic: 'slow', key: 'k', value })),
   )
-  await using one = testRelay(database.url, transport, { handBytes: 2_000_000 })
+  await using one = testRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
   await one.relay.start()
   await asked
   // Sooner than it counts as slow.

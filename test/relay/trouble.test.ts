@@ -99,7 +99,7 @@ describe.each(clients)('over %s', (_, transport) => {
     await heal()
     await emptied(database.pool)
     expect(one.all('row_found_below_position')).toEqual([])
-    expect(one.all('parked')).toEqual([])
+    expect(one.all('dead_lettered')).toEqual([])
     // Where the rest is kept waiting, it waits until the trouble ends, and that is not before.
     expect(disturbed).toBeLessThan(30_000)
   }

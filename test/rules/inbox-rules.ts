@@ -83,7 +83,7 @@ export const inboxRules: readonly TakenOut[] = [
   },
   {
     rule: 24,
-    without: 'a parked record is told apart by its offset',
+    without: 'a dead-lettered record is told apart by its offset',
     edits: [
       {
         file: 'inbox/record.ts',
@@ -92,7 +92,7 @@ export const inboxRules: readonly TakenOut[] = [
       },
     ],
     file: recreated,
-    tests: 'is parked and told',
+    tests: 'is dead-lettered and told',
   },
   {
     rule: 24,
@@ -105,7 +105,7 @@ export const inboxRules: readonly TakenOut[] = [
       },
     ],
     file: recreated,
-    tests: 'is parked once',
+    tests: 'is dead-lettered once',
   },
   {
     rule: 24,

@@ -10,28 +10,32 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 7,
     without: 'a mark passes ids whose transactions are still open',
-    edits: [{ file: 'store/postgres/mark.ts', from: '      if (this.#holders.size > 0) return this.#settled\n', to: '' }],
+    edits: [
+      { file: 'store/postgres/low-water-mark.ts', from: '      if (this.#holders.size > 0) return this.#settled\n', to: '' },
+    ],
     file: 'store/reading.test.ts',
     tests: 'never passes a row whose transaction is still open',
   },
   {
     rule: 7,
     without: 'a table or sequence that was replaced goes unnoticed',
-    edits: [{ file: 'store/postgres/mark.ts', from: 'now.ids !== before.ids', to: 'now.ids === undefined' }],
+    edits: [{ file: 'store/postgres/low-water-mark.ts', from: 'now.ids !== before.ids', to: 'now.ids === undefined' }],
     file: restarted,
     tests: 'of a sequence that starts high',
   },
   {
     rule: 7,
     without: 'a sequence that was set back goes unnoticed',
-    edits: [{ file: 'store/postgres/mark.ts', from: 'Number(now.id) < Number(before.id)', to: 'Number(now.id) < 0' }],
+    edits: [{ file: 'store/postgres/low-water-mark.ts', from: 'Number(now.id) < Number(before.id)', to: 'Number(now.id) < 0' }],
     file: 'store/reading.test.ts',
     tests: 'ends the session with an error that says so',
   },
   {
     rule: 7,
     without: 'a sequence that was set back and has caught up goes unnoticed',
-    edits: [{ file: 'store/postgres/mark.ts', from: 'return now.again ?', to: 'return now.again && now.id === before.at ?' }],
+    edits: [
+      { file: 'store/postgres/low-water-mark.ts', from: 'return now.again ?', to: 'return now.again && now.id === before.at ?' },
+    ],
     file: restarted,
     tests: 'setval',
   },
@@ -40,7 +44,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'dead rows from before the ids restarted let later rows of their key pass',
     edits: [
       {
-        file: 'store/postgres/dead-statements.ts',
+        file: 'store/postgres/dead-letter-statements.ts',
         from: "WHEN h.id = h.before THEN 'Infinity' END AS from",
         to: 'END AS from',
       },
@@ -53,7 +57,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'rows from after the ids restarted are redriven before those from before',
     edits: [
       {
-        file: 'store/postgres/dead-statements.ts',
+        file: 'store/postgres/dead-letter-statements.ts',
         from: '      THEN d."id" > (SELECT id FROM last) ELSE',
         to: '      THEN true ELSE',
       },
@@ -64,7 +68,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 7,
     without: 'two dead rows with one id are put back together',
-    edits: [{ file: 'store/postgres/dead-statements.ts', from: 'AND NOT p.later AND (', to: 'AND (' }],
+    edits: [{ file: 'store/postgres/dead-letter-statements.ts', from: 'AND NOT p.later AND (', to: 'AND (' }],
     file: restarted,
     tests: 'hold their key back whatever the ids',
   },
@@ -116,11 +120,11 @@ export const readingRules: readonly TakenOut[] = [
   },
   {
     rule: 8,
-    without: 'what a fetch leaves out of a paused topic is not owed',
+    without: 'what a fetch leaves out of a paused topic is not skipped',
     edits: [
       {
         file: 'relay/reader.ts',
-        from: 'topic?.debt.owe(scan.bucket, scan.after + 1)',
+        from: 'topic?.skipped range.skip(scan.bucket, scan.after + 1)',
         to: 'void topic',
       },
     ],
@@ -133,7 +137,7 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/lane.ts',
-        from: '    for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)\n',
+        from: '    for (const row of this.letGo((row) => !kept.has(row))) this.skippedFrom.skip(row.bucket, row.id)\n',
         to: '',
       },
     ],
@@ -142,11 +146,11 @@ export const readingRules: readonly TakenOut[] = [
   },
   {
     rule: 8,
-    without: 'what a stuck lane lets go of is not owed',
+    without: 'what a stuck lane lets go of is not skipped',
     edits: [
       {
         file: 'relay/lane.ts',
-        from: 'for (const row of this.letGo((row) => !kept.has(row))) this.debt.owe(row.bucket, row.id)',
+        from: 'for (const row of this.letGo((row) => !kept.has(row))) this.skipped range.skip(row.bucket, row.id)',
         to: 'this.letGo((row) => !kept.has(row))',
       },
     ],
@@ -156,36 +160,42 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a stuck lane is read into again before its batch is decided',
-    edits: [{ file: 'relay/lane.ts', from: 'if (!this.debt.any || this.#stuck) return', to: 'if (!this.debt.any) return' }],
+    edits: [
+      {
+        file: 'relay/lane.ts',
+        from: 'if (!this.skipped range.any || this.#stuck) return',
+        to: 'if (!this.skipped range.any) return',
+      },
+    ],
     file: stuck,
     tests: 'reads the backlog of a stuck one once',
   },
   {
     rule: 8,
     without: 'one lane may take all bytes',
-    edits: [{ file: 'relay/lane.ts', from: '    if (this.#bytes >= this.#deps.hand.shareBytes) return 0\n', to: '' }],
+    edits: [{ file: 'relay/lane.ts', from: '    if (this.#bytes >= this.#deps.inFlight.shareBytes) return 0\n', to: '' }],
     file: stuck,
     tests: 'while it still waits for its first outcome',
   },
   {
     rule: 8,
     without: 'a lane that waits for its first outcome keeps the room that others need',
-    edits: [{ file: 'relay/reader.ts', from: '    if (hand.tight) topics.yieldRoom()\n', to: '' }],
+    edits: [{ file: 'relay/reader.ts', from: '    if (inFlight.tight) topics.yieldRoom()\n', to: '' }],
     file: stuck,
     tests: 'while they still wait for their first outcome',
   },
   {
     rule: 8,
-    without: 'the batches of stuck lanes fill the hand',
+    without: 'the batches of stuck lanes fill the in-flight rows',
     edits: [
       {
-        file: 'relay/hand.ts',
-        from: '(this.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)',
+        file: 'relay/in-flight.ts',
+        from: '(this.size - this.#kept.size) - Math.min(this.#kept.size, maxInFlight * keptShare)',
         to: 'this.size',
       },
     ],
     file: stuck,
-    tests: 'more stuck lanes than the hand has room for',
+    tests: 'more stuck lanes than the in-flight rows has room for',
   },
   {
     rule: 8,
@@ -247,7 +257,11 @@ export const readingRules: readonly TakenOut[] = [
     rule: 9,
     without: 'rows deleted while the fetch was under way are taken for new ones',
     edits: [
-      { file: 'relay/hand.ts', from: "return this.#deleted.get(row.id) === row.messageId ? 'yes' : 'no'", to: "return 'no'" },
+      {
+        file: 'relay/in-flight.ts',
+        from: "return this.#deleted.get(row.id) === row.messageId ? 'yes' : 'no'",
+        to: "return 'no'",
+      },
     ],
     file: reader,
     tests: 'deleted while the fetch was under way',
@@ -315,15 +329,15 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 11,
     without: 'a row that cannot be a record is put into a lane',
-    edits: [{ file: 'relay/place.ts', from: 'const fault = recordFault(row)', to: 'const fault = undefined' }],
+    edits: [{ file: 'relay/route.ts', from: 'const fault = recordFault(row)', to: 'const fault = undefined' }],
     file: 'security/hostile-rows.test.ts',
     tests: 'are dead-lettered, each by itself',
   },
   {
     rule: 11,
     without: 'a row whose value was not loaded is sent without it',
-    edits: [{ file: 'relay/place.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
+    edits: [{ file: 'relay/route.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
     file: 'relay/relay.test.ts',
-    tests: 'a row too large to carry is parked',
+    tests: 'a row too large to carry is dead-lettered',
   },
 ]

@@ -119,7 +119,7 @@ export const sendingRules: readonly TakenOut[] = [
       {
         file: 'relay/verdict.ts',
         from: "{ kind: 'single-out', refused } : { kind: 'split' }",
-        to: "{ kind: 'single-out', refused } : { kind: 'park' }",
+        to: "{ kind: 'single-out', refused } : { kind: 'dead-letter' }",
       },
     ],
     file: 'relay/relay.test.ts',
@@ -127,7 +127,7 @@ export const sendingRules: readonly TakenOut[] = [
   },
   {
     rule: 4,
-    without: 'every message of a topic that takes none is parked',
+    without: 'every message of a topic that takes none is dead-lettered',
     edits: [{ file: 'relay/verdict.ts', from: 'history.refusedKeys >= refusedKeysLimit', to: 'history.refusedKeys < 0' }],
     file: 'relay/relay.test.ts',
     tests: 'six keys refused in a row',
@@ -138,8 +138,8 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/topic.ts',
-        from: "        if (known.scope === 'topic') this.#blamed(known)\n        else gate",
-        to: '        gate',
+        from: "        if (known.scope === 'topic') this.#blamed(known)\n        else breaker",
+        to: '        circuit breaker',
       },
     ],
     file: 'relay/relay.test.ts',
@@ -151,7 +151,7 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/topic.ts',
-        from: '    this.#tellPaused(code, message)\n    this.#deps.gate.trust(this)\n',
+        from: '    this.#tellPaused(code, message)\n    this.#deps.breaker.trust(this)\n',
         to: '    this.#tellPaused(code, message)\n',
       },
     ],
@@ -188,14 +188,14 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 5,
     without: 'nobody but the owner knows of a partition that does not progress',
-    edits: [{ file: 'relay/stations.ts', from: 'trouble: () => troubleOf(this.topics.all)', to: 'trouble: () => troubleOf([])' }],
+    edits: [{ file: 'relay/pipeline.ts', from: 'trouble: () => troubleOf(this.topics.all)', to: 'trouble: () => troubleOf([])' }],
     file: 'relay/trouble-of-heartbeats.test.ts',
     tests: 'a heartbeat names a partition',
   },
   {
     rule: 5,
     without: 'an idle relay counts as one without Kafka',
-    edits: [{ file: 'relay/stations.ts', from: '      this.#answers.run(over),\n', to: '' }],
+    edits: [{ file: 'relay/pipeline.ts', from: '      this.#answers.run(over),\n', to: '' }],
     file: cutOff,
     tests: 'an idle relay asks',
   },
@@ -248,8 +248,8 @@ export const sendingRules: readonly TakenOut[] = [
   },
   {
     rule: 3,
-    without: 'a bucket is given back while rows of it are in hand',
-    edits: [{ file: 'relay/leases.ts', from: 'this.#deps.hand.inBucket(claim.bucket) === 0 && ', to: '' }],
+    without: 'a bucket is given back while rows of it are in flight',
+    edits: [{ file: 'relay/leases.ts', from: 'this.#deps.inFlight.inBucket(claim.bucket) === 0 && ', to: '' }],
     file: rules,
     tests: '(rules 3 and 15)',
   },
@@ -260,7 +260,7 @@ export const sendingRules: readonly TakenOut[] = [
       {
         file: 'relay/verdict.ts',
         from: "    case 'transient':\n      return { kind: 'again', doubt: false }",
-        to: "    case 'transient':\n      return history.records > 1 ? { kind: 'split' } : { kind: 'park' }",
+        to: "    case 'transient':\n      return history.records > 1 ? { kind: 'split' } : { kind: 'dead-letter' }",
       },
     ],
     file: 'relay/policies.test.ts',

@@ -32,7 +32,11 @@ export const writingRules: readonly TakenOut[] = [
     rule: 12,
     without: 'locked rows take the room of the others',
     edits: [
-      { file: 'relay/locked-rows.ts', from: '    if (row && this.#waiting.size <= setAsideRows) hand.setAside(row)\n', to: '' },
+      {
+        file: 'relay/locked-rows.ts',
+        from: '    if (row && this.#waiting.size <= setAsideRows) inFlight.setAside(row)\n',
+        to: '',
+      },
     ],
     file: 'relay/locked-row.test.ts',
     tests: 'they hold no room',
@@ -72,29 +76,33 @@ export const writingRules: readonly TakenOut[] = [
   },
   {
     rule: 12,
-    without: 'an id that came a second time is taken for the row in hand',
-    edits: [{ file: 'relay/hand.ts', from: "return mine.messageId === row.messageId ? 'yes' : 'other'", to: "return 'yes'" }],
+    without: 'an id that came a second time is taken for the row in flight',
+    edits: [
+      { file: 'relay/in-flight.ts', from: "return mine.messageId === row.messageId ? 'yes' : 'other'", to: "return 'yes'" },
+    ],
     file: 'relay/reader.test.ts',
     tests: '(rule 12)',
   },
   {
     rule: 13,
-    without: 'a bucket can be taken over while a park of its old owner is under way',
-    edits: [{ file: 'store/postgres/dead-statements.ts', from: '"epoch" = ${epoch} FOR SHARE)`', to: '"epoch" = ${epoch})`' }],
+    without: 'a bucket can be taken over while a dead-letter of its old owner is under way',
+    edits: [
+      { file: 'store/postgres/dead-letter-statements.ts', from: '"epoch" = ${epoch} FOR SHARE)`', to: '"epoch" = ${epoch})`' },
+    ],
     file: dead,
     tests: '(rule 13)',
   },
   {
     rule: 14,
     without: 'rows of a redriven key stay in the lanes',
-    edits: [{ file: 'relay/parker.ts', from: '    this.#deps.letGo(same)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters.ts', from: '    this.#deps.letGo(same)\n', to: '' }],
     file: rules,
     tests: 'that were queued before it are let go of',
   },
   {
     rule: 14,
     without: 'queued moves of a redriven key are still made',
-    edits: [{ file: 'relay/parker.ts', from: '    this.forget(same)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters.ts', from: '    this.forget(same)\n', to: '' }],
     file: rules,
     tests: 'a redriven key overtakes nothing',
   },
@@ -140,8 +148,8 @@ export const writingRules: readonly TakenOut[] = [
   },
   {
     rule: 12,
-    without: 'another message is left out of a fetch because its id is in hand',
-    edits: [{ file: 'relay/reader.ts', from: '    this.#deps.hand.doubtIds()\n', to: '' }],
+    without: 'another message is left out of a fetch because its id is in flight',
+    edits: [{ file: 'relay/reader.ts', from: '    this.#deps.inFlight.doubtIds()\n', to: '' }],
     file: 'relay/reader.test.ts',
     tests: 'they may be another message’s (rule 12)',
   },
@@ -150,7 +158,7 @@ export const writingRules: readonly TakenOut[] = [
     without: 'rows move behind a head that is not there',
     edits: [
       {
-        file: 'store/postgres/dead-statements.ts',
+        file: 'store/postgres/dead-letter-statements.ts',
         from: '  AND EXISTS (SELECT 1 FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."id" = n.h AND d."topic" = m."topic"\n    AND d."key" = m."key" AND ${holding(\'d\')})\n',
         to: '',
       },
@@ -161,7 +169,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 13,
     without: 'a key goes on although its head was refused',
-    edits: [{ file: 'relay/parker.ts', from: '    if (holds) row.claim.hold(row.topic, row.key, row.id)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters.ts', from: '    if (holds) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
     file: 'relay/relay.test.ts',
     tests: 'a poison record is found in its batch',
   },

@@ -44,13 +44,13 @@ test('the migration creates the primary keys and indexes of the fragment', async
   expect(ours).toEqual(prisma)
   expect(ours.map((row) => row.indexname)).toEqual([
     'inbox_consumer_processed_at_idx',
-    'inbox_parked_consumer_wish_idx',
-    'inbox_parked_key_idx',
-    'inbox_parked_pkey',
+    'inbox_dead_letter_consumer_requested_action_idx',
+    'inbox_dead_letter_key_idx',
+    'inbox_dead_letter_pkey',
     'inbox_pkey',
     'inbox_projection_pkey',
-    'outbox_dead_pkey',
-    'outbox_dead_wish_bucket_idx',
+    'outbox_dead_letter_pkey',
+    'outbox_dead_letter_requested_action_bucket_idx',
     'outbox_lease_pkey',
     'outbox_pkey',
     'outbox_relay_pkey',
@@ -59,7 +59,7 @@ test('the migration creates the primary keys and indexes of the fragment', async
 
 test.each([
   ['outbox', 'id'],
-  ['inbox_parked', 'arrival'],
+  ['inbox_dead_letter', 'arrival'],
 ])('%s.%s comes from a sequence that belongs to its column and hands out one number at a time', async (table, column) => {
   const [prisma, ours] = await both(`SELECT seqtypid::regtype::text AS type, seqcache::int AS cache
     FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence('${table}', '${column}')::regclass`)

@@ -137,10 +137,10 @@ describe('prisma migrate dev', () => {
     const tables = await database.query(`SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop' ORDER BY 1`)
     expect(tables.map((row) => row.table_name)).toEqual([
       'inbox',
-      'inbox_parked',
+      'inbox_dead_letter',
       'inbox_projection',
       'outbox',
-      'outbox_dead',
+      'outbox_dead_letter',
       'outbox_lease',
       'outbox_relay',
     ])

@@ -58,7 +58,9 @@ describe('prisma generate', () => {
   test('of Prisma 7.10 with the generator prisma-client makes the four models', async () => {
     const project = await generate(schema('provider = "prisma-client"'))
     const models = Object.keys(project.files()).filter((name) => name.startsWith('generated/models/'))
-    expect(models).toEqual(['Outbox', 'OutboxDead', 'OutboxLease', 'OutboxRelay'].map((name) => `generated/models/${name}.ts`))
+    expect(models).toEqual(
+      ['Outbox', 'OutboxDeadLetter', 'OutboxLease', 'OutboxRelay'].map((name) => `generated/models/${name}.ts`),
+    )
   })
 
   test('of Prisma 6.19 with the client engine makes a client that expects the columns of the migration', async () => {

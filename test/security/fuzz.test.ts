@@ -92,7 +92,7 @@ test.each([true, false])(
   `${rows} hostile rows, the table with its CHECKs: %s (seed ${seed})`,
   async (checked) => {
     if (!checked) await withoutChecks(database.pool)
-    await database.query('TRUNCATE outbox_dead')
+    await database.query('TRUNCATE outbox_dead_letter')
     await using one = testRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
     await one.relay.start()
     const hostile: string[] = []
@@ -105,7 +105,9 @@ test.each([true, false])(
       await insertRows(database.pool, [{ topic, key: `good-${n}`, messageId: good.at(-1)! }])
     }
     await emptied(database.pool)
-    const dead = await database.query<{ message_id: string; reason: string | null }>('SELECT message_id, reason FROM outbox_dead')
+    const dead = await database.query<{ message_id: string; reason: string | null }>(
+      'SELECT message_id, reason FROM outbox_dead_letter',
+    )
     const sent = (await readTopic(topic)).map(({ headers }) => headers.id!)
     const reached = new Set(sent)
     expect(good.filter((id) => !reached.has(id))).toEqual([])

@@ -11,9 +11,9 @@ import { PrismaClient } from '../enqueue/generated/client/client.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { type TestRelay, testRelay } from '../support/relay.ts'
+import { action } from '../support/requests.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
-import { wish } from '../support/wishes.ts'
 
 /** Rows that SQL wrote and that no relay can publish: a slip of a hand-written INSERT, a restore, or an attack on every relay at once. */
 
@@ -89,13 +89,15 @@ describe('rows of tables without the CHECKs', () => {
     // What is there by now does not keep a relay from its start, nor an operator from looking.
     await using late = testRelay(database.url, transport())
     await late.relay.start()
-    const dead = await database.query<{ message_id: string; reason: string; holds: boolean }>('SELECT * FROM outbox_dead')
+    const dead = await database.query<{ message_id: string; reason: string; blocks_key: boolean }>(
+      'SELECT * FROM outbox_dead_letter',
+    )
     expect(new Set(dead.map(({ message_id }) => message_id))).toEqual(bad)
     expect(new Set(dead.map(({ reason }) => reason))).toEqual(new Set(['INVALID_RECORD']))
     const sent = (await readTopic(topic)).map(({ headers }) => headers.id!)
     // Once each: a row that is not deleted under its own id would be sent again and again.
     expect(sent.toSorted()).toEqual([...good].toSorted())
-    expect(new Set(running.all('parked').map(({ messageId }) => messageId))).toEqual(bad)
+    expect(new Set(running.all('dead_lettered').map(({ messageId }) => messageId))).toEqual(bad)
     for (const event of ['database_trouble', 'kafka_trouble', 'topic_paused'] as const) expect(running.all(event)).toEqual([])
   })
 
@@ -109,9 +111,12 @@ describe('rows of tables without the CHECKs', () => {
     const late = testRelay(database.url, transport())
     await late.relay.start()
     await late.relay.stop()
-    await wish(database.pool, 'redrive')
+    await action(database.pool, 'redrive')
     // The three take turns.
-    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead) AND NOT EXISTS (SELECT FROM outbox)')
+    await eventually(
+      database.pool,
+      'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead_letter) AND NOT EXISTS (SELECT FROM outbox)',
+    )
     expect((await readTopic(topic)).map(({ headers }) => headers.id!).toSorted()).toEqual(ids.toSorted())
     expect(one.all('database_trouble')).toEqual([])
   })
@@ -126,7 +131,7 @@ describe('rows of tables without the CHECKs', () => {
     await using one = testRelay(database.url, transport())
     await one.relay.start()
     await emptied(database.pool)
-    expect(await database.query("SELECT 1 FROM outbox_dead WHERE reason = 'INVALID_RECORD'")).toHaveLength(4)
+    expect(await database.query("SELECT 1 FROM outbox_dead_letter WHERE reason = 'INVALID_RECORD'")).toHaveLength(4)
   })
 
   test('two messages with one id of theirs and strange places lose neither', async () => {
@@ -139,12 +144,12 @@ describe('rows of tables without the CHECKs', () => {
     }
     await using one = testRelay(database.url, transport())
     await one.relay.start()
-    await one.until('parked')
-    await wish(database.pool, 'redrive')
-    await one.until('parked', () => one.all('parked').length === 2)
-    await wish(database.pool, 'redrive')
+    await one.until('dead_lettered')
+    await action(database.pool, 'redrive')
+    await one.until('dead_lettered', () => one.all('dead_lettered').length === 2)
+    await action(database.pool, 'redrive')
     await emptied(database.pool)
-    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead)')
+    await eventually(database.pool, 'SELECT WHERE NOT EXISTS (SELECT FROM outbox_dead_letter)')
     await emptied(database.pool)
     expect((await readTopic(topic)).map(({ headers }) => headers.id)).toEqual([messageId, messageId])
   })

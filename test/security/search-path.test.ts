@@ -87,7 +87,7 @@ async function caught(): Promise<string[]> {
 async function insertDead(): Promise<string> {
   const messageId = randomUUID()
   await database.query(
-    `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay)
+    `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, relay)
      VALUES (0, nextval('outbox_id_seq'), $1, $2, $3, '{}', now(), 'ONE', 'r')`,
     [messageId, topic, randomBytes(4)],
   )
@@ -114,8 +114,8 @@ describe('what stands in the path and fits better than what PostgreSQL has', () 
     const metrics = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
     while (!/^outbox_dead_messages\{.*\} 1$/m.test(await metrics())) await sleep(100)
     for (const page of ['', 'messages', 'dead']) expect((await fetch(`http://127.0.0.1:${port}/${page}`)).status).toBe(200)
-    // The wish of one operator, which a second relay would carry out just as well.
-    await database.query("UPDATE outbox_dead SET wish = 'redrive'")
+    // The request of one operator, which a second relay would carry out just as well.
+    await database.query("UPDATE outbox_dead_letter SET action = 'redrive'")
     await relay.until((line) => line.event === 'redriven')
     await relay.end('SIGTERM')
     await insertRows(database.pool, [{ topic, key: 'k' }])
@@ -129,7 +129,7 @@ describe('what stands in the path and fits better than what PostgreSQL has', () 
     [superuser, paths[1]!],
   ])('is run by no command, as %s with the path %s', async (who, path) => {
     const url = who === superuser ? database.directUrl : await login('outbox_operator')
-    if (who !== superuser) await database.query('GRANT SELECT ON inbox_parked TO outbox_operator')
+    if (who !== superuser) await database.query('GRANT SELECT ON inbox_dead_letter TO outbox_operator')
     await attack(path)
     const [waiting, dead, dropped] = [randomUUID(), await insertDead(), await insertDead()]
     await insertRows(database.pool, [{ topic, key: 'k', messageId: waiting }])
@@ -144,7 +144,7 @@ describe('what stands in the path and fits better than what PostgreSQL has', () 
       [`where ${waiting}`, 0],
       // A message waits, and no relay is there: a failure.
       ['doctor', 1],
-      ['parked list', 0],
+      ['inbox list', 0],
       // No relay is there to answer.
       [`redrive ${dead} --timeout 1`, 1],
       [`discard ${dropped} --yes --timeout 1`, 1],

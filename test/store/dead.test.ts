@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { keyDigest } from '../../src/message/key-digest.ts'
-import { type Hold, type HoldPlace, type Lease, noIds } from '../../src/store/store.ts'
+import { type BlockedKey, type BlockedKeyPosition, type Lease, noIds } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
@@ -19,40 +19,40 @@ describe('dead rows', () => {
     const lease = leases.find((one) => one.bucket === rows[0]!.bucket)!
     return { session, lease, rows, ids }
   }
-  /** The same, with the first of its rows parked and the others behind it. */
+  /** The same, with the first of its rows dead-lettered and the others behind it. */
   async function parkedKey() {
     const key = await deadKey()
     const [head, ...others] = key.rows
-    await key.session.park(key.lease, head!, { reason: 'R', error: '', holds: true })
-    await key.session.moveBehind(
+    await key.session.deadLetter(key.lease, head!, { reason: 'R', error: '', blocksKey: true })
+    await key.session.moveBlocked(
       key.lease,
       others.map((row) => ({ ...row, head: key.ids[0]! })),
     )
     return key
   }
   const dead = () =>
-    sessions.database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead ORDER BY id')
+    sessions.database.query<{ id: string; reason: string | null }>('SELECT id, reason FROM outbox_dead_letter ORDER BY id')
 
-  test('a parked row moves with its reason, once; asking again finds it there', async () => {
+  test('a dead-lettered row moves with its reason, once; asking again finds it there', async () => {
     const { session, lease, rows, ids } = await deadKey()
-    const why = { reason: 'MESSAGE_TOO_LARGE', error: "it's too large", holds: true }
-    expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
-    expect(await session.park(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
+    const why = { reason: 'MESSAGE_TOO_LARGE', error: "it's too large", blocksKey: true }
+    expect(await session.deadLetter(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
+    expect(await session.deadLetter(lease, rows[0]!, why)).toEqual({ fenced: false, ids: [ids[0]] })
     expect(await dead()).toEqual([{ id: String(ids[0]), reason: 'MESSAGE_TOO_LARGE' }])
-    const { holds, next } = await session.holds([lease.bucket])
-    expect(holds).toEqual([{ bucket: lease.bucket, digest: keyDigest('t', Buffer.from('k')), id: ids[0] }])
+    const { keys, next } = await session.blockedKeys([lease.bucket])
+    expect(keys).toEqual([{ bucket: lease.bucket, digest: keyDigest('t', Buffer.from('k')), id: ids[0] }])
     expect(next).toBeUndefined()
   })
 
-  test('while a park is under way its bucket cannot be taken over, even if the lease has run out (rule 13)', async () => {
+  test('while a dead-letter is under way its bucket cannot be taken over, even if the lease has run out (rule 13)', async () => {
     const { session, lease, rows, ids } = await deadKey()
     const other = await sessions.connect()
     await sessions.database.query('UPDATE outbox_lease SET leased_until = clock_timestamp() WHERE bucket = $1', [lease.bucket])
     await sessions.database.query(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END';
-CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION slow()`)
-    const parking = session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
+CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUNCTION slow()`)
+    const parking = session.deadLetter(lease, rows[0]!, { reason: 'R', error: '', blocksKey: true })
     const works =
-      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE '%outbox_dead%'"
+      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE '%outbox_dead_letter%'"
     while ((await sessions.database.query(works)).length === 0) await new Promise((resolve) => setImmediate(resolve))
     expect(await other.take(64)).toEqual([])
     await sessions.database.query('DROP FUNCTION slow CASCADE')
@@ -63,18 +63,20 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
   test('rows move behind only while the dead row that heads their key is there', async () => {
     const { session, lease, rows, ids } = await deadKey()
     const behind = (...list: typeof rows) => list.map((row) => ({ ...row, head: ids[1]! }))
-    expect(await session.moveBehind(lease, behind(...rows))).toEqual({ fenced: false, ids: [] })
-    await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
-    expect(await session.moveBehind(lease, behind(rows[2]!))).toEqual({ fenced: false, ids: [ids[2]] })
+    expect(await session.moveBlocked(lease, behind(...rows))).toEqual({ fenced: false, ids: [] })
+    await session.deadLetter(lease, rows[1]!, { reason: 'R', error: '', blocksKey: true })
+    expect(await session.moveBlocked(lease, behind(rows[2]!))).toEqual({ fenced: false, ids: [ids[2]] })
   })
 
-  test('a row that was parked without a hold holds nothing, comes back alone, and says that it was skipped', async () => {
+  test('a row that was dead-lettered without a hold holds nothing, comes back alone, and says that it was skipped', async () => {
     const { session, lease, rows, ids } = await deadKey()
-    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: false })
-    expect((await session.holds([lease.bucket])).holds).toEqual([])
-    expect((await session.moveBehind(lease, [{ ...rows[1]!, head: ids[0]! }])).ids).toEqual([])
-    await session.park(lease, rows[1]!, { reason: 'R', error: '', holds: true })
-    await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
+    await session.deadLetter(lease, rows[0]!, { reason: 'R', error: '', blocksKey: false })
+    expect((await session.blockedKeys([lease.bucket])).keys).toEqual([])
+    expect((await session.moveBlocked(lease, [{ ...rows[1]!, head: ids[0]! }])).ids).toEqual([])
+    await session.deadLetter(lease, rows[1]!, { reason: 'R', error: '', blocksKey: true })
+    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'redrive', requested_by = 'ada@laptop' WHERE id = $1", [
+      ids[0],
+    ])
     expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toEqual({
       fenced: false,
       tooMany: false,
@@ -87,10 +89,10 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
 
   test('a redriven key comes back whole under its old ids, in order, whichever of its rows was asked for', async () => {
     const { session, lease, rows, ids } = await parkedKey()
-    expect(await session.wished([lease.bucket])).toEqual([])
+    expect(await session.requested([lease.bucket])).toEqual([])
     expect((await session.redrive(lease, { asked: 1_000, rows: 1_000 })).topics).toEqual([])
-    await sessions.database.query("UPDATE outbox_dead SET wish = 'redrive' WHERE id = $1", [ids[1]])
-    expect(await session.wished([lease.bucket])).toEqual([{ bucket: lease.bucket, wish: 'redrive' }])
+    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'redrive' WHERE id = $1", [ids[1]])
+    expect(await session.requested([lease.bucket])).toEqual([{ bucket: lease.bucket, action: 'redrive' }])
     expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toMatchObject({
       topics: [{ rows: 3, keys: 1, by: 'postgres' }],
       keys: [{ topic: 't', key: Buffer.from('k'), next: null }],
@@ -101,19 +103,19 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     expect(await dead()).toEqual([])
   })
 
-  /** Dead rows of one bucket, `keys` of them with `rows` each; a wish on the first of each. */
+  /** Dead rows of one bucket, `keys` of them with `rows` each; a request on the first of each. */
   async function wishedKeys(lease: Lease, keys: number, rows: number) {
     // Above the sequence they would be rows from before the ids restarted.
     await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
     await sessions.database.query(
-      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, relay, wish)
+      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, relay, action)
        SELECT $1, 1 + n + r * $2::int, gen_random_uuid(), 't', convert_to('k' || n, 'UTF8'), '', now(), CASE r WHEN 0 THEN 'R' END, 'r', CASE r WHEN 0 THEN 'redrive' END
        FROM generate_series(0, $2::int - 1) AS n, generate_series(0, $3::int - 1) AS r`,
       [lease.bucket, keys, rows],
     )
   }
 
-  test('wishes for more rows than one statement moves are refused whole, unless it is one: there the next row carries it on', async () => {
+  test('requests for more rows than one statement moves are refused whole, unless it is one: there the next row carries it on', async () => {
     const session = await sessions.connect()
     const [lease] = await session.take(1)
     await wishedKeys(lease!, 2, 700)
@@ -123,7 +125,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
       topics: [{ rows: 700, keys: 1 }],
       keys: [{ next: null }],
     })
-    await sessions.database.query('TRUNCATE outbox_dead, outbox')
+    await sessions.database.query('TRUNCATE outbox_dead_letter, outbox')
     await wishedKeys(lease!, 1, 1_500)
     expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
       topics: [{ rows: 1_000, firstId: 1, lastId: 1_000 }],
@@ -155,7 +157,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     const session = await sessions.connect()
     const insert = (bucket: number, from: number, to: number, key: string) =>
       sessions.database.query(
-        `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, relay)
+        `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, relay)
          SELECT ${bucket}, n, gen_random_uuid(), 't', ${key}, '', now(), 'r' FROM generate_series(${from}, ${to}) AS n`,
       )
     await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
@@ -166,12 +168,12 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     await insert(5, 4, 6, "convert_to(repeat(md5(n::text), 1300000), 'UTF8')")
     await insert(5, 7, 7, 'NULL')
     await insert(9, 1, 17_000, "convert_to('k' || n, 'UTF8')")
-    const found: Hold[] = []
+    const found: BlockedKey[] = []
     const sizes: number[] = []
-    for (let from: HoldPlace | undefined; ; ) {
-      const { holds, next } = await session.holds([9, 3, 5], from)
-      found.push(...holds)
-      sizes.push(holds.length)
+    for (let from: BlockedKeyPosition | undefined; ; ) {
+      const { keys, next } = await session.blockedKeys([9, 3, 5], from)
+      found.push(...keys)
+      sizes.push(keys.length)
       if (!next) break
       from = next
     }
@@ -195,7 +197,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
     await sessions.database.query("SELECT setval('outbox_id_seq', 10)")
     const row = "0, n, gen_random_uuid(), 't', convert_to('k', 'UTF8'), ''"
     await sessions.database.query(
-      `INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, relay) SELECT ${row}, now(), 'r' FROM unnest($1::int[]) AS n`,
+      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, relay) SELECT ${row}, now(), 'r' FROM unnest($1::int[]) AS n`,
       [deadIds],
     )
     await sessions.database.query(
@@ -203,39 +205,41 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead FOR EACH ROW EXECUTE FUNCTION s
       [waiting],
     )
     const digest = keyDigest('t', Buffer.from('k'))
-    expect(await session.restartedHolds([0])).toEqual('goesOn' in hold ? [{ bucket: 0, digest, ...hold }] : [])
-    expect(await session.holdsOf(0, [digest])).toEqual([{ bucket: 0, digest, ...hold }])
-    expect(await session.holdsOf(0, [keyDigest('t', Buffer.from('other'))])).toEqual([])
+    expect(await session.restartedBlockedKeys([0])).toEqual('goesOn' in hold ? [{ bucket: 0, digest, ...hold }] : [])
+    expect(await session.blockedKeysOf(0, [digest])).toEqual([{ bucket: 0, digest, ...hold }])
+    expect(await session.blockedKeysOf(0, [keyDigest('t', Buffer.from('other'))])).toEqual([])
   })
 
   test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {
     const { session, lease, rows, ids } = await parkedKey()
-    await sessions.database.query("UPDATE outbox_dead SET wish = 'discard', wished_by = 'ada@laptop' WHERE id = $1", [ids[0]])
+    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'discard', requested_by = 'ada@laptop' WHERE id = $1", [
+      ids[0],
+    ])
     expect(await session.discard(lease)).toEqual({
       fenced: false,
       rows: [{ id: ids[0], messageId: rows[0]!.messageId, topic: 't', by: 'ada@laptop' }],
       keys: [{ topic: 't', key: Buffer.from('k'), next: ids[1] }],
     })
-    expect(await sessions.database.query('SELECT id, wish, wished_by FROM outbox_dead WHERE wish IS NOT NULL')).toEqual([
-      { id: String(ids[1]), wish: 'redrive', wished_by: 'ada@laptop' },
-    ])
+    expect(
+      await sessions.database.query('SELECT id, action, requested_by FROM outbox_dead_letter WHERE action IS NOT NULL'),
+    ).toEqual([{ id: String(ids[1]), action: 'redrive', requested_by: 'ada@laptop' }])
   })
 
   test('discarding one that waits leaves the head of its key alone', async () => {
     const { session, lease, ids } = await parkedKey()
-    await sessions.database.query("UPDATE outbox_dead SET wish = 'discard' WHERE id = $1", [ids[1]])
+    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'discard' WHERE id = $1", [ids[1]])
     expect(await session.discard(lease)).toMatchObject({ rows: [{ id: ids[1] }], keys: [{ next: ids[0] }] })
-    expect(await sessions.database.query('SELECT 1 FROM outbox_dead WHERE wish IS NOT NULL')).toEqual([])
+    expect(await sessions.database.query('SELECT 1 FROM outbox_dead_letter WHERE action IS NOT NULL')).toEqual([])
   })
 
   test('under another relay’s lease nothing is put back or dropped', async () => {
     const { session, lease, rows } = await deadKey()
-    await session.park(lease, rows[0]!, { reason: 'R', error: '', holds: true })
-    for (const wish of ['redrive', 'discard']) {
-      await sessions.database.query('UPDATE outbox_dead SET wish = $1', [wish])
+    await session.deadLetter(lease, rows[0]!, { reason: 'R', error: '', blocksKey: true })
+    for (const action of ['redrive', 'discard']) {
+      await sessions.database.query('UPDATE outbox_dead_letter SET action = $1', [action])
       const old = { ...lease, epoch: lease.epoch - 1 }
       expect(
-        await (wish === 'redrive' ? session.redrive(old, { asked: 1_000, rows: 1_000 }) : session.discard(old)),
+        await (action === 'redrive' ? session.redrive(old, { asked: 1_000, rows: 1_000 }) : session.discard(old)),
       ).toMatchObject({
         fenced: true,
         keys: [],

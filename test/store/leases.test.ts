@@ -28,18 +28,18 @@ describe('leases', () => {
     expect(again.length + theirs.length).toBe(64)
   })
 
-  test('a lease that ran out is taken over, and its old owner can neither renew nor park', async () => {
+  test('a lease that ran out is taken over, and its old owner can neither renew nor dead-letter', async () => {
     const [a, b] = [await sessions.connect(), await sessions.connect()]
     const [lease] = await a.take(1)
     await endsIn('-1 ms', lease!)
     expect(await a.renew([lease!])).toEqual([])
     expect((await b.take(64)).map((one) => one.bucket)).toContain(lease!.bucket)
-    const park = await a.park(
+    const deadLetter = await a.deadLetter(
       lease!,
       { bucket: lease!.bucket, id: 1, messageId: randomUUID() },
-      { reason: 'R', error: 'e', holds: true },
+      { reason: 'R', error: 'e', blocksKey: true },
     )
-    expect(park).toEqual({ fenced: true, ids: [] })
+    expect(deadLetter).toEqual({ fenced: true, ids: [] })
   })
 
   test('a lease that ends too far in the future counts as expired: the clock was set back', async () => {
@@ -92,9 +92,9 @@ describe('leases', () => {
     const { rows } = await a.fetch(all())
     const claims = await a.retake()
     expect(claims).toEqual([{ bucket: lease!.bucket, epoch: lease!.epoch + 1 }])
-    expect((await a.park({ ...lease!, bucket: lease!.bucket }, rows[0]!, { reason: 'R', error: 'e', holds: true })).fenced).toBe(
-      true,
-    )
+    expect(
+      (await a.deadLetter({ ...lease!, bucket: lease!.bucket }, rows[0]!, { reason: 'R', error: 'e', blocksKey: true })).fenced,
+    ).toBe(true)
     expect(rows[0]!.id).toBe(id)
   })
 })

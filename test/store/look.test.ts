@@ -102,7 +102,7 @@ test('without its place a message is looked for in the order of the table, not i
 
 test('dead messages are counted by reason and topic, and it is told when there may be more', async () => {
   await database.query(
-    `INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, error, relay)
+    `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, created_at, reason, error, relay)
      SELECT n % 2, n, gen_random_uuid(), 'topic-' || n % 2, now() - interval '1 hour', CASE WHEN n <= 10 THEN 'A' ELSE 'B' END, 'in words', 'r'
      FROM generate_series(1, 30) AS n UNION ALL SELECT 5, 99, gen_random_uuid(), 'behind', now(), NULL, NULL, 'r'`,
   )

@@ -18,7 +18,7 @@ beforeAll(async () => {
   operator = await postgresOperator({ databaseUrl: database.url })
 })
 beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
   await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000")
 })
 afterAll(async () => {
@@ -26,14 +26,14 @@ afterAll(async () => {
   await database.drop()
 })
 
-/** Puts rows into outbox_dead; a row without a reason waits behind the one before it. */
+/** Puts rows into outbox_dead_letter; a row without a reason waits behind the one before it. */
 async function insertDead(rows: readonly (NewRow & { reason?: string })[]): Promise<{ id: number; messageId: string }[]> {
   const named = rows.map((row) => ({ ...row, messageId: row.messageId ?? randomUUID() }))
   const ids = await insertRows(database.pool, named)
   for (const [at, row] of named.entries()) {
     await database.query(
       `WITH gone AS (DELETE FROM outbox WHERE id = $1 RETURNING *)
-       INSERT INTO outbox_dead (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay)
+       INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay)
        SELECT bucket, id, message_id, topic, type, key, value, headers, created_at, $2, $3, 'relay-one' FROM gone`,
       [ids[at], row.reason ?? null, row.reason === undefined ? null : 'in words'],
     )
@@ -131,7 +131,7 @@ describe('list and show', () => {
     )
     const rows = await operator.list({ dead: false, limit: 3 })
     expect(idsOf(rows)).toEqual(ids.slice(0, 3))
-    expect(rows[0]).toMatchObject({ state: 'waiting', claimedBy: 'relay-one', bytes: 8, reason: null, wish: null })
+    expect(rows[0]).toMatchObject({ state: 'waiting', claimedBy: 'relay-one', bytes: 8, reason: null, action: null })
     expect(rows[0]!.claimedForMs).toBeGreaterThan(0)
     expect(Math.abs(Date.parse(rows[0]!.claimedUntil!) - Date.now() - rows[0]!.claimedForMs!)).toBeLessThan(5_000)
     expect(JSON.stringify(rows)).not.toContain('S3cret')
@@ -184,7 +184,7 @@ describe('list and show', () => {
   })
 })
 
-describe('wishes', () => {
+describe('requests', () => {
   /** Two keys with two rows behind each of their dead ones, one key of another topic, and two dead rows without a key. */
   const rows = [
     { topic: 't', key: 'a', reason: 'ONE' },
@@ -218,7 +218,7 @@ describe('wishes', () => {
 
   test('ten thousand dead rows of one bucket are chosen within seconds', async () => {
     await database.query(
-      "INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, relay) SELECT 7, n, gen_random_uuid(), 't', now(), 'ONE', 'r' FROM generate_series(1, 10000) AS n",
+      "INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, created_at, reason, relay) SELECT 7, n, gen_random_uuid(), 't', now(), 'ONE', 'r' FROM generate_series(1, 10000) AS n",
     )
     const since = performance.now()
     expect(await operator.choose({ limit: 10_000 }, 'redrive')).toHaveLength(10_000)
@@ -227,9 +227,9 @@ describe('wishes', () => {
 
   test('a list of 50 among 200,000 dead rows reads no more than 50 of each bucket', async () => {
     await database.query(
-      "INSERT INTO outbox_dead (bucket, id, message_id, topic, key, created_at, reason, relay) SELECT n % 64, n, gen_random_uuid(), 't', convert_to('k' || n / 10, 'UTF8'), now(), CASE n % 10 WHEN 0 THEN 'ONE' END, 'r' FROM generate_series(1, 200000) AS n",
+      "INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, created_at, reason, relay) SELECT n % 64, n, gen_random_uuid(), 't', convert_to('k' || n / 10, 'UTF8'), now(), CASE n % 10 WHEN 0 THEN 'ONE' END, 'r' FROM generate_series(1, 200000) AS n",
     )
-    await database.query('ANALYZE outbox_dead')
+    await database.query('ANALYZE outbox_dead_letter')
     const client = await database.pool.connect()
     // As every statement of the operator is sent.
     await client.query('BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off')
@@ -245,7 +245,7 @@ describe('wishes', () => {
       Plans?: Plan[]
     }
     const read = (plan: Plan): number =>
-      (plan['Relation Name'] === 'outbox_dead'
+      (plan['Relation Name'] === 'outbox_dead_letter'
         ? (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0)) * plan['Actual Loops']
         : 0) + (plan.Plans ?? []).reduce((sum, child) => sum + read(child), 0)
     const rows = read(explained.rows[0]['QUERY PLAN'][0].Plan)
@@ -253,10 +253,10 @@ describe('wishes', () => {
     expect(rows).toBeLessThanOrEqual(64 * 50 + 50)
     expect(await operator.list({ dead: true, limit: 50 })).toHaveLength(50)
     expect(await operator.reach({ limit: 1_000_000 }, 'redrive')).toEqual({ keys: expect.any(Number), messages: 200_000 })
-    await database.query('TRUNCATE outbox_dead')
+    await database.query('TRUNCATE outbox_dead_letter')
   })
 
-  test('portions follow one another in the order of the ids, and what a wish reaches is counted with those behind', async () => {
+  test('portions follow one another in the order of the ids, and what a request reaches is counted with those behind', async () => {
     const dead = await insertDead(rows)
     const at = (...places: number[]) => places.map((place) => dead[place]!.id)
     const first = await operator.names({ limit: 2 }, 'redrive')
@@ -273,28 +273,28 @@ describe('wishes', () => {
       { topic: 't', key: 'a', reason: 'ONE' },
       { topic: 't', key: 'a', reason: 'ONE' },
     ])
-    await database.query('UPDATE outbox_dead SET holds = false WHERE id = $1', [dead[0]!.id])
+    await database.query('UPDATE outbox_dead_letter SET blocks_key = false WHERE id = $1', [dead[0]!.id])
     expect((await operator.list({ dead: true, limit: 9 })).map((row) => row.state)).toEqual(['skipped', 'dead'])
     expect(idsOf(await operator.choose({ limit: 9 }, 'redrive'))).toEqual(idsOf(dead))
     expect(await operator.reach({ limit: 9 }, 'redrive')).toEqual({ keys: 2, messages: 2 })
     expect(await operator.show(dead[0]!.messageId, false)).toMatchObject({ state: 'skipped', behind: 0 })
   })
 
-  test('a wish stands on its rows until a relay answers, and wakes the relays', async () => {
+  test('a request stands on its rows until a relay answers, and wakes the relays', async () => {
     const dead = await insertDead(rows.slice(0, 3))
     const listener = new pg.Client({ connectionString: database.directUrl })
     await listener.connect()
     await listener.query('LISTEN outbox_wake')
     const woken = new Promise((resolve) => listener.once('notification', (note) => resolve(note.payload)))
     const chosen = await operator.choose({ limit: 100 }, 'redrive')
-    await operator.wish(chosen, 'redrive', 'ada@laptop')
-    expect(await woken).toBe('wish')
+    await operator.request(chosen, 'redrive', 'ada@laptop')
+    expect(await woken).toBe('action')
     await listener.end()
-    expect(await database.query('SELECT id::int FROM outbox_dead WHERE wish IS NOT NULL ORDER BY id')).toEqual([
+    expect(await database.query('SELECT id::int FROM outbox_dead_letter WHERE action IS NOT NULL ORDER BY id')).toEqual([
       { id: dead[0]!.id },
       { id: dead[1]!.id },
     ])
-    await database.query('DELETE FROM outbox_dead WHERE id = $1', [dead[0]!.id])
+    await database.query('DELETE FROM outbox_dead_letter WHERE id = $1', [dead[0]!.id])
     expect(idsOf(await operator.unanswered(chosen, 'redrive'))).toEqual([dead[1]!.id])
   })
 })
@@ -313,7 +313,7 @@ describe('a database that cannot serve', () => {
     const able = await login('outbox_operator')
     await able.status()
     const chosen = await able.choose({ messageIds: [dead!.messageId], limit: 10 }, 'redrive')
-    await able.wish(chosen, 'redrive', 'ada@laptop')
+    await able.request(chosen, 'redrive', 'ada@laptop')
     expect(await able.unanswered(chosen, 'redrive')).toHaveLength(1)
     able.close()
     const unable = await login('outbox_app')
@@ -334,7 +334,7 @@ describe('a database that cannot serve', () => {
     })
     const [dead] = await insertDead([{ topic: 't', key: 'k', reason: 'ONE' }])
     const chosen = await readOnly.choose({ messageIds: [dead!.messageId], limit: 10 }, 'discard')
-    await expect(readOnly.wish(chosen, 'discard', 'ada@laptop')).rejects.toMatchObject({ code: 'OUTBOX_READ_ONLY_DATABASE' })
+    await expect(readOnly.request(chosen, 'discard', 'ada@laptop')).rejects.toMatchObject({ code: 'OUTBOX_READ_ONLY_DATABASE' })
     readOnly.close()
   })
 })

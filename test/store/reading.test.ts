@@ -77,7 +77,7 @@ describe('reading', () => {
     expect(await found({ look: 5 })).toEqual([2, 4])
     expect(await found({ look: 3 })).toEqual([2])
     expect(await found({ look: 2 })).toEqual([1])
-    // Rows in hand are not looked at: a relay with a full hand would come no further.
+    // Rows in flight are not looked at: a relay with a full hand would come no further.
     expect(await found({ look: 2 }, ids.slice(0, 2))).toEqual([2, 3])
     expect(await found({ look: 7, limit: 1 })).toEqual([2])
   })

@@ -15,7 +15,7 @@ export class Sessions {
       this.database = await createDatabase()
     })
     beforeEach(async () => {
-      await this.database.query('TRUNCATE outbox, outbox_dead, outbox_relay')
+      await this.database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
       await this.database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000")
     })
     afterAll(async () => {

@@ -59,11 +59,11 @@ export class LateStatements {
     })
 
   #transaction(tx: DriverTransaction): DriverTransaction {
-    let isHeld = false
+    let isBlocked = false
     const run = (way: Run) => async (query: Query) => {
       if (this.#held || !this.#which(query.sql)) return way(query)
       this.#held = true
-      isHeld = true
+      isBlocked = true
       this.#heldBack.resolve()
       await this.#over.promise
       await this.#until()
@@ -75,7 +75,7 @@ export class LateStatements {
     }
     const end = (way: () => Promise<void>) => async () => {
       await way()
-      if (isHeld) this.#over.resolve()
+      if (isBlocked) this.#over.resolve()
     }
     return changed(tx, {
       queryRaw: run((query) => tx.queryRaw(query)),

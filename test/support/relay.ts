@@ -5,12 +5,12 @@ import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { Transport } from '../../src/transport/transport.ts'
 
 /** One event of a relay under test. */
-export type Told = { [E in RelayEvent]: { event: E; fields: RelayEvents[E] } }[RelayEvent]
+export type TroubleText = { [E in RelayEvent]: { event: E; fields: RelayEvents[E] } }[RelayEvent]
 
 /** A relay under test, with everything that it told. */
 export interface TestRelay extends AsyncDisposable {
   relay: Relay
-  told: Told[]
+  told: TroubleText[]
   /** All events of that name so far. */
   all<E extends RelayEvent>(event: E): RelayEvents[E][]
   /** Resolves with the first event of that name, past or future, that fits. */
@@ -35,10 +35,10 @@ export function testRelay(
   ports: Partial<RelayPorts> = {},
 ): TestRelay {
   const telemetry = new Telemetry()
-  const told: Told[] = []
+  const told: TroubleText[] = []
   const waiting = new Set<() => void>()
   telemetry.subscribe((event, fields) => {
-    told.push({ event, fields } as Told)
+    told.push({ event, fields } as TroubleText)
     for (const look of waiting) look()
   })
   const store = postgresStore({ databaseUrl })

@@ -76,7 +76,7 @@ describe('the TCP proxy', () => {
     const socket = await open()
     await roundTrip(socket, Buffer.from('before'))
     const lift = proxy.impose({ kind: 'black-hole' })
-    const back = roundTrip(socket, Buffer.from('held'))
+    const back = roundTrip(socket, Buffer.from('blocked'))
     const first = await Promise.race([back.then(() => 'answer'), new Promise((resolve) => setTimeout(resolve, 200, 'silence'))])
     expect(first).toBe('silence')
     lift()

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import { Latch } from '../../src/relay/latch.ts'
+import { Signal } from '../../src/relay/signal.ts'
 import { systemClock } from '../../src/running/clock.ts'
 import type { ProxyMode, TcpProxy } from '../history/fault.ts'
 import { freePort } from './ports.ts'
@@ -136,11 +136,11 @@ class Pair {
     this.#target.resetAndDestroy()
   }
 
-  /** Hands the bytes of one direction on, chunk by chunk, as the modes in force say. */
+  /** InFlights the bytes of one direction on, chunk by chunk, as the modes in force say. */
   async #pump(from: Socket, to: Socket, proxy: Forwarder, watched: boolean): Promise<void> {
     const { signal } = this.#over
     const queue: { chunk: Buffer | undefined; at: number }[] = []
-    const arrived = new Latch(systemClock)
+    const arrived = new Signal(systemClock)
     let held = 0
     const take = (chunk: Buffer | undefined) => {
       queue.push({ chunk, at: performance.now() })
@@ -168,7 +168,7 @@ class Pair {
       await proxy.passable(signal)
       if (signal.aborted) return
       if (!chunk) return void to.end()
-      await this.#hand(chunk, to, proxy)
+      await this.#inFlight(chunk, to, proxy)
       held -= chunk.length
       if (held <= holdBytes) from.resume()
       tail = tail.slice(-64) + chunk.toString('latin1')
@@ -176,7 +176,7 @@ class Pair {
     }
   }
 
-  async #hand(chunk: Buffer, to: Socket, proxy: Forwarder): Promise<void> {
+  async #inFlight(chunk: Buffer, to: Socket, proxy: Forwarder): Promise<void> {
     const { signal } = this.#over
     for (let at = 0; at < chunk.length; ) {
       // Between two slices of one chunk as well: a throttled one takes seconds.

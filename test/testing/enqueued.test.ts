@@ -17,7 +17,7 @@ afterAll(async () => {
   await prisma.$disconnect()
   await db.drop()
 })
-beforeEach(() => db.query('TRUNCATE outbox, outbox_dead'))
+beforeEach(() => db.query('TRUNCATE outbox, outbox_dead_letter'))
 
 type Messages = Parameters<typeof prisma.outbox.enqueueMany>[0]
 const enqueue = (...messages: Messages) => prisma.$transaction((tx) => tx.outbox.enqueueMany(messages))

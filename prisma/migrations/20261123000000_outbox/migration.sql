@@ -94,7 +94,7 @@ CREATE TABLE "outbox_relay" (
 );
 
 -- Messages taken out of the way: refused by Kafka for good, or waiting behind such a message of the same topic and key.
-CREATE TABLE "outbox_dead" (
+CREATE TABLE "outbox_dead_letter" (
     -- As in outbox.
     "bucket" SMALLINT NOT NULL,
     -- As in outbox: a redriven message keeps it, and with it its place.
@@ -122,27 +122,27 @@ CREATE TABLE "outbox_dead" (
     -- Name of the relay that did it.
     "relay" TEXT NOT NULL,
     -- Whether later messages of its topic and key wait behind it. False: it was refused where the relay goes on with the key.
-    "holds" BOOLEAN NOT NULL DEFAULT true,
+    "blocks_key" BOOLEAN NOT NULL DEFAULT true,
     -- What the operator asked for: redrive or discard. The relay that owns the bucket carries it out. NULL: nothing.
-    "wish" TEXT,
+    "requested_action" TEXT,
     -- Who asked for it: the login of the database, and in parentheses the name that the command gave, user@host.
-    "wished_by" TEXT,
+    "requested_by" TEXT,
 
-    CONSTRAINT "outbox_dead_pkey" PRIMARY KEY ("bucket","id","message_id")
+    CONSTRAINT "outbox_dead_letter_pkey" PRIMARY KEY ("bucket","id","message_id")
 );
 
--- Relays look for wishes all the time, and must not read every dead message to find none.
-CREATE INDEX "outbox_dead_wish_bucket_idx" ON "outbox_dead"("wish", "bucket");
+-- Relays look for requests all the time, and must not read every dead message to find none.
+CREATE INDEX "outbox_dead_letter_requested_action_bucket_idx" ON "outbox_dead_letter"("requested_action", "bucket");
 
--- Who asks is who the database knows, whatever the client says. A relay that carries a wish on names its author itself.
+-- Who asks is who the database knows, whatever the client says. A relay that carries a request on names its author itself.
 CREATE FUNCTION "outbox_author"() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    NEW."wished_by" := session_user || coalesce(' (' || nullif(left(current_setting('outbox.wished_by', true), 200), '') || ')', '');
+    NEW."requested_by" := session_user || coalesce(' (' || nullif(left(current_setting('outbox.requested_by', true), 200), '') || ')', '');
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER "outbox_dead_wish" BEFORE UPDATE OF "wish" ON "outbox_dead" FOR EACH ROW
-    WHEN (NEW."wish" IS NOT NULL AND NEW."wish" IS DISTINCT FROM OLD."wish" AND NEW."wished_by" IS NOT DISTINCT FROM OLD."wished_by")
+CREATE TRIGGER "outbox_dead_letter_request" BEFORE UPDATE OF "requested_action" ON "outbox_dead_letter" FOR EACH ROW
+    WHEN (NEW."requested_action" IS NOT NULL AND NEW."requested_action" IS DISTINCT FROM OLD."requested_action" AND NEW."requested_by" IS NOT DISTINCT FROM OLD."requested_by")
     EXECUTE FUNCTION "outbox_author"();
 
 -- One lease for each bucket. A relay adds those that are missing.

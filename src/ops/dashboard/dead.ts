@@ -1,5 +1,5 @@
 import type { DeadGroup, Operator } from '../../store/operator.ts'
-import { counted, numberText, span } from '../words.ts'
+import { counted, numberText, span } from '../format.ts'
 import { commandLine, copyable } from './command.ts'
 import { depth } from './filter.ts'
 import type { Content } from './frame.ts'

@@ -1,5 +1,5 @@
 import type { Look, Selection } from '../../store/operator.ts'
-import { ageMs, keyBytes } from '../words.ts'
+import { ageMs, keyBytes } from '../format.ts'
 import { commandLine } from './command.ts'
 
 /** What the form of the page Messages holds, as it stands in the address: a link shows the same again. */

@@ -1,4 +1,4 @@
-import { visible } from '../words.ts'
+import { visible } from '../format.ts'
 
 /** HTML that is safe to send: only {@link html} makes it. */
 export class Html {

@@ -1,5 +1,5 @@
 import type { Operator, ShownMessage } from '../../store/operator.ts'
-import { isMessageId, keyText, numberText, span } from '../words.ts'
+import { isMessageId, keyText, numberText, span } from '../format.ts'
 import { commandLine, copyable } from './command.ts'
 import type { Content } from './frame.ts'
 import { cut, type Html, html, nameLength, type Part } from './html.ts'
@@ -53,9 +53,9 @@ function shown(message: ShownMessage, payload: boolean): Html {
     ['Topic', cut(message.topic, 300)],
     ['Type', message.type === null ? undefined : cut(message.type, 300)],
     ['Key', html`<span class="bytes">${keyText(message.key, 300)}</span>`],
-    ['Place', `bucket ${message.bucket}, id ${message.id}`],
+    ['Route', `bucket ${message.bucket}, id ${message.id}`],
     ['Size', message.bytes === null ? 'not visible to this role' : `${numberText(message.bytes)} bytes`],
-    ['Behind it', message.behind === 0 ? undefined : `${numberText(message.behind)} of its key wait`],
+    ['Behind it', message.blocked === 0 ? undefined : `${numberText(message.blocked)} of its key wait`],
   ]
   const given = facts.filter(([, value]) => value !== undefined)
   return html`<dl class="facts">${given.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
@@ -67,7 +67,8 @@ ${message.reason !== null && commands(message)}
 
 /** What has happened to it so far, and what it waits for. */
 function way(message: ShownMessage): Html {
-  const { createdAt, diedAt, diedBy, reason, error, wish, wishedBy, state, claimedBy, claimedUntil, claimedForMs } = message
+  const { createdAt, diedAt, diedBy, reason, error, requestedAction, requestedBy, state, claimedBy, claimedUntil, claimedForMs } =
+    message
   const at = (time: string) => html`<time datetime="${time}">${time}</time>`
   const claimed = html`its bucket is claimed by ${cut(claimedBy ?? '', nameLength)} until ${at(claimedUntil ?? '')}, for ${span(claimedForMs ?? 0)}`
   const steps: (Part | false)[] = [
@@ -79,11 +80,11 @@ function way(message: ShownMessage): Html {
       reason !== null &&
       html`${at(diedAt)}: refused for good, taken out of the way by ${cut(diedBy ?? '', nameLength)}. <strong>${cut(reason, nameLength)}</strong>: ${cut(error ?? '', 1_000)}`,
     state === 'skipped' && 'Its key went on without it.',
-    wish !== null &&
-      `Asked for: ${wish}${wishedBy === null ? '' : `, by ${cut(wishedBy, nameLength)}`}. The relay that owns its bucket carries it out.`,
+    requestedAction !== null &&
+      `Asked for: ${requestedAction}${requestedBy === null ? '' : `, by ${cut(requestedBy, nameLength)}`}. The relay that owns its bucket carries it out.`,
     state === 'waiting' && html`Now: waits for Kafka; ${claimedBy === null ? 'nobody has claimed its bucket' : claimed}.`,
-    state === 'dead' && wish === null && 'Now: waits for a redrive or a discard.',
-    state === 'behind' && 'Now: waits until the dead message before it is redriven or discarded.',
+    state === 'dead' && requestedAction === null && 'Now: waits for a redrive or a discard.',
+    state === 'blocked' && 'Now: waits until the dead message before it is redriven or discarded.',
   ]
   return html`<ol class="way">${steps.filter((step) => step !== false).map((step) => html`<li>${step}</li>`)}</ol>`
 }

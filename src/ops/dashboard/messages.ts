@@ -1,6 +1,6 @@
 import type { ListedMessage, Operator, RelayState } from '../../store/operator.ts'
-import { toldOf } from '../trouble.ts'
-import { keyText, numberText, span } from '../words.ts'
+import { keyText, numberText, span } from '../format.ts'
+import { describeFor } from '../trouble.ts'
 import { copyable } from './command.ts'
 import { depth, type Filter, filterOf, listCommandLine, selectionOf, wrongFields } from './filter.ts'
 import type { Content } from './frame.ts'
@@ -63,7 +63,7 @@ ${note}`
 
 /** What keeps these messages from Kafka, as far as relays have told. */
 export function troubleOf(messages: readonly ListedMessage[], relays: readonly RelayState[], servers: string): Html {
-  const all = toldOf(messages, relays, servers)
+  const all = describeFor(messages, relays, servers)
   return html`${all.map(({ what, remedy, command }) => html`<p class="bad"><strong>${what}</strong> ${remedy}</p>${command !== undefined && copyable(command)}`)}`
 }
 
@@ -78,8 +78,8 @@ const messageRow = (message: ListedMessage): Html =>
     'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, nameLength),
   })
 
-/** State, reason and wish of a message in a few words. */
-export function stateText({ state, reason, wish }: ListedMessage): string {
+/** State, reason and request of a message in a few words. */
+export function stateText({ state, reason, requestedAction }: ListedMessage): string {
   const words = reason === null ? state : `${state}: ${cut(reason, nameLength)}`
-  return wish === null ? words : `${words}, ${wish} asked for`
+  return requestedAction === null ? words : `${words}, ${requestedAction} asked for`
 }

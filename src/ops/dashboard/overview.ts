@@ -1,8 +1,8 @@
 import { docsUrl } from '../../message/errors.ts'
 import type { RelayEvents } from '../../relay/telemetry.ts'
+import { numberText, span } from '../format.ts'
+import type { LivenessCheck } from '../liveness.ts'
 import { stuckOf } from '../trouble.ts'
-import type { Vitals } from '../vitals.ts'
-import { numberText, span } from '../words.ts'
 import { chart } from './chart.ts'
 import { copyable } from './command.ts'
 import type { Content } from './frame.ts'
@@ -18,7 +18,7 @@ const mostTopics = 30
 
 /** What the overview is made of: everything is in memory, so that the page needs no database and looking at it costs it nothing. */
 export interface OverviewDeps {
-  vitals: Vitals
+  liveness: LivenessCheck
   standing: Standing
   history: History
   /** Brokers for the commands that help. */
@@ -26,12 +26,12 @@ export interface OverviewDeps {
 }
 
 /** How the outbox and this relay stand. */
-export function overview({ vitals, standing, history, servers }: OverviewDeps): Content {
-  const { databaseTrouble, kafkaTrouble } = vitals.signs
+export function overview({ liveness, standing, history, servers }: OverviewDeps): Content {
+  const { databaseTrouble, kafkaTrouble } = liveness.signs
   const { sample, paused, sampleFailed, dying, disordered, locked, kept } = standing
   const told = { paused, servers, dying, disordered, locked, kept, sample, sampleFailed }
-  const found = problems({ live: vitals.live, databaseTrouble, kafkaTrouble, ...told })
-  const main = html`<p class="state"><strong>${vitals.live.alive ? 'This relay is alive' : 'This relay is stuck'}</strong>: ${vitals.live.why}.
+  const found = problems({ live: liveness.live, databaseTrouble, kafkaTrouble, ...told })
+  const main = html`<p class="state"><strong>${liveness.live.alive ? 'This relay is alive' : 'This relay is stuck'}</strong>: ${liveness.live.why}.
 ${sample ? `The tables were looked at ${span(standing.sampledMsAgo)} ago.` : 'The tables were not looked at yet.'}</p>
 ${problemList(found)}
 ${sample && figures(sample)}
@@ -52,13 +52,13 @@ function problemList(found: readonly Problem[]): Html {
 ${found.length === 0 ? html`<p class="well">None is known.</p>` : html`<ul class="problems">${found.map(one)}</ul>`}</section>`
 }
 
-function figures({ backlog, dead, leases, heldKeys }: RelayEvents['sampled']): Html {
+function figures({ backlog, dead, leases, blockedKeys }: RelayEvents['sampled']): Html {
   const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
   const shown: [string, string][] = [
     ['Waiting', `${backlog.exact ? '' : 'about '}${numberText(backlog.messages)}`],
     ['Oldest', backlog.oldestMs === null ? '–' : span(backlog.oldestMs)],
     ['Dead', `${numberText(refused)}${dead.exact ? '' : ' or more'}`],
-    ['Keys that wait behind them', numberText(heldKeys)],
+    ['Keys that wait behind them', numberText(blockedKeys)],
     ['Leases held, run out, free', `${leases.held}, ${leases.expired}, ${leases.free}`],
   ]
   return html`<section aria-labelledby="figures"><h2 id="figures" class="unseen">Figures</h2>

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { isOutboxError } from '../../message/errors.ts'
 import type { Telemetry } from '../../relay/telemetry.ts'
 import { postgresOperator } from '../../store/postgres/operator.ts'
+import type { LivenessCheck } from '../liveness.ts'
 import type { Answer, Page } from '../server.ts'
-import type { Vitals } from '../vitals.ts'
 import { dead } from './dead.ts'
 import { type Content, framed } from './frame.ts'
 import { History } from './history.ts'
@@ -19,7 +19,7 @@ export interface DashboardOptions {
   /** Name of the relay. */
   name: string
   telemetry: Telemetry
-  vitals: Vitals
+  liveness: LivenessCheck
   /** `postgresql://…`, as the relay's. */
   databaseUrl: string
   schema?: string | undefined
@@ -41,7 +41,7 @@ const files = [
 
 /** The pages of the dashboard, and what closes its connection. Make them before the relay starts. */
 export function dashboardPages(options: DashboardOptions): { pages: Record<string, Page>; close: () => void } {
-  const { name, telemetry, vitals, databaseUrl, schema, payload, servers } = options
+  const { name, telemetry, liveness, databaseUrl, schema, payload, servers } = options
   const [standing, history] = [new Standing(telemetry), new History(telemetry)]
   const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl, schema, timeoutMs: statementTimeoutMs }))
   const ask: OperatorOnDemand['ask'] = (what) => operator.ask(what)
@@ -52,7 +52,7 @@ export function dashboardPages(options: DashboardOptions): { pages: Record<strin
   })
   return {
     pages: {
-      '/': page({ title: 'Overview', at: '/' }, false, async () => overview({ vitals, standing, history, servers })),
+      '/': page({ title: 'Overview', at: '/' }, false, async () => overview({ liveness, standing, history, servers })),
       '/messages': page({ title: 'Messages', at: '/messages' }, true, (url) => messages(url, ask, servers)),
       '/message': page({ title: 'Message', at: '/messages' }, true, (url) => message(url, ask, { payload, servers })),
       '/dead': page({ title: 'Dead', at: '/dead' }, true, () => dead(ask)),

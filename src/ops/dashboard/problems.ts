@@ -1,7 +1,7 @@
 import type { RelayEvents } from '../../relay/telemetry.ts'
 import type { OutboxSample } from '../../store/operator.ts'
-import { stuckOf, told, toldSilent } from '../trouble.ts'
-import { counted, span } from '../words.ts'
+import { counted, span } from '../format.ts'
+import { describeSilent, stuckOf, told } from '../trouble.ts'
 import { commandLine } from './command.ts'
 
 /** How a relay and its outbox stand, as far as problems go. */
@@ -112,7 +112,7 @@ function ofTopics({
   const silent = relays
     .filter(({ withoutKafka }) => withoutKafka)
     .slice(0, named)
-    .map((relay) => ({ runbook: 'OutboxRelaySilent', ...toldSilent(relay) }))
+    .map((relay) => ({ runbook: 'OutboxRelaySilent', ...describeSilent(relay) }))
   const pauses = stuck.slice(0, named).map((one) => ({ runbook: 'OutboxTopicPaused', ...told(one, servers) }))
   // Another relay would not help where a topic is stuck, or where no relay has Kafka.
   const allSilent = silent.length > 0 && relays.every(({ alive, withoutKafka }) => !alive || withoutKafka)
@@ -130,7 +130,7 @@ function ofTopics({
   return [...silent, ...pauses, ...lags]
 }
 
-function ofTables({ leases, dead, heldKeys, oldestTransactionMs }: OutboxSample): Problem[] {
+function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSample): Problem[] {
   const orphans = leases.expired + leases.free
   const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
   const found: (Problem | false)[] = [
@@ -141,15 +141,15 @@ function ofTables({ leases, dead, heldKeys, oldestTransactionMs }: OutboxSample)
       command: commandLine(['status']),
     },
     refused > 0 && {
-      runbook: 'OutboxDead',
+      runbook: 'OutboxDeadLetter',
       what: `Kafka refused ${dead.exact ? '' : 'at least '}${counted(refused, 'message')} for good.`,
       remedy: 'Remove the cause, then bring them back with redrive, or drop them with discard.',
       command: commandLine(['list', '--dead']),
     },
-    heldKeys > 0 && {
-      runbook: 'OutboxHeldKeys',
-      what: `${counted(heldKeys, 'key')} ${heldKeys === 1 ? 'waits' : 'wait'} behind a dead message.`,
-      remedy: 'Redrive or discard the dead message. Keys that need not wait: --on-dead skip.',
+    blockedKeys > 0 && {
+      runbook: 'OutboxBlockedKeys',
+      what: `${counted(blockedKeys, 'key')} ${blockedKeys === 1 ? 'waits' : 'wait'} behind a dead message.`,
+      remedy: 'Redrive or discard the dead message. Keys that need not wait: --on-dead-letter skip.',
     },
     (oldestTransactionMs ?? 0) > transactionMs && {
       runbook: 'OutboxXminHeld',

@@ -1,6 +1,6 @@
 import type { Holder, RelayState } from '../../store/operator.ts'
+import { counted, span } from '../format.ts'
 import { stateOf } from '../trouble.ts'
-import { counted, span } from '../words.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 

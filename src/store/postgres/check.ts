@@ -72,12 +72,12 @@ const needed: Record<keyof Tables, string> = {
   outbox: 'bucket,id,message_id,topic,type,key,value,headers,created_at',
   lease: 'bucket,owner,epoch,leased_until,lease_ms,format',
   relay: 'id,name,version,started_at,seen_at,acked_at,answered_at,trouble',
-  dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,holds,wish,wished_by',
+  dead: 'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,blocks_key,requested_action,requested_by',
 }
 
 /** Refuses a database without our tables. Throws TABLES_MISSING. */
 export async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<void> {
-  const names = { outbox: 'outbox', lease: 'outbox_lease', relay: 'outbox_relay', dead: 'outbox_dead' }
+  const names = { outbox: 'outbox', lease: 'outbox_lease', relay: 'outbox_relay', dead: 'outbox_dead_letter' }
   for (const table of Object.keys(tables) as (keyof Tables)[]) {
     const rows = await line.rows<{ name: string }>(
       `SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass(${literal(tables[table])}) AND attnum > 0 AND NOT attisdropped`,

@@ -79,7 +79,7 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
     WHERE true${fits(which)} ORDER BY m."id"${newest ? ' DESC' : ''} LIMIT ${limit}) AS m
   ORDER BY m."id"${newest ? ' DESC' : ''}, m."message_id" LIMIT ${limit})`
   }
-  const holding = `(m."holds" AND m."key" IS NOT NULL)`
+  const holding = `(m."blocks_key" AND m."key" IS NOT NULL)`
   const claim = `LEFT JOIN ${lease} AS l ON l."bucket" = m."bucket" AND l."leased_until" > clock_timestamp()
   LEFT JOIN ${relay} AS r ON r."id" = l."owner"`
   const size = payloads
@@ -92,9 +92,9 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
   CASE WHEN r."id" IS NOT NULL THEN ${time('l."leased_until"')} END AS "claimedUntil"`
   /** Whether a relay gave a sign of life within a lease of that length, which is in milliseconds. One from the future is none. */
   const alive = (leaseMs: string) => `abs(extract(epoch FROM clock_timestamp() - ${bounded('r."seen_at"')})) * 1000 < ${leaseMs}`
-  const waiting = `'waiting' AS state, NULL AS reason, NULL AS wish, NULL AS "wishedBy"`
-  const taken = `CASE WHEN m."reason" IS NULL THEN 'behind' WHEN m."key" IS NOT NULL AND NOT m."holds" THEN 'skipped' ELSE 'dead' END AS state,
-  m."reason" AS reason, m."wish" AS wish, m."wished_by" AS "wishedBy"`
+  const waiting = `'waiting' AS state, NULL AS reason, NULL AS "requestedAction", NULL AS "requestedBy"`
+  const taken = `CASE WHEN m."reason" IS NULL THEN 'blocked' WHEN m."key" IS NOT NULL AND NOT m."blocks_key" THEN 'skipped' ELSE 'dead' END AS state,
+  m."reason" AS reason, m."requested_action" AS "requestedAction", m."requested_by" AS "requestedBy"`
   const shown = (
     withPayload: boolean,
   ) => `${time('m."created_at"')} AS "createdAt", ${payloads ? 'CASE WHEN NOT (s.large) THEN m."headers" END' : 'NULL::jsonb'} AS headers,
@@ -152,9 +152,9 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
 
     /** Dead messages by reason, and keys among them. Grouped by hash: count(DISTINCT …) would sort every key at every look. */
     sampleDead:
-      () => `SELECT "reason" AS reason, sum(n)::float8 AS n, (count(*) FILTER (WHERE "key" IS NOT NULL AND "holds"))::int AS keys
-  FROM (SELECT "reason", "topic", "key", "holds", count(*) AS n
-    FROM (SELECT "reason", "topic", "key", "holds" FROM ${dead} LIMIT ${sampledDead}) AS m GROUP BY 1, 2, 3, 4) AS g GROUP BY 1`,
+      () => `SELECT "reason" AS reason, sum(n)::float8 AS n, (count(*) FILTER (WHERE "key" IS NOT NULL AND "blocks_key"))::int AS keys
+  FROM (SELECT "reason", "topic", "key", "blocks_key", count(*) AS n
+    FROM (SELECT "reason", "topic", "key", "blocks_key" FROM ${dead} LIMIT ${sampledDead}) AS m GROUP BY 1, 2, 3, 4) AS g GROUP BY 1`,
 
     /**
      * What keeps dead rows from being removed. VACUUM itself does not; transactions of other databases do not either. Without
@@ -197,7 +197,7 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
       return `${place ? '' : 'SET LOCAL enable_seqscan=on;'}SELECT ${listed}, ${waiting}, ${shown(withPayload)}, NULL AS error, 0 AS behind, NULL AS "diedAt", NULL AS "diedBy"
   FROM ${outbox} AS m ${sized(most)} ${claim} WHERE ${it}
 UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error", CASE WHEN ${holding} THEN
-  (SELECT count(*) FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."holds" AND d."id" > m."id") ELSE 0 END::int,
+  (SELECT count(*) FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."blocks_key" AND d."id" > m."id") ELSE 0 END::int,
   ${time('m."died_at"')}, m."relay" FROM ${dead} AS m ${sized(most)} ${claim} WHERE ${it}`
     },
 
@@ -214,7 +214,7 @@ UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error", CASE WHE
   ${which.messageIds ? `AND (m."topic", m."key") IN (SELECT "topic", "key" FROM ${dead} WHERE "message_id" = ANY(${ids(which)}))` : ''}
   GROUP BY 1, 2, 3 HAVING min(m."id") > ${after} AND bool_or(true${fitsRow(which)}) ORDER BY 4 LIMIT ${limit}),
 head AS MATERIALIZED (SELECT m."bucket", m."id", min(m."message_id"::text)::uuid AS "message_id", keys.n
-    FROM keys JOIN ${dead} AS m USING ("bucket", "id", "topic", "key") WHERE m."holds" GROUP BY m."bucket", m."id", m."topic", m."key", keys.n
+    FROM keys JOIN ${dead} AS m USING ("bucket", "id", "topic", "key") WHERE m."blocks_key" GROUP BY m."bucket", m."id", m."topic", m."key", keys.n
   UNION ALL SELECT m."bucket", m."id", m."message_id", 1 FROM ${dead} AS m WHERE NOT ${holding} AND m."id" > ${after}${fits(which)}
   ORDER BY 2, 3 LIMIT ${limit})`,
 
@@ -226,27 +226,27 @@ SELECT ${listed}, ${taken} FROM ${dead} AS m JOIN head AS h USING ("bucket", "id
     chosenNames: (chosen: string) => `${chosen}
 SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM head ORDER BY "id", "message_id"`,
 
-    /** How many keys and rows a wish on the chosen ones touches. */
+    /** How many keys and rows a request on the chosen ones touches. */
     reach: (chosen: string) => `${chosen} SELECT count(*)::float8 AS keys, coalesce(sum(n), 0)::float8 AS messages FROM head`,
 
     /** See {@link namesAuthor}. */
     namesAuthor: () => namesAuthor(dead, authorTrigger),
 
-    /** Leaves a wish for the relay that owns the bucket, and wakes it. The trigger of the migration writes who asks. */
-    wish: (
+    /** Leaves a request for the relay that owns the bucket, and wakes it. The trigger of the migration writes who asks. */
+    request: (
       rows: readonly RowName[],
-      wish: 'redrive' | 'discard',
+      action: 'redrive' | 'discard',
       { by, names: named }: { by: string; names: boolean },
-    ) => `SET LOCAL outbox.wished_by = ${literal(by)};
-UPDATE ${dead} AS d SET "wish" = ${literal(wish)}${named ? `, "wished_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${names(rows)}
+    ) => `SET LOCAL outbox.requested_by = ${literal(by)};
+UPDATE ${dead} AS d SET "requested_action" = ${literal(action)}${named ? `, "requested_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${names(rows)}
   WHERE d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m;
-SELECT pg_notify(${literal(wakeChannel)}, 'wish')::text`,
+SELECT pg_notify(${literal(wakeChannel)}, 'action')::text`,
 
-    /** Rows on which the wish still stands. */
+    /** Rows on which the request still stands. */
     unanswered: (
       rows: readonly RowName[],
-      wish: 'redrive' | 'discard',
+      action: 'redrive' | 'discard',
     ) => `SELECT d."bucket" AS bucket, d."id"::float8 AS id, d."message_id" AS "messageId"
-  FROM ${dead} AS d JOIN ${names(rows)} ON d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m WHERE d."wish" = ${literal(wish)}`,
+  FROM ${dead} AS d JOIN ${names(rows)} ON d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m WHERE d."requested_action" = ${literal(action)}`,
   }
 }

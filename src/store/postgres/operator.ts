@@ -32,8 +32,8 @@ import { parseUrl, schemaOf } from './store.ts'
 /** Milliseconds that a statement may take: a message may be looked for in a table of millions. */
 const defaultTimeoutMs = 30_000
 
-/** Wishes are few; a redrive of more keys than this is done in portions. */
-const wishRows = 1_000
+/** Requests are few; a redrive of more keys than this is done in portions. */
+const requestRows = 1_000
 
 /**
  * The operator's view of an outbox in PostgreSQL. `timeoutMs` is what a statement may take, 30,000 by default.
@@ -121,7 +121,7 @@ const toLeases = (holders: readonly Holder[]): OutboxStatus['leases'] => {
 /** `limit`: so many rows were counted at most. */
 const toDead = (rows: readonly { reason: string | null; n: number }[], limit: number): OutboxStatus['dead'] => ({
   byReason: Object.fromEntries(rows.flatMap(({ reason, n }) => (reason === null ? [] : [[reason, n]]))),
-  behind: rows.find((one) => one.reason === null)?.n ?? 0,
+  blocked: rows.find((one) => one.reason === null)?.n ?? 0,
   exact: rows.reduce((sum, one) => sum + one.n, 0) < limit,
 })
 
@@ -167,7 +167,7 @@ class PostgresOperator implements Operator {
       holders,
       relays,
       dead: toDead(dead, sampledDead),
-      heldKeys: dead.reduce((sum, one) => sum + (one.reason === null ? 0 : one.keys), 0),
+      blockedKeys: dead.reduce((sum, one) => sum + (one.reason === null ? 0 : one.keys), 0),
       ...horizon!,
     }
   }
@@ -202,28 +202,28 @@ class PostgresOperator implements Operator {
     return row ?? null
   }
 
-  choose({ limit, after = 0, ...which }: Selection & Portion, wish: 'redrive' | 'discard'): Promise<ListedMessage[]> {
-    return this.#ask(this.#sql.choose(this.#sql[wish](which, { limit, after })))
+  choose({ limit, after = 0, ...which }: Selection & Portion, action: 'redrive' | 'discard'): Promise<ListedMessage[]> {
+    return this.#ask(this.#sql.choose(this.#sql[action](which, { limit, after })))
   }
 
-  names({ limit, after = 0, ...which }: Selection & Portion, wish: 'redrive' | 'discard'): Promise<RowName[]> {
-    return this.#ask(this.#sql.chosenNames(this.#sql[wish](which, { limit, after })))
+  names({ limit, after = 0, ...which }: Selection & Portion, action: 'redrive' | 'discard'): Promise<RowName[]> {
+    return this.#ask(this.#sql.chosenNames(this.#sql[action](which, { limit, after })))
   }
 
-  async reach({ limit, after = 0, ...which }: Selection & Portion, wish: 'redrive' | 'discard'): Promise<Reach> {
-    const [row] = await this.#ask<Reach>(this.#sql.reach(this.#sql[wish](which, { limit, after })))
+  async reach({ limit, after = 0, ...which }: Selection & Portion, action: 'redrive' | 'discard'): Promise<Reach> {
+    const [row] = await this.#ask<Reach>(this.#sql.reach(this.#sql[action](which, { limit, after })))
     return row!
   }
 
-  async wish(rows: readonly RowName[], wish: 'redrive' | 'discard', by: string): Promise<void> {
+  async request(rows: readonly RowName[], action: 'redrive' | 'discard', by: string): Promise<void> {
     const [{ names } = { names: false }] = await this.#ask<{ names: boolean }>(this.#sql.namesAuthor())
-    for (let at = 0; at < rows.length; at += wishRows) {
-      await this.#ask(this.#sql.wish(rows.slice(at, at + wishRows), wish, { by, names }))
+    for (let at = 0; at < rows.length; at += requestRows) {
+      await this.#ask(this.#sql.request(rows.slice(at, at + requestRows), action, { by, names }))
     }
   }
 
-  unanswered(rows: readonly RowName[], wish: 'redrive' | 'discard'): Promise<RowName[]> {
-    return this.#ask(this.#sql.unanswered(rows, wish))
+  unanswered(rows: readonly RowName[], action: 'redrive' | 'discard'): Promise<RowName[]> {
+    return this.#ask(this.#sql.unanswered(rows, action))
   }
 
   async #ask<T>(sql: string): Promise<T[]> {

@@ -1,28 +1,28 @@
 import type { OutboxError } from '../../message/errors.ts'
 import {
   type Beat,
+  type BlockedKey,
+  type BlockedKeyPosition,
+  type DeadLetteredStrays,
   type Discarded,
   type Fetch,
   type Fetched,
   type FreedKey,
-  type Hold,
-  type HoldPlace,
   isLocked,
   type Lease,
   type Moved,
+  type OperatorRequest,
   type OutboxRow,
-  type ParkedStrays,
-  type Parking,
   type Pulse,
   type Redriven,
+  type Refusal,
   type RowName,
   type StoreSession,
   type TakenLease,
   type Unsettled,
-  type Wished,
 } from '../store.ts'
 import type { Line, StatementLimits } from './line.ts'
-import type { Drawn, SettledMark } from './mark.ts'
+import type { Drawn, LowWaterMark } from './low-water-mark.ts'
 import { decodeRow } from './row.ts'
 import type { Statements } from './statements.ts'
 
@@ -36,14 +36,14 @@ const rowLockMs = 100
 export interface Lines {
   /** Reads rows. */
   read: Line
-  /** Settles, parks, redrives: one statement after another, so that they never wait for each other's locks. */
+  /** Settles, dead-letters, redrives: one statement after another, so that they never wait for each other's locks. */
   write: Line
   /** Heartbeats, leases, mark: a renewal must not queue behind a large read or delete. */
   lease: Line
 }
 
 /** A hold as SQL gives it; `from` and `to` are null unless ids have restarted. */
-interface HoldRow {
+interface BlockedKeyRow {
   bucket: number
   digest: Buffer
   id: string
@@ -62,13 +62,13 @@ export class PostgresSession implements StoreSession {
   readonly behind: OutboxError | undefined
   readonly #lines: Lines
   readonly #sql: Statements
-  readonly #mark: SettledMark
+  readonly #mark: LowWaterMark
   readonly #moveLimits: StatementLimits
 
   constructor(
     lines: Lines,
     sql: Statements,
-    mark: SettledMark,
+    mark: LowWaterMark,
     { lost, behind, leaseMs }: { lost: Promise<Error>; behind: OutboxError | undefined; leaseMs: number },
   ) {
     this.#lines = lines
@@ -76,7 +76,7 @@ export class PostgresSession implements StoreSession {
     this.#mark = mark
     this.lost = lost
     this.behind = behind
-    // A park that takes longer than its lease lasts can only find out that it is too late.
+    // A dead-letter that takes longer than its lease lasts can only find out that it is too late.
     this.#moveLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: rowLockMs, givesWay: true }
   }
 
@@ -118,25 +118,28 @@ export class PostgresSession implements StoreSession {
     return (await this.#lines.lease.rows<{ bucket: number }>(this.#sql.release(leases))).map((row) => row.bucket)
   }
 
-  async holds(buckets: readonly number[], from?: HoldPlace): Promise<{ holds: Hold[]; next: HoldPlace | undefined }> {
-    if (buckets.length === 0) return { holds: [], next: undefined }
+  async blockedKeys(
+    buckets: readonly number[],
+    from?: BlockedKeyPosition,
+  ): Promise<{ keys: BlockedKey[]; next: BlockedKeyPosition | undefined }> {
+    if (buckets.length === 0) return { keys: [], next: undefined }
     type Row = { bucket: number; id: string; messageId: string; more: boolean; digest: Buffer | null }
-    const rows = await this.#lines.lease.rows<Row>(this.#sql.holds(buckets, from))
-    const holds: Hold[] = []
+    const rows = await this.#lines.lease.rows<Row>(this.#sql.blockedKeys(buckets, from))
+    const keys: BlockedKey[] = []
     for (const { bucket, id, digest } of rows) {
-      if (digest) holds.push({ bucket, digest: digest.toString('latin1'), id: Number(id) })
+      if (digest) keys.push({ bucket, digest: digest.toString('latin1'), id: Number(id) })
     }
     const last = rows.at(-1)
     const next = last?.more ? { bucket: last.bucket, id: Number(last.id), messageId: last.messageId } : undefined
-    return { holds, next }
+    return { keys, next }
   }
 
-  async restartedHolds(buckets: readonly number[]): Promise<Hold[]> {
-    return buckets.length === 0 ? [] : this.#heads(this.#sql.restartedHolds(buckets))
+  async restartedBlockedKeys(buckets: readonly number[]): Promise<BlockedKey[]> {
+    return buckets.length === 0 ? [] : this.#heads(this.#sql.restartedBlockedKeys(buckets))
   }
 
-  async holdsOf(bucket: number, digests: readonly string[]): Promise<Hold[]> {
-    return digests.length === 0 ? [] : this.#heads(this.#sql.holdsOf(bucket, digests))
+  async blockedKeysOf(bucket: number, digests: readonly string[]): Promise<BlockedKey[]> {
+    return digests.length === 0 ? [] : this.#heads(this.#sql.blockedKeysOf(bucket, digests))
   }
 
   async fetch(what: Fetch): Promise<Fetched> {
@@ -182,22 +185,22 @@ export class PostgresSession implements StoreSession {
     return this.#lines.write.rows<Unsettled>(this.#sql.settleUnlocked(rows))
   }
 
-  park(lease: Lease, row: RowName, why: Parking): Promise<Moved> {
-    return this.#move(this.#sql.park(lease, row, why))
+  deadLetter(lease: Lease, row: RowName, why: Refusal): Promise<Moved> {
+    return this.#move(this.#sql.deadLetter(lease, row, why))
   }
 
-  async parkStrays(lease: Lease): Promise<ParkedStrays> {
-    type Row = { mine: number; rows: ParkedStrays['rows'] }
-    const [row] = await this.#lines.write.rows<Row>(this.#sql.parkStrays(lease), this.#moveLimits)
+  async deadLetterStrays(lease: Lease): Promise<DeadLetteredStrays> {
+    type Row = { mine: number; rows: DeadLetteredStrays['rows'] }
+    const [row] = await this.#lines.write.rows<Row>(this.#sql.deadLetterStrays(lease), this.#moveLimits)
     return { fenced: row!.mine === 0, rows: row!.rows }
   }
 
-  moveBehind(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved> {
-    return this.#move(this.#sql.moveBehind(lease, rows))
+  moveBlocked(lease: Lease, rows: readonly (RowName & { head: number })[]): Promise<Moved> {
+    return this.#move(this.#sql.moveBlocked(lease, rows))
   }
 
-  async wished(buckets: readonly number[]): Promise<Wished[]> {
-    return buckets.length === 0 ? [] : this.#lines.lease.rows<Wished>(this.#sql.wished(buckets))
+  async requested(buckets: readonly number[]): Promise<OperatorRequest[]> {
+    return buckets.length === 0 ? [] : this.#lines.lease.rows<OperatorRequest>(this.#sql.requested(buckets))
   }
 
   async redrive(lease: Lease, most: { asked: number; rows: number }): Promise<Redriven> {
@@ -221,8 +224,8 @@ export class PostgresSession implements StoreSession {
     for (const line of Object.values(this.#lines)) (line as Line).close()
   }
 
-  async #heads(sql: string): Promise<Hold[]> {
-    const rows = await this.#lines.lease.rows<HoldRow>(sql)
+  async #heads(sql: string): Promise<BlockedKey[]> {
+    const rows = await this.#lines.lease.rows<BlockedKeyRow>(sql)
     return rows.map(({ bucket, digest, id, from, to }) => ({
       bucket,
       digest: digest.toString('latin1'),

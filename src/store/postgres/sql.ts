@@ -9,7 +9,7 @@ export const ownPath = 'SET LOCAL search_path=pg_catalog,pg_temp;'
  * may.
  */
 export const namesAuthor = (table: string, trigger: string): string =>
-  `SELECT has_column_privilege(${literal(table)}, 'wished_by', 'UPDATE') AND NOT EXISTS
+  `SELECT has_column_privilege(${literal(table)}, 'requested_by', 'UPDATE') AND NOT EXISTS
   (SELECT 1 FROM pg_trigger WHERE tgrelid = ${literal(table)}::regclass AND tgname = ${literal(trigger)}) AS names`
 
 /** Quotes an identifier. */
@@ -53,7 +53,7 @@ export const longestLease = (lease: string): string =>
 /** The last id that a sequence has drawn. One that was never used has last_value 1: taken at its word, the mark would pass row 1 unseen. */
 export const lastDrawn = '(CASE WHEN is_called THEN last_value ELSE last_value - 1 END)'
 
-/** The columns that outbox and outbox_dead have in common. */
+/** The columns that outbox and outbox_dead_letter have in common. */
 export const columns = '"bucket", "id", "message_id", "topic", "type", "key", "value", "headers", "created_at"'
 
 /** {@link columns} of a table with that alias. */

@@ -1,7 +1,7 @@
 import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { Beat } from '../store.ts'
-import { deadStatements } from './dead-statements.ts'
+import { deadStatements } from './dead-letter-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
 import { ageMs, identifier, integers, lastDrawn, literal, longestLease, milliseconds, uuids } from './sql.ts'
 
@@ -15,15 +15,15 @@ export interface Tables {
   dead: string
 }
 
-/** Trigger of the migration on outbox_dead: it writes who asks for a redrive or discard. */
-export const authorTrigger = 'outbox_dead_wish'
+/** Trigger of the migration on outbox_dead_letter: it writes who asks for a redrive or discard. */
+export const authorTrigger = 'outbox_dead_letter_request'
 
 /** The tables of a PostgreSQL schema. */
 export const tablesOf = (schema: string): Tables => ({
   outbox: `${identifier(schema)}."outbox"`,
   lease: `${identifier(schema)}."outbox_lease"`,
   relay: `${identifier(schema)}."outbox_relay"`,
-  dead: `${identifier(schema)}."outbox_dead"`,
+  dead: `${identifier(schema)}."outbox_dead_letter"`,
 })
 
 /**

@@ -5,7 +5,7 @@ import { checkDatabase, refusal } from './check.ts'
 import { refuseUnknownTls } from './encryption.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
 import { listenForWakes } from './listen.ts'
-import { SettledMark } from './mark.ts'
+import { LowWaterMark } from './low-water-mark.ts'
 import { type Lines, PostgresSession } from './session.ts'
 import { statements, tablesOf } from './statements.ts'
 
@@ -63,7 +63,7 @@ async function connect(databaseUrl: string, schema: string, me: Identity): Promi
     lines.read = await open()
     lines.write = await open()
     const sql = statements(tables, me, sequence)
-    const mark = new SettledMark(lines.lease, sql, lose)
+    const mark = new LowWaterMark(lines.lease, sql, lose)
     return new PostgresSession(lines as Lines, sql, mark, { lost, behind, leaseMs: me.leaseMs })
   } catch (error) {
     close()

@@ -10,7 +10,7 @@ const bytes = { small: 10, large: 40_000 }
 
 const topicResource = 2
 
-/** Milliseconds between two messages of the key, and from the mending of the topic to the wish, and from there to the last message. */
+/** Milliseconds between two messages of the key, and from the mending of the topic to the request, and from there to the last message. */
 const everyMs = 20
 const mendedMs = 500
 const goesOnMs = 3_000
@@ -31,7 +31,7 @@ export const mended: Fault = {
     const line: string[] = []
     expectLine(line)
     await write(ground, topic, line, bytes.large)
-    await eventually(ground.postgres.admin, 'SELECT FROM outbox_dead WHERE topic = $1', [topic])
+    await eventually(ground.postgres.admin, 'SELECT FROM outbox_dead_letter WHERE topic = $1', [topic])
     let over = false
     // After a failure nothing more is written: of a message whose commit is in doubt none behind it could tell.
     const writing = (async () => {
@@ -43,12 +43,12 @@ export const mended: Fault = {
     return async () => {
       await admin.alterConfigs({ validateOnly: false, resources: [{ type: topicResource, name: topic, configEntries: [] }] })
       await sleep(mendedMs)
-      await wish(ground, topic)
+      await action(ground, topic)
       await sleep(goesOnMs)
       over = true
       await writing
       while ((await dead(ground, topic)) > 0) {
-        await wish(ground, topic)
+        await action(ground, topic)
         await sleep(1_000)
       }
       ground.note(`poison-mended: ${line.length} messages of ${topic}`)
@@ -56,16 +56,17 @@ export const mended: Fault = {
   },
 }
 
-async function wish({ postgres }: Ground, topic: string): Promise<void> {
+async function action({ postgres }: Ground, topic: string): Promise<void> {
   await postgres.admin.query(
-    `UPDATE outbox_dead SET wish = 'redrive' WHERE (bucket, id) = (SELECT bucket, id FROM outbox_dead WHERE topic = $1 ORDER BY id LIMIT 1)`,
+    `UPDATE outbox_dead_letter SET action = 'redrive' WHERE (bucket, id) = (SELECT bucket, id FROM outbox_dead_letter WHERE topic = $1 ORDER BY id LIMIT 1)`,
     [topic],
   )
-  await postgres.admin.query(`SELECT pg_notify($1, 'wish')`, [wakeChannel])
+  await postgres.admin.query(`SELECT pg_notify($1, 'action')`, [wakeChannel])
 }
 
 const dead = async ({ postgres }: Ground, topic: string): Promise<number> =>
-  (await postgres.admin.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox_dead WHERE topic = $1', [topic])).rows[0]!.n
+  (await postgres.admin.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox_dead_letter WHERE topic = $1', [topic]))
+    .rows[0]!.n
 
 async function write({ postgres }: Ground, topic: string, line: string[], size: number): Promise<void> {
   const messageId = uuidv7()

@@ -3,7 +3,7 @@ import { bucketOf, partitionOf } from '../../../src/message/key.ts'
 import type { Fault, Ground } from '../fault.ts'
 import { carriedBytes, topicPlan } from '../ground.ts'
 
-/** One message to be written, and what is expected of it: undefined, it is delivered; else it stands in outbox_dead. */
+/** One message to be written, and what is expected of it: undefined, it is delivered; else it stands in outbox_dead_letter. */
 interface Poison {
   topic: string
   key: string | null
@@ -18,7 +18,7 @@ const poisonedKeys = 3
 export const poisonFaults: readonly Fault[] = [
   {
     name: 'poison-too-large',
-    what: 'a message is larger than its topic allows; it is parked, and the messages of its key wait behind it',
+    what: 'a message is larger than its topic allows; it is dead-lettered, and the messages of its key wait behind it',
     lastsMs: [0, 0],
     async begin(ground) {
       const topic = ground.topics.narrow
@@ -33,7 +33,7 @@ export const poisonFaults: readonly Fault[] = [
   },
   {
     name: 'poison-null-key',
-    what: 'a message without key goes to a compacted topic, which refuses it; it is parked and holds nothing',
+    what: 'a message without key goes to a compacted topic, which refuses it; it is dead-lettered and holds nothing',
     lastsMs: [0, 0],
     async begin(ground) {
       const topic = ground.topics.compacted
@@ -46,14 +46,14 @@ export const poisonFaults: readonly Fault[] = [
   },
   {
     name: 'poison-redriven',
-    what: 'the operator asks for a redrive of a poisoned key whose cause is still there: it is refused and parked again',
+    what: 'the operator asks for a redrive of a poisoned key whose cause is still there: it is refused and dead-lettered again',
     lastsMs: [0, 0],
     async begin({ postgres, topics, random, note }) {
       const key = Buffer.from(`poison-${Math.floor(random() * poisonedKeys)}`)
       await postgres.admin
         .query(
-          `UPDATE outbox_dead SET wish = 'redrive' WHERE (bucket, id) = (
-             SELECT bucket, id FROM outbox_dead WHERE topic = $1 AND key = $2 ORDER BY id LIMIT 1)`,
+          `UPDATE outbox_dead_letter SET action = 'redrive' WHERE (bucket, id) = (
+             SELECT bucket, id FROM outbox_dead_letter WHERE topic = $1 AND key = $2 ORDER BY id LIMIT 1)`,
           [topics.narrow, key],
         )
         .catch((error) => note(`poison-redriven: ${error}`))
@@ -65,7 +65,7 @@ export const poisonFaults: readonly Fault[] = [
 /** For the broken relays that load such a row, or send it: a topic would take it, the relay does not. */
 export const oversized: Fault = {
   name: 'poison-oversized',
-  what: 'a message is larger than the relay carries; it is parked unread, and the messages of its key wait behind it',
+  what: 'a message is larger than the relay carries; it is dead-lettered unread, and the messages of its key wait behind it',
   lastsMs: [0, 0],
   async begin(ground) {
     const topic = ground.topics.steady[0]!
@@ -123,7 +123,8 @@ async function write({ postgres, expectDead, note }: Ground, messages: readonly 
 async function isCommitted({ admin }: Ground['postgres'], ids: readonly string[]): Promise<boolean> {
   for (;;) {
     try {
-      const sql = 'SELECT FROM outbox WHERE message_id = ANY($1) UNION ALL SELECT FROM outbox_dead WHERE message_id = ANY($1)'
+      const sql =
+        'SELECT FROM outbox WHERE message_id = ANY($1) UNION ALL SELECT FROM outbox_dead_letter WHERE message_id = ANY($1)'
       return (await admin.query(sql, [ids])).rowCount === ids.length
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 200))

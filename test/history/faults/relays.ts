@@ -42,7 +42,7 @@ export const relayFaults: readonly Fault[] = [
       const failpoint = `${pick(['before', 'after'], ground)} ${pick(calls, ground)}`
       ground.note(`${victim.name} dies ${failpoint}`)
       victim.dieAt(failpoint)
-      // A call that does not come (a release, a retake) leaves a relay armed: it dies at last by the hand of the torture.
+      // A call that does not come (a release, a retake) leaves a relay armed: it dies at last by the in-flight rows of the torture.
       return async () => {
         if (victim.alive()) victim.signal('SIGKILL')
         await victim.ended()
@@ -71,7 +71,7 @@ export const relayFaults: readonly Fault[] = [
   },
   {
     name: 'relay-sigterm',
-    what: 'a relay is told to stop, finishes what it has in hand and gives its leases back; another one is started',
+    what: 'a relay is told to stop, finishes what it has in flight and gives its leases back; another one is started',
     lastsMs: [0, 0],
     async begin({ relays }) {
       const victim = relays.any()

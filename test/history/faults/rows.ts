@@ -66,7 +66,7 @@ export const rowFaults: readonly Fault[] = [
   },
 ]
 
-/** Messages that are in hand when the server is replaced, and milliseconds in which the relays have read and sent them. */
+/** Messages that are in flight when the server is replaced, and milliseconds in which the relays have read and sent them. */
 const inHand = 6
 const readMs = 700
 
@@ -123,7 +123,7 @@ const leastS = 1
 /** For the broken relays that send such a row without a word. */
 export const putBelow: Fault = {
   name: 'row-put-below',
-  what: 'somebody puts a row back into the outbox by hand, under an id that the relays have read beyond; it lasts until it is swept',
+  what: 'somebody puts a row back into the outbox by inFlight, under an id that the relays have read beyond; it lasts until it is swept',
   lastsMs: [0, 0],
   async begin(ground) {
     const { postgres, topics, expectAlarm } = ground

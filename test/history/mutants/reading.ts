@@ -24,7 +24,7 @@ export const readingMutants: Record<string, Mutant> = {
     faults: ['load-late-rollback'],
     edits: [
       {
-        file: 'store/postgres/mark.ts',
+        file: 'store/postgres/low-water-mark.ts',
         from: '      if (this.#holders.size > 0) return this.#settled\n',
         to: '',
       },

@@ -2,7 +2,7 @@ import type { RelayPorts } from '../../../src/relay/relay.ts'
 import type { Outcome, TransportBatch } from '../../../src/transport/transport.ts'
 import type { Mutant } from '../mutant.ts'
 
-/** Relays that send, settle or park wrongly. */
+/** Relays that send, settle or dead-letter wrongly. */
 export const sendingMutants: Record<string, Mutant> = {
   'delete-before-ack': {
     what: 'deletes rows before Kafka has acknowledged them',
@@ -29,7 +29,7 @@ export const sendingMutants: Record<string, Mutant> = {
   'continue-after-refused': {
     what: 'goes on with a key after one of its records was refused',
     faults: ['poison-too-large'],
-    edits: [{ file: 'relay/parker.ts', from: '    if (holds) row.claim.hold(row.topic, row.key, row.id)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters.ts', from: '    if (holds) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
   },
   'two-in-flight': {
     what: 'sends the next batch of a partition before the last one is answered, without idempotence',

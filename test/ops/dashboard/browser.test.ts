@@ -155,7 +155,7 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
     await copy.focus()
     await page.evaluate('window.before = document.activeElement')
     await outbox.database.query(
-      `INSERT INTO outbox_dead (bucket, id, message_id, topic, created_at, reason, relay) VALUES (0, 9, gen_random_uuid(), 'late', now(), 'LATE', 'r')`,
+      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, created_at, reason, relay) VALUES (0, 9, gen_random_uuid(), 'late', now(), 'LATE', 'r')`,
     )
     await page.getByText('Kafka refused 3 messages for good.').waitFor()
     // The drawing as well as its words.
@@ -240,7 +240,7 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
     const page = await opened('/')
     const client = await outbox.database.pool.connect()
     onTestFinished(() => client.release())
-    await client.query('BEGIN; LOCK TABLE outbox, outbox_dead, outbox_lease, outbox_relay IN ACCESS EXCLUSIVE MODE')
+    await client.query('BEGIN; LOCK TABLE outbox, outbox_dead_letter, outbox_lease, outbox_relay IN ACCESS EXCLUSIVE MODE')
     const paints: number[] = []
     // The best of ten: the first one starts a process of the browser, and a machine at its limit takes long for each of them.
     for (let n = 0; n < 10; n++) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { dashboardPages } from '../../../src/ops/dashboard/pages.ts'
-import { Vitals } from '../../../src/ops/vitals.ts'
+import { LivenessCheck } from '../../../src/ops/liveness.ts'
 import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
 import { postgresOperator } from '../../../src/store/postgres/operator.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
@@ -20,7 +20,7 @@ beforeAll(async () => {
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox WHERE topic = 'mails' RETURNING *)
-     INSERT INTO outbox_dead (bucket, id, message_id, topic, key, value, created_at, reason, error, relay, wish, wished_by)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay, action, requested_by)
      SELECT bucket, id, message_id, topic, key, value, created_at, CASE WHEN message_id = $1 THEN 'TOO_LARGE' END,
        CASE WHEN message_id = $1 THEN 'over the limit' END, 'relay-1', NULL, NULL FROM gone`,
     [ids.dead],
@@ -31,8 +31,8 @@ afterAll(() => database.drop())
 /** The pages of a relay that has told what is given, without HTML's signs: each as one line of words. */
 function pages({ payload = false, told = [] as [keyof RelayEvents, object][], databaseUrl = database.url } = {}) {
   const telemetry = new Telemetry()
-  const vitals = new Vitals(telemetry, 3_000)
-  const { pages, close } = dashboardPages({ name: 'relay-1', telemetry, vitals, databaseUrl, payload, servers: 'kafka-1:9092' })
+  const liveness = new LivenessCheck(telemetry, 3_000)
+  const { pages, close } = dashboardPages({ name: 'relay-1', telemetry, liveness, databaseUrl, payload, servers: 'kafka-1:9092' })
   for (const [event, data] of told) telemetry.emit(event, data as never)
   return async (path: string) => {
     try {
@@ -110,7 +110,7 @@ test('a message is looked for at the place that its link names', async () => {
 
 test('a page gives up a statement that takes too long, and the next one is answered', async () => {
   const client = await database.pool.connect()
-  await client.query('BEGIN; LOCK TABLE outbox_dead IN ACCESS EXCLUSIVE MODE')
+  await client.query('BEGIN; LOCK TABLE outbox_dead_letter IN ACCESS EXCLUSIVE MODE')
   const look = pages()
   try {
     const asked = performance.now()

@@ -5,7 +5,7 @@ import { filterOf, listCommandLine, selectionOf, wrongFields } from '../../../sr
 import { History, pointMs, points } from '../../../src/ops/dashboard/history.ts'
 import { html } from '../../../src/ops/dashboard/html.ts'
 import { strip } from '../../../src/ops/dashboard/strip.ts'
-import { ageMs, keyBytes, numberText } from '../../../src/ops/words.ts'
+import { ageMs, keyBytes, numberText } from '../../../src/ops/format.ts'
 import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
 
 describe('html', () => {

@@ -13,8 +13,8 @@ const well = {
   leases: { held: 64, expired: 0, free: 0 },
   holders: [],
   relays: [],
-  dead: { byReason: {}, behind: 0, exact: true },
-  heldKeys: 0,
+  dead: { byReason: {}, blocked: 0, exact: true },
+  blockedKeys: 0,
   oldestTransactionMs: 0,
   deadRowShare: 0,
   deletedRows: 0,
@@ -91,17 +91,17 @@ const cases: [string, Partial<Situation>, string, string][] = [
   ['buckets of nobody', { sample: { ...well, leases: { held: 32, expired: 30, free: 2 } } }, 'OutboxNoRelay', '32 buckets of 64'],
   [
     'dead messages',
-    { sample: { ...well, dead: { byReason: { A: 1, B: 2 }, behind: 9, exact: true } } },
-    'OutboxDead',
+    { sample: { ...well, dead: { byReason: { A: 1, B: 2 }, blocked: 9, exact: true } } },
+    'OutboxDeadLetter',
     '3 messages',
   ],
   [
     'more dead than are counted',
-    { sample: { ...well, dead: { byReason: { A: 9 }, behind: 9, exact: false } } },
-    'OutboxDead',
+    { sample: { ...well, dead: { byReason: { A: 9 }, blocked: 9, exact: false } } },
+    'OutboxDeadLetter',
     'at least 9',
   ],
-  ['keys that wait', { sample: { ...well, heldKeys: 1 } }, 'OutboxHeldKeys', '1 key waits'],
+  ['keys that wait', { sample: { ...well, blockedKeys: 1 } }, 'OutboxBlockedKeys', '1 key waits'],
   ['a long transaction', { sample: { ...well, oldestTransactionMs: transactionMs + 1 } }, 'OutboxXminHeld', '15 min'],
 ]
 

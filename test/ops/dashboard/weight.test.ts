@@ -4,14 +4,14 @@ import { framed } from '../../../src/ops/dashboard/frame.ts'
 import { History, pointMs, points } from '../../../src/ops/dashboard/history.ts'
 import { overview } from '../../../src/ops/dashboard/overview.ts'
 import { Standing } from '../../../src/ops/dashboard/standing.ts'
-import { Vitals } from '../../../src/ops/vitals.ts'
+import { LivenessCheck } from '../../../src/ops/liveness.ts'
 import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
 
 test('an overview of more topics and relays than it shows, with long names and a whole quarter of an hour, is below 60 kB with all that it loads', () => {
   const clock = { now: 0 }
   const now = () => clock.now
   const telemetry = new Telemetry()
-  const [vitals, standing] = [new Vitals(telemetry, 3_000, now), new Standing(telemetry, now)]
+  const [liveness, standing] = [new LivenessCheck(telemetry, 3_000, now), new Standing(telemetry, now)]
   const history = new History(telemetry, now)
   const relays = Array.from({ length: 100 }, (_, n) => ({
     name: `relay-${n}-`.padEnd(60, 'r'),
@@ -38,12 +38,12 @@ test('an overview of more topics and relays than it shows, with long names and a
       holders,
       relays: relays.map((relay) => ({ ...relay, version: '1.0.0' })),
       dead: { byReason: {}, behind: 0, exact: true },
-      heldKeys: 0,
+      blockedKeys: 0,
       oldestTransactionMs: 0,
     } as unknown as RelayEvents['sampled'])
     clock.now += pointMs
   }
-  const { body } = framed('relay', overview({ vitals, standing, history, servers: 'kafka-1:9092' }))
+  const { body } = framed('relay', overview({ liveness, standing, history, servers: 'kafka-1:9092' }))
   expect(body.match(/<path class="line/g)).toHaveLength(5)
   expect(body.match(/… and \d+ more/g)).toEqual(['… and 74 more', '… and 31 more'])
   const files = new URL('../../../ops/dashboard/', import.meta.url)

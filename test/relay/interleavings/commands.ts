@@ -43,15 +43,15 @@ const happenings: Record<string, Happening> = {
     weight: 2,
     can: ({ db }) => db.dead.length > 0,
     run: (scene, a) => {
-      scene.db.dead[a % scene.db.dead.length]!.wish = 'redrive'
-      scene.notify('wish')
+      scene.db.dead[a % scene.db.dead.length]!.action = 'redrive'
+      scene.notify('action')
     },
   },
   discard: {
     can: ({ db }) => db.dead.length > 0,
     run: (scene, a) => {
-      scene.db.dead[a % scene.db.dead.length]!.wish = 'discard'
-      scene.notify('wish')
+      scene.db.dead[a % scene.db.dead.length]!.action = 'discard'
+      scene.notify('action')
     },
   },
   topicGone: { run: ({ broker }, a) => void broker.missing.add(a % 2 ? 't' : 'u') },

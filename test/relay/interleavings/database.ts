@@ -1,12 +1,12 @@
 import { bucketCount, bucketOf } from '../../../src/message/key.ts'
 import type { OutboxRow } from '../../../src/store/store.ts'
 
-/** A row of outbox_dead. */
+/** A row of outbox_dead_letter. */
 export interface DeadRow {
   row: OutboxRow
   reason: string | null
-  holds: boolean
-  wish: 'redrive' | 'discard' | null
+  blocksKey: boolean
+  action: 'redrive' | 'discard' | null
 }
 
 /** A transaction of the application. */
@@ -106,7 +106,7 @@ export class Database {
   }
 
   /** Whether a dead row heads its key. */
-  isHead = (dead: DeadRow): boolean => dead.holds && dead.row.key !== null
+  isHead = (dead: DeadRow): boolean => dead.blocksKey && dead.row.key !== null
 }
 
 /** Primary key of the outbox. */

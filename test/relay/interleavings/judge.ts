@@ -36,7 +36,7 @@ export class Judge {
   faulty = false
   /** The database's clock was turned: a lease may end before its owner knows. */
   turned = false
-  /** Sizes over this may be parked without a refusal. */
+  /** Sizes over this may be dead-lettered without a refusal. */
   readonly maxRowBytes: number
   onNotify: (payload: string) => void = () => {}
   readonly #world: World
@@ -120,7 +120,7 @@ export class Judge {
 
   parking({ messageId }: RowName): void {
     const message = this.messages.get(messageId)!
-    if (!this.#parkable(message)) this.#world.violated(`${message.row.id} is parked, and Kafka has not refused it`)
+    if (!this.#parkable(message)) this.#world.violated(`${message.row.id} is dead-lettered, and Kafka has not refused it`)
   }
 
   #parkable({ row }: Message): boolean {
@@ -161,7 +161,7 @@ export class Judge {
     }
     for (const { row, reason } of this.#db.dead) {
       const head = this.#db.dead.some((one) => this.#db.isHead(one) && keyOf(one.row) === keyOf(row) && one.row.id < row.id)
-      if (reason === null && !head && !this.#db.dead.some((one) => one.row === row && one.wish !== null))
+      if (reason === null && !head && !this.#db.dead.some((one) => one.row === row && one.action !== null))
         this.#world.violated(`${row.id} waits behind nothing`)
     }
   }

@@ -1,4 +1,4 @@
-import type { Discarded, FreedKey, Lease, Moved, Parking, Redriven, RowName } from '../../../src/store/store.ts'
+import type { Discarded, FreedKey, Lease, Moved, Redriven, Refusal, RowName } from '../../../src/store/store.ts'
 import { type Database, type DeadRow, keyOf, nameOf } from './database.ts'
 
 /** Rows that one redrive moves at most: few, so that keys come back in portions. */
@@ -8,13 +8,13 @@ const fenced = (db: Database, owner: string, { bucket, epoch }: Lease): boolean 
 
 const inOrder = (a: DeadRow, b: DeadRow): number => a.row.id - b.row.id || (a.row.messageId < b.row.messageId ? -1 : 1)
 
-/** The statements of outbox_dead, each in one moment; compare store/postgres/dead-statements.ts. */
-export function park(db: Database, owner: string, lease: Lease, name: RowName, why: Parking): Moved {
+/** The statements of outbox_dead_letter, each in one moment; compare store/postgres/dead-statements.ts. */
+export function deadLetter(db: Database, owner: string, lease: Lease, name: RowName, why: Refusal): Moved {
   if (fenced(db, owner, lease)) return { fenced: true, ids: standing(db, name) }
   const row = db.outbox.get(nameOf(name))
   if (row?.messageId === name.messageId) {
     db.outbox.delete(nameOf(row))
-    db.dead.push({ row, reason: why.reason, holds: why.holds, wish: null })
+    db.dead.push({ row, reason: why.reason, blocksKey: why.blocksKey, action: null })
   }
   return { fenced: false, ids: standing(db, name) }
 }
@@ -22,7 +22,7 @@ export function park(db: Database, owner: string, lease: Lease, name: RowName, w
 const standing = (db: Database, name: RowName): number[] =>
   db.dead.flatMap(({ row }) => (row.messageId === name.messageId && row.id === name.id ? [row.id] : []))
 
-export function moveBehind(db: Database, owner: string, lease: Lease, rows: readonly (RowName & { head: number })[]): Moved {
+export function moveBlocked(db: Database, owner: string, lease: Lease, rows: readonly (RowName & { head: number })[]): Moved {
   if (fenced(db, owner, lease)) return { fenced: true, ids: [] }
   // All rows of one statement see the heads as they were before it.
   const heads = db.dead.filter((dead) => db.isHead(dead))
@@ -32,7 +32,7 @@ export function moveBehind(db: Database, owner: string, lease: Lease, rows: read
     if (row?.messageId !== messageId || head >= id) continue
     if (!heads.some((dead) => dead.row.bucket === row.bucket && dead.row.id === head && keyOf(dead.row) === keyOf(row))) continue
     db.outbox.delete(nameOf(row))
-    db.dead.push({ row, reason: null, holds: true, wish: null })
+    db.dead.push({ row, reason: null, blocksKey: true, action: null })
     ids.push(id)
   }
   return { fenced: false, ids }
@@ -44,9 +44,11 @@ export function redrive(db: Database, owner: string, lease: Lease, most: { asked
   const nothing: Redriven = { fenced: false, topics: [], keys: [], tooMany: false, clashes: [] }
   if (fenced(db, owner, lease)) return { ...nothing, fenced: true }
   const own = db.dead.filter((dead) => dead.row.bucket === lease.bucket).sort(inOrder)
-  const wishes = own.filter((dead) => dead.wish === 'redrive').slice(0, asked)
-  const keys = new Set(wishes.filter(db.isHead).map((dead) => keyOf(dead.row)))
-  const line = own.filter((dead) => (db.isHead(dead) ? keys.has(keyOf(dead.row)) : wishes.includes(dead))).slice(0, grantRows + 1)
+  const requests = own.filter((dead) => dead.action === 'redrive').slice(0, asked)
+  const keys = new Set(requests.filter(db.isHead).map((dead) => keyOf(dead.row)))
+  const line = own
+    .filter((dead) => (db.isHead(dead) ? keys.has(keyOf(dead.row)) : requests.includes(dead)))
+    .slice(0, grantRows + 1)
   const cut = line.length > grantRows
   const clashes = line.filter((dead) => db.outbox.has(nameOf(dead.row)))
   const clashing = new Set(clashes.map((dead) => keyOf(dead.row)))
@@ -57,7 +59,7 @@ export function redrive(db: Database, owner: string, lease: Lease, most: { asked
     db.outbox.set(nameOf(dead.row), dead.row)
   }
   const next = cut && gone.length > 0 ? line[grantRows]! : undefined
-  if (next) next.wish = 'redrive'
+  if (next) next.action = 'redrive'
   const held = new Map(gone.filter(db.isHead).map((dead) => [keyOf(dead.row), dead.row]))
   const topics = [...new Set(gone.map((dead) => dead.row.topic))].map((topic) => {
     const ids = gone.filter((dead) => dead.row.topic === topic).map((dead) => dead.row.id)
@@ -74,13 +76,13 @@ export function redrive(db: Database, owner: string, lease: Lease, most: { asked
 
 export function discard(db: Database, owner: string, lease: Lease): Discarded {
   if (fenced(db, owner, lease)) return { fenced: true, rows: [], keys: [] }
-  const gone = db.dead.filter((dead) => dead.row.bucket === lease.bucket && dead.wish === 'discard').sort(inOrder)
+  const gone = db.dead.filter((dead) => dead.row.bucket === lease.bucket && dead.action === 'discard').sort(inOrder)
   for (const dead of gone) db.dead.splice(db.dead.indexOf(dead), 1)
   const keys: FreedKey[] = []
   for (const name of new Set(gone.filter(db.isHead).map((dead) => keyOf(dead.row)))) {
     const first = gone.find((dead) => keyOf(dead.row) === name)!.row
     const head = db.dead.filter((dead) => keyOf(dead.row) === name && db.isHead(dead)).sort(inOrder)[0]
-    if (head && head.row.id > first.id) head.wish ??= 'redrive'
+    if (head && head.row.id > first.id) head.action ??= 'redrive'
     keys.push({ topic: first.topic, key: first.key!, next: head?.row.id ?? null })
   }
   return {

@@ -12,7 +12,7 @@ const options = {
   leaseMs: 3_000,
   requestTimeoutMs: 1_000,
   fetchRows: 8,
-  handRows: 8,
+  maxInFlight: 8,
   batchRecords: 3,
   batchBytes: 1_000,
   maxRowBytes: 1_000,
@@ -176,12 +176,12 @@ export class Scene {
     for (const writing of [...this.open]) this.end(writing, 'commit')
     for (const { process } of this.members) await process.goOn()
     if (this.working.length === 0) this.start()
-    const wish = () => {
-      // What is too large would be parked once more.
-      for (const dead of db.dead) dead.wish = dead.row.bytes > options.maxRowBytes ? 'discard' : 'redrive'
+    const action = () => {
+      // What is too large would be dead-lettered once more.
+      for (const dead of db.dead) dead.action = dead.row.bytes > options.maxRowBytes ? 'discard' : 'redrive'
     }
     await this.#until(() => {
-      wish()
+      action()
       return db.outbox.size === 0 && db.dead.length === 0
     }, 'the outbox is never empty')
     for (const member of this.working) this.stop(member)

@@ -1,11 +1,21 @@
 import { keyDigest } from '../../../src/message/key-digest.ts'
 import type { Line } from '../../../src/store/postgres/line.ts'
-import { SettledMark } from '../../../src/store/postgres/mark.ts'
+import { LowWaterMark } from '../../../src/store/postgres/low-water-mark.ts'
 import type { Statements } from '../../../src/store/postgres/statements.ts'
-import type { Fetch, Fetched, Hold, Identity, Lease, OutboxRow, RowName, Store, StoreSession } from '../../../src/store/store.ts'
+import type {
+  BlockedKey,
+  Fetch,
+  Fetched,
+  Identity,
+  Lease,
+  OutboxRow,
+  RowName,
+  Store,
+  StoreSession,
+} from '../../../src/store/store.ts'
 import { type Database, nameOf } from './database.ts'
 import type { Judge } from './judge.ts'
-import { discard, moveBehind, park, redrive } from './moves.ts'
+import { deadLetter, discard, moveBlocked, redrive } from './moves.ts'
 import type { Process, World } from './world.ts'
 
 /** Milliseconds after which the server gives a statement up; those that move rows, a part of the lease. */
@@ -73,7 +83,7 @@ export class ModelSession implements StoreSession {
     Promise<unknown>
   >
   readonly #waiting = new Set<(error: Error) => void>()
-  readonly #mark: SettledMark
+  readonly #mark: LowWaterMark
 
   constructor(world: World, db: Database, judge: Judge, process: Process, store: ModelStore, me: Identity) {
     this.#world = world
@@ -91,7 +101,7 @@ export class ModelSession implements StoreSession {
       results: (sql: string) => this.#results(sql),
     }
     const names = { lastId: () => 'lastId', writers: () => 'writers' }
-    this.#mark = new SettledMark(line as unknown as Line, names as unknown as Statements, (error) => this.lose(error))
+    this.#mark = new LowWaterMark(line as unknown as Line, names as unknown as Statements, (error) => this.lose(error))
   }
 
   /** The connections are gone: what was sent may still take effect. */
@@ -237,19 +247,22 @@ export class ModelSession implements StoreSession {
       return mine
     })
 
-  #holds(fits: (hold: Hold) => boolean): Hold[] {
+  #blockedKeys(fits: (hold: BlockedKey) => boolean): BlockedKey[] {
     const all = this.#db.dead.filter(this.#db.isHead)
     return all.map(({ row }) => ({ bucket: row.bucket, digest: keyDigest(row.topic, row.key!), id: row.id })).filter(fits)
   }
 
-  readonly holds: Rest['holds'] = (buckets) =>
-    this.#do('lease', 'holds', () => ({ holds: this.#holds(({ bucket }) => buckets.includes(bucket)), next: undefined }))
+  readonly blockedKeys: Rest['blockedKeys'] = (buckets) =>
+    this.#do('lease', 'blockedKeys', () => ({
+      keys: this.#blockedKeys(({ bucket }) => buckets.includes(bucket)),
+      next: undefined,
+    }))
 
   /** Ids never restart here. */
-  readonly restartedHolds: Rest['restartedHolds'] = async () => []
+  readonly restartedBlockedKeys: Rest['restartedBlockedKeys'] = async () => []
 
-  readonly holdsOf: Rest['holdsOf'] = (bucket, digests) =>
-    this.#do('lease', 'holds', () => this.#holds((hold) => hold.bucket === bucket && digests.includes(hold.digest)))
+  readonly blockedKeysOf: Rest['blockedKeysOf'] = (bucket, digests) =>
+    this.#do('lease', 'blockedKeys', () => this.#blockedKeys((hold) => hold.bucket === bucket && digests.includes(hold.digest)))
 
   readonly fetch: Rest['fetch'] = (what) => this.#do('read', 'fetch', () => fetched(this.#db, what))
 
@@ -274,22 +287,22 @@ export class ModelSession implements StoreSession {
     return []
   }
 
-  readonly park: Rest['park'] = (lease, row, why) => {
+  readonly deadLetter: Rest['deadLetter'] = (lease, row, why) => {
     this.#judge.parking(row)
-    return this.#do('write', 'park', () => park(this.#db, this.#me.id, lease, row, why), this.#me.leaseMs / 2)
+    return this.#do('write', 'deadLetter', () => deadLetter(this.#db, this.#me.id, lease, row, why), this.#me.leaseMs / 2)
   }
 
   /** The model draws its ids itself. */
-  readonly parkStrays: Rest['parkStrays'] = async () => ({ fenced: false, rows: [] })
+  readonly deadLetterStrays: Rest['deadLetterStrays'] = async () => ({ fenced: false, rows: [] })
 
-  readonly moveBehind: Rest['moveBehind'] = (lease, rows) =>
-    this.#do('write', 'moveBehind', () => moveBehind(this.#db, this.#me.id, lease, rows), this.#me.leaseMs / 2)
+  readonly moveBlocked: Rest['moveBlocked'] = (lease, rows) =>
+    this.#do('write', 'moveBlocked', () => moveBlocked(this.#db, this.#me.id, lease, rows), this.#me.leaseMs / 2)
 
-  readonly wished: Rest['wished'] = (buckets) =>
-    this.#do('lease', 'wished', () =>
+  readonly requested: Rest['requested'] = (buckets) =>
+    this.#do('lease', 'requested', () =>
       buckets.flatMap((bucket) =>
-        (['discard', 'redrive'] as const).flatMap((wish) =>
-          this.#db.dead.some((dead) => dead.row.bucket === bucket && dead.wish === wish) ? [{ bucket, wish }] : [],
+        (['discard', 'redrive'] as const).flatMap((action) =>
+          this.#db.dead.some((dead) => dead.row.bucket === bucket && dead.action === action) ? [{ bucket, action }] : [],
         ),
       ),
     )

@@ -7,8 +7,8 @@ import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { emptied, eventually } from '../../support/eventually.ts'
 import { numbered, numberOf } from '../../support/numbered.ts'
 import { shared, testRelay } from '../../support/relay.ts'
+import { action } from '../../support/requests.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
-import { wish } from '../../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -38,17 +38,17 @@ test('whoever takes a bucket loads its holds first: rows behind a dead one stay 
   await insertRows(database.pool, numbered('t', 'k', 1))
   const a = testRelay(database.url, shared(transport))
   await a.relay.start()
-  await a.until('parked')
+  await a.until('dead_lettered')
   await a.relay.stop()
   await insertRows(database.pool, numbered('t', 'k', 2, 3))
   await insertRows(database.pool, numbered('t', 'other', 9))
   await using b = testRelay(database.url, shared(transport))
   await b.relay.start()
-  await b.until('held', (e) => e.rows === 2)
+  await b.until('blocked', (e) => e.rows === 2)
   await transport.written(1)
   expect(transport.records().map(numberOf)).toEqual([9])
   accept()
-  await wish(database.pool, 'redrive')
+  await action(database.pool, 'redrive')
   await transport.written(4)
   expect(transport.records().map(numberOf)).toEqual([9, 1, 2, 3])
 })
@@ -90,7 +90,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
   await transport.written(1)
   transport.pause()
   await insertRows(database.pool, numbered('t', 'k', 2, 3))
-  await one.until('heartbeat', (e) => e.handRows === 2)
+  await one.until('heartbeat', (e) => e.maxInFlight === 2)
   const bucket = bucketOf('t', Buffer.from('k'))
   const other = (bucket + 1) % 64
   // One bucket less than its share, so that the relay looks for another.
@@ -117,7 +117,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
 test('thousands of rows of a dead topic do not keep the others from being read, and none is lost at its resume (rule 8)', async () => {
   const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
   await insertMany(database.pool, 'dead', 5_000, 40)
-  await using one = testRelay(database.url, transport, { fetchRows: 50, handRows: 100 })
+  await using one = testRelay(database.url, transport, { fetchRows: 50, maxInFlight: 100 })
   await one.relay.start()
   await one.until('topic_paused')
   await insertMany(database.pool, 'good', 500, 40)
@@ -144,7 +144,7 @@ test('nor do they while an open transaction holds the mark back, where a positio
   await insertRows(open, numbered('good', 'late', 1))
   await insertMany(database.pool, 'dead', 2_000, 40)
   await insertMany(database.pool, 'good', 100, 40)
-  await using one = testRelay(database.url, transport, { fetchRows: 50, handRows: 100 })
+  await using one = testRelay(database.url, transport, { fetchRows: 50, maxInFlight: 100 })
   await one.relay.start()
   await transport.written(100, 'good')
   transport.setPartitions('dead', 3)
@@ -155,7 +155,7 @@ test('nor do they while an open transaction holds the mark back, where a positio
   expect(transport.records()).toHaveLength(2_101)
 })
 
-test('what a fetch left out of a paused topic is read at its resume, in buckets too where the topic owed nothing before (rule 8)', async () => {
+test('what a fetch left out of a paused topic is read at its resume, in buckets too where the topic skipped nothing before (rule 8)', async () => {
   const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
   await using one = testRelay(database.url, transport)
   await one.relay.start()
@@ -174,13 +174,13 @@ test('what a fetch left out of a paused topic is read at its resume, in buckets 
   expect(one.all('row_found_below_position')).toEqual([])
 })
 
-test('one lane that stands still leaves room in the hand to the others (rule 8)', async () => {
+test('one lane that stands still leaves room in the in-flight rows to the others (rule 8)', async () => {
   const transport = memoryTransport({ topics: { slow: 1, quick: 3 } })
   const accept = transport.refuse((_, batch) => batch.topic === 'slow', {
     outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'wait' },
   })
   await insertMany(database.pool, 'slow', 3_000, 64)
-  await using one = testRelay(database.url, transport, { handRows: 400, fetchRows: 200 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 400, fetchRows: 200 })
   await one.relay.start()
   await transport.called(2)
   await insertMany(database.pool, 'quick', 1_000, 64)

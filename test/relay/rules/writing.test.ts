@@ -5,8 +5,8 @@ import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { eventually } from '../../support/eventually.ts'
 import { numbered, numberOf } from '../../support/numbered.ts'
 import { testRelay } from '../../support/relay.ts'
+import { action } from '../../support/requests.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
-import { wish } from '../../support/wishes.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -23,7 +23,7 @@ test('a redriven key overtakes nothing: later rows that wait in the lane, or on 
   await insertRows(database.pool, numbered('t', 'k', 1, 2, 3))
   await using one = testRelay(database.url, transport)
   await one.relay.start()
-  await one.until('held', (e) => e.rows === 2)
+  await one.until('blocked', (e) => e.rows === 2)
   accept()
   let writing = true
   const writer = (async () => {
@@ -32,35 +32,38 @@ test('a redriven key overtakes nothing: later rows that wait in the lane, or on 
   for (let round = 0; round < 3; round++) {
     const redriven = one.all('redriven').length
     // None where the redrive before has taken all along.
-    const wished = await wish(database.pool, 'redrive', 'id = (SELECT min(id) FROM outbox_dead)')
-    if (wished > 0) await one.until('redriven', () => one.all('redriven').length > redriven)
+    const requested = await action(database.pool, 'redrive', 'id = (SELECT min(id) FROM outbox_dead_letter)')
+    if (requested > 0) await one.until('redriven', () => one.all('redriven').length > redriven)
   }
   writing = false
   await writer
-  await eventually(database.pool, 'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox) AND NOT EXISTS (SELECT 1 FROM outbox_dead)')
+  await eventually(
+    database.pool,
+    'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM outbox) AND NOT EXISTS (SELECT 1 FROM outbox_dead_letter)',
+  )
   const seen = transport.records().map(numberOf)
   expect(seen).toEqual([...seen].sort((x, y) => x - y))
   expect(new Set(seen).size).toBe(seen.length)
 })
 
-test('a wish is carried out though messages of the held key keep coming: each of them is one more to move behind (rule 14)', async () => {
+test('a request is carried out though messages of the held key keep coming: each of them is one more to move behind (rule 14)', async () => {
   const transport = memoryTransport({ partitions: 1 })
   const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
   await using one = testRelay(database.url, transport)
   await one.relay.start()
   await insertRows(database.pool, numbered('t', 'k', 1))
-  await one.until('parked')
+  await one.until('dead_lettered')
   accept()
   let last = 1
   const writing = (async () => {
     for (; one.all('redriven').length === 0; last++) {
-      const held = one.all('held').length
+      const held = one.all('blocked').length
       await insertRows(database.pool, numbered('t', 'k', last + 1))
-      await Promise.race([one.until('held', () => one.all('held').length > held), one.until('redriven')])
+      await Promise.race([one.until('blocked', () => one.all('blocked').length > held), one.until('redriven')])
     }
   })()
-  await one.until('held')
-  await wish(database.pool, 'redrive')
+  await one.until('blocked')
+  await action(database.pool, 'redrive')
   await one.until('redriven')
   await writing
   await transport.written(last)
@@ -78,9 +81,9 @@ test('rows of a redriven key that were queued before it are let go of and read a
   await using one = testRelay(database.url, transport, { batchRecords: 1 })
   await one.relay.start()
   // 2 waits in the lane, behind 10, whose outcome stays unknown.
-  await Promise.all([one.until('parked'), one.until('publish_failed', (e) => e.kind === 'unknown')])
+  await Promise.all([one.until('dead_lettered'), one.until('publish_failed', (e) => e.kind === 'unknown')])
   accept()
-  await wish(database.pool, 'redrive')
+  await action(database.pool, 'redrive')
   await one.until('redriven')
   answer()
   await transport.written(3)
@@ -93,9 +96,9 @@ test('a key with more dead rows than one statement moves comes back whole and in
   await insertMany(database.pool, 't', 2_500, 1)
   await using one = testRelay(database.url, transport)
   await one.relay.start()
-  await eventually(database.pool, 'SELECT FROM outbox_dead HAVING count(*) = 2500')
+  await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) = 2500')
   accept()
-  await wish(database.pool, 'redrive')
+  await action(database.pool, 'redrive')
   await transport.written(2_500)
   expect(transport.records().map(numberOf)).toEqual(Array.from({ length: 2_500 }, (_, i) => i + 1))
 })

@@ -2,13 +2,13 @@
 --
 -- The tables are those of the models in inbox.prisma, in the words that Prisma itself would use, so that Prisma sees no drift.
 
--- A message that a consumer has taken care of: applied, or parked. Its presence is what makes a second copy have no effect.
+-- A message that a consumer has taken care of: applied, or dead-lettered. Its presence is what makes a second copy have no effect.
 CREATE TABLE "inbox" (
     -- Name of the consumer: each has its own effects, and so its own rows.
     "consumer" TEXT NOT NULL,
-    -- Identity of the message, the same in every copy: the Kafka header `id`. Of a parked record without one: its identity in inbox_parked.
+    -- Identity of the message, the same in every copy: the Kafka header `id`. Of a dead-lettered record without one: its identity in inbox_dead_letter.
     "message_id" UUID NOT NULL,
-    -- When it was applied or parked, by the clock of the database. Rows older than the retention are pruned.
+    -- When it was applied or dead-lettered, by the clock of the database. Rows older than the retention are pruned.
     "processed_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "inbox_pkey" PRIMARY KEY ("consumer","message_id")
@@ -18,12 +18,12 @@ CREATE TABLE "inbox" (
 CREATE INDEX "inbox_consumer_processed_at_idx" ON "inbox"("consumer", "processed_at");
 
 -- Messages that a consumer has put aside: those that it could not apply, and later ones of the same topic and key behind them.
-CREATE TABLE "inbox_parked" (
+CREATE TABLE "inbox_dead_letter" (
     -- As in inbox.
     "consumer" TEXT NOT NULL,
     -- Identity of the record: its message id. A record without one has a UUID made of topic, partition, offset, timestamp, key and value.
     "identity" UUID NOT NULL,
-    -- Counts the parked messages in the order in which they arrived: the order of the messages of a key.
+    -- Counts the dead-lettered messages in the order in which they arrived: the order of the messages of a key.
     "arrival" BIGSERIAL NOT NULL,
     -- Kafka topic that it was read from.
     "topic" TEXT NOT NULL,
@@ -41,37 +41,37 @@ CREATE TABLE "inbox_parked" (
     "value" BYTEA,
     -- Kafka headers, one flat object of strings.
     "headers" JSONB NOT NULL,
-    -- Why it was parked, as a code. NULL: it waits behind another of its topic and key.
+    -- Why it was dead-lettered, as a code. NULL: it waits behind another of its topic and key.
     "reason" TEXT,
     -- The failure in words.
     "error" TEXT,
     -- How many times the handler was tried.
     "attempts" INTEGER NOT NULL DEFAULT 0,
-    -- When it was parked.
-    "parked_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
+    -- When it was dead-lettered.
+    "died_at" TIMESTAMPTZ(3) NOT NULL DEFAULT clock_timestamp(),
     -- What the operator asked for: redrive or discard. The consumer carries it out. NULL: nothing.
-    "wish" TEXT,
+    "requested_action" TEXT,
     -- Who asked for it: the login of the database, and in parentheses the name that the command gave, user@host.
-    "wished_by" TEXT,
+    "requested_by" TEXT,
 
-    CONSTRAINT "inbox_parked_pkey" PRIMARY KEY ("consumer","identity")
+    CONSTRAINT "inbox_dead_letter_pkey" PRIMARY KEY ("consumer","identity")
 );
 
--- Every message asks whether its key is parked. A hash index takes keys of any length.
-CREATE INDEX "inbox_parked_key_idx" ON "inbox_parked" USING HASH ("key");
+-- Every message asks whether its key is dead-lettered. A hash index takes keys of any length.
+CREATE INDEX "inbox_dead_letter_key_idx" ON "inbox_dead_letter" USING HASH ("key");
 
--- Consumers look for wishes all the time, and must not read every parked message to find none.
-CREATE INDEX "inbox_parked_consumer_wish_idx" ON "inbox_parked"("consumer", "wish");
+-- Consumers look for requests all the time, and must not read every dead-lettered message to find none.
+CREATE INDEX "inbox_dead_letter_consumer_requested_action_idx" ON "inbox_dead_letter"("consumer", "requested_action");
 
--- Who asks is who the database knows, whatever the client says. A consumer that carries a wish on names its author itself.
+-- Who asks is who the database knows, whatever the client says. A consumer that carries a request on names its author itself.
 CREATE FUNCTION "inbox_author"() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    NEW."wished_by" := session_user || coalesce(' (' || nullif(left(current_setting('outbox.wished_by', true), 200), '') || ')', '');
+    NEW."requested_by" := session_user || coalesce(' (' || nullif(left(current_setting('outbox.requested_by', true), 200), '') || ')', '');
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER "inbox_parked_wish" BEFORE UPDATE OF "wish" ON "inbox_parked" FOR EACH ROW
-    WHEN (NEW."wish" IS NOT NULL AND NEW."wish" IS DISTINCT FROM OLD."wish" AND NEW."wished_by" IS NOT DISTINCT FROM OLD."wished_by")
+CREATE TRIGGER "inbox_dead_letter_request" BEFORE UPDATE OF "requested_action" ON "inbox_dead_letter" FOR EACH ROW
+    WHEN (NEW."requested_action" IS NOT NULL AND NEW."requested_action" IS DISTINCT FROM OLD."requested_action" AND NEW."requested_by" IS NOT DISTINCT FROM OLD."requested_by")
     EXECUTE FUNCTION "inbox_author"();
 
 -- How far a projection has come: written in the transaction that changes the read model.

@@ -8,13 +8,13 @@ import { parseUrl, schemaOf } from './store.ts'
 const listedKeyBytes = 65_536
 
 /** Trigger of the migration that writes who asked. */
-const authorTrigger = 'inbox_parked_wish'
+const authorTrigger = 'inbox_dead_letter_request'
 
 /** Milliseconds that a statement may take. */
 const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
 
 /** A message that a consumer has put aside, as a list shows it: never its payload. */
-export interface ParkedMessage extends ParkedName {
+export interface InboxDeadLetter extends InboxDeadLetterName {
   topic: string
   partition: number
   offset: string
@@ -27,20 +27,20 @@ export interface ParkedMessage extends ParkedName {
   reason: string | null
   error: string | null
   attempts: number
-  parkedMs: number
-  wish: 'redrive' | 'discard' | null
-  wishedBy: string | null
+  diedMs: number
+  requestedAction: 'redrive' | 'discard' | null
+  requestedBy: string | null
 }
 
-/** Names a parked message. */
-export interface ParkedName {
+/** Names a dead-lettered message. */
+export interface InboxDeadLetterName {
   consumer: string
   /** The message id, or the UUID that stands for a record without one. */
   identity: string
 }
 
-/** Which parked messages. All parts that are given must fit. */
-export interface ParkedSelection {
+/** Which dead-lettered messages. All parts that are given must fit. */
+export interface InboxSelection {
   consumer?: string | undefined
   /** Identities, as a list shows them. */
   messageIds?: readonly string[] | undefined
@@ -49,28 +49,31 @@ export interface ParkedSelection {
   reason?: string | undefined
 }
 
-/** What operators ask of inbox_parked, and the wishes that they leave for the consumers. */
-export interface ParkedOperator {
-  /** Parked messages, by consumer, topic and arrival. `firsts`: only those that were put aside for a reason of their own. */
-  list(which: ParkedSelection & { limit: number; firsts: boolean }): Promise<ParkedMessage[]>
-  /** Writes the wish on those rows. */
-  wish(rows: readonly ParkedName[], wish: 'redrive' | 'discard', by: string): Promise<void>
+/** What operators ask of inbox_dead_letter, and the requests that they leave for the consumers. */
+export interface InboxOperator {
+  /** Dead-lettered messages, by consumer, topic and arrival. `firsts`: only those that were put aside for a reason of their own. */
+  list(which: InboxSelection & { limit: number; firsts: boolean }): Promise<InboxDeadLetter[]>
+  /** Writes the request on those rows. */
+  request(rows: readonly InboxDeadLetterName[], action: 'redrive' | 'discard', by: string): Promise<void>
   /**
-   * Of these rows, how many are there still; how many wishes stand for them and those behind them, and where they stand: as long as it
+   * Of these rows, how many are there still; how many requests stand for them and those behind them, and where they stand: as long as it
    * changes, somebody is at work.
    */
-  look(rows: readonly ParkedMessage[]): Promise<{ there: number; open: number; at: string }>
+  look(rows: readonly InboxDeadLetter[]): Promise<{ there: number; open: number; at: string }>
   close(): void
 }
 
 /**
- * The operator's view of parked messages in PostgreSQL.
+ * The operator's view of dead-lettered messages in PostgreSQL.
  *
  * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, TABLES_MISSING, MISSING_RIGHTS; so do its methods.
  */
-export async function postgresParked(options: { databaseUrl: string; schema?: string | undefined }): Promise<ParkedOperator> {
+export async function postgresInboxOperator(options: {
+  databaseUrl: string
+  schema?: string | undefined
+}): Promise<InboxOperator> {
   const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
-  const sql = statements(`${identifier(schema)}."inbox_parked"`)
+  const sql = statements(`${identifier(schema)}."inbox_dead_letter"`)
   let line: Line
   try {
     line = await Line.open(connectionConfig(options.databaseUrl), limits, () => {})
@@ -85,10 +88,10 @@ export async function postgresParked(options: { databaseUrl: string; schema?: st
     }
   }
   return {
-    list: (which) => ask<ParkedMessage>(sql.list(which)),
-    async wish(rows, wish, by) {
+    list: (which) => ask<InboxDeadLetter>(sql.list(which)),
+    async request(rows, action, by) {
       const [{ names } = { names: false }] = await ask<{ names: boolean }>(sql.namesAuthor())
-      await ask(sql.wish(rows, wish, { by, names }))
+      await ask(sql.request(rows, action, { by, names }))
     },
     look: async (rows) => (await ask<{ there: number; open: number; at: string }>(sql.look(rows)))[0]!,
     close: () => line.close(),
@@ -99,17 +102,17 @@ function missing(error: unknown, schema: string): OutboxError | undefined {
   if ((error as { code?: string }).code !== '42P01') return undefined
   const remedy =
     'Run "npx prisma-extension-outbox init --inbox", then "npx prisma migrate deploy"; --schema names another schema.'
-  return new OutboxError('TABLES_MISSING', `The table inbox_parked is not in schema ${schema}.`, { remedy, cause: error })
+  return new OutboxError('TABLES_MISSING', `The table inbox_dead_letter is not in schema ${schema}.`, { remedy, cause: error })
 }
 
 /** Every statement, without parameters, as those of the outbox. */
-const statements = (parked: string) => {
-  const names = (rows: readonly ParkedName[]) =>
+const statements = (deadLettered: string) => {
+  const names = (rows: readonly InboxDeadLetterName[]) =>
     rows.map(({ consumer, identity }) => `(${literal(consumer)}, ${literal(identity)}::uuid)`).join(', ')
   const name = '("consumer", "identity")'
   return {
-    /** What {@link ParkedOperator.list} gives. Spans by the database's clock. */
-    list: ({ consumer, messageIds, topic, key, reason, limit, firsts }: ParkedSelection & { limit: number; firsts: boolean }) => {
+    /** What {@link InboxOperator.list} gives. Spans by the database's clock. */
+    list: ({ consumer, messageIds, topic, key, reason, limit, firsts }: InboxSelection & { limit: number; firsts: boolean }) => {
       const conditions = [
         ...(consumer === undefined ? [] : [`"consumer" = ${literal(consumer)}`]),
         ...(messageIds === undefined ? [] : [`"identity" = ANY (${uuids(messageIds)})`]),
@@ -119,29 +122,33 @@ const statements = (parked: string) => {
         ...(firsts ? ['"reason" IS NOT NULL'] : []),
       ]
       return `SELECT "consumer", "identity"::text AS identity, "topic", "partition", "offset"::text AS offset, "message_id"::text AS "messageId", "type",
-        substring("key" FROM 1 FOR ${listedKeyBytes}) AS key, "reason", "error", "attempts", "wish", "wished_by" AS "wishedBy",
-        ${ageMs('"parked_at"')} AS "parkedMs"
-        FROM ${parked} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
+        substring("key" FROM 1 FOR ${listedKeyBytes}) AS key, "reason", "error", "attempts", "requested_action" AS "requestedAction", "requested_by" AS "requestedBy",
+        ${ageMs('"died_at"')} AS "diedMs"
+        FROM ${deadLettered} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
         ORDER BY "consumer", "topic", "arrival" LIMIT ${limit}`
     },
 
     /** See {@link namesAuthor}. */
-    namesAuthor: () => namesAuthor(parked, authorTrigger),
+    namesAuthor: () => namesAuthor(deadLettered, authorTrigger),
 
-    /** Leaves a wish. The trigger of the migration writes who asks. */
-    wish: (rows: readonly ParkedName[], wish: 'redrive' | 'discard', { by, names: named }: { by: string; names: boolean }) =>
-      `SET LOCAL outbox.wished_by = ${literal(by)};
-UPDATE ${parked} SET "wish" = '${wish}'${named ? `, "wished_by" = session_user || ${literal(` (${by})`)}` : ''}
+    /** Leaves a request. The trigger of the migration writes who asks. */
+    request: (
+      rows: readonly InboxDeadLetterName[],
+      action: 'redrive' | 'discard',
+      { by, names: named }: { by: string; names: boolean },
+    ) =>
+      `SET LOCAL outbox.requested_by = ${literal(by)};
+UPDATE ${deadLettered} SET "requested_action" = '${action}'${named ? `, "requested_by" = session_user || ${literal(` (${by})`)}` : ''}
   WHERE ${name} IN (${names(rows)})`,
 
-    /** What {@link ParkedOperator.look} gives. A redrive hands the wish on within the key; of a key that is cut off only the row is known. */
-    look: (rows: readonly ParkedMessage[]) => {
+    /** What {@link InboxOperator.look} gives. A redrive hands the request on within the key; of a key that is cut off only the row is known. */
+    look: (rows: readonly InboxDeadLetter[]) => {
       const keys = rows.filter(({ key }) => key !== null && key.length < listedKeyBytes)
       const keyed = keys.map(({ consumer, topic, key }) => `(${literal(consumer)}, ${literal(topic)}, ${bytes(key!)})`)
       const behind = keyed.length === 0 ? '' : `OR ("consumer", "topic", "key") IN (${keyed.join(', ')})`
-      return `SELECT count(*) FILTER (WHERE ${name} IN (${names(rows)}))::int AS there, count("wish")::int AS open,
-        coalesce(md5(string_agg("arrival"::text, ' ' ORDER BY "arrival") FILTER (WHERE "wish" IS NOT NULL)), '') AS at
-        FROM ${parked} WHERE ${name} IN (${names(rows)}) ${behind}`
+      return `SELECT count(*) FILTER (WHERE ${name} IN (${names(rows)}))::int AS there, count("requested_action")::int AS open,
+        coalesce(md5(string_agg("arrival"::text, ' ' ORDER BY "arrival") FILTER (WHERE "requested_action" IS NOT NULL)), '') AS at
+        FROM ${deadLettered} WHERE ${name} IN (${names(rows)}) ${behind}`
     },
   }
 }

@@ -8,7 +8,7 @@ export interface Signs {
   beatAt: number
   /** Last time that a message moved on, or that one could again. */
   movedAt: number
-  /** Since when messages are in hand without a break; undefined while none are. */
+  /** Since when messages are in flight without a break; undefined while none are. */
   busySince: number | undefined
   /** Since when messages of own buckets are too old, though nothing keeps them back; undefined while none are. */
   lateSince: number | undefined
@@ -42,13 +42,13 @@ export function liveness(signs: Signs, now: number, afterMs: number): Liveness {
   if (kafkaTrouble !== undefined) return { alive: true, why: `waits for Kafka (${kafkaTrouble})` }
   // What it knows of them keeps it from sending them again: a restart would send all of them.
   if (keptSince !== undefined) return { alive: true, why: 'deletes of acknowledged messages have no effect' }
-  if (longSince(busySince)) return { alive: false, why: `messages in hand, and none moved for ${seconds(movedAt)} s` }
+  if (longSince(busySince)) return { alive: false, why: `messages in flight, and none moved for ${seconds(movedAt)} s` }
   if (longSince(lateSince)) return { alive: false, why: `messages wait, and none moved for ${seconds(movedAt)} s` }
   return { alive: true, why: busySince === undefined ? 'idle' : 'at work' }
 }
 
 /** Follows a relay's {@link Signs} by its telemetry. Subscribe before it starts. */
-export class Vitals {
+export class LivenessCheck {
   readonly #now: () => number
   readonly #afterMs: number
   readonly #paused = new Map<string, string>()
@@ -121,10 +121,10 @@ export class Vitals {
 
   #life(): Handlers {
     return {
-      heartbeat: ({ handRows }) => {
+      heartbeat: ({ maxInFlight }) => {
         this.#served = true
         this.#signs.beatAt = this.#now()
-        this.#signs.busySince = handRows === 0 ? undefined : (this.#signs.busySince ?? this.#now())
+        this.#signs.busySince = maxInFlight === 0 ? undefined : (this.#signs.busySince ?? this.#now())
       },
       sampled: ({ topics, format, relays }) => {
         this.#format = format
@@ -152,8 +152,8 @@ export class Vitals {
         moved()
       },
       settled: moved,
-      parked: moved,
-      held: moved,
+      dead_lettered: moved,
+      blocked: moved,
       redriven: moved,
       discarded: moved,
       leases_taken: moved,

@@ -12,7 +12,7 @@ const askAgain = { firstMs: 200, maxMs: 5_000 }
  * the first doubt. It ends when every lane and topic in doubt was acknowledged, has nothing left to send, or was answered by a broker
  * that blames the topic alone: a topic that stays missing must not keep the relay in trouble.
  */
-export class Gate {
+export class ClusterBreaker {
   readonly #transport: Transport
   readonly #clock: Clock
   readonly #telemetry: Telemetry

@@ -3,13 +3,13 @@ import type { StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
 import { Answers } from './answers.ts'
 import { type CarriedRow, type Claim, Claims } from './claim.ts'
-import { Gate } from './gate.ts'
-import { Hand } from './hand.ts'
+import { ClusterBreaker } from './cluster-breaker.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { InFlight } from './in-flight.ts'
 import { Leases } from './leases.ts'
 import { LockedRows } from './locked-rows.ts'
-import { onDeadOf } from './on-dead.ts'
+import { onDeadOf } from './on-dead-letter.ts'
 import type { RelaySettings } from './options.ts'
-import { Parker } from './parker.ts'
 import { Reader, sweepMs } from './reader.ts'
 import { Settler } from './settler.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -17,8 +17,8 @@ import { Topics } from './topic.ts'
 import { troubleOf } from './trouble.ts'
 import { Wake } from './wake.ts'
 
-/** What the stations of a relay need from their surroundings. */
-export interface StationsDeps {
+/** What the pipeline of a relay need from their surroundings. */
+export interface PipelineDeps {
   /** UUID of the relay. */
   id: string
   settings: RelaySettings
@@ -41,47 +41,47 @@ const markMs = 100
 const lookRows = 1_000
 
 /**
- * The stations of a message's way, joined: the leases say which buckets are ours, the reader puts their rows into lanes, each lane publishes
- * to one topic-partition, the settler deletes what Kafka has acknowledged, and the parker takes refused rows out of the way. Their loops
+ * The pipeline of a message's way, joined: the leases say which buckets are ours, the reader puts their rows into lanes, each lane publishes
+ * to one topic-partition, the settler deletes what Kafka has acknowledged, and the dead letters takes refused rows out of the way. Their loops
  * never wait for one another; what they know outlives the database sessions that they work in.
  */
-export class Stations {
+export class Pipeline {
   readonly claims = new Claims()
-  readonly hand: Hand
+  readonly inFlight: InFlight
   readonly locked: LockedRows
   readonly topics: Topics
   readonly reader: Reader
   readonly leases: Leases
   readonly #settler: Settler
-  readonly #parker: Parker
+  readonly #deadLetters: DeadLetters
   readonly #wake: Wake
   readonly #answers: Answers
   readonly #clock: Clock
   #ackedAt: number | undefined
 
-  constructor({ id, settings, transport, clock, telemetry, random, signal }: StationsDeps) {
+  constructor({ id, settings, transport, clock, telemetry, random, signal }: PipelineDeps) {
     this.#clock = clock
-    this.hand = new Hand(settings)
-    this.locked = new LockedRows({ clock, telemetry, hand: this.hand })
+    this.inFlight = new InFlight(settings)
+    this.locked = new LockedRows({ clock, telemetry, inFlight: this.inFlight })
     this.#answers = new Answers({ transport, clock, leaseMs: settings.leaseMs })
-    const base = { clock, telemetry, hand: this.hand, locked: this.locked, claims: this.claims }
-    const onDead = (topic: string) => onDeadOf(settings.onDead, topic)
-    const moveBehind = (row: CarriedRow) => this.#parker.moveBehind(row)
-    const park = (row: CarriedRow, reason: string, error: string) => this.#parker.park(row, reason, error)
+    const base = { clock, telemetry, inFlight: this.inFlight, locked: this.locked, claims: this.claims }
+    const onDeadLetter = (topic: string) => onDeadOf(settings.onDeadLetter, topic)
+    const moveBlocked = (row: CarriedRow) => this.#deadLetters.moveBlocked(row)
+    const deadLetter = (row: CarriedRow, reason: string, error: string) => this.#deadLetters.deadLetter(row, reason, error)
     this.#wake = new Wake(id, clock)
     this.topics = new Topics({
       ...base,
       transport: this.#answers.transport,
       signal,
-      gate: new Gate({ transport: this.#answers.transport, clock, telemetry, signal, random }),
+      breaker: new ClusterBreaker({ transport: this.#answers.transport, clock, telemetry, signal, random }),
       random,
-      onDead,
+      onDeadLetter,
       keyless: settings.keyless,
       limits: settings,
       settle: (rows) => this.#acknowledged(rows),
-      park,
-      moveBehind,
-      resume: (debt, gaveUp) => this.reader.resume(debt, gaveUp),
+      deadLetter,
+      moveBlocked,
+      resume: (skippedFrom, gaveUp) => this.reader.resume(skippedFrom, gaveUp),
     })
     this.reader = new Reader({
       ...base,
@@ -90,17 +90,17 @@ export class Stations {
       maxPollMs: () => this.#wake.maxPollMs,
       markMs,
       lookRows,
-      moveBehind,
-      park,
+      moveBlocked,
+      deadLetter,
     })
     this.#settler = new Settler({ ...base, onSettled: () => this.#madeRoom() })
-    this.#parker = new Parker({
+    this.#deadLetters = new DeadLetters({
       ...base,
-      onDead,
+      onDeadLetter,
       letGo: (which) => this.topics.letGo(which),
       rewind: (claim) => this.reader.rewind(claim),
       lost: (claim) => this.leases.lost(claim),
-      wishPollMs: () => this.#wake.wishPollMs,
+      requestPollMs: () => this.#wake.requestPollMs,
     })
     this.leases = new Leases({
       ...base,
@@ -122,7 +122,7 @@ export class Stations {
       this.leases.run(session, over),
       this.reader.run(session, reading),
       this.#settler.run(session, over),
-      this.#parker.run(session, over),
+      this.#deadLetters.run(session, over),
       this.#wake.run(session, over),
       this.#answers.run(over),
       this.#sweep(over),
@@ -131,7 +131,7 @@ export class Stations {
 
   /** Takes a notification of the database. */
   notified(payload: string): void {
-    this.#wake.notified(payload, { rows: () => this.reader.latch.raise(), wishes: () => this.#parker.wished() })
+    this.#wake.notified(payload, { rows: () => this.reader.work.raise(), requests: () => this.#deadLetters.requested() })
   }
 
   /** Notifications go unheard. */
@@ -161,14 +161,14 @@ export class Stations {
   }
 
   #madeRoom(): void {
-    this.reader.latch.raise()
+    this.reader.work.raise()
     this.leases.check()
   }
 
-  /** New buckets: there may be rows to read, and wishes that nobody was there to hear of. */
+  /** New buckets: there may be rows to read, and requests that nobody was there to hear of. */
   #taken(): void {
-    this.reader.latch.raise()
-    this.#parker.wished()
+    this.reader.work.raise()
+    this.#deadLetters.requested()
   }
 
   #letGo(claims: readonly Claim[]): void {
@@ -180,7 +180,7 @@ export class Stations {
   #ended(claims: readonly Claim[]): void {
     this.#letGo(claims)
     const over = new Set(claims)
-    this.#parker.forget((row) => over.has(row.claim))
+    this.#deadLetters.forget((row) => over.has(row.claim))
     for (const claim of claims) this.locked.over(claim)
   }
 }

@@ -12,7 +12,7 @@ import { print, printJson } from './print.ts'
 import { addFilterFlags, count, messageId, messageJson, messagesText, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
 
-type Wish = 'redrive' | 'discard'
+type Action = 'redrive' | 'discard'
 
 /** Milliseconds between two looks for an answer. */
 const lookMs = 100
@@ -20,7 +20,7 @@ const lookMs = 100
 /** Messages that are shown, at most. */
 const shownMessages = 50
 
-/** Wishes that are written before the relays have answered them: a million at once would be one long transaction after another. */
+/** Requests that are written before the relays have answered them: a million at once would be one long transaction after another. */
 const portion = 20_000
 
 /** Names of one look for an answer. */
@@ -29,7 +29,7 @@ const lookRows = 1_000
 /** The command `redrive`. */
 export function redriveCommand(): Command {
   const command = new Command('redrive').description('Send dead messages again: whole keys, in order, under their old ids')
-  return prismaHelp(addWish(command, 'redrive'), [
+  return prismaHelp(addAction(command, 'redrive'), [
     ['One message, and those that wait behind it', '0197f3a0-0000-7000-8000-000000000001'],
     ['All that were too large, after the topic’s limit was raised', '--reason MESSAGE_TOO_LARGE'],
     ['What died of the last hour of a topic', '--topic order_placed --newer-than 1h'],
@@ -42,49 +42,49 @@ export function discardCommand(): Command {
   const command = new Command('discard')
     .description('Drop dead messages for good; those behind them are sent')
     .option('--yes', 'Do not ask')
-  return prismaHelp(addWish(command, 'discard'), [
+  return prismaHelp(addAction(command, 'discard'), [
     ['One message', '0197f3a0-0000-7000-8000-000000000001'],
     ['What would be dropped', '--topic order_placed --older-than 30d --dry-run'],
   ])
 }
 
-function addWish(command: Command, wish: Wish): Command {
+function addAction(command: Command, action: Action): Command {
   command
     .argument('[message-ids...]', 'Ids of dead messages', (id: string, ids: string[] = []) => [...ids, messageId(id)])
     .option('--reason <code>', 'Those of this reason')
     .option('--all', 'All dead messages')
-    .option('--limit <n>', wish === 'redrive' ? 'At most so many keys' : 'At most so many messages', count)
+    .option('--limit <n>', action === 'redrive' ? 'At most so many keys' : 'At most so many messages', count)
     .option('--dry-run', 'Only show which they are')
     .option('--json', 'As JSON, keys in base64')
     .option('--timeout <seconds>', 'Time for the relay to answer (default: 30)', count)
   return addFilterFlags(addDatabaseFlags(command)).action((ids: string[], flags: Flags) =>
-    withOperator(flags, (operator) => carryOut(operator, wish, ids ?? [], flags)),
+    withOperator(flags, (operator) => carryOut(operator, action, ids ?? [], flags)),
   )
 }
 
-async function carryOut(operator: Operator, wish: Wish, ids: readonly string[], flags: Flags): Promise<void> {
+async function carryOut(operator: Operator, action: Action, ids: readonly string[], flags: Flags): Promise<void> {
   const which = selectionOf(flags, ids)
   if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
-    throw new OutboxError('INVALID_OPTION', `${wish} needs to know which messages.`, {
+    throw new OutboxError('INVALID_OPTION', `${action} needs to know which messages.`, {
       field: 'message-ids',
       remedy: 'Give message ids, --topic, --key, --reason, --older-than, --newer-than or --all.',
     })
   }
   const limit = (flags.limit as number | undefined) ?? Number.MAX_SAFE_INTEGER
-  const reach = await operator.reach({ ...which, limit }, wish)
-  if (reach.keys === 0 || (wish === 'discard' && reach.messages < Math.min(limit, new Set(ids).size))) {
+  const reach = await operator.reach({ ...which, limit }, action)
+  if (reach.keys === 0 || (action === 'discard' && reach.messages < Math.min(limit, new Set(ids).size))) {
     throw new OutboxError('NOT_FOUND', 'No such message is dead.', { field: 'message-ids', remedy: 'See "list --dead".' })
   }
-  const chosen = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, wish)
+  const chosen = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, action)
   const by = operatorName()
   const json = (done: boolean) =>
-    printJson({ wish, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map((one) => messageJson(one)) })
+    printJson({ action, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map((one) => messageJson(one)) })
   if (flags.json !== true) print(chosenText(chosen, reach))
   if (flags.dryRun === true) return flags.json === true ? json(false) : undefined
-  if (wish === 'discard' && flags.yes !== true && !(await confirmed(reach.messages, flags.json === true))) {
+  if (action === 'discard' && flags.yes !== true && !(await confirmed(reach.messages, flags.json === true))) {
     return flags.json === true ? json(false) : print('Nothing was dropped.')
   }
-  await wishFor(operator, wish, {
+  await requestAndWait(operator, action, {
     which,
     limit,
     keys: reach.keys,
@@ -93,7 +93,7 @@ async function carryOut(operator: Operator, wish: Wish, ids: readonly string[], 
   })
   if (flags.json === true) return json(true)
   const messages = counted(reach.messages, 'message')
-  print(wish === 'redrive' ? `Put back: ${counted(reach.keys, 'key')}, ${messages}.` : `Dropped: ${messages}.`)
+  print(action === 'redrive' ? `Put back: ${counted(reach.keys, 'key')}, ${messages}.` : `Dropped: ${messages}.`)
 }
 
 function chosenText(chosen: readonly ListedMessage[], { keys }: Reach): string {
@@ -131,39 +131,39 @@ export function confirmed(n: number, json: boolean): Promise<boolean> {
 }
 
 /**
- * Writes the wishes portion by portion, and waits until the relays have answered each. In the order of the ids: what is refused once more
+ * Writes the requests portion by portion, and waits until the relays have answered each. In the order of the ids: what is refused once more
  * stands below those that are still to come, and is not asked for a second time.
  */
-async function wishFor(
+async function requestAndWait(
   operator: Operator,
-  wish: Wish,
+  action: Action,
   what: { which: Selection; limit: number; keys: number; by: string; timeoutMs: number },
 ): Promise<void> {
   let after = 0
   for (let left = what.keys; left > 0; ) {
-    const names = await operator.names({ ...what.which, after, limit: Math.min(portion, left) }, wish)
+    const names = await operator.names({ ...what.which, after, limit: Math.min(portion, left) }, action)
     // Another operator was quicker.
     if (names.length === 0) return
-    await operator.wish(names, wish, what.by)
-    await answered(operator, wish, names, what.timeoutMs)
+    await operator.request(names, action, what.by)
+    await answered(operator, action, names, what.timeoutMs)
     left -= names.length
     after = names.at(-1)!.id
   }
 }
 
 /** Waits until the relays that own the buckets have answered; `timeoutMs` since the last answer. */
-async function answered(operator: Operator, wish: Wish, wished: readonly RowName[], timeoutMs: number): Promise<void> {
+async function answered(operator: Operator, action: Action, requested: readonly RowName[], timeoutMs: number): Promise<void> {
   let until = performance.now() + timeoutMs
-  for (let open = wished; open.length > 0; ) {
+  for (let open = requested; open.length > 0; ) {
     const looked = open.slice(0, lookRows)
-    const left = await operator.unanswered(looked, wish)
+    const left = await operator.unanswered(looked, action)
     if (left.length < looked.length) until = performance.now() + timeoutMs
     open = [...left, ...open.slice(looked.length)]
     if (left.length === 0) continue
     if (performance.now() > until) {
-      const what = wish === 'redrive' ? 'key' : 'message'
-      throw new OutboxError('NO_ANSWER', `No relay has answered for ${open.length} of ${counted(wished.length, what)}.`, {
-        remedy: 'See "status" whether a relay is running; the wish stands, and the next relay carries it out.',
+      const what = action === 'redrive' ? 'key' : 'message'
+      throw new OutboxError('NO_ANSWER', `No relay has answered for ${open.length} of ${counted(requested.length, what)}.`, {
+        remedy: 'See "status" whether a relay is running; the request stands, and the next relay carries it out.',
       })
     }
     await new Promise((resolve) => setTimeout(resolve, lookMs))

@@ -5,7 +5,7 @@ import type { CarriedRow } from './claim.ts'
  * Which rows of a lane may be at fault for a refusal, and how many go together while that is being found out: a batch that was refused as a
  * whole is sent again in halves, and a row that Kafka has named comes alone, with the answer that it already has.
  */
-export class Suspects {
+export class Bisection {
   readonly #most: number
   /** Records of the next request, at most. */
   #limit: number

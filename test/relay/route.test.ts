@@ -1,10 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { type CarriedRow, Claim, Claims } from '../../src/relay/claim.ts'
-import { Gate } from '../../src/relay/gate.ts'
-import { Hand } from '../../src/relay/hand.ts'
+import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
+import { InFlight } from '../../src/relay/in-flight.ts'
 import { Lane } from '../../src/relay/lane.ts'
-import { place } from '../../src/relay/place.ts'
+import { place } from '../../src/relay/route.ts'
 import { type RelayEvent, Telemetry } from '../../src/relay/telemetry.ts'
 import { Topics } from '../../src/relay/topic.ts'
 import { systemClock } from '../../src/running/clock.ts'
@@ -25,26 +25,26 @@ async function setUp() {
   const end = new AbortController()
   onTestFinished(() => end.abort())
   const { signal } = end
-  const hand = new Hand({ handRows: 1, handBytes: 1_000 })
-  const [moved, parked]: [number[], string[]] = [[], []]
+  const inFlight = new InFlight({ maxInFlight: 1, maxInFlightBytes: 1_000 })
+  const [moved, deadLettered]: [number[], string[]] = [[], []]
   const limits = { batchRecords: 1, batchBytes: 100, requestTimeoutMs: 1, maxRowBytes: 1_000 }
-  const moveBehind = ({ id }: CarriedRow) => void moved.push(id)
-  const park = (_: CarriedRow, reason: string, error: string) => void parked.push(`${reason}: ${error}`)
+  const moveBlocked = ({ id }: CarriedRow) => void moved.push(id)
+  const deadLetter = (_: CarriedRow, reason: string, error: string) => void deadLettered.push(`${reason}: ${error}`)
   const topics = new Topics({
     clock: systemClock,
     telemetry,
-    hand,
+    inFlight,
     claims: new Claims(),
     transport,
     signal,
-    gate: new Gate({ transport, clock: systemClock, telemetry, signal, random: () => 0 }),
+    breaker: new ClusterBreaker({ transport, clock: systemClock, telemetry, signal, random: () => 0 }),
     random: () => 0,
     keyless: 'topic',
-    onDead: () => 'hold',
+    onDeadLetter: () => 'block',
     limits,
     settle: () => {},
-    park,
-    moveBehind,
+    deadLetter,
+    moveBlocked,
     resume: () => {},
   })
   const topic = topics.get('t')!
@@ -53,12 +53,12 @@ async function setUp() {
   return {
     topic,
     lane: topic.lanes[0]!,
-    hand,
+    inFlight,
     claim,
     told,
     moved,
-    parked,
-    deps: { telemetry, hand, topics, limits, moveBehind, park },
+    deadLettered,
+    deps: { telemetry, inFlight, topics, limits, moveBlocked, deadLetter },
   }
 }
 
@@ -66,19 +66,19 @@ type Ground = Awaited<ReturnType<typeof setUp>>
 const carried = (given: Partial<OutboxRow>, { claim }: Ground): CarriedRow => ({ ...rowOf(given), claim, heldBytes: 10 })
 const full = (ground: Ground) => {
   const row = carried({ id: 1, messageId: 'm1', bucket: (bucket + 2) % 64 }, ground)
-  ground.hand.add(row)
+  ground.inFlight.add(row)
   ground.lane.push(row)
 }
 
-/** What became of the row, where something did: by default it is neither in hand, nor queued, nor told of. */
+/** What became of the row, where something did: by default it is neither in flight, nor queued, nor told of. */
 interface Became {
   place: 'the lane' | 'none' | 'known' | 'skipped' | 'clash'
   inHand?: boolean
   queued?: boolean
-  /** Who owes it. */
-  owes?: 'lane' | 'topic'
+  /** Who skips it. */
+  skips?: 'lane' | 'topic'
   moved?: boolean
-  parked?: string
+  deadLettered?: string
   told?: RelayEvent
 }
 
@@ -87,36 +87,40 @@ const tooLarge = 'MESSAGE_TOO_LARGE: The message has 3 bytes; the relay carries 
 
 test.each<[string, { row?: Partial<OutboxRow>; before?: (ground: Ground) => void }, Became]>([
   ['a row goes into its lane', {}, taken],
-  ['one in hand is known', { before: (on) => on.hand.add(carried({}, on)) }, { place: 'known', inHand: true }],
-  ['one deleted since the fetch was sent is known', { before: (on) => on.hand.deleted(carried({}, on)) }, { place: 'known' }],
+  ['one in flight is known', { before: (on) => on.inFlight.add(carried({}, on)) }, { place: 'known', inHand: true }],
+  ['one deleted since the fetch was sent is known', { before: (on) => on.inFlight.deleted(carried({}, on)) }, { place: 'known' }],
   [
-    'one whose id is in hand for another message stands in the way of all behind it',
-    { before: (on) => on.hand.add(carried({ messageId: 'other' }, on)) },
+    'one whose id is in flight for another message stands in the way of all behind it',
+    { before: (on) => on.inFlight.add(carried({ messageId: 'other' }, on)) },
     { place: 'clash', inHand: true },
   ],
-  ['a topic that is not open owes it', { row: { topic: 'paused' } }, { place: 'skipped', owes: 'topic' }],
+  ['a topic that is not open skips it', { row: { topic: 'paused' } }, { place: 'skipped', skips: 'topic' }],
   [
     'also where it stands below the position: nobody missed it',
     { row: { topic: 'paused' }, before: ({ claim }) => Object.assign(claim, { sweptTo: 7 }) },
-    { place: 'skipped', owes: 'topic' },
+    { place: 'skipped', skips: 'topic' },
   ],
   [
     'one behind a dead one of its key is moved there',
-    { before: ({ claim }) => claim.hold('t', key, 6) },
+    { before: ({ claim }) => claim.block('t', key, 6) },
     { place: 'none', inHand: true, moved: true },
   ],
-  ['one before it is not', { before: ({ claim }) => claim.hold('t', key, 8) }, taken],
-  ['one that is too large is parked', { row: { oversized: true } }, { place: 'none', inHand: true, parked: tooLarge }],
+  ['one before it is not', { before: ({ claim }) => claim.block('t', key, 8) }, taken],
+  [
+    'one that is too large is dead-lettered',
+    { row: { oversized: true } },
+    { place: 'none', inHand: true, deadLettered: tooLarge },
+  ],
   [
     'unless it must wait behind a dead one',
-    { row: { oversized: true }, before: ({ claim }) => claim.hold('t', key, 6) },
+    { row: { oversized: true }, before: ({ claim }) => claim.block('t', key, 6) },
     { place: 'none', inHand: true, moved: true },
   ],
-  ['a full lane owes it', { before: full }, { place: 'the lane', owes: 'lane' }],
+  ['a full lane skips it', { before: full }, { place: 'the lane', skips: 'lane' }],
   [
-    'a lane that owes what was before it owes it too',
-    { before: ({ lane }) => lane.debt.owe(bucket, 5) },
-    { place: 'the lane', owes: 'lane' },
+    'a lane that skips what was before it skips it too',
+    { before: ({ lane }) => lane.skippedFrom.skip(bucket, 5) },
+    { place: 'the lane', skips: 'lane' },
   ],
   [
     'one at or below the position was missed, which is told',
@@ -125,35 +129,35 @@ test.each<[string, { row?: Partial<OutboxRow>; before?: (ground: Ground) => void
   ],
   ['above it, nothing was missed', { before: ({ claim }) => Object.assign(claim, { sweptTo: 6 }) }, taken],
   [
-    'nor what the lane owes',
-    { before: ({ claim, lane }) => [Object.assign(claim, { sweptTo: 7 }), lane.debt.owe(bucket, 7)] },
-    { place: 'the lane', owes: 'lane' },
+    'nor what the lane skips',
+    { before: ({ claim, lane }) => [Object.assign(claim, { sweptTo: 7 }), lane.skippedFrom.skip(bucket, 7)] },
+    { place: 'the lane', skips: 'lane' },
   ],
   [
-    'nor what the topic owes',
-    { before: ({ claim, topic }) => [Object.assign(claim, { sweptTo: 7 }), topic.debt.owe(bucket, 7)] },
-    { ...taken, owes: 'topic' },
+    'nor what the topic skips',
+    { before: ({ claim, topic }) => [Object.assign(claim, { sweptTo: 7 }), topic.skippedFrom.skip(bucket, 7)] },
+    { ...taken, skips: 'topic' },
   ],
   [
     'one in a bucket that is not its key’s is sent, and told',
     { row: { bucket: bucket + 1 } },
     { ...taken, told: 'wrong_bucket' },
   ],
-  ['and not before it is taken', { row: { bucket: bucket + 1 }, before: full }, { place: 'the lane', owes: 'lane' }],
+  ['and not before it is taken', { row: { bucket: bucket + 1 }, before: full }, { place: 'the lane', skips: 'lane' }],
 ])('%s', async (_, { row: given = {}, before = () => {} }, expected) => {
   const ground = await setUp()
   before(ground)
-  const { lane, hand, told, moved, parked, deps } = ground
+  const { lane, inFlight, told, moved, deadLettered, deps } = ground
   const [row, load] = [rowOf(given), lane.load]
   const where = place(row, ground.claim, deps)
-  const covers = (debt: Lane['debt']) => debt.covers(row.bucket, row.id)
+  const covers = (skippedFrom: Lane['skippedFrom']) => skippedFrom.covers(row.bucket, row.id)
   expect({
     place: where instanceof Lane ? 'the lane' : where,
-    inHand: hand.inBucket(row.bucket) === 1,
+    inHand: inFlight.inBucket(row.bucket) === 1,
     queued: lane.load > load,
-    owes: covers(lane.debt) ? 'lane' : covers(deps.topics.get(row.topic)!.debt) ? 'topic' : undefined,
+    skips: covers(lane.skippedFrom) ? 'lane' : covers(deps.topics.get(row.topic)!.skippedFrom) ? 'topic' : undefined,
     moved: moved.includes(row.id),
-    parked: parked[0],
+    dead_lettered: deadLettered[0],
     told: told[0],
   }).toEqual({ inHand: false, queued: false, moved: false, ...expected })
 })

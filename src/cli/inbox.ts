@@ -1,16 +1,21 @@
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
-import { type ParkedMessage, type ParkedOperator, type ParkedSelection, postgresParked } from '../store/postgres/parked.ts'
+import {
+  type InboxDeadLetter,
+  type InboxOperator,
+  type InboxSelection,
+  postgresInboxOperator,
+} from '../store/postgres/inbox-operator.ts'
 import { databaseConfig, type Flags } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted, keyText, span, table } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { print, printJson } from './print.ts'
+import { confirmed, operatorName } from './request.ts'
 import { count, messageId, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
-import { confirmed, operatorName } from './wish.ts'
 
-type Wish = 'redrive' | 'discard'
+type Action = 'redrive' | 'discard'
 
 /** Milliseconds between two looks for an answer. */
 const lookMs = 100
@@ -18,12 +23,12 @@ const lookMs = 100
 /** Messages of one call: each is named in the statement. */
 const mostMessages = 1_000
 
-/** The command `parked`, with `list`, `redrive` and `discard`. */
-export function parkedCommand(): Command {
-  const command = new Command('parked')
+/** The command `inbox`, with `list`, `redrive` and `discard`. */
+export function inboxCommand(): Command {
+  const command = new Command('inbox')
     .description('Messages that a consumer has put aside: list them, apply them again in order, or drop them')
     .argument('<list|redrive|discard>', 'What to do')
-    .argument('[message-ids...]', 'Ids of parked messages, as list shows them', (id: string, ids: string[] = []) => [
+    .argument('[message-ids...]', 'Ids of dead-lettered messages, as list shows them', (id: string, ids: string[] = []) => [
       ...ids,
       messageId(id),
     ])
@@ -31,7 +36,7 @@ export function parkedCommand(): Command {
     .option('--topic <topic>', 'Only of this topic')
     .option('--key <key>', 'Only of this key, as text, or 0x… for bytes')
     .option('--reason <code>', 'Only those of this reason')
-    .option('--all', 'All parked messages')
+    .option('--all', 'All dead-lettered messages')
     .option('--limit <n>', `At most so many (default: 50 of list, else ${mostMessages})`, count)
     .option('--yes', 'Of discard: do not ask')
     .option('--timeout <seconds>', 'Time for the consumer to answer (default: 30)', count)
@@ -39,10 +44,10 @@ export function parkedCommand(): Command {
   addDatabaseFlags(command).action(async (action: string, ids: string[] | undefined, flags: Flags) => {
     const act = actions[action as keyof typeof actions]
     if (act === undefined) {
-      const remedy = 'It is "parked list", "parked redrive" or "parked discard".'
-      throw new OutboxError('INVALID_OPTION', 'The command parked has no such part.', { field: 'parked', remedy })
+      const remedy = 'It is "inbox list", "inbox redrive" or "inbox discard".'
+      throw new OutboxError('INVALID_OPTION', 'The command inbox has no such part.', { field: 'inbox', remedy })
     }
-    const operator = await postgresParked(databaseConfig(flags, process.env))
+    const operator = await postgresInboxOperator(databaseConfig(flags, process.env))
     try {
       await act(operator, { ...selectionOf(flags, ids), consumer: flags.consumer as string | undefined }, flags)
     } finally {
@@ -50,7 +55,7 @@ export function parkedCommand(): Command {
     }
   })
   return prismaHelp(command, [
-    ['What is parked, and why', 'list --consumer mail'],
+    ['What is dead-lettered, and why', 'list --consumer mail'],
     ['Apply a message again, and then those behind it', 'redrive 0197f3a0-0000-7000-8000-000000000001'],
     ['Everything that a bug of the handler put aside', 'redrive --consumer mail --reason HANDLER_FAILED'],
     ['Drop one for good; those behind it are applied', 'discard 0197f3a0-0000-7000-8000-000000000001'],
@@ -58,41 +63,44 @@ export function parkedCommand(): Command {
 }
 
 const actions = {
-  async list(operator: ParkedOperator, which: ParkedSelection, flags: Flags): Promise<void> {
+  async list(operator: InboxOperator, which: InboxSelection, flags: Flags): Promise<void> {
     const messages = await operator.list({ ...which, limit: (flags.limit as number | undefined) ?? 50, firsts: false })
     if (flags.json === true) printJson(messages.map(json))
     else print(messages.length === 0 ? 'No messages.' : text(messages))
   },
-  redrive: (operator: ParkedOperator, which: ParkedSelection, flags: Flags) => wishFor(operator, 'redrive', which, flags),
-  discard: (operator: ParkedOperator, which: ParkedSelection, flags: Flags) => wishFor(operator, 'discard', which, flags),
+  redrive: (operator: InboxOperator, which: InboxSelection, flags: Flags) => requestAndWait(operator, 'redrive', which, flags),
+  discard: (operator: InboxOperator, which: InboxSelection, flags: Flags) => requestAndWait(operator, 'discard', which, flags),
 }
 
-/** Writes the wish on messages that were put aside for a reason of their own, or on those that are named, and waits for the answer. */
-async function wishFor(operator: ParkedOperator, wish: Wish, which: ParkedSelection, flags: Flags): Promise<void> {
+/** Writes the request on messages that were put aside for a reason of their own, or on those that are named, and waits for the answer. */
+async function requestAndWait(operator: InboxOperator, action: Action, which: InboxSelection, flags: Flags): Promise<void> {
   if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
     const remedy = 'Give message ids, --consumer, --topic, --key, --reason or --all.'
-    throw new OutboxError('INVALID_OPTION', `parked ${wish} needs to know which messages.`, { field: 'message-ids', remedy })
+    throw new OutboxError('INVALID_OPTION', `dead-lettered ${action} needs to know which messages.`, {
+      field: 'message-ids',
+      remedy,
+    })
   }
   const limit = Math.min((flags.limit as number | undefined) ?? mostMessages, mostMessages)
   const messages = await operator.list({ ...which, limit, firsts: which.messageIds === undefined })
   if (messages.length === 0) {
-    throw new OutboxError('NOT_FOUND', 'No such message is parked.', { field: 'message-ids', remedy: 'See "parked list".' })
+    throw new OutboxError('NOT_FOUND', 'No such message is dead-lettered.', { field: 'message-ids', remedy: 'See "inbox list".' })
   }
   if (flags.json !== true) print(text(messages))
-  if (wish === 'discard' && flags.yes !== true && !(await confirmed(messages.length, flags.json === true))) {
-    return flags.json === true ? printJson({ wish, messages: messages.map(json), done: false }) : print('Nothing was dropped.')
+  if (action === 'discard' && flags.yes !== true && !(await confirmed(messages.length, flags.json === true))) {
+    return flags.json === true ? printJson({ action, messages: messages.map(json), done: false }) : print('Nothing was dropped.')
   }
-  await operator.wish(messages, wish, operatorName())
+  await operator.request(messages, action, operatorName())
   const left = await answered(operator, messages, ((flags.timeout as number | undefined) ?? 30) * 1_000)
   // A handler that failed again is no success, whatever was tried.
   if (left > 0) process.exitCode = exitCodes.failed
-  if (flags.json === true) return printJson({ wish, messages: messages.map(json), done: true, stillParked: left })
+  if (flags.json === true) return printJson({ action, messages: messages.map(json), done: true, stillDead: left })
   const done = counted(messages.length - left, 'message')
-  print(wish === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
+  print(action === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
 }
 
-/** Waits until the consumers have answered all, those behind too; gives how many are parked still. `timeoutMs` since the last answer. */
-async function answered(operator: ParkedOperator, messages: readonly ParkedMessage[], timeoutMs: number): Promise<number> {
+/** Waits until the consumers have answered all, those behind too; gives how many are dead-lettered still. `timeoutMs` since the last answer. */
+async function answered(operator: InboxOperator, messages: readonly InboxDeadLetter[], timeoutMs: number): Promise<number> {
   let until = performance.now() + timeoutMs
   for (let before = ''; ; ) {
     const { there, open, at } = await operator.look(messages)
@@ -101,27 +109,27 @@ async function answered(operator: ParkedOperator, messages: readonly ParkedMessa
     before = at
     if (performance.now() > until) {
       throw new OutboxError('NO_ANSWER', `No consumer has answered for ${open} of ${counted(messages.length, 'message')}.`, {
-        remedy: 'See whether the consumer runs; the wish stands, and it is carried out when it does.',
+        remedy: 'See whether the consumer runs; the request stands, and it is carried out when it does.',
       })
     }
     await new Promise((resolve) => setTimeout(resolve, lookMs))
   }
 }
 
-function text(messages: readonly ParkedMessage[]): string {
+function text(messages: readonly InboxDeadLetter[]): string {
   const rows = messages.map((one) => [
     one.identity,
-    `${one.reason ?? 'behind'}${one.wish === null ? '' : ` (${one.wish})`}`,
+    `${one.reason ?? 'behind'}${one.requestedAction === null ? '' : ` (${one.requestedAction})`}`,
     one.consumer,
     `${one.topic}/${one.partition}@${one.offset}`,
     keyText(one.key),
     String(one.attempts),
-    span(one.parkedMs),
+    span(one.diedMs),
   ])
-  return table(['Message', 'Reason', 'Consumer', 'Record', 'Key', 'Tries', 'Parked'], rows)
+  return table(['Message', 'Reason', 'Consumer', 'Record', 'Key', 'Tries', 'Since'], rows)
 }
 
-const json = ({ key, ...message }: ParkedMessage): object => ({
+const json = ({ key, ...message }: InboxDeadLetter): object => ({
   ...message,
   key: key === null ? null : Buffer.from(key).toString('base64'),
 })

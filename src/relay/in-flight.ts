@@ -2,12 +2,12 @@ import { bucketCount } from '../message/key.ts'
 import type { OutboxRow } from '../store/store.ts'
 import type { CarriedRow } from './claim.ts'
 
-/** How much the relay has in hand at most. */
-export interface HandLimits {
+/** How much the relay has in flight at most. */
+export interface InFlightLimits {
   /** Rows read and not yet deleted. */
-  handRows: number
+  maxInFlight: number
   /** Bytes read and not yet acknowledged. */
-  handBytes: number
+  maxInFlightBytes: number
 }
 
 /** Every lane may have this part of the limits, whatever the others have. */
@@ -20,11 +20,11 @@ const shareOfFree = 3
 const keptShare = 1 / 2
 
 /**
- * The rows in hand: read and not yet deleted. All back-pressure stands here: the reader stops while too many rows or bytes are in hand, so
+ * The rows in flight: read and not yet deleted. All back-pressure stands here: the reader stops while too many rows or bytes are in flight, so
  * a slow Kafka and a slow database both slow the reading down. It also says how much of the room a lane may have (rule 8).
  */
-export class Hand {
-  readonly #limits: HandLimits
+export class InFlight {
+  readonly #limits: InFlightLimits
   readonly #rows = new Map<number, CarriedRow>()
   /** Rows of the batches that stuck lanes keep. */
   readonly #kept = new Set<CarriedRow>()
@@ -37,7 +37,7 @@ export class Hand {
   /** Rows whose ids may by now be those of other messages. */
   readonly #doubtful = new Set<CarriedRow>()
 
-  constructor(limits: HandLimits) {
+  constructor(limits: InFlightLimits) {
     this.#limits = limits
   }
 
@@ -52,37 +52,39 @@ export class Hand {
 
   /** Rows that may still be read. */
   get freeRows(): number {
-    const { handRows } = this.#limits
-    return handRows - (this.size - this.#kept.size) - Math.min(this.#kept.size, handRows * keptShare)
+    const { maxInFlight } = this.#limits
+    return maxInFlight - (this.size - this.#kept.size) - Math.min(this.#kept.size, maxInFlight * keptShare)
   }
 
   /** Bytes that may still be read. */
   get freeBytes(): number {
-    const { handBytes } = this.#limits
-    return handBytes - (this.#bytes - this.#keptBytes) - Math.min(this.#keptBytes, handBytes * keptShare)
+    const { maxInFlightBytes } = this.#limits
+    return maxInFlightBytes - (this.#bytes - this.#keptBytes) - Math.min(this.#keptBytes, maxInFlightBytes * keptShare)
   }
 
   /** Whether so little is free that a lane that does not progress must give up what others could use. */
   get tight(): boolean {
-    const { handRows, handBytes } = this.#limits
-    return this.freeRows < handRows * leastShare || this.freeBytes < handBytes * leastShare
+    const { maxInFlight, maxInFlightBytes } = this.#limits
+    return this.freeRows < maxInFlight * leastShare || this.freeBytes < maxInFlightBytes * leastShare
   }
 
   /** Rows that one lane may have now. */
   get shareRows(): number {
-    return Math.max(1, Math.floor(this.#limits.handRows * leastShare), shareOfFree * Math.floor(this.freeRows))
+    return Math.max(1, Math.floor(this.#limits.maxInFlight * leastShare), shareOfFree * Math.floor(this.freeRows))
   }
 
   /** Bytes that one lane may have now. */
   get shareBytes(): number {
-    return Math.max(this.#limits.handBytes * leastShare, shareOfFree * this.freeBytes)
+    return Math.max(this.#limits.maxInFlightBytes * leastShare, shareOfFree * this.freeBytes)
   }
 
   /** Whether a stuck lane may keep this batch: all stuck lanes together keep half of the limits, or one record each. */
   mayKeep(batch: readonly CarriedRow[]): boolean {
-    const { handRows, handBytes } = this.#limits
+    const { maxInFlight, maxInFlightBytes } = this.#limits
     const bytes = batch.reduce((sum, row) => sum + row.bytes, this.#keptBytes)
-    return batch.length <= 1 || (this.#kept.size + batch.length <= handRows * keptShare && bytes <= handBytes * keptShare)
+    return (
+      batch.length <= 1 || (this.#kept.size + batch.length <= maxInFlight * keptShare && bytes <= maxInFlightBytes * keptShare)
+    )
   }
 
   /** A stuck lane keeps these rows. */
@@ -166,13 +168,13 @@ export class Hand {
     return this.#deleted.get(row.id) === row.messageId ? 'yes' : 'no'
   }
 
-  /** The server or the connection was replaced: after a failover the ids of what is in hand may come a second time. */
+  /** The server or the connection was replaced: after a failover the ids of what is in flight may come a second time. */
   doubtIds(): void {
     for (const row of this.#rows.values()) this.#doubtful.add(row)
   }
 
   /**
-   * Ids in hand above the position of their claim: a fetch would read these again. Not those in doubt: left out by its id, another message
+   * Ids in flight above the position of their claim: a fetch would read these again. Not those in doubt: left out by its id, another message
    * would be overtaken by what comes after it.
    */
   idsAbove(position: (bucket: number) => number): number[] {

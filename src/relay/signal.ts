@@ -4,7 +4,7 @@ import type { Clock } from '../running/clock.ts'
 const raised = 'raised'
 
 /** Something that one loop waits for and others raise. A raise while nobody waits is kept: a wake-up between two looks is not lost. */
-export class Latch {
+export class Signal {
   readonly #clock: Clock
   #raised = false
   #wake: (() => void) | undefined

@@ -2,10 +2,10 @@
  * What becomes of the later messages of a key when one is refused for good: `hold` lets them wait behind it, in order; `skip` goes on
  * without it.
  */
-export type OnDead = 'hold' | 'skip'
+export type OnDeadLetter = 'block' | 'skip'
 
 /** One way for all topics, or ways by the names of topics; `*` stands for all others, and for `hold` where it is missing. */
-export type OnDeadByTopic = OnDead | Readonly<Record<string, OnDead>>
+export type OnDeadLetterByTopic = OnDeadLetter | Readonly<Record<string, OnDeadLetter>>
 
 /**
  * The way of one topic.
@@ -13,8 +13,8 @@ export type OnDeadByTopic = OnDead | Readonly<Record<string, OnDead>>
  * @example onDeadOf('skip', 'orders')                              // 'skip'
  * @example onDeadOf({ '*': 'hold', audit_log: 'skip' }, 'orders')  // 'hold'
  */
-export function onDeadOf(ways: OnDeadByTopic, topic: string): OnDead {
+export function onDeadOf(ways: OnDeadLetterByTopic, topic: string): OnDeadLetter {
   if (typeof ways === 'string') return ways
   const own = Object.hasOwn(ways, topic) ? ways[topic] : ways['*']
-  return own ?? 'hold'
+  return own ?? 'block'
 }

@@ -28,7 +28,7 @@ const lowIds = 1_000
  * (rule 7 of docs/protocol.md). The session asks for the mark while ids above it are read, and with each heartbeat, which an idle relay
  * sends as well.
  */
-export class SettledMark {
+export class LowWaterMark {
   readonly #line: Line
   readonly #sql: Statements
   readonly #end: (error: Error) => void
