@@ -137,7 +137,7 @@ function onDeadConfig(text: string | undefined): RelayOptions['onDeadLetter'] {
   for (const part of text.split(',').map((part) => part.trim())) {
     const [, topic = '*', way] = /^(?:([\w.-]{1,249})=)?(block|skip)$/.exec(part) ?? []
     if (way === undefined)
-      throw wrong(relaySettings.onDeadLetter, 'must be hold or skip, or <topic>=hold or <topic>=skip, separated by commas')
+      throw wrong(relaySettings.onDeadLetter, 'must be block or skip, or <topic>=block or <topic>=skip, separated by commas')
     ways[topic] = way as OnDeadLetter
   }
   return ways

@@ -172,7 +172,7 @@ export const relaySettings = {
     env: 'OUTBOX_ON_DEAD_LETTER',
     value: 'way',
     repeatable: true,
-    what: 'When Kafka refuses a message: "hold" its key or "skip" the message; <topic>=<way> for one topic; may come several times (default: hold)',
+    what: 'When Kafka refuses a message: "block" its key or "skip" the message; <topic>=<way> for one topic; may come several times (default: block)',
   },
   stopTimeoutMs: {
     flag: '--stop-timeout-ms',

@@ -44,7 +44,7 @@ function shownText(message: ShownMessage, withPayload: boolean): string {
     ['Topic', message.topic],
     ['Type', message.type ?? undefined],
     ['Key', keyText(message.key, 200)],
-    ['Route', `bucket ${message.bucket}, id ${message.id}`],
+    ['Position', `bucket ${message.bucket}, id ${message.id}`],
     ['Age', span(message.ageMs)],
     ['Size', message.bytes === null ? undefined : `${message.bytes} bytes`],
     [

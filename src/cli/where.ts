@@ -137,7 +137,7 @@ function recordText(id: string, record: FoundRecord): string {
   return fields([
     ['Message', id],
     ['State', 'published'],
-    ['Route', `${record.topic}[${record.partition}]@${record.offset}`],
+    ['Position', `${record.topic}[${record.partition}]@${record.offset}`],
     ['Key', keyText(record.key, 200)],
     ['Enqueued', record.headers['created-at']],
     ['Published', new Date(record.timestamp).toISOString()],

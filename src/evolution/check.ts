@@ -11,7 +11,7 @@ export interface Finding {
   type: string
   /** Number of the version; null for the event as a whole. */
   version: number | null
-  /** Route in the payload; null for the event or the version as a whole. */
+  /** Path in the payload; null for the event or the version as a whole. */
   path: string | null
   reason: string
   /** Who breaks: consumers that run the old code, those that run the new one, or nobody. */

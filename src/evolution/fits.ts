@@ -18,7 +18,7 @@ import {
 
 /** A reason why a value that the writer may write is not known to be taken by the reader. */
 export interface Misfit {
-  /** Route in the payload: `payload.items[].price`; `*` stands for any name. */
+  /** Path in the payload: `payload.items[].price`; `*` stands for any name. */
   path: string
   /** Why, as half a sentence: `number became string`. */
   reason: string

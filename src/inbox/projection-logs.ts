@@ -29,7 +29,7 @@ export interface ProjectionLogsPorts {
 }
 
 /** A stored position. */
-interface Route {
+interface Position {
   topic: string
   partition: number
   next: string
@@ -107,7 +107,7 @@ export class ProjectionLogs {
     return log.partitions
   }
 
-  #lacking(topic: string, places: readonly Route[], { partitions }: Log): OutboxError | undefined {
+  #lacking(topic: string, places: readonly Position[], { partitions }: Log): OutboxError | undefined {
     if (this.#ports.allowMissingStart) return undefined
     const next = new Map(places.map((place) => [place.partition, BigInt(place.next)]))
     const gone = partitions.find(({ partition, low }) => BigInt(low) > (next.get(partition) ?? 0n))
@@ -119,9 +119,9 @@ export class ProjectionLogs {
     return this.#ids.get(topic) ?? null
   }
 
-  async #places(topic: string): Promise<Route[]> {
+  async #places(topic: string): Promise<Position[]> {
     const { prisma, statements, name } = this.#ports
-    const rows = await prisma.$queryRaw<Route[]>(statements.places, name)
+    const rows = await prisma.$queryRaw<Position[]>(statements.places, name)
     return rows.filter((row) => row.topic === topic)
   }
 
@@ -152,7 +152,7 @@ async function closed({ admin, ids }: ReturnType<typeof clientsOf>): Promise<voi
 }
 
 /** The refusal of a log that is not the one that was read, as far as ids and ends show it. */
-function changed(topic: string, places: readonly Route[], log: Log): OutboxError | undefined {
+function changed(topic: string, places: readonly Position[], log: Log): OutboxError | undefined {
   const ends = new Map(log.partitions.map(({ partition, high }) => [partition, BigInt(high)]))
   for (const { partition, next, topicId } of places) {
     if (topicId !== null && log.id !== null && topicId !== log.id) {

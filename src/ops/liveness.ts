@@ -121,10 +121,10 @@ export class LivenessCheck {
 
   #life(): Handlers {
     return {
-      heartbeat: ({ maxInFlight }) => {
+      heartbeat: ({ inFlight }) => {
         this.#served = true
         this.#signs.beatAt = this.#now()
-        this.#signs.busySince = maxInFlight === 0 ? undefined : (this.#signs.busySince ?? this.#now())
+        this.#signs.busySince = inFlight === 0 ? undefined : (this.#signs.busySince ?? this.#now())
       },
       sampled: ({ topics, format, relays }) => {
         this.#format = format

@@ -135,8 +135,8 @@ function leaseMetrics(registry: Registry): Handlers {
     stopped: () => answered.clear(),
     heartbeat: (it) => {
       owned.set(it.owned)
-      messages.set(it.maxInFlight)
-      bytes.set(it.maxInFlightBytes)
+      messages.set(it.inFlight)
+      bytes.set(it.inFlightBytes)
       alive.set(it.relays)
       answered.set((Date.now() - it.silentMs) / 1000)
     },

@@ -5,7 +5,7 @@ import { type Send, sendsOf } from './sends.ts'
 export interface Known {
   message: WrittenMessage
   attempt: Attempt
-  /** Route among the messages of its transaction. */
+  /** Position among the messages of its transaction. */
   index: number
 }
 

@@ -7,7 +7,7 @@ export interface WrittenMessage {
   topic: string
   key: string | null
   /**
-   * Route in the line of its topic and key, from 1, drawn under a row lock in the message's own transaction. Null: the writer did not
+   * Position in the line of its topic and key, from 1, drawn under a row lock in the message's own transaction. Null: the writer did not
    * serialise, and only intervals tell what must come first.
    */
   n: number | null

@@ -133,8 +133,8 @@ export class Leases {
     await this.#release(session)
     await this.#load(session)
     const { inFlight, telemetry, answers } = this.#deps
-    const inHand = { maxInFlight: inFlight.size, maxInFlightBytes: inFlight.bytes }
-    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...inHand, silentMs: answers.silentMs })
+    const read = { inFlight: inFlight.size, inFlightBytes: inFlight.bytes }
+    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...read, silentMs: answers.silentMs })
     if (abstaining || this.#closing) return
     if (this.#yields(pulse)) return this.#giveUp()
     this.#giveUpIfRefused(pulse.peerAckedMsAgo)

@@ -11,7 +11,7 @@ export type OnDeadLetterByTopic = OnDeadLetter | Readonly<Record<string, OnDeadL
  * The way of one topic.
  *
  * @example onDeadOf('skip', 'orders')                              // 'skip'
- * @example onDeadOf({ '*': 'hold', audit_log: 'skip' }, 'orders')  // 'hold'
+ * @example onDeadOf({ '*': 'block', audit_log: 'skip' }, 'orders')  // 'block'
  */
 export function onDeadOf(ways: OnDeadLetterByTopic, topic: string): OnDeadLetter {
   if (typeof ways === 'string') return ways

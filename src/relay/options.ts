@@ -55,8 +55,8 @@ export interface RelayOptions {
   keyless?: 'topic' | 'spread' | undefined
   /**
    * What becomes of the later messages of a key when one is refused for good: with `hold` they wait behind it, with `skip` the relay goes
-   * on without it. For all topics, or by topic: `{ '*': 'hold', audit_log: 'skip' }`; `*` stands for all that are not named.
-   * @default 'hold'
+   * on without it. For all topics, or by topic: `{ '*': 'block', audit_log: 'skip' }`; `*` stands for all that are not named.
+   * @default 'block'
    */
   onDeadLetter?: OnDeadLetterByTopic | undefined
   /**

@@ -14,16 +14,16 @@ export interface RelayEvents {
   stopped: { relay: string; clean: boolean }
   /**
    * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `maxInFlight` are read and not yet deleted, `maxInFlightBytes` read and not yet acknowledged. `silentMs`: since a broker last answered this
+   * included; `inFlight` rows are read and not yet deleted, `inFlightBytes` read and not yet acknowledged. `silentMs`: since a broker last answered this
    * relay, or since its start.
    */
-  heartbeat: { relays: number; owned: number; maxInFlight: number; maxInFlightBytes: number; silentMs: number }
+  heartbeat: { relays: number; owned: number; inFlight: number; inFlightBytes: number; silentMs: number }
   /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }
   /**
-   * Kafka cannot be reached, or a publish ended without a clear answer. TroubleText once, until every affected lane was acknowledged, or is idle,
+   * Kafka cannot be reached, or a publish ended without a clear answer. Emitted once, until every affected lane was acknowledged, or is idle,
    * or its topic is paused.
    */
   kafka_trouble: { code: string; error: string }
@@ -80,7 +80,7 @@ export interface RelayEvents {
   rows_free: { ms: number }
   /**
    * So many rows that Kafka has acknowledged are there after their delete, and nobody has locked them: a trigger or a rule keeps them. This relay
-   * does not send them again, and tries to delete them each second. TroubleText whenever the number has changed; `bucket` and `topic` are those of
+   * does not send them again, and tries to delete them each second. Emitted whenever the number has changed; `bucket` and `topic` are those of
    * one.
    */
   rows_kept: { rows: number; bucket: number; topic: string }
@@ -106,7 +106,7 @@ export interface RelayEvents {
   discarded: { topic: string; messageId: string; id: number; by: string | null }
   /** A request could not be carried out; it stays and is tried again. */
   request_failed: { topic: string; action: 'redrive' | 'discard'; code: string }
-  /** A topic cannot take messages; its messages wait, those of other topics go on. TroubleText once, until it is over. */
+  /** A topic cannot take messages; its messages wait, those of other topics go on. Emitted once, until it is over. */
   topic_paused: { topic: string; code: string; error: string }
   /** The topic takes messages again after `ms`. */
   topic_resumed: { topic: string; ms: number }
@@ -120,7 +120,7 @@ export interface RelayEvents {
   /** The number of partitions changed: order of a key across the change is not promised. */
   partitions_changed: { topic: string; from: number; to: number }
   /**
-   * The ids of the outbox have restarted: every bucket is read from 0 under a new claim. TroubleText once. `remedy` is what start-up would ask for
+   * The ids of the outbox have restarted: every bucket is read from 0 under a new claim. Emitted once. `remedy` is what start-up would ask for
    * while the sequence is behind ids in the tables, else null: until then messages of keys with dead rows from before wait behind these.
    */
   ids_restarted: { error: string; remedy: string | null }

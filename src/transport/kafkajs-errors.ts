@@ -28,7 +28,7 @@ export interface Trouble {
 
 /**
  * What stands behind an error of kafkajs. With `retries: 0` a retriable error arrives as KafkaJSNumberOfRetriesExceeded, others may
- * arrive as KafkaJSNonRetriableError; the real one is the protocol error of the `cause` chain, or its end. TroubleText by name, not by class:
+ * arrive as KafkaJSNonRetriableError; the real one is the protocol error of the `cause` chain, or its end. Told by name, not by class:
  * an application may hold two copies of kafkajs.
  */
 export function trouble(error: unknown): Trouble {

@@ -13,7 +13,7 @@ import {
 export interface MemoryRecord extends TransportRecord {
   topic: string
   partition: number
-  /** Route in its partition, from 0n on. */
+  /** Position in its partition, from 0n on. */
   offset: bigint
 }
 

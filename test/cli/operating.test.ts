@@ -40,7 +40,8 @@ async function insertDead(topic = 't'): Promise<[head: string, behind: string]> 
   return [head, behind]
 }
 
-const requests = () => database.query<{ action: string }>('SELECT action FROM outbox_dead_letter WHERE action IS NOT NULL')
+const requests = () =>
+  database.query<{ action: string }>('SELECT requested_action FROM outbox_dead_letter WHERE requested_action IS NOT NULL')
 
 describe('redrive', () => {
   test('once the fault is mended, a key comes back as a whole, in order, and nothing is dead any more', async () => {

@@ -143,7 +143,7 @@ test('a relay whose lane never comes to an end, though Kafka and database are th
   await relay.start()
   await until('leases_taken')
   await insertRows(database.pool, [{ topic: 't', key: 'a' }])
-  await until('heartbeat', ({ maxInFlight }) => maxInFlight === 1)
+  await until('heartbeat', ({ inFlight }) => inFlight === 1)
   expect(liveness.live.alive).toBe(true)
   while (liveness.live.alive) await pause(20)
   expect(liveness.live.why).toContain('none moved')

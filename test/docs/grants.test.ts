@@ -6,7 +6,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
 import { codeBlocks, pageOf, section } from '../support/readme.ts'
 
-const parkedId = '0197f3a0-0000-7000-8000-000000000001'
+const messageId = '0197f3a0-0000-7000-8000-000000000001'
 let database: TestDatabase
 let operatorUrl: string
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
   ;[url.username, url.password] = [role, 'pw']
   operatorUrl = url.href
   await database.query(`INSERT INTO inbox_dead_letter (consumer, identity, topic, partition, "offset", value, headers, reason)
-    VALUES ('mail', '${parkedId}', 'orders', 0, 7, 'S3cret', '{}', 'HANDLER_FAILED')`)
+    VALUES ('mail', '${messageId}', 'orders', 0, 7, 'S3cret', '{}', 'HANDLER_FAILED')`)
 })
 afterAll(() => database?.drop())
 
@@ -31,10 +31,10 @@ const deadLettered = (...args: string[]) => cli(['inbox', ...args], { DATABASE_U
 test('with the rights of docs/consumers.md an operator lists dead-lettered messages, and asks for a redrive', async () => {
   const list = await deadLettered('list')
   expect(list.stderr).toBe('')
-  expect(list.stdout).toContain(`${parkedId}  HANDLER_FAILED`)
+  expect(list.stdout).toContain(`${messageId}  HANDLER_FAILED`)
   // No consumer runs that could answer; the request stands.
-  expect((await deadLettered('redrive', parkedId, '--timeout', '1')).stderr).toContain('OUTBOX_NO_ANSWER')
-  expect(await database.query('SELECT action FROM inbox_dead_letter')).toEqual([{ action: 'redrive' }])
+  expect((await deadLettered('redrive', messageId, '--timeout', '1')).stderr).toContain('OUTBOX_NO_ANSWER')
+  expect(await database.query('SELECT requested_action FROM inbox_dead_letter')).toEqual([{ requested_action: 'redrive' }])
 })
 
 test('and without them not', async () => {

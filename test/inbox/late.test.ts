@@ -51,7 +51,7 @@ test.each([
   expect(all('dead_lettered')).toMatchObject([{ offset: '0', reason: 'INVALID_JSON' }])
   await query(`UPDATE inbox_dead_letter SET value = '{"name":"key","n":1}' WHERE "offset" = 0`)
   await query(
-    `UPDATE inbox_dead_letter SET action = CASE "offset" WHEN 0 THEN 'redrive' ELSE 'discard' END, requested_by = 'me' WHERE "offset" IN (0, 2)`,
+    `UPDATE inbox_dead_letter SET requested_action = CASE "offset" WHEN 0 THEN 'redrive' ELSE 'discard' END, requested_by = 'me' WHERE "offset" IN (0, 2)`,
   )
   await late.arrived
   await expect.poll(() => query('SELECT FROM inbox_dead_letter'), { timeout: 20_000 }).toEqual([])

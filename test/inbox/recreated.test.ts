@@ -92,7 +92,7 @@ test('a good message behind a dead-lettered key is kept, and a redrive applies t
   const second = startMail(stage, options)
   await second.times('blocked', 3)
   poison = false
-  await query(`UPDATE inbox_dead_letter SET action = 'redrive' WHERE reason IS NOT NULL`)
+  await query(`UPDATE inbox_dead_letter SET requested_action = 'redrive' WHERE reason IS NOT NULL`)
   expect(await second.until('redriven')).toMatchObject({ messages: 5 })
   expect(await numbers('key')).toEqual([1, 2, 3, 4, 5])
   expect(await deadLettered()).toEqual([])

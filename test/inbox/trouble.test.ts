@@ -252,7 +252,7 @@ test('a backend that is terminated in a redrive leaves the request, and the mess
     },
   })
   await until('blocked')
-  await query(`UPDATE inbox_dead_letter SET value = '{"name":"a","n":1}', action = 'redrive' WHERE reason IS NOT NULL`)
+  await query(`UPDATE inbox_dead_letter SET value = '{"name":"a","n":1}', requested_action = 'redrive' WHERE reason IS NOT NULL`)
   await until('redriven', ({ messages }) => messages === 2)
   expect(all('request_failed')).toEqual([])
   expect(await numbers('a')).toEqual([1, 2])

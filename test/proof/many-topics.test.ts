@@ -112,7 +112,7 @@ test('a topic that is deleted among thousands that are missing, and made again: 
   await relay.until((line) => line.event === 'topics_missing')
   await deleteTopic(topic)
   const ids = await insertRows(database.pool, numbered(topic, 'k', 2, 3))
-  // TroubleText of by name in the log only as one of few.
+  // Told of by name in the log only as one of few.
   while (!(await relay.page('/metrics')).body.includes(`outbox_topic_paused{topic="${topic}"} 1`));
   await createTopicNamed(topic, 1)
   await gone(database, ids)

@@ -73,6 +73,8 @@ export class TroubleGround implements AsyncDisposable {
   static async start(options: TroubleOptions): Promise<TroubleGround> {
     const [postgres, kafka] = await Promise.all([startPostgres(), startKafkaCluster()])
     const pool = new pg.Pool({ connectionString: postgres.url, max: 4 })
+    // The server is stopped on purpose.
+    pool.on('error', () => {})
     await pool.query(migrationSql)
     const admin = testKafka(kafka.direct).admin()
     await admin.connect()

@@ -94,7 +94,7 @@ test('topics that come together are asked for together; a number of them is know
   expect(on.asked).toHaveLength(1)
   await on.pass(100)
   expect(on.asked).toEqual([names(3), names(3)])
-  // TroubleText once for each number.
+  // Emitted once for each number.
   expect(on.told).toHaveLength(1)
 })
 

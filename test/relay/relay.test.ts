@@ -210,7 +210,7 @@ describe('refused messages', () => {
     await one.relay.start()
     await one.until('blocked')
     // By hand, without a notification: it is looked for as well.
-    await database.query("UPDATE outbox_dead_letter SET action = 'discard' WHERE id = $1", [poison])
+    await database.query("UPDATE outbox_dead_letter SET requested_action = 'discard' WHERE id = $1", [poison])
     await transport.written(2)
     expect(transport.records().map(numberOf)).toEqual([2, 3])
     expect(one.all('discarded')).toMatchObject([{ id: poison }])

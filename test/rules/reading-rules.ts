@@ -87,16 +87,16 @@ export const readingRules: readonly TakenOut[] = [
   },
   {
     rule: 7,
-    without: 'a bucket is read before its holds are known',
+    without: 'a bucket is read before its blocked keys are known',
     edits: [
       {
         file: 'relay/leases.ts',
-        from: '      for (const hold of holds) claims.get(hold.bucket)?.put(hold)\n',
-        to: '      void holds\n',
+        from: '      for (const blockedKey of keys) claims.get(blockedKey.bucket)?.put(blockedKey)\n',
+        to: '      void keys\n',
       },
     ],
     file: rules,
-    tests: 'loads its holds first',
+    tests: 'loads its blocked keys first',
   },
   {
     rule: 7,
@@ -124,7 +124,7 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/reader.ts',
-        from: 'topic?.skipped range.skip(scan.bucket, scan.after + 1)',
+        from: 'topic?.skippedFrom.skip(scan.bucket, scan.after + 1)',
         to: 'void topic',
       },
     ],
@@ -150,7 +150,7 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/lane.ts',
-        from: 'for (const row of this.letGo((row) => !kept.has(row))) this.skipped range.skip(row.bucket, row.id)',
+        from: 'for (const row of this.letGo((row) => !kept.has(row))) this.skippedFrom.skip(row.bucket, row.id)',
         to: 'this.letGo((row) => !kept.has(row))',
       },
     ],
@@ -163,8 +163,8 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/lane.ts',
-        from: 'if (!this.skipped range.any || this.#stuck) return',
-        to: 'if (!this.skipped range.any) return',
+        from: 'if (!this.skippedFrom.any || this.#stuck) return',
+        to: 'if (!this.skippedFrom.any) return',
       },
     ],
     file: stuck,

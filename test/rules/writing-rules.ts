@@ -169,7 +169,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 13,
     without: 'a key goes on although its head was refused',
-    edits: [{ file: 'relay/dead-letters.ts', from: '    if (holds) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters.ts', from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
     file: 'relay/relay.test.ts',
     tests: 'a poison record is found in its batch',
   },

@@ -65,7 +65,7 @@ describe('who asked is who the database knows', () => {
   })
 
   test.each([
-    ['its column', "UPDATE outbox_dead_letter SET action = 'discard', requested_by = 'ceo@headquarters'"],
+    ['its column', "UPDATE outbox_dead_letter SET requested_action = 'discard', requested_by = 'ceo@headquarters'"],
     ['its column alone', "UPDATE outbox_dead_letter SET requested_by = 'ceo@headquarters'"],
   ])('an operator may not write %s', async (_, sql) => {
     await insertDead()
@@ -79,11 +79,11 @@ describe('who asked is who the database knows', () => {
   ])('by SQL of its own with %s an operator stays who it is', async (_, before, name) => {
     const messageId = await insertDead()
     const operator = await login('outbox_operator')
-    await operator.query(`${before}UPDATE outbox_dead_letter SET action = 'discard'`)
+    await operator.query(`${before}UPDATE outbox_dead_letter SET requested_action = 'discard'`)
     expect(await author(messageId)).toBe(`${operator.role}${name}`)
     // Another who asks for something else is the author from then on.
     const second = await login('outbox_operator')
-    await second.query("UPDATE outbox_dead_letter SET action = 'redrive'")
+    await second.query("UPDATE outbox_dead_letter SET requested_action = 'redrive'")
     expect(await author(messageId)).toBe(second.role)
   })
 
@@ -91,7 +91,7 @@ describe('who asked is who the database knows', () => {
     const operator = await login('outbox_operator')
     const head = await insertDead()
     await insertDead()
-    await operator.query(`UPDATE outbox_dead_letter SET action = 'discard' WHERE message_id = '${head}'`)
+    await operator.query(`UPDATE outbox_dead_letter SET requested_action = 'discard' WHERE message_id = '${head}'`)
     await using one = testRelay((await login('outbox_relay')).url, memoryTransport())
     await one.relay.start()
     expect(await one.until('discarded')).toMatchObject({ messageId: head, by: operator.role })
@@ -134,7 +134,7 @@ describe('who asked a consumer', () => {
   })
 
   test.each([
-    ["UPDATE inbox_dead_letter SET action = 'discard', requested_by = 'ceo@headquarters'"],
+    ["UPDATE inbox_dead_letter SET requested_action = 'discard', requested_by = 'ceo@headquarters'"],
     ["UPDATE inbox_dead_letter SET requested_by = 'ceo@headquarters'"],
     ['SELECT value FROM inbox_dead_letter'],
     ['DELETE FROM inbox_dead_letter'],
@@ -150,15 +150,15 @@ describe('who asked a consumer', () => {
   ])('by SQL of its own with %s an operator stays who it is', async (_, before, name) => {
     const id = await deadLetter()
     const [first, second] = [await login('outbox_operator'), await login('outbox_operator')]
-    await first.query(`${before}UPDATE inbox_dead_letter SET action = 'discard'`)
+    await first.query(`${before}UPDATE inbox_dead_letter SET requested_action = 'discard'`)
     expect(await asked(id)).toBe(`${first.role}${name}`)
-    await second.query("UPDATE inbox_dead_letter SET action = 'redrive'")
+    await second.query("UPDATE inbox_dead_letter SET requested_action = 'redrive'")
     expect(await asked(id)).toBe(second.role)
   })
 
   test('a consumer that carries a request on names its author', async () => {
     const id = await deadLetter()
-    await database.query("UPDATE inbox_dead_letter SET action = 'redrive', requested_by = 'ada (ada@laptop)'")
+    await database.query("UPDATE inbox_dead_letter SET requested_action = 'redrive', requested_by = 'ada (ada@laptop)'")
     expect(await asked(id)).toBe('ada (ada@laptop)')
   })
 

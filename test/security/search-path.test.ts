@@ -115,7 +115,7 @@ describe('what stands in the path and fits better than what PostgreSQL has', () 
     while (!/^outbox_dead_messages\{.*\} 1$/m.test(await metrics())) await sleep(100)
     for (const page of ['', 'messages', 'dead']) expect((await fetch(`http://127.0.0.1:${port}/${page}`)).status).toBe(200)
     // The request of one operator, which a second relay would carry out just as well.
-    await database.query("UPDATE outbox_dead_letter SET action = 'redrive'")
+    await database.query("UPDATE outbox_dead_letter SET requested_action = 'redrive'")
     await relay.until((line) => line.event === 'redriven')
     await relay.end('SIGTERM')
     await insertRows(database.pool, [{ topic, key: 'k' }])

@@ -20,7 +20,7 @@ describe('dead rows', () => {
     return { session, lease, rows, ids }
   }
   /** The same, with the first of its rows dead-lettered and the others behind it. */
-  async function parkedKey() {
+  async function refusedKey() {
     const key = await deadKey()
     const [head, ...others] = key.rows
     await key.session.deadLetter(key.lease, head!, { reason: 'R', error: '', blocksKey: true })
@@ -74,9 +74,10 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
     expect((await session.blockedKeys([lease.bucket])).keys).toEqual([])
     expect((await session.moveBlocked(lease, [{ ...rows[1]!, head: ids[0]! }])).ids).toEqual([])
     await session.deadLetter(lease, rows[1]!, { reason: 'R', error: '', blocksKey: true })
-    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'redrive', requested_by = 'ada@laptop' WHERE id = $1", [
-      ids[0],
-    ])
+    await sessions.database.query(
+      "UPDATE outbox_dead_letter SET requested_action = 'redrive', requested_by = 'ada@laptop' WHERE id = $1",
+      [ids[0]],
+    )
     expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toEqual({
       fenced: false,
       tooMany: false,
@@ -88,10 +89,10 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
   })
 
   test('a redriven key comes back whole under its old ids, in order, whichever of its rows was asked for', async () => {
-    const { session, lease, rows, ids } = await parkedKey()
+    const { session, lease, rows, ids } = await refusedKey()
     expect(await session.requested([lease.bucket])).toEqual([])
     expect((await session.redrive(lease, { asked: 1_000, rows: 1_000 })).topics).toEqual([])
-    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'redrive' WHERE id = $1", [ids[1]])
+    await sessions.database.query("UPDATE outbox_dead_letter SET requested_action = 'redrive' WHERE id = $1", [ids[1]])
     expect(await session.requested([lease.bucket])).toEqual([{ bucket: lease.bucket, action: 'redrive' }])
     expect(await session.redrive(lease, { asked: 1_000, rows: 1_000 })).toMatchObject({
       topics: [{ rows: 3, keys: 1, by: 'postgres' }],
@@ -104,7 +105,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
   })
 
   /** Dead rows of one bucket, `keys` of them with `rows` each; a request on the first of each. */
-  async function wishedKeys(lease: Lease, keys: number, rows: number) {
+  async function requestedKeys(lease: Lease, keys: number, rows: number) {
     // Above the sequence they would be rows from before the ids restarted.
     await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
     await sessions.database.query(
@@ -118,7 +119,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
   test('requests for more rows than one statement moves are refused whole, unless it is one: there the next row carries it on', async () => {
     const session = await sessions.connect()
     const [lease] = await session.take(1)
-    await wishedKeys(lease!, 2, 700)
+    await requestedKeys(lease!, 2, 700)
     expect(await session.redrive(lease!, { asked: 1_000, rows: 1_000 })).toMatchObject({ tooMany: true, topics: [], keys: [] })
     expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
       tooMany: false,
@@ -126,7 +127,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
       keys: [{ next: null }],
     })
     await sessions.database.query('TRUNCATE outbox_dead_letter, outbox')
-    await wishedKeys(lease!, 1, 1_500)
+    await requestedKeys(lease!, 1, 1_500)
     expect(await session.redrive(lease!, { asked: 1, rows: 1_000 })).toMatchObject({
       topics: [{ rows: 1_000, firstId: 1, lastId: 1_000 }],
       keys: [{ next: 1_001 }],
@@ -141,7 +142,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
   test('a key one of whose ids another message has stays as a whole, and keeps no other key back', async () => {
     const session = await sessions.connect()
     const [lease] = await session.take(1)
-    await wishedKeys(lease!, 2, 2)
+    await requestedKeys(lease!, 2, 2)
     await sessions.database.query(
       "INSERT INTO outbox (bucket, id, message_id, topic, key, value) VALUES ($1, 3, gen_random_uuid(), 't', 'x', '')",
       [lease!.bucket],
@@ -211,32 +212,33 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
   })
 
   test('discarding the head of a key asks for those behind it, in the name of who asked; what is dropped is named', async () => {
-    const { session, lease, rows, ids } = await parkedKey()
-    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'discard', requested_by = 'ada@laptop' WHERE id = $1", [
-      ids[0],
-    ])
+    const { session, lease, rows, ids } = await refusedKey()
+    await sessions.database.query(
+      "UPDATE outbox_dead_letter SET requested_action = 'discard', requested_by = 'ada@laptop' WHERE id = $1",
+      [ids[0]],
+    )
     expect(await session.discard(lease)).toEqual({
       fenced: false,
       rows: [{ id: ids[0], messageId: rows[0]!.messageId, topic: 't', by: 'ada@laptop' }],
       keys: [{ topic: 't', key: Buffer.from('k'), next: ids[1] }],
     })
     expect(
-      await sessions.database.query('SELECT id, action, requested_by FROM outbox_dead_letter WHERE action IS NOT NULL'),
+      await sessions.database.query('SELECT id, action, requested_by FROM outbox_dead_letter WHERE requested_action IS NOT NULL'),
     ).toEqual([{ id: String(ids[1]), action: 'redrive', requested_by: 'ada@laptop' }])
   })
 
   test('discarding one that waits leaves the head of its key alone', async () => {
-    const { session, lease, ids } = await parkedKey()
-    await sessions.database.query("UPDATE outbox_dead_letter SET action = 'discard' WHERE id = $1", [ids[1]])
+    const { session, lease, ids } = await refusedKey()
+    await sessions.database.query("UPDATE outbox_dead_letter SET requested_action = 'discard' WHERE id = $1", [ids[1]])
     expect(await session.discard(lease)).toMatchObject({ rows: [{ id: ids[1] }], keys: [{ next: ids[0] }] })
-    expect(await sessions.database.query('SELECT 1 FROM outbox_dead_letter WHERE action IS NOT NULL')).toEqual([])
+    expect(await sessions.database.query('SELECT 1 FROM outbox_dead_letter WHERE requested_action IS NOT NULL')).toEqual([])
   })
 
   test('under another relay’s lease nothing is put back or dropped', async () => {
     const { session, lease, rows } = await deadKey()
     await session.deadLetter(lease, rows[0]!, { reason: 'R', error: '', blocksKey: true })
     for (const action of ['redrive', 'discard']) {
-      await sessions.database.query('UPDATE outbox_dead_letter SET action = $1', [action])
+      await sessions.database.query('UPDATE outbox_dead_letter SET requested_action = $1', [action])
       const old = { ...lease, epoch: lease.epoch - 1 }
       expect(
         await (action === 'redrive' ? session.redrive(old, { asked: 1_000, rows: 1_000 }) : session.discard(old)),

@@ -290,10 +290,9 @@ describe('requests', () => {
     await operator.request(chosen, 'redrive', 'ada@laptop')
     expect(await woken).toBe('action')
     await listener.end()
-    expect(await database.query('SELECT id::int FROM outbox_dead_letter WHERE action IS NOT NULL ORDER BY id')).toEqual([
-      { id: dead[0]!.id },
-      { id: dead[1]!.id },
-    ])
+    expect(await database.query('SELECT id::int FROM outbox_dead_letter WHERE requested_action IS NOT NULL ORDER BY id')).toEqual(
+      [{ id: dead[0]!.id }, { id: dead[1]!.id }],
+    )
     await database.query('DELETE FROM outbox_dead_letter WHERE id = $1', [dead[0]!.id])
     expect(idsOf(await operator.unanswered(chosen, 'redrive'))).toEqual([dead[1]!.id])
   })

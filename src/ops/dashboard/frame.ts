@@ -12,7 +12,7 @@ const places = [
 export interface Content {
   status?: number
   title: string
-  /** Route in the navigation. */
+  /** Position in the navigation. */
   at: (typeof places)[number][0]
   main: Html
   /** Milliseconds after which the page is fetched anew, as long as somebody looks at it. Default: never. */

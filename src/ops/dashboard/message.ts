@@ -53,7 +53,7 @@ function shown(message: ShownMessage, payload: boolean): Html {
     ['Topic', cut(message.topic, 300)],
     ['Type', message.type === null ? undefined : cut(message.type, 300)],
     ['Key', html`<span class="bytes">${keyText(message.key, 300)}</span>`],
-    ['Route', `bucket ${message.bucket}, id ${message.id}`],
+    ['Position', `bucket ${message.bucket}, id ${message.id}`],
     ['Size', message.bytes === null ? 'not visible to this role' : `${numberText(message.bytes)} bytes`],
     ['Behind it', message.blocked === 0 ? undefined : `${numberText(message.blocked)} of its key wait`],
   ]

@@ -58,7 +58,7 @@ export const mended: Fault = {
 
 async function action({ postgres }: Ground, topic: string): Promise<void> {
   await postgres.admin.query(
-    `UPDATE outbox_dead_letter SET action = 'redrive' WHERE (bucket, id) = (SELECT bucket, id FROM outbox_dead_letter WHERE topic = $1 ORDER BY id LIMIT 1)`,
+    `UPDATE outbox_dead_letter SET requested_action = 'redrive' WHERE (bucket, id) = (SELECT bucket, id FROM outbox_dead_letter WHERE topic = $1 ORDER BY id LIMIT 1)`,
     [topic],
   )
   await postgres.admin.query(`SELECT pg_notify($1, 'action')`, [wakeChannel])

@@ -52,7 +52,7 @@ export const poisonFaults: readonly Fault[] = [
       const key = Buffer.from(`poison-${Math.floor(random() * poisonedKeys)}`)
       await postgres.admin
         .query(
-          `UPDATE outbox_dead_letter SET action = 'redrive' WHERE (bucket, id) = (
+          `UPDATE outbox_dead_letter SET requested_action = 'redrive' WHERE (bucket, id) = (
              SELECT bucket, id FROM outbox_dead_letter WHERE topic = $1 AND key = $2 ORDER BY id LIMIT 1)`,
           [topics.narrow, key],
         )

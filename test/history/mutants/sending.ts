@@ -29,7 +29,7 @@ export const sendingMutants: Record<string, Mutant> = {
   'continue-after-refused': {
     what: 'goes on with a key after one of its records was refused',
     faults: ['poison-too-large'],
-    edits: [{ file: 'relay/dead-letters.ts', from: '    if (holds) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters.ts', from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
   },
   'two-in-flight': {
     what: 'sends the next batch of a partition before the last one is answered, without idempotence',

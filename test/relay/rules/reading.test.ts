@@ -32,7 +32,7 @@ const beforeTaking = (store: Store, happen: () => Promise<void>): Store => ({
   },
 })
 
-test('whoever takes a bucket loads its holds first: rows behind a dead one stay behind (rule 7)', async () => {
+test('whoever takes a bucket loads its blocked keys first: rows behind a dead one stay behind (rule 7)', async () => {
   const transport = memoryTransport({ partitions: 1 })
   const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
   await insertRows(database.pool, numbered('t', 'k', 1))
@@ -90,7 +90,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
   await transport.written(1)
   transport.pause()
   await insertRows(database.pool, numbered('t', 'k', 2, 3))
-  await one.until('heartbeat', (e) => e.maxInFlight === 2)
+  await one.until('heartbeat', (e) => e.inFlight === 2)
   const bucket = bucketOf('t', Buffer.from('k'))
   const other = (bucket + 1) % 64
   // One bucket less than its share, so that the relay looks for another.

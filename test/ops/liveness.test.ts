@@ -39,13 +39,13 @@ describe('signs of a relay, by what it tells', () => {
     const clock = { now: 0 }
     const telemetry = new Telemetry()
     const liveness = new LivenessCheck(telemetry, 10_000, () => clock.now)
-    const beat = (maxInFlight: number) =>
-      telemetry.emit('heartbeat', { relays: 1, owned: 64, maxInFlight, maxInFlightBytes: 0, silentMs: 0 })
+    const beat = (inFlight: number) =>
+      telemetry.emit('heartbeat', { relays: 1, owned: 64, inFlight, inFlightBytes: 0, silentMs: 0 })
     /** Lets time pass, with a heartbeat each second. */
-    const pass = (seconds: number, maxInFlight: number) => {
+    const pass = (seconds: number, inFlight: number) => {
       for (let n = 0; n < seconds; n++) {
         clock.now += 1_000
-        beat(maxInFlight)
+        beat(inFlight)
       }
     }
     const waits = (topic: string, ownOldestMs: number | null) =>

@@ -85,11 +85,11 @@ test('a request to redrive applies the messages of the key in order; one that co
     poisonous(() => poison),
   )
   await times('blocked', 2)
-  await query(`UPDATE inbox_dead_letter SET action = 'redrive', requested_by = 'ann@desk' WHERE reason IS NOT NULL`)
+  await query(`UPDATE inbox_dead_letter SET requested_action = 'redrive', requested_by = 'ann@desk' WHERE reason IS NOT NULL`)
   expect(await until('request_failed')).toMatchObject({ offset: '0', code: 'Error' })
   expect(await deadLettered()).toMatchObject([{ n: 1, attempts: 4 }, { n: 2 }, { n: 3 }])
   poison = false
-  await query(`UPDATE inbox_dead_letter SET action = 'redrive', requested_by = 'ann@desk'`)
+  await query(`UPDATE inbox_dead_letter SET requested_action = 'redrive', requested_by = 'ann@desk'`)
   await stage.send([4, 5].map((n) => record('poison', n)))
   expect(await until('redriven')).toMatchObject({ by: 'ann@desk' })
   await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([1, 2, 3, 4, 5])
@@ -106,7 +106,7 @@ test('a request to discard drops the message for good, copies of it too, and tho
     poisonous(() => true),
   )
   await times('blocked', 2)
-  await query(`UPDATE inbox_dead_letter SET action = 'discard' WHERE reason IS NOT NULL`)
+  await query(`UPDATE inbox_dead_letter SET requested_action = 'discard' WHERE reason IS NOT NULL`)
   expect(await until('redriven')).toMatchObject({ messages: 2 })
   await stage.send([record('poison', 1, { id }), record('poison', 4)])
   await expect.poll(() => numbers('poison'), { timeout: 10_000 }).toEqual([2, 3, 4])
@@ -125,7 +125,7 @@ test('a redrive that comes upon a message of its key that is to be dropped drops
   isPoison = false
   // In one statement: whoever looks for requests finds both.
   await query(
-    `UPDATE inbox_dead_letter SET action = CASE WHEN reason IS NULL THEN 'discard' ELSE 'redrive' END, requested_by = 'somebody'
+    `UPDATE inbox_dead_letter SET requested_action = CASE WHEN reason IS NULL THEN 'discard' ELSE 'redrive' END, requested_by = 'somebody'
      WHERE reason IS NOT NULL OR convert_from(value, 'UTF8') LIKE '%"n":2%'`,
   )
   expect(await until('redriven')).toMatchObject({ messages: 2 })
@@ -194,7 +194,7 @@ test('a role with the rights of the page, and no others, can apply, dead-letter,
   await until('inbox_pruned')
   await until('blocked')
   poison = false
-  await query(`UPDATE inbox_dead_letter SET action = 'redrive' WHERE reason IS NOT NULL`)
+  await query(`UPDATE inbox_dead_letter SET requested_action = 'redrive' WHERE reason IS NOT NULL`)
   await until('redriven')
   expect(await effects()).toEqual([
     { name: 'fine', n: 1 },

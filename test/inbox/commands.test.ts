@@ -78,7 +78,7 @@ test('a member that dies in the middle of a redrive leaves the request to anothe
   await first.inbox.stop()
   // What a death between two transactions of a redrive leaves: the first is gone, and nobody else knows of the rest.
   await query(
-    `UPDATE inbox_dead_letter SET value = '{"name":"poison","n":1}', action = 'redrive', requested_by = 'me' WHERE "offset" = 0`,
+    `UPDATE inbox_dead_letter SET value = '{"name":"poison","n":1}', requested_action = 'redrive', requested_by = 'me' WHERE "offset" = 0`,
   )
   await query(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'gone' USING ERRCODE = '57P01'; END $$;
     CREATE TRIGGER die BEFORE INSERT ON effects FOR EACH ROW WHEN (NEW.n = 2) EXECUTE FUNCTION die()`)
@@ -120,7 +120,7 @@ test('without a consumer the request stands, and the command says so', async () 
   const { code, stderr } = await deadLettered('redrive', '--all', '--timeout', '1')
   expect(code).toBe(1)
   expect(stderr).toContain('OUTBOX_NO_ANSWER')
-  expect(await query('SELECT action FROM inbox_dead_letter')).toEqual([{ action: 'redrive' }])
+  expect(await query('SELECT requested_action FROM inbox_dead_letter')).toEqual([{ requested_action: 'redrive' }])
 })
 
 test.each([
