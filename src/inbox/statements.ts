@@ -61,7 +61,7 @@ const write = (schema: string) => ({
 
   /**
    * consumer, topic, ids, keys in base64. What is known of messages of one partition, in their order, before they are handled.
-   * `known`: applied or dead-lettered before; only a hint, the claims decide. `held`: a message of its key is dead-lettered. That needs no second query
+   * `known`: applied or dead-lettered before; only a hint, the claims decide. `blocked`: a message of its key is dead-lettered. That needs no second query
    * with the claim: an earlier message of the key that somebody else dead-letters meanwhile was not known here, so its claim fails first, and
    * everything is queried again.
    */
@@ -110,20 +110,20 @@ const write = (schema: string) => ({
 
   /** consumer, rows. Dead-lettered messages that an operator has a request for, oldest first. */
   requests:
-    statement(`SELECT ${deadLetterColumns}, p."requested_action", p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
+    statement(`SELECT ${deadLetterColumns}, p."requested_action" AS action, p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
     WHERE p."consumer" = ?::pg_catalog.text AND p."requested_action" IS NOT NULL ORDER BY p."arrival" LIMIT ?::pg_catalog.int4`),
 
   /**
    * consumer, topic, key. The first dead-lettered message of a key, for the member that applies it. NOWAIT: another member is applying it. Weaker
    * than FOR UPDATE, so that later messages need not wait for the handler to be put behind it.
    */
-  head: statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action", p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
+  head: statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action" AS action, p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
     WHERE p."consumer" = ?::pg_catalog.text AND p."topic" = ?::pg_catalog.text AND p."key" = ?::pg_catalog.bytea
     ORDER BY p."arrival" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
 
   /** consumer, identity. As head, for a message without a key. */
   single:
-    statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action", p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
+    statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action" AS action, p."requested_by" AS by FROM ${schema}"inbox_dead_letter" p
     WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid FOR NO KEY UPDATE NOWAIT`),
 
   /**

@@ -29,10 +29,10 @@ test.each([
   ['the claim after a handler', (sql: string) => sql.startsWith(insert)],
   [
     'the claim of a message that is dead-lettered',
-    (sql: string) => has('written AS', insert)(sql) && !/held|gone|unnest/.test(sql),
+    (sql: string) => has('written AS', insert)(sql) && !/blocked|gone|unnest/.test(sql),
   ],
   ['the row of a message that is dead-lettered', has('INSERT INTO "public"."inbox_dead_letter"')],
-  ['the claim of a message that goes behind it', has('held AS')],
+  ['the claim of a message that goes behind it', has('blocked AS')],
   ['the removal of a message that was redriven', has('gone AS')],
   ['the request that is handed on', has(`SET "requested_action" = 'redrive'`)],
   ['the removal of a message that is discarded', has(`'discard'`)],
