@@ -15,18 +15,11 @@ export interface SqlReader {
  */
 export const inThatTransaction = 'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'
 
-const text = [
-  `SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid", pg_catalog.current_setting('transaction_isolation') AS "isolation"`,
-]
+const text = ['SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid"']
 const question: TemplateStringsArray = Object.assign(text, { raw: text })
 
-interface Answer {
-  xid: string
-  isolation: string
-}
-
-/** Answers by the object that stands for a transaction. Written and read here only. */
-const known = new WeakMap<object, Promise<Answer>>()
+/** Ids by the object that stands for a transaction. Written and read here only. */
+const known = new WeakMap<object, Promise<string>>()
 
 /**
  * PostgreSQL's id of the transaction in which `tx` runs, asked once for each `transaction`. Await it before the guarded statement is
@@ -35,17 +28,7 @@ const known = new WeakMap<object, Promise<Answer>>()
  *
  * @param transaction The object that stands for the transaction. @default `tx` itself
  */
-export const databaseTransaction = async (tx: SqlReader, transaction: object = tx): Promise<string> =>
-  (await answerFor(tx, transaction)).xid
-
-/**
- * Asks as {@link databaseTransaction} does. Whether the transaction has no snapshot afterwards: only READ COMMITTED sees in its next statement
- * what other transactions commit meanwhile.
- */
-export const seesLaterCommits = async (tx: SqlReader, transaction: object = tx): Promise<boolean> =>
-  (await answerFor(tx, transaction)).isolation === 'read committed'
-
-function answerFor(tx: SqlReader, transaction: object): Promise<Answer> {
+export function databaseTransaction(tx: SqlReader, transaction: object = tx): Promise<string> {
   const found = known.get(transaction)
   if (found) return found
   const asked = ask(tx)
@@ -54,9 +37,9 @@ function answerFor(tx: SqlReader, transaction: object): Promise<Answer> {
   return asked
 }
 
-async function ask(tx: SqlReader): Promise<Answer> {
-  const rows = await tx.$queryRaw<Answer[]>(question)
-  return rows[0]!
+async function ask(tx: SqlReader): Promise<string> {
+  const rows = await tx.$queryRaw<{ xid: string }[]>(question)
+  return rows[0]!.xid
 }
 
 /** The refusal of a guarded statement that wrote nothing. `what`: what was to come before the end of the transaction. */

@@ -22,16 +22,6 @@ export interface Outlook {
   blocked: boolean
 }
 
-/** The course of a transaction that takes care of messages. */
-export interface Course {
-  /** Runs it. */
-  transaction(work: (tx: SqlClient) => Promise<void>): Promise<void>
-  /** The first handler is about to be called. */
-  handles(): void
-  /** All is written; the commit is what is left. */
-  commits(): void
-}
-
 /** Characters of a failure that inbox_dead_letter keeps. */
 const errorLength = 2_000
 
@@ -66,16 +56,17 @@ export class Applier {
   }
 
   /**
-   * Takes care of messages of one partition, in their order, in one transaction. Throws Stale, and TRANSACTION_OVER.
+   * Takes care of messages of one partition, in their order, in one transaction; `handling` is called before the first handler. Throws Stale,
+   * and TRANSACTION_OVER.
    *
    * The claim comes after the handlers: as the last statement it also fails if an earlier one did and the handler caught its error.
    * PostgreSQL then turns the COMMIT into a ROLLBACK, and Prisma tells nobody. A statement more would cost more than the whole inbox.
    */
-  apply(pending: readonly Pending[], { transaction, handles, commits }: Course): Promise<void> {
-    return transaction(async (tx) => {
+  apply(pending: readonly Pending[], handling: () => void): Promise<void> {
+    return this.transaction(async (tx) => {
       const fresh = pending.filter(({ event }) => event !== undefined)
       if (fresh.length > 0) {
-        handles()
+        handling()
         const events = fresh.map(({ event }) => event!)
         await this.handle(events, tx)
       }
@@ -83,7 +74,6 @@ export class Applier {
         if (fresh.length > 0) await this.#claim(tx, fresh)
         for (const { record, event } of pending) if (event === undefined) await this.#putBehind(tx, record)
       })
-      commits()
     })
   }
 

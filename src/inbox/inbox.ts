@@ -21,7 +21,7 @@ import { runWatched } from './watched-consumer.ts'
 export interface RunOptions {
   /** Where a group without offsets begins: with the oldest record, or with the next. @default true */
   fromBeginning?: boolean | undefined
-  /** Partitions that are worked on at the same time; each takes a connection of Prisma's pool, and one more while it commits. @default 1 */
+  /** Partitions that are worked on at the same time; each takes a connection of Prisma's pool. @default 1 */
   partitionsConsumedConcurrently?: number | undefined
 }
 

@@ -2,7 +2,6 @@ import type { EachBatchPayload } from 'kafkajs'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
 import type { Emitter } from '../running/emitter.ts'
-import { Ahead } from './ahead.ts'
 import type { Applier, Pending } from './apply.ts'
 import { Beating } from './beating.ts'
 import { blameOf, codeOf, Stale } from './failure.ts'
@@ -54,46 +53,36 @@ export class Reader {
 
   /** What kafkajs calls; needs `eachBatchAutoResolve: false`. */
   readonly eachBatch = async (payload: EachBatchPayload): Promise<void> => {
-    const { batch, isRunning, isStale } = payload
+    const { isRunning, isStale } = payload
+    const { topic, partition, messages } = payload.batch
     const { clock, options, applier } = this.#ports
-    const { topic, partition } = batch
+    const { length } = messages
     const memory = this.#memory(topic, partition)
-    const { messages } = batch
-    // A record is looked up, handled and perhaps told about: its headers are read once.
+    // A record is looked up, handled and perhaps reported: its headers are read once.
     const records: NewRecord[] = []
     const recordAt = (index: number) => {
       records[index] ??= recordOf(topic, partition, messages[index]!)
       return records[index]
     }
-    const { length } = messages
     const window = new Window({ length, recordAt, memory, options, applier, wanted: (record) => handledEvent(record, options) })
-    const { prisma, handlerTimeoutMs: timeoutMs } = options
-    const ahead = new Ahead({ window, prisma, timeoutMs, now: clock.now })
     const beating = new Beating(payload.heartbeat)
     const until = clock.now() + turnMs
-    const goesOn = (at: number) => at < length && isRunning() && !isStale() && !beating.lost && clock.now() < until
-    for (let i = 0; goesOn(i); ) {
+    for (let i = 0; i < length && isRunning() && !isStale() && !beating.lost && clock.now() < until; ) {
       let chunk: Chunk
       try {
-        chunk = await ahead.next(i)
+        chunk = await window.next(i)
       } catch (error) {
         this.#wait(recordAt(i), error, false, payload)
         break
       }
-      const outcome = await this.#take(chunk, payload, ahead, () => {
-        window.took(chunk)
-        if (goesOn(chunk.end)) ahead.prepare(chunk.end)
-      })
+      const outcome = await this.#take(chunk, payload)
       if (outcome === 'wait') break
-      if (outcome !== 'done') {
-        await ahead.drop()
-        window.forget()
-      }
+      if (outcome === 'done') window.took(chunk)
+      else window.forget()
       if (outcome === 'again') continue
       i = chunk.end
       payload.resolveOffset(messages[i - 1]!.offset)
     }
-    await ahead.drop()
     beating.end()
   }
 
@@ -102,7 +91,7 @@ export class Reader {
     this.#pauses.forget()
   }
 
-  async #take(chunk: Chunk, payload: EachBatchPayload, ahead: Ahead, commits: () => void): Promise<Outcome> {
+  async #take(chunk: Chunk, payload: EachBatchPayload): Promise<Outcome> {
     if (chunk.do === 'dead-letter') return this.#deadLetter(chunk.record, { ...chunk.why, attempts: 0 }, payload)
     if (chunk.do === 'fail') return this.#failed(chunk.record, chunk.cause, blameOf(chunk.cause) !== 'database', payload)
     const { applier, telemetry, clock, options } = this.#ports
@@ -113,12 +102,8 @@ export class Reader {
     let begun = false
     try {
       if (pending.length > 0) {
-        await applier.apply(pending, {
-          transaction: (work) => ahead.transaction(work),
-          handles() {
-            begun = true
-          },
-          commits,
+        await applier.apply(pending, () => {
+          begun = true
         })
       }
     } catch (error) {

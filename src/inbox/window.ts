@@ -32,20 +32,20 @@ export class Window {
   readonly #ports: WindowPorts
   /** By offset. */
   #outlooks = new Map<string, Outlook>()
-  /** Identities that were taken care of since they were queried, or are being committed: a second copy in the same window is known without another question. */
+  /** Identities that were taken care of since they were queried: a second copy in the same window is known without another query. */
   readonly #done = new Set<string>()
 
   constructor(ports: WindowPorts) {
     this.#ports = ports
   }
 
-  /** Forgets what is known: it is no longer so, or a commit that was counted on has failed. */
+  /** Forgets what is known: it is no longer so. */
   forget(): void {
     this.#outlooks = new Map()
     this.#done.clear()
   }
 
-  /** A chunk is being committed. Where that fails, `forget`. */
+  /** A chunk was committed. */
   took(chunk: Chunk): void {
     if (chunk.do === 'apply') for (const { record } of chunk.pending) this.#done.add(record.identity)
   }

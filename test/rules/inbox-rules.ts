@@ -75,13 +75,6 @@ export const inboxRules: readonly TakenOut[] = [
     tests: 'a late claim is no copy',
   },
   {
-    rule: 23,
-    without: 'a transaction is begun ahead although it keeps its snapshot',
-    edits: [{ file: 'inbox/ahead.ts', from: '      if (!(await fresh)) throw new OldSnapshot()\n', to: '      await fresh\n' }],
-    file: 'inbox/ahead.test.ts',
-    tests: 'would not see that commit',
-  },
-  {
     rule: 24,
     without: 'a dead-lettered record is told apart by its offset',
     edits: [

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
-import { connect, createStage, effect, record, start, type Tx, useMail } from './stage.ts'
+import { connect, createStage, effect, record, start, useMail } from './stage.ts'
 
 const { startMail, query, url, client, numbers } = useMail()
 
@@ -13,56 +13,6 @@ async function atCommitOf(n: number, plpgsql: string): Promise<void> {
     await query('DROP FUNCTION at_commit CASCADE')
   })
 }
-
-/** Milliseconds since the transaction began, and the effects that it sees. */
-async function sees(tx: Tx): Promise<{ age: number; effects: number }> {
-  const [row] = await tx.$queryRaw<{ age: number; effects: number }[]>`
-    SELECT (extract(epoch FROM clock_timestamp() - now()) * 1000)::float8 AS age, (SELECT count(*)::int FROM effects) AS effects`
-  return row!
-}
-
-/** Applies two messages, the first with a commit of half a second; gives what the second handler saw. */
-async function afterSlowCommit(handlerTimeoutMs: number, prisma = client()): Promise<{ age: number; effects: number }> {
-  await atCommitOf(1, 'PERFORM pg_sleep(0.5)')
-  const stage = await createStage(1)
-  await stage.send([record('a', 1), record('a', 2)])
-  let seen = { age: 0, effects: 0 }
-  const { times } = start(stage, prisma, 'mail', {
-    handlerTimeoutMs,
-    handlers: {
-      async Counted(event, tx) {
-        seen = await sees(tx)
-        await effect(tx, 'mail', event)
-      },
-    },
-  })
-  await times('applied', 2)
-  return seen
-}
-
-test('the next transaction begins while the one before commits, and its handler is called after that', async () => {
-  const { age, effects } = await afterSlowCommit(3_600_000)
-  expect(age).toBeGreaterThan(100)
-  expect(effects).toBe(1)
-})
-
-test('a transaction that waited for more than a hundredth of its time is not used: its handler would have too little', async () => {
-  const { age, effects } = await afterSlowCommit(20_000)
-  expect(age).toBeLessThan(400)
-  expect(effects).toBe(1)
-})
-
-test.each(['repeatable read', 'serializable'])(
-  'in %s the transaction that waited for the commit is not used: its handler would not see that commit',
-  async (isolation) => {
-    const own = new URL(url())
-    own.searchParams.set('options', `-c default_transaction_isolation=${isolation.replace(' ', '\\ ')}`)
-    const prisma = connect(own.href)
-    onTestFinished(() => prisma.$disconnect())
-    const { effects } = await afterSlowCommit(3_600_000, prisma)
-    expect(effects).toBe(1)
-  },
-)
 
 test('a commit that fails takes back what was counted on: each message of the batch is applied', async () => {
   await query('CREATE SEQUENCE commits')
