@@ -1,8 +1,9 @@
-import type { AnyEvent, Catalogue } from '../enqueue/events.ts'
+import type { KafkaMessage } from 'kafkajs'
+import type { AnyEvent, Catalogue, EventMap } from '../enqueue/events.ts'
 import { upcast } from '../enqueue/upcast.ts'
-import { isOutboxError } from '../message/errors.ts'
+import { isOutboxError, OutboxError } from '../message/errors.ts'
 import type { ReceivedEvent } from './handlers.ts'
-import type { InboxRecord } from './record.ts'
+import { type InboxRecord, recordOf } from './record.ts'
 
 /** Why a record cannot be read: nothing that waiting would heal. */
 export type UnreadableReason = 'INVALID_ID' | 'INVALID_JSON' | 'INVALID_PAYLOAD' | 'NEWER_VERSION' | 'UPCAST_FAILED'
@@ -45,4 +46,38 @@ export async function decode(record: InboxRecord, event: AnyEvent, { codec }: Ca
 /** A message without the header was written before its event had a second version. */
 function versionOf(header: string | undefined): number {
   return /^[1-9]\d{0,8}$/.test(header ?? '') ? Number(header) : 1
+}
+
+/** Any event of a catalogue: `switch (event.type)` tells which, and with it the payload. */
+export type AnyReceivedEvent<E extends EventMap> = { [T in keyof E]: ReceivedEvent<E, T> }[keyof E]
+
+/** Where a record was read, and the record as kafkajs gives it. */
+export interface ReadRecord {
+  topic: string
+  partition: number
+  message: KafkaMessage
+}
+
+/**
+ * The event that a record holds, validated and brought to its newest version; undefined where the catalogue has no event of its type. For
+ * consumers without {@link createInbox}: by hand with `inbox.once`, or without a database. Rejects with INVALID_ID, and with INVALID_PAYLOAD
+ * for everything else that no other try would heal; where the catalogue's codec rejects, with the codec's own error.
+ *
+ * @example
+ * const event = await readEvent(events, { topic, partition, message })
+ * if (event?.type === 'OrderPlaced') console.log(event.payload.total)
+ */
+export async function readEvent<E extends EventMap>(
+  events: Catalogue<E>,
+  { topic, partition, message }: ReadRecord,
+): Promise<AnyReceivedEvent<E> | undefined> {
+  const record = recordOf(topic, partition, message)
+  const event = events.find(record.type)
+  if (!event) return undefined
+  const decoded = await decode(record, event, events)
+  if ('event' in decoded) return decoded.event as AnyReceivedEvent<E>
+  const code = decoded.reason === 'INVALID_ID' ? 'INVALID_ID' : 'INVALID_PAYLOAD'
+  const what = `The record ${topic}/${partition} at ${message.offset} cannot be read (${decoded.reason}): ${decoded.error}`
+  const remedy = 'Pass it over or put it aside: reading it again gives the same.'
+  throw new OutboxError(code, what, { field: code === 'INVALID_ID' ? 'id' : 'payload', remedy })
 }

@@ -1,4 +1,4 @@
-import { sqlState } from '../enqueue/insert.ts'
+import { explain, sqlState } from '../enqueue/insert.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
@@ -103,13 +103,13 @@ class ConnectionLost extends Error {
 }
 
 /** What was known of a message is no longer so: nothing was done. Query it again. */
-export class Stale extends Error {
-  override readonly name = 'Stale'
+export class Conflict extends Error {
+  override readonly name = 'Conflict'
 }
 
 /** An error that can only come from the connection, or is ours: one that tells nothing gets a code. */
 export const lost = (error: unknown): unknown =>
-  blameOf(error) === 'unknown' && !(error instanceof Stale)
+  blameOf(error) === 'unknown' && !(error instanceof Conflict)
     ? new ConnectionLost(error instanceof Error ? error.message : String(error), { cause: error })
     : error
 
@@ -137,3 +137,11 @@ class HandlerTimeout extends Error {
 /** The refusal of an option. */
 export const wrongOption = (field: string, range: string): OutboxError =>
   new OutboxError('INVALID_OPTION', `The option ${field} is wrong.`, { field, remedy: `It must be ${range}.` })
+
+/** Two failures of the inbox tables have a remedy that Prisma's message does not tell. */
+export const explainInbox = (error: unknown, schema: string): unknown =>
+  explain(error, {
+    where: `${schema}.inbox`,
+    migration: 'inbox',
+    grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables, and USAGE on the sequence of inbox_dead_letter.',
+  })

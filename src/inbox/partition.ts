@@ -1,3 +1,60 @@
+import type { EachBatchPayload } from 'kafkajs'
+
+// What a reader keeps of a partition while it works: heartbeats, pauses, and the attempts of the message at its head. The readers of inbox and
+// projection use it.
+
+/**
+ * Milliseconds between two checks whether a heartbeat is due: kafkajs sends one only every `heartbeatInterval`, 3 s by default, and only
+ * between batches unless it is asked to.
+ */
+const heartbeatCheckMs = 500
+
+/** Heartbeats while a handler runs: without them the group would take the member for dead, and its work would begin again elsewhere. */
+export class Heartbeat {
+  readonly #timer: NodeJS.Timeout
+  #error: unknown
+
+  constructor(heartbeat: () => Promise<void>) {
+    this.#timer = setInterval(() => {
+      heartbeat().catch((error: unknown) => {
+        this.#error ??= error
+      })
+    }, heartbeatCheckMs)
+  }
+
+  /** Whether the group goes on without this member: then finish the transaction, and release the rest. */
+  get lost(): boolean {
+    return this.#error !== undefined
+  }
+
+  /** Ends them. Throws the error of a heartbeat: kafkajs joins the group again for it. */
+  end(): void {
+    clearInterval(this.#timer)
+    if (this.#error !== undefined) throw this.#error
+  }
+}
+
+/** Partitions that stand still for a while: kafkajs reads each again, from its position, when its time is over. */
+export class Pauses {
+  readonly #timers = new Set<NodeJS.Timeout>()
+
+  /** Pauses the partition of a batch for `ms` milliseconds. */
+  begin(payload: EachBatchPayload, ms: number): void {
+    const resume = payload.pause()
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      resume()
+    }, ms)
+    this.#timers.add(timer)
+  }
+
+  /** Forgets them all: the consumer ends. */
+  forget(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+  }
+}
+
 /**
  * Remembers of a partition how often the message at its head has failed. Messages go by their identity: an offset comes again in a
  * recreated topic. It forgets with the process.
@@ -7,17 +64,17 @@ export class PartitionMemory {
   #tries = 0
   #attempts = 0
   /** Code of the last failure of that message that may have been the database's. */
-  #doubt: string | undefined
-  #singly: ReadonlySet<string> = new Set()
+  #lastCode: string | undefined
+  #alone: ReadonlySet<string> = new Set()
 
   /** Whether the message is tried alone, because a batch with it failed. */
-  singly(identity: string): boolean {
-    return this.#singly.has(identity)
+  alone(identity: string): boolean {
+    return this.#alone.has(identity)
   }
 
   /** A batch failed: its messages are tried one by one. */
   split(identities: Iterable<string>): void {
-    this.#singly = new Set(identities)
+    this.#alone = new Set(identities)
   }
 
   /** How often the message has failed in a way that counts towards dead-lettering. */
@@ -34,10 +91,10 @@ export class PartitionMemory {
   }
 
   /** The message failed with a code that may be the database's. True: its last such failure had the same code. */
-  doubted(identity: string, code: string): boolean {
+  failedSoBefore(identity: string, code: string): boolean {
     this.#turnTo(identity)
-    const again = this.#doubt === code
-    this.#doubt = code
+    const again = this.#lastCode === code
+    this.#lastCode = code
     return again
   }
 
@@ -46,6 +103,6 @@ export class PartitionMemory {
     this.#identity = identity
     this.#tries = 0
     this.#attempts = 0
-    this.#doubt = undefined
+    this.#lastCode = undefined
   }
 }

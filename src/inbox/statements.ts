@@ -65,7 +65,7 @@ const write = (schema: string) => ({
    * with the claim: an earlier message of the key that somebody else dead-letters meanwhile was not known here, so its claim fails first, and
    * everything is queried again.
    */
-  look: statement(`SELECT
+  seen: statement(`SELECT
       EXISTS (SELECT FROM ${schema}"inbox" i WHERE i."consumer" = m.consumer AND i."message_id" = m.id) AS known,
       EXISTS (SELECT FROM ${schema}"inbox_dead_letter" p
         WHERE p."consumer" = m.consumer AND p."topic" = m.topic AND p."key" = pg_catalog.decode(m.key, 'base64')) AS blocked
@@ -88,7 +88,7 @@ const write = (schema: string) => ({
    * and finds the message that was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the
    * row was deleted.
    */
-  claimBehind: guarded(
+  claimBlocked: guarded(
     `INSERT INTO ${schema}"inbox" ("consumer", "message_id")
       SELECT ?::pg_catalog.text, ?::pg_catalog.uuid FROM blocked, mine WHERE yes ON CONFLICT DO NOTHING`,
     `blocked AS MATERIALIZED (SELECT FROM ${schema}"inbox_dead_letter" p
@@ -142,7 +142,8 @@ const write = (schema: string) => ({
    * otherwise nobody would take care of those behind it after a member that died in the middle. `always`: also to one with a failure of its
    * own. A request on any message of the key will do, so a row that an operator is writing to is passed by.
    */
-  passOn: guarded(`UPDATE ${schema}"inbox_dead_letter" p SET "requested_action" = 'redrive', "requested_by" = ?::pg_catalog.text
+  requestNext:
+    guarded(`UPDATE ${schema}"inbox_dead_letter" p SET "requested_action" = 'redrive', "requested_by" = ?::pg_catalog.text
     FROM mine, (SELECT n."consumer", n."identity" FROM ${schema}"inbox_dead_letter" n
       WHERE n."consumer" = ?::pg_catalog.text AND n."topic" = ?::pg_catalog.text AND n."key" = ?::pg_catalog.bytea
       ORDER BY n."arrival" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) next
@@ -159,24 +160,24 @@ const write = (schema: string) => ({
     WHERE "consumer" = ?::pg_catalog.text AND "identity" = ?::pg_catalog.uuid`),
 
   /** consumer, topic, key. Answers the requests for those behind it: they stay. */
-  withdraw: statement(`UPDATE ${schema}"inbox_dead_letter" SET "requested_action" = NULL, "requested_by" = NULL
+  clearRequests: statement(`UPDATE ${schema}"inbox_dead_letter" SET "requested_action" = NULL, "requested_by" = NULL
     WHERE "consumer" = ?::pg_catalog.text AND "topic" = ?::pg_catalog.text AND "key" = ?::pg_catalog.bytea AND "requested_action" IS NOT NULL`),
 
   /** name. How far a projection has come in each partition, and of which topic by Kafka's id. */
-  places: statement(
+  positions: statement(
     `SELECT "topic", "partition", "next_offset"::text AS next, "topic_id" AS "topicId" FROM ${schema}"inbox_projection" WHERE "name" = ?::text`,
   ),
 
   /**
-   * name, topic, partition. The first offset that is not applied, and the id of the transaction for `move`; locks the row, and makes it where
-   * there is none. It may arrive late, in another transaction: it changes nothing there, and `move` is not called then.
+   * name, topic, partition. The first offset that is not applied, and the id of the transaction for `movePosition`; locks the row, and makes it where
+   * there is none. It may arrive late, in another transaction: it changes nothing there, and `movePosition` is not called then.
    */
-  place: statement(`INSERT INTO ${schema}"inbox_projection" AS p ("name", "topic", "partition", "next_offset")
+  lockPosition: statement(`INSERT INTO ${schema}"inbox_projection" AS p ("name", "topic", "partition", "next_offset")
     VALUES (?::text, ?::text, ?::int, 0) ON CONFLICT ("name", "topic", "partition") DO UPDATE SET "next_offset" = p."next_offset"
     RETURNING p."next_offset"::text AS next, pg_catalog.pg_current_xact_id()::text AS xid`),
 
-  /** offset, topic id, name, topic, partition, transaction id. Moves the place on; no row in another transaction than that of `place`. */
-  move: statement(`UPDATE ${schema}"inbox_projection"
+  /** offset, topic id, name, topic, partition, transaction id. Moves the position on; no row in another transaction than that of `lockPosition`. */
+  movePosition: statement(`UPDATE ${schema}"inbox_projection"
     SET "next_offset" = ?::bigint, "topic_id" = coalesce(?::text, "topic_id"), "moved_at" = clock_timestamp()
     WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND ${inThatTransaction}`),
 

@@ -64,7 +64,17 @@ export interface InboxEvents {
   consumer_crashed: { consumer: string; code: string; restart: boolean }
 }
 
-/** Name of an event. */
+/** What is told about a projection. */
+export interface ProjectionEvents extends Pick<InboxEvents, 'consumer_crashed' | 'partitions_assigned'> {
+  /** Records were applied in one transaction. */
+  projected: { name: string; topic: string; partition: number; records: number; nextOffset: string; ms: number }
+  /** Records could not be applied; the partition waits for `waitMs` and tries again. */
+  projection_failed: { name: string; topic: string; partition: number; offset: string; code: string; waitMs: number }
+  /** Everything that was there at the start is applied: the read model may be used. Once. */
+  live: { name: string }
+}
+
+/** Name of an event of an inbox. */
 export type InboxEvent = keyof InboxEvents
 
 /** Gets every event of a consumer. */

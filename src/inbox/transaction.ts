@@ -52,7 +52,7 @@ export async function writeIn(tx: SqlClient, statement: TemplateStringsArray, ..
 export const over = () => transactionOver('the inbox was written')
 
 /** Runs statements of the inbox itself: an error that tells nothing is the connection's, not a handler's. */
-export async function ours<R>(work: () => Promise<R>): Promise<R> {
+export async function ownStatements<R>(work: () => Promise<R>): Promise<R> {
   try {
     return await work()
   } catch (error) {

@@ -18,8 +18,8 @@ export interface WatchOptions {
   /** Silence after which the consumer is given up. */
   silenceMs: number
   eachBatch: (payload: EachBatchPayload) => Promise<void>
-  /** kafkajs has passed over what no consumer gets to see, and calls no `eachBatch` for. */
-  passedOver?: (passed: PassedOver) => void
+  /** kafkajs has skipped offsets that no consumer gets to see, and calls no `eachBatch` for them. */
+  gap?: (gap: Gap) => void
   /** The member has these partitions now. */
   assigned: (partitions: Record<string, number[]>) => void
   /** kafkajs has taken the consumer away. */
@@ -27,7 +27,7 @@ export interface WatchOptions {
 }
 
 /** Offsets without a record for a consumer: markers and aborted records of Kafka's transactions, and what compaction has removed. */
-export interface PassedOver {
+export interface Gap {
   topic: string
   partition: number
   /** The offset behind them. */
@@ -66,7 +66,7 @@ export async function runWatched(consumer: Consumer, options: WatchOptions, cloc
     )
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { topic, partition, batchSize, lastOffset, highWatermark } }) => {
       if (batchSize > 0) return
-      options.passedOver?.({ topic, partition, next: BigInt(lastOffset) + 1n, end: BigInt(highWatermark) })
+      options.gap?.({ topic, partition, next: BigInt(lastOffset) + 1n, end: BigInt(highWatermark) })
     })
     const seen = () => {
       lastSign = clock.now()

@@ -25,7 +25,7 @@ const members = (path: string, name: string) => {
 
 describe('docs/consumers.md lists exactly', () => {
   test('the options of createInbox, with their defaults', () => {
-    expect(names(options).sort()).toEqual(members('src/inbox/options.ts', 'InboxOptions').sort())
+    expect(names(options).sort()).toEqual(members('src/inbox/inbox/options.ts', 'InboxOptions').sort())
     const shown = Object.fromEntries(options.map(([option, value]) => [names([[option!]])[0], value]))
     for (const [option, value] of Object.entries(inboxDefaults)) {
       expect([option, shown[option]]).toEqual([option, `\`${inspect(value)}\``])
@@ -33,7 +33,7 @@ describe('docs/consumers.md lists exactly', () => {
   })
 
   test('the options of createProjection, with their defaults', () => {
-    const path = 'src/inbox/projection-options.ts'
+    const path = 'src/inbox/projection/options.ts'
     expect(names(projection).sort()).toEqual(members(path, 'ProjectionOptions').sort())
     const batch = /const defaultBatch = (\d+)/.exec(file(path))![1]
     expect(projection.find(([option]) => option === '`batch`')![1]).toBe(`\`${batch}\``)
@@ -45,7 +45,7 @@ describe('docs/consumers.md lists exactly', () => {
 
   test('what a projection tells', () => {
     const [, words] = /`view\.telemetry\.subscribe[^`]*` tells ([\s\S]*?)\.\n/.exec(page)!
-    const own = members('src/inbox/projection-options.ts', 'ProjectionEvents')
+    const own = members('src/inbox/telemetry.ts', 'ProjectionEvents')
     expect(names([[words!]]).sort()).toEqual([...own, 'consumer_crashed', 'partitions_assigned'].sort())
   })
 

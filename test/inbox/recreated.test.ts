@@ -144,12 +144,12 @@ test('the failures of a message are not those of another one at its offset, nor 
   const memory = new PartitionMemory()
   expect(memory.failed('first', true)).toEqual({ tries: 1, attempts: 1 })
   expect(memory.failed('first', false)).toEqual({ tries: 2, attempts: 1 })
-  expect([memory.doubted('first', '57014'), memory.doubted('first', 'XX000'), memory.doubted('first', 'XX000')]).toEqual([
-    false,
-    false,
-    true,
-  ])
+  expect([
+    memory.failedSoBefore('first', '57014'),
+    memory.failedSoBefore('first', 'XX000'),
+    memory.failedSoBefore('first', 'XX000'),
+  ]).toEqual([false, false, true])
   expect(memory.attempts('second')).toBe(0)
-  expect(memory.doubted('second', 'XX000')).toBe(false)
+  expect(memory.failedSoBefore('second', 'XX000')).toBe(false)
   expect(memory.failed('second', true)).toEqual({ tries: 1, attempts: 1 })
 })

@@ -14,7 +14,7 @@ export const inboxRules: readonly TakenOut[] = [
   {
     rule: 22,
     without: 'a projection goes on in a topic that was created again',
-    edits: [{ file: 'inbox/projection-logs.ts', from: 'topicId !== log.id', to: 'false' }],
+    edits: [{ file: 'inbox/projection/logs.ts', from: 'topicId !== log.id', to: 'false' }],
     file: projectionLog,
     tests: 'a topic of the same name in another cluster is refused',
   },
@@ -22,8 +22,8 @@ export const inboxRules: readonly TakenOut[] = [
     rule: 22,
     without: 'what kafkajs jumps back to is taken for records that were applied',
     edits: [
-      { file: 'inbox/projection-logs.ts', from: 'topicId !== log.id', to: 'false' },
-      { file: 'inbox/projection-logs.ts', from: 'BigInt(next) > end', to: 'false' },
+      { file: 'inbox/projection/logs.ts', from: 'topicId !== log.id', to: 'false' },
+      { file: 'inbox/projection/logs.ts', from: 'BigInt(next) > end', to: 'false' },
     ],
     file: projectionLog,
     tests: 'told before the next check is due',
@@ -116,14 +116,16 @@ export const inboxRules: readonly TakenOut[] = [
   {
     rule: 25,
     without: 'an error that may be of the connection is always the handler’s',
-    edits: [{ file: 'inbox/apply.ts', from: "blameOf(error) === 'unknown' && !(await answersIn(tx))", to: 'false' }],
+    edits: [{ file: 'inbox/inbox/applier.ts', from: "blameOf(error) === 'unknown' && !(await answersIn(tx))", to: 'false' }],
     file: trouble,
     tests: 'a backend that is terminated between two statements',
   },
   {
     rule: 25,
     without: 'a failure that may be the database’s counts at once',
-    edits: [{ file: 'inbox/partition.ts', from: 'const again = this.#doubt === code', to: 'const again = this.#doubt !== null' }],
+    edits: [
+      { file: 'inbox/partition.ts', from: 'const again = this.#lastCode === code', to: 'const again = this.#lastCode !== null' },
+    ],
     file: trouble,
     tests: 'once does not count',
   },
@@ -131,8 +133,8 @@ export const inboxRules: readonly TakenOut[] = [
     rule: 25,
     without: 'failures count while the database does not answer',
     edits: [
-      { file: 'inbox/reader.ts', from: '    if (!(await this.#ports.applier.answers())) return false\n', to: '' },
-      { file: 'inbox/partition.ts', from: 'const again = this.#doubt === code', to: 'const again = this.#doubt !== null' },
+      { file: 'inbox/inbox/reader.ts', from: '    if (!(await this.#ports.applier.answers())) return false\n', to: '' },
+      { file: 'inbox/partition.ts', from: 'const again = this.#lastCode === code', to: 'const again = this.#lastCode !== null' },
     ],
     file: trouble,
     tests: 'a database that does not answer any more',

@@ -1,23 +1,19 @@
 import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
-import type { Catalogue } from '../enqueue/events.ts'
-import type { OutboxError } from '../message/errors.ts'
-import { systemClock } from '../running/clock.ts'
-import { Emitter } from '../running/emitter.ts'
-import { guardedKafka } from '../transport/guarded-kafka.ts'
-import { wrongOption } from './failure.ts'
-import { inboxDefaults } from './options.ts'
-import { ProjectionLogs } from './projection-logs.ts'
-import {
-  type ProjectionEvents,
-  type ProjectionOptions,
-  type ResolvedProjection,
-  resolveProjection,
-} from './projection-options.ts'
-import { ProjectionReader } from './projection-reader.ts'
-import { type InboxStatements, inboxStatements } from './statements.ts'
-import { runWatched } from './watched-consumer.ts'
+import type { Catalogue } from '../../enqueue/events.ts'
+import type { OutboxError } from '../../message/errors.ts'
+import { systemClock } from '../../running/clock.ts'
+import { Emitter } from '../../running/emitter.ts'
+import { guardedKafka } from '../../transport/guarded-kafka.ts'
+import { wrongOption } from '../failure.ts'
+import { inboxDefaults } from '../inbox/options.ts'
+import { type InboxStatements, inboxStatements } from '../statements.ts'
+import type { ProjectionEvents } from '../telemetry.ts'
+import { runWatched } from '../watched-consumer.ts'
+import { ProjectionLogs } from './logs.ts'
+import { type ProjectionOptions, type ResolvedProjection, resolveProjection } from './options.ts'
+import { ProjectionReader } from './reader.ts'
 
-/** A read model that is fed from topics. Its place in them is stored with it. Made by {@link createProjection}. */
+/** A read model that is fed from topics. Its position in them is stored with it. Made by {@link createProjection}. */
 export class Projection {
   /** Tells what happens; subscribe before `run`. */
   readonly telemetry = new Emitter<ProjectionEvents>()
@@ -96,7 +92,7 @@ export class Projection {
       options: this.#options,
       statements: this.#statements,
       telemetry: this.telemetry,
-      passed: (topic, partition, next) => this.#passed(topic, partition, next),
+      reached: (topic, partition, next) => this.#reached(topic, partition, next),
       check: (topic) => logs.check(topic),
       idOf: (topic) => logs.idOf(topic),
       signal,
@@ -114,7 +110,7 @@ export class Projection {
         autoCommit: false,
         silenceMs: 2 * inboxDefaults.sessionTimeoutMs,
         eachBatch: (payload) => reader.eachBatch(payload, consumer),
-        passedOver: (passed) => reader.passOver(passed),
+        gap: (gap) => reader.storeGap(gap),
         assigned,
         crashed,
       },
@@ -134,18 +130,18 @@ export class Projection {
       for (const id of ids) this.#behind.set(`${topic}/${id}`, ends.get(`${topic}/${id}`) ?? 0n)
     }
     for (const [partition, end] of this.#behind) if (end === 0n) this.#behind.delete(partition)
-    this.#tellLive()
+    this.#emitLive()
   }
 
-  #passed(topic: string, partition: number, next: bigint): void {
-    const place = `${topic}/${partition}`
-    const end = this.#behind.get(place)
+  #reached(topic: string, partition: number, next: bigint): void {
+    const name = `${topic}/${partition}`
+    const end = this.#behind.get(name)
     if (end === undefined || next < end) return
-    this.#behind.delete(place)
-    this.#tellLive()
+    this.#behind.delete(name)
+    this.#emitLive()
   }
 
-  #tellLive(): void {
+  #emitLive(): void {
     if (this.#isLive || this.#behind.size > 0) return
     this.#isLive = true
     this.telemetry.emit('live', { name: this.#options.name })
@@ -154,7 +150,7 @@ export class Projection {
 }
 
 /**
- * A read model that follows topics: one transaction for the changes of many records and for the place in the topic, so that each record is
+ * A read model that follows topics: one transaction for the changes of many records and for the position in the topic, so that each record is
  * applied exactly once, whatever crashes. Throws INVALID_OPTION.
  *
  * @example

@@ -1,17 +1,15 @@
 import type { EachBatchPayload } from 'kafkajs'
-import { backoff } from '../running/backoff.ts'
-import type { Clock } from '../running/clock.ts'
-import type { Emitter } from '../running/emitter.ts'
-import type { Applier, Pending } from './apply.ts'
-import { Beating } from './beating.ts'
-import { blameOf, codeOf, Stale } from './failure.ts'
-import { handledEvent } from './handlers.ts'
+import { backoff } from '../../running/backoff.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { Emitter } from '../../running/emitter.ts'
+import { blameOf, Conflict, codeOf } from '../failure.ts'
+import { handledEvent } from '../handlers.ts'
+import { Heartbeat, PartitionMemory, Pauses } from '../partition.ts'
+import { type NewRecord, recordOf } from '../record.ts'
+import type { InboxEvents } from '../telemetry.ts'
+import type { Applier, Pending } from './applier.ts'
+import { type Batch, Lookahead } from './lookahead.ts'
 import type { ResolvedInbox } from './options.ts'
-import { PartitionMemory } from './partition.ts'
-import { Pauses } from './pauses.ts'
-import { type NewRecord, recordOf } from './record.ts'
-import type { InboxEvents } from './telemetry.ts'
-import { type Chunk, Window } from './window.ts'
 
 /**
  * Milliseconds of work before the other partitions have their turn: kafkajs fetches again only when all batches of the last fetch are
@@ -64,26 +62,33 @@ export class Reader {
       records[index] ??= recordOf(topic, partition, messages[index]!)
       return records[index]
     }
-    const window = new Window({ length, recordAt, memory, options, applier, wanted: (record) => handledEvent(record, options) })
-    const beating = new Beating(payload.heartbeat)
+    const lookahead = new Lookahead({
+      length,
+      recordAt,
+      memory,
+      options,
+      applier,
+      wanted: (record) => handledEvent(record, options),
+    })
+    const heartbeat = new Heartbeat(payload.heartbeat)
     const until = clock.now() + turnMs
-    for (let i = 0; i < length && isRunning() && !isStale() && !beating.lost && clock.now() < until; ) {
-      let chunk: Chunk
+    for (let i = 0; i < length && isRunning() && !isStale() && !heartbeat.lost && clock.now() < until; ) {
+      let batch: Batch
       try {
-        chunk = await window.next(i)
+        batch = await lookahead.next(i)
       } catch (error) {
         this.#wait(recordAt(i), error, false, payload)
         break
       }
-      const outcome = await this.#take(chunk, payload)
+      const outcome = await this.#take(batch, payload)
       if (outcome === 'wait') break
-      if (outcome === 'done') window.took(chunk)
-      else window.forget()
+      if (outcome === 'done') lookahead.took(batch)
+      else lookahead.forget()
       if (outcome === 'again') continue
-      i = chunk.end
+      i = batch.end
       payload.resolveOffset(messages[i - 1]!.offset)
     }
-    beating.end()
+    heartbeat.end()
   }
 
   /** Forgets the waits of paused partitions. */
@@ -91,11 +96,11 @@ export class Reader {
     this.#pauses.forget()
   }
 
-  async #take(chunk: Chunk, payload: EachBatchPayload): Promise<Outcome> {
-    if (chunk.do === 'dead-letter') return this.#deadLetter(chunk.record, { ...chunk.why, attempts: 0 }, payload)
-    if (chunk.do === 'fail') return this.#failed(chunk.record, chunk.cause, blameOf(chunk.cause) !== 'database', payload)
+  async #take(batch: Batch, payload: EachBatchPayload): Promise<Outcome> {
+    if (batch.do === 'dead-letter') return this.#deadLetter(batch.record, { ...batch.why, attempts: 0 }, payload)
+    if (batch.do === 'fail') return this.#failed(batch.record, batch.cause, blameOf(batch.cause) !== 'database', payload)
     const { applier, telemetry, clock, options } = this.#ports
-    const { pending, copies } = chunk
+    const { pending, copies } = batch
     const { consumer } = options
     const { topic, partition } = payload.batch
     const start = clock.now()
@@ -107,7 +112,7 @@ export class Reader {
         })
       }
     } catch (error) {
-      if (error instanceof Stale) return 'again'
+      if (error instanceof Conflict) return 'again'
       return this.#notApplied(pending, error, begun, payload)
     }
     const behind = pending.filter(({ event }) => event === undefined).length
@@ -137,7 +142,7 @@ export class Reader {
     const blame = blameOf(error)
     if (blame !== 'either') return blame !== 'database'
     if (!(await this.#ports.applier.answers())) return false
-    return this.#memory(record.topic, record.partition).doubted(record.identity, codeOf(error))
+    return this.#memory(record.topic, record.partition).failedSoBefore(record.identity, codeOf(error))
   }
 
   async #failed(record: NewRecord, error: unknown, counts: boolean, payload: EachBatchPayload): Promise<Outcome> {

@@ -1,12 +1,12 @@
-import { sqlState } from '../enqueue/insert.ts'
-import { continueTrace } from '../message/trace.ts'
-import { within } from '../running/within.ts'
-import { blameOf, handlerTimeout, lost, Stale } from './failure.ts'
-import type { ReceivedEvent } from './handlers.ts'
+import { sqlState } from '../../enqueue/insert.ts'
+import { continueTrace } from '../../message/trace.ts'
+import { within } from '../../running/within.ts'
+import { blameOf, Conflict, handlerTimeout, lost } from '../failure.ts'
+import type { ReceivedEvent } from '../handlers.ts'
+import { clean, type NewRecord } from '../record.ts'
+import type { InboxStatements, SqlClient } from '../statements.ts'
+import { answersIn, idOf, inTransactionFor, over, ownStatements, writeIn } from '../transaction.ts'
 import type { ResolvedInbox } from './options.ts'
-import { clean, type NewRecord } from './record.ts'
-import type { InboxStatements, SqlClient } from './statements.ts'
-import { answersIn, idOf, inTransactionFor, ours, over, writeIn } from './transaction.ts'
 
 /** A record to take care of: with its event, or, without, to be put behind a dead-lettered one of its key. */
 export interface Pending {
@@ -14,8 +14,8 @@ export interface Pending {
   event: ReceivedEvent | undefined
 }
 
-/** What is known of a message before it is handled. */
-export interface Outlook {
+/** The inbox's knowledge of a message before it is handled. */
+export interface Seen {
   /** It was applied or dead-lettered before. */
   known: boolean
   /** A message of its key is dead-lettered. */
@@ -35,12 +35,12 @@ export class Applier {
     this.#statements = statements
   }
 
-  /** What is known of messages of one topic, one answer for each. */
-  async look(records: readonly NewRecord[]): Promise<Outlook[]> {
+  /** Asks the inbox about messages of one topic; one answer for each. */
+  async query(records: readonly NewRecord[]): Promise<Seen[]> {
     if (records.length === 0) return []
     const { prisma, consumer, handlerTimeoutMs } = this.#options
     const { topic } = records[0]!
-    const asked = prisma.$queryRaw<Outlook[]>(this.#statements.look, consumer, topic, ...identitiesAndKeys(records))
+    const asked = prisma.$queryRaw<Seen[]>(this.#statements.seen, consumer, topic, ...identitiesAndKeys(records))
     return within(asked, handlerTimeoutMs, handlerTimeout)
   }
 
@@ -56,7 +56,7 @@ export class Applier {
   }
 
   /**
-   * Takes care of messages of one partition, in their order, in one transaction; `handling` is called before the first handler. Throws Stale,
+   * Takes care of messages of one partition, in their order, in one transaction; `handling` is called before the first handler. Throws Conflict,
    * and TRANSACTION_OVER.
    *
    * The claim comes after the handlers: as the last statement it also fails if an earlier one did and the handler caught its error.
@@ -67,12 +67,14 @@ export class Applier {
       const fresh = pending.filter(({ event }) => event !== undefined)
       if (fresh.length > 0) {
         handling()
+        // The claim needs it; asked now, the question is under way while the handler begins.
+        idOf(tx).catch(() => {})
         const events = fresh.map(({ event }) => event!)
         await this.handle(events, tx)
       }
-      await ours(async () => {
+      await ownStatements(async () => {
         if (fresh.length > 0) await this.#claim(tx, fresh)
-        for (const { record, event } of pending) if (event === undefined) await this.#putBehind(tx, record)
+        for (const { record, event } of pending) if (event === undefined) await this.#block(tx, record)
       })
     })
   }
@@ -121,11 +123,11 @@ export class Applier {
     })
   }
 
-  /** Throws Stale if nothing of its key is dead-lettered any more, or it is a copy. */
-  async #putBehind(tx: SqlClient, record: NewRecord): Promise<void> {
+  /** Throws Conflict if nothing of its key is dead-lettered any more, or it is a copy. */
+  async #block(tx: SqlClient, record: NewRecord): Promise<void> {
     const { consumer } = this.#options
     const { identity, topic, key } = record
-    if ((await writeIn(tx, this.#statements.claimBehind, consumer, topic, key, consumer, identity)) !== 1) throw new Stale()
+    if ((await writeIn(tx, this.#statements.claimBlocked, consumer, topic, key, consumer, identity)) !== 1) throw new Conflict()
     await this.#put(tx, record, null)
   }
 
@@ -137,26 +139,27 @@ export class Applier {
   ): Promise<boolean> {
     const { identity, topic, partition, offset, id, type, key, value, headers } = record
     const error = why === null ? null : clean(why.error).slice(0, errorLength)
-    const place = [this.#options.consumer, identity, topic, partition, offset]
+    const origin = [this.#options.consumer, identity, topic, partition, offset]
     const content = [id, type, key, value, JSON.stringify(headers)]
     return (
-      (await writeIn(tx, this.#statements.deadLetter, ...place, ...content, why?.reason ?? null, error, why?.attempts ?? 0)) === 1
+      (await writeIn(tx, this.#statements.deadLetter, ...origin, ...content, why?.reason ?? null, error, why?.attempts ?? 0)) ===
+      1
     )
   }
 
-  /** Throws Stale if not all are claimed now. */
+  /** Throws Conflict if not all are claimed now. */
   async #claim(tx: SqlClient, fresh: readonly Pending[]): Promise<void> {
     const { consumer } = this.#options
     const ids = fresh.map(({ record }) => record.identity)
     if (ids.length > 1) {
-      if ((await writeIn(tx, this.#statements.claimAll, consumer, ids)) !== ids.length) throw new Stale()
+      if ((await writeIn(tx, this.#statements.claimAll, consumer, ids)) !== ids.length) throw new Conflict()
       return
     }
     try {
       // It has no ON CONFLICT: without a row the transaction was over.
       if ((await tx.$executeRaw(this.#statements.claimLast, consumer, ids[0], await idOf(tx))) !== 1) throw over()
     } catch (error) {
-      throw sqlState(error) === uniqueViolation ? new Stale() : error
+      throw sqlState(error) === uniqueViolation ? new Conflict() : error
     }
   }
 }

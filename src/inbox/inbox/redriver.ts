@@ -1,14 +1,14 @@
-import type { Emitter } from '../running/emitter.ts'
-import type { Applier } from './apply.ts'
-import { decode } from './decode.ts'
-import { blameOf, codeOf, Stale } from './failure.ts'
-import { handledEvent } from './handlers.ts'
+import type { Emitter } from '../../running/emitter.ts'
+import { decode } from '../decode.ts'
+import { blameOf, Conflict, codeOf } from '../failure.ts'
+import { handledEvent } from '../handlers.ts'
+import { PartitionMemory } from '../partition.ts'
+import type { InboxRecord } from '../record.ts'
+import type { InboxStatements, SqlClient } from '../statements.ts'
+import type { InboxEvents } from '../telemetry.ts'
+import { ownStatements, writeIn } from '../transaction.ts'
+import type { Applier } from './applier.ts'
 import type { ResolvedInbox } from './options.ts'
-import { PartitionMemory } from './partition.ts'
-import type { InboxRecord } from './record.ts'
-import type { InboxStatements, SqlClient } from './statements.ts'
-import type { InboxEvents } from './telemetry.ts'
-import { ours, writeIn } from './transaction.ts'
 
 /** Requests that are read at once. */
 const requestRows = 100
@@ -30,8 +30,8 @@ type RequestRow = DeadLetterRow & { action: 'redrive' | 'discard'; by: string | 
 type HeadRow = DeadLetterRow & { reason: string | null; action: RequestRow['action'] | null; by: string | null }
 
 /** A dead-lettered message that cannot be applied, and why. */
-class Unfit extends Error {
-  override readonly name = 'Unfit'
+class RedriveError extends Error {
+  override readonly name = 'RedriveError'
   readonly code: string
 
   constructor(code: string, what: string) {
@@ -60,8 +60,8 @@ export class Redriver {
     this.#telemetry = ports.telemetry
   }
 
-  /** Looks for requests and carries out those that it finds, whole keys in the order of their messages. */
-  async look(signal: AbortSignal): Promise<void> {
+  /** Queries the requests and carries them out, whole keys in the order of their messages. */
+  async carryOut(signal: AbortSignal): Promise<void> {
     const { prisma, consumer } = this.#options
     const rows = await prisma.$queryRaw<RequestRow[]>(this.#statements.requests, consumer, requestRows)
     const done = new Set<string>()
@@ -79,19 +79,19 @@ export class Redriver {
   async #discard(row: RequestRow): Promise<void> {
     const dropped = await this.#applier.transaction((tx) => this.#drop(tx, row, false))
     if (!dropped) return
-    this.#tellDropped(row)
+    this.#emitDiscarded(row)
     if (row.key !== null) await this.#redrive(row, row.by, undefined, true)
   }
 
-  /** False where it is gone, or nobody wants it dropped any more. `always`: those behind it are to be applied, whatever they failed of. */
+  /** False if it is gone, or nobody wants it dropped any more. `always`: those behind it are to be applied, whatever they failed of. */
   async #drop(tx: SqlClient, { identity, topic, key, by }: RequestRow | HeadRow, always: boolean): Promise<boolean> {
     const { consumer } = this.#options
     if ((await writeIn(tx, this.#statements.discard, consumer, identity)) === 0) return false
-    if (key !== null) await writeIn(tx, this.#statements.passOn, by, consumer, topic, key, always)
+    if (key !== null) await writeIn(tx, this.#statements.requestNext, by, consumer, topic, key, always)
     return true
   }
 
-  #tellDropped({ topic, partition, offset, message_id: messageId, by }: RequestRow | HeadRow): void {
+  #emitDiscarded({ topic, partition, offset, message_id: messageId, by }: RequestRow | HeadRow): void {
     this.#telemetry.emit('discarded', { consumer: this.#options.consumer, topic, partition, offset, messageId, by })
   }
 
@@ -120,15 +120,15 @@ export class Redriver {
         begun = true
         const applied = head
         await this.#apply(tx, applied)
-        await ours(() => this.#remove(tx, applied, by, !onlyWaiting))
+        await ownStatements(() => this.#remove(tx, applied, by, !onlyWaiting))
         return 'applied'
       })
-      if (outcome === 'dropped') this.#tellDropped(head!)
+      if (outcome === 'dropped') this.#emitDiscarded(head!)
       return outcome
     } catch (error) {
       // Another member is applying it, or the database is in trouble: the request stays.
-      if (head === undefined || !begun || error instanceof Stale || !(await this.#speaksAgainst(head, error))) {
-        if (error instanceof Stale || codeOf(error) === '55P03') return 'none'
+      if (head === undefined || !begun || error instanceof Conflict || !(await this.#speaksAgainst(head, error))) {
+        if (error instanceof Conflict || codeOf(error) === '55P03') return 'none'
         throw error
       }
       await this.#failed(head, error)
@@ -140,7 +140,7 @@ export class Redriver {
   async #speaksAgainst({ identity }: HeadRow, error: unknown): Promise<boolean> {
     const blame = blameOf(error)
     if (blame !== 'either') return blame !== 'database'
-    return (await this.#applier.answers()) && this.#memory.doubted(identity, codeOf(error))
+    return (await this.#applier.answers()) && this.#memory.failedSoBefore(identity, codeOf(error))
   }
 
   async #head(tx: SqlClient, { identity, topic, key }: DeadLetterRow): Promise<HeadRow | undefined> {
@@ -156,26 +156,26 @@ export class Redriver {
   async #apply(tx: SqlClient, head: HeadRow): Promise<void> {
     const record = recordOf(head)
     const event = handledEvent(record, this.#options)
-    if (!event) throw new Unfit('NO_HANDLER', 'No handler takes its type, in its topic.')
+    if (!event) throw new RedriveError('NO_HANDLER', 'No handler takes its type, in its topic.')
     const decoded = await decode(record, event, this.#options.events)
-    if (!('event' in decoded)) throw new Unfit(decoded.reason, decoded.error)
+    if (!('event' in decoded)) throw new RedriveError(decoded.reason, decoded.error)
     await this.#applier.handle([decoded.event], tx)
   }
 
   /** Removes a message that was applied, and hands the request on. Also fails if an earlier statement did and the handler caught its error. */
   async #remove(tx: SqlClient, { identity, topic, key }: HeadRow, by: string | null, always: boolean): Promise<void> {
     const { consumer } = this.#options
-    const { remove, passOn } = this.#statements
-    if ((await writeIn(tx, remove, consumer, identity, consumer, identity)) !== 1) throw new Stale()
-    if (key !== null) await writeIn(tx, passOn, by, consumer, topic, key, always)
+    const { remove, requestNext } = this.#statements
+    if ((await writeIn(tx, remove, consumer, identity, consumer, identity)) !== 1) throw new Conflict()
+    if (key !== null) await writeIn(tx, requestNext, by, consumer, topic, key, always)
   }
 
   async #failed({ identity, topic, partition, offset, message_id: messageId, key }: HeadRow, error: unknown): Promise<void> {
     const { prisma, consumer } = this.#options
-    const code = error instanceof Unfit ? error.code : 'HANDLER_FAILED'
+    const code = error instanceof RedriveError ? error.code : 'HANDLER_FAILED'
     const what = error instanceof Error ? error.message : String(error)
     await prisma.$executeRaw(this.#statements.failedAgain, code, what.slice(0, 2_000), consumer, identity)
-    if (key !== null) await prisma.$executeRaw(this.#statements.withdraw, consumer, topic, key)
+    if (key !== null) await prisma.$executeRaw(this.#statements.clearRequests, consumer, topic, key)
     this.#telemetry.emit('request_failed', { consumer, topic, partition, offset, messageId, code: codeOf(error) })
   }
 }

@@ -1,24 +1,24 @@
-import type { AnyEvent } from '../enqueue/events.ts'
-import { within } from '../running/within.ts'
-import type { Applier, Outlook, Pending } from './apply.ts'
-import { type Decoded, decode } from './decode.ts'
-import { handlerTimeout } from './failure.ts'
+import type { AnyEvent } from '../../enqueue/events.ts'
+import { within } from '../../running/within.ts'
+import { type Decoded, decode } from '../decode.ts'
+import { handlerTimeout } from '../failure.ts'
+import type { PartitionMemory } from '../partition.ts'
+import type { NewRecord } from '../record.ts'
+import type { Applier, Pending, Seen } from './applier.ts'
 import type { ResolvedInbox } from './options.ts'
-import type { PartitionMemory } from './partition.ts'
-import type { NewRecord } from './record.ts'
 
-/** Records that are looked up at once, at least: more would be looked up in vain by a slow handler, whose turn ends before it gets there. */
-const lookRecords = 64
+/** Least number of records of one query: a slow handler, whose turn ends before it gets there, would not use more. */
+const lookaheadRecords = 64
 
-/** The next records of a batch that belong together: for one transaction, one that cannot be read, or one whose codec failed. */
-export type Chunk =
+/** The next records to take care of: those of one transaction, one that cannot be read, or one whose codec failed. `end`: index behind them. */
+export type Batch =
   | { do: 'apply'; end: number; pending: Pending[]; copies: number }
   | { do: 'dead-letter'; end: number; record: NewRecord; why: { reason: string; error: string } }
   | { do: 'fail'; end: number; record: NewRecord; cause: unknown }
 
-/** What a window looks at. */
-export interface WindowPorts {
-  /** How many records the batch has. */
+/** What a lookahead works with. */
+export interface LookaheadPorts {
+  /** Number of records of the fetch. */
   length: number
   recordAt: (index: number) => NewRecord
   memory: PartitionMemory
@@ -27,31 +27,34 @@ export interface WindowPorts {
   wanted: (record: NewRecord) => AnyEvent | undefined
 }
 
-/** A batch of a partition, with what the inbox knows of its messages: asked for many at once, so that one by one costs no statement more. */
-export class Window {
-  readonly #ports: WindowPorts
+/**
+ * The records of a fetch, cut into batches, with the inbox's knowledge of their messages. It is queried for many at once, so that single messages cost
+ * no statement more. The reader makes one for each fetch.
+ */
+export class Lookahead {
+  readonly #ports: LookaheadPorts
   /** By offset. */
-  #outlooks = new Map<string, Outlook>()
-  /** Identities that were taken care of since they were queried: a second copy in the same window is known without another query. */
+  #seen = new Map<string, Seen>()
+  /** Identities that were taken care of since they were queried: a second copy in the same fetch is known without another query. */
   readonly #done = new Set<string>()
 
-  constructor(ports: WindowPorts) {
+  constructor(ports: LookaheadPorts) {
     this.#ports = ports
   }
 
   /** Forgets what is known: it is no longer so. */
   forget(): void {
-    this.#outlooks = new Map()
+    this.#seen = new Map()
     this.#done.clear()
   }
 
-  /** A chunk was committed. */
-  took(chunk: Chunk): void {
-    if (chunk.do === 'apply') for (const { record } of chunk.pending) this.#done.add(record.identity)
+  /** A batch was committed. */
+  took(batch: Batch): void {
+    if (batch.do === 'apply') for (const { record } of batch.pending) this.#done.add(record.identity)
   }
 
-  /** The next chunk; rejects where the database does not answer. */
-  async next(from: number): Promise<Chunk> {
+  /** The next batch. Rejects if the database does not answer. */
+  async next(from: number): Promise<Batch> {
     const { length, recordAt, memory, options, wanted } = this.#ports
     const pending: Pending[] = []
     let copies = 0
@@ -60,7 +63,7 @@ export class Window {
       const record = recordAt(i)
       const event = wanted(record)
       if (!event) continue
-      const { known, blocked } = await this.#outlook(record, i)
+      const { known, blocked } = await this.#seenOf(record, i)
       const { identity } = record
       if (known || this.#done.has(identity) || pending.some((one) => one.record.identity === identity)) {
         copies++
@@ -71,7 +74,7 @@ export class Window {
       const decoded: Decoded | { cause: unknown } | undefined = behind ? undefined : await this.#decode(record, event)
       if (decoded === undefined || 'event' in decoded) {
         pending.push({ record, event: decoded?.event })
-        if (!memory.singly(identity)) continue
+        if (!memory.alone(identity)) continue
         i++
         break
       }
@@ -83,18 +86,18 @@ export class Window {
     return { do: 'apply', end: i, pending, copies }
   }
 
-  async #outlook(record: NewRecord, at: number): Promise<Outlook> {
-    const found = this.#outlooks.get(record.offset)
+  async #seenOf(record: NewRecord, at: number): Promise<Seen> {
+    const found = this.#seen.get(record.offset)
     if (found) return found
     const { length, recordAt, applier, options, wanted } = this.#ports
     const ahead: NewRecord[] = []
-    for (let i = at; i < length && ahead.length < Math.max(lookRecords, options.batch ?? 1); i++) {
+    for (let i = at; i < length && ahead.length < Math.max(lookaheadRecords, options.batch ?? 1); i++) {
       const one = recordAt(i)
       if (wanted(one)) ahead.push(one)
     }
-    const outlooks = await applier.look(ahead)
-    for (const [i, one] of ahead.entries()) this.#outlooks.set(one.offset, outlooks[i]!)
-    return outlooks[0]!
+    const seen = await applier.query(ahead)
+    for (const [i, one] of ahead.entries()) this.#seen.set(one.offset, seen[i]!)
+    return seen[0]!
   }
 
   async #decode(record: NewRecord, event: AnyEvent): Promise<Decoded | { cause: unknown }> {

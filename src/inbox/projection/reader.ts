@@ -1,20 +1,20 @@
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
-import { transactionOver } from '../enqueue/transaction-id.ts'
-import { backoff } from '../running/backoff.ts'
-import { systemClock } from '../running/clock.ts'
-import type { Emitter } from '../running/emitter.ts'
-import { within } from '../running/within.ts'
-import { Beating } from './beating.ts'
-import { decode } from './decode.ts'
-import { codeOf, handlerTimeout } from './failure.ts'
-import { handledEvent, type ReceivedEvent } from './handlers.ts'
-import { inboxDefaults } from './options.ts'
-import { Pauses } from './pauses.ts'
-import type { ProjectionEvents, ResolvedProjection } from './projection-options.ts'
-import { recordOf } from './record.ts'
-import type { InboxStatements } from './statements.ts'
-import { inTransactionFor } from './transaction.ts'
-import type { PassedOver } from './watched-consumer.ts'
+import { transactionOver } from '../../enqueue/transaction-id.ts'
+import { backoff } from '../../running/backoff.ts'
+import { systemClock } from '../../running/clock.ts'
+import type { Emitter } from '../../running/emitter.ts'
+import { within } from '../../running/within.ts'
+import { decode } from '../decode.ts'
+import { codeOf, handlerTimeout } from '../failure.ts'
+import { handledEvent, type ReceivedEvent } from '../handlers.ts'
+import { inboxDefaults } from '../inbox/options.ts'
+import { Heartbeat, Pauses } from '../partition.ts'
+import { recordOf } from '../record.ts'
+import type { InboxStatements } from '../statements.ts'
+import type { ProjectionEvents } from '../telemetry.ts'
+import { inTransactionFor } from '../transaction.ts'
+import type { Gap } from '../watched-consumer.ts'
+import type { ResolvedProjection } from './options.ts'
 
 /** What a projection's reader works with. */
 export interface ProjectionReaderPorts {
@@ -22,12 +22,12 @@ export interface ProjectionReaderPorts {
   statements: InboxStatements
   telemetry: Emitter<ProjectionEvents>
   /** The partition has come to `next`. */
-  passed: (topic: string, partition: number, next: bigint) => void
+  reached: (topic: string, partition: number, next: bigint) => void
   /** Rejects if the topic is not the log any more that was read, or cannot be asked for. */
   check: (topic: string) => Promise<unknown>
   /** Kafka's id of a topic that was checked. */
   idOf: (topic: string) => string | null
-  /** Aborts when the projection ends: a place that is being stored is given up. */
+  /** Aborts when the projection ends: a position that is being stored is given up. */
   signal: AbortSignal
 }
 
@@ -46,21 +46,21 @@ export class ProjectionReader {
 
   /** What kafkajs calls; `consumer` is told where to go on when another member was quicker. */
   async eachBatch(payload: EachBatchPayload, consumer: Consumer): Promise<void> {
-    const { batch, isRunning, isStale } = payload
-    const { topic, partition, messages } = batch
-    const end = BigInt(batch.lastOffset()) + 1n
-    const beating = new Beating(payload.heartbeat)
-    let position = fetchedOffset(batch)
-    for (let i = 0; i < messages.length && isRunning() && !isStale() && !beating.lost; ) {
-      const chunk = messages.slice(i, i + this.#ports.options.batch)
+    const { isRunning, isStale } = payload
+    const { topic, partition, messages } = payload.batch
+    const end = BigInt(payload.batch.lastOffset()) + 1n
+    const heartbeat = new Heartbeat(payload.heartbeat)
+    let position = fetchedOffset(payload.batch)
+    for (let i = 0; i < messages.length && isRunning() && !isStale() && !heartbeat.lost; ) {
+      const batch = messages.slice(i, i + this.#ports.options.batch)
       try {
-        await this.#reach(topic, partition, position)
+        await this.#checkJump(topic, partition, position)
         // Control records of Kafka's transactions stand behind the last record, and belong to what is passed.
-        position = i + chunk.length < messages.length ? BigInt(chunk.at(-1)!.offset) + 1n : end
-        const next = await this.#apply(topic, partition, chunk, position)
+        position = i + batch.length < messages.length ? BigInt(batch.at(-1)!.offset) + 1n : end
+        const next = await this.#apply(topic, partition, batch, position)
         this.#tries.delete(`${topic}/${partition}`)
-        this.#ports.passed(topic, partition, next)
-        payload.resolveOffset(chunk.at(-1)!.offset)
+        this.#ports.reached(topic, partition, next)
+        payload.resolveOffset(batch.at(-1)!.offset)
         // Far ahead already: another member, or this one before it was killed, has applied all of this.
         const ahead = next > end
         this.#positions.set(`${topic}/${partition}`, ahead ? next : position)
@@ -68,24 +68,24 @@ export class ProjectionReader {
           consumer.seek({ topic, partition, offset: String(next) })
           break
         }
-        i += chunk.length
+        i += batch.length
       } catch (error) {
-        this.#pauses.begin(payload, this.#failed(error, topic, partition, chunk[0]!.offset))
+        this.#pauses.begin(payload, this.#failed(error, topic, partition, batch[0]!.offset))
         break
       }
     }
-    beating.end()
+    heartbeat.end()
   }
 
   /**
    * Checks the log before anything is read at an offset that kafkajs did not come to record by record: it has the partition newly, or was
    * told that its offset is out of range and has jumped to the beginning.
    */
-  async #reach(topic: string, partition: number, position: bigint): Promise<void> {
-    const place = `${topic}/${partition}`
-    if (this.#positions.get(place) === position) return
+  async #checkJump(topic: string, partition: number, position: bigint): Promise<void> {
+    const name = `${topic}/${partition}`
+    if (this.#positions.get(name) === position) return
     await this.#ports.check(topic)
-    this.#positions.set(place, position)
+    this.#positions.set(name, position)
   }
 
   /** The member has other partitions now. */
@@ -94,22 +94,22 @@ export class ProjectionReader {
   }
 
   /**
-   * Takes note of offsets that hold nothing to apply. At the end of a partition the place goes behind them: once they are deleted, a place
+   * Notes offsets that hold nothing to apply. At the end of a partition the position goes behind them: once they are deleted, a position
    * before them would look as if records were missing. Elsewhere the records that follow take it along.
    */
-  passOver(passed: PassedOver): void {
+  storeGap(gap: Gap): void {
     // kafkajs does not tell from which offset on, so it may have jumped.
-    this.#positions.delete(`${passed.topic}/${passed.partition}`)
-    if (passed.next < passed.end) this.#ports.passed(passed.topic, passed.partition, passed.next)
-    else this.#storing = this.#storing.then(() => this.#store(passed))
+    this.#positions.delete(`${gap.topic}/${gap.partition}`)
+    if (gap.next < gap.end) this.#ports.reached(gap.topic, gap.partition, gap.next)
+    else this.#storing = this.#storing.then(() => this.#store(gap))
   }
 
   /** Tries until it succeeds: kafkajs does not come back to these offsets. */
-  async #store({ topic, partition, next }: PassedOver): Promise<void> {
+  async #store({ topic, partition, next }: Gap): Promise<void> {
     const { signal } = this.#ports
     while (!signal.aborted) {
       try {
-        this.#ports.passed(topic, partition, await this.#apply(topic, partition, [], next))
+        this.#ports.reached(topic, partition, await this.#apply(topic, partition, [], next))
         this.#tries.delete(`${topic}/${partition}`)
         return
       } catch (error) {
@@ -118,7 +118,7 @@ export class ProjectionReader {
     }
   }
 
-  /** Applies records in one transaction with the new place; those below the stored place are passed over. Gives the place. */
+  /** Applies records in one transaction with the new place; those below the stored position are skipped. Returns the new position. */
   async #apply(topic: string, partition: number, messages: readonly KafkaMessage[], end: bigint): Promise<bigint> {
     const { options, statements, telemetry, idOf } = this.#ports
     const { prisma, name, handlers } = options
@@ -131,7 +131,7 @@ export class ProjectionReader {
     let records = 0
     const next = await inTransactionFor(prisma, inboxDefaults.handlerTimeoutMs, async (tx) => {
       // Locks the row: whoever has it applies, and the other finds all of it done.
-      const rows = await tx.$queryRaw<{ next: string; xid: string }[]>(statements.place, name, topic, partition)
+      const rows = await tx.$queryRaw<{ next: string; xid: string }[]>(statements.lockPosition, name, topic, partition)
       const { next, xid } = rows[0]!
       const stored = BigInt(next)
       if (stored >= end) return stored
@@ -141,7 +141,7 @@ export class ProjectionReader {
         await handlers[event.type]!(event, tx)
       }
       // The last statement: it fails where an earlier one did and a handler caught its error.
-      const moved = await tx.$executeRaw(statements.move, String(end), idOf(topic), name, topic, partition, xid)
+      const moved = await tx.$executeRaw(statements.movePosition, String(end), idOf(topic), name, topic, partition, xid)
       if (moved !== 1) throw transactionOver('the position was stored')
       return end
     })
@@ -161,18 +161,18 @@ export class ProjectionReader {
     throw Object.assign(new Error(decoded.error), { code: decoded.reason })
   }
 
-  /** Tells of it, and how many milliseconds to wait. */
+  /** Emits the failure. Returns how many milliseconds to wait. */
   #failed(error: unknown, topic: string, partition: number, offset: string): number {
     const { options, telemetry } = this.#ports
-    const place = `${topic}/${partition}`
-    const tries = (this.#tries.get(place) ?? 0) + 1
-    this.#tries.set(place, tries)
+    const name = `${topic}/${partition}`
+    const tries = (this.#tries.get(name) ?? 0) + 1
+    this.#tries.set(name, tries)
     const waitMs = backoff(tries, Math.random(), inboxDefaults.retry)
     telemetry.emit('projection_failed', { name: options.name, topic, partition, offset, code: codeOf(error), waitMs })
     return waitMs
   }
 
-  /** After the signal and the consumer's end: forgets the waits of paused partitions; resolves when no place is being stored. */
+  /** After the signal and the consumer's end: forgets the waits of paused partitions; resolves when no position is being stored. */
   end(): Promise<void> {
     this.#pauses.forget()
     return this.#storing

@@ -1,21 +1,20 @@
 import type { Consumer, ConsumerConfig, EachBatchPayload } from 'kafkajs'
-import type { Catalogue } from '../enqueue/events.ts'
-import { schemaOfTable } from '../enqueue/extension.ts'
-import { isOutboxError, OutboxError } from '../message/errors.ts'
-import { systemClock } from '../running/clock.ts'
-import { Emitter } from '../running/emitter.ts'
-import { guardConsumer } from '../transport/guarded-kafka.ts'
-import { Applier } from './apply.ts'
-import { codeOf } from './failure.ts'
-import { topicsOf } from './handlers.ts'
-import { explainInbox } from './once.ts'
+import type { Catalogue } from '../../enqueue/events.ts'
+import { schemaOfTable } from '../../enqueue/extension.ts'
+import { isOutboxError, OutboxError } from '../../message/errors.ts'
+import { systemClock } from '../../running/clock.ts'
+import { Emitter } from '../../running/emitter.ts'
+import { guardConsumer } from '../../transport/guarded-kafka.ts'
+import { codeOf, explainInbox } from '../failure.ts'
+import { topicsOf } from '../handlers.ts'
+import { type InboxStatements, inboxStatements } from '../statements.ts'
+import type { InboxEvents } from '../telemetry.ts'
+import { runWatched } from '../watched-consumer.ts'
+import { Applier } from './applier.ts'
 import { type InboxOptions, type ResolvedInbox, resolveInbox } from './options.ts'
 import { Reader } from './reader.ts'
-import { Redriver } from './redrive.ts'
-import { type InboxStatements, inboxStatements } from './statements.ts'
-import type { InboxEvents } from './telemetry.ts'
+import { Redriver } from './redriver.ts'
 import { keepUp } from './upkeep.ts'
-import { runWatched } from './watched-consumer.ts'
 
 /** How to run a consumer. */
 export interface RunOptions {
@@ -97,7 +96,7 @@ export class Inbox {
     let keeping: Promise<void> | undefined
     let code: string | null = null
     try {
-      await this.#look()
+      await this.#checkTables()
       const guarded = await guardConsumer(kafkaConsumer)
       telemetry.emit('consumer_started', { consumer, topics, guarded })
       keeping = keepUp(
@@ -131,7 +130,7 @@ export class Inbox {
   }
 
   /** Missing tables would be tried again for ever; a database that does not answer yet is waited for in the usual way. */
-  async #look(): Promise<void> {
+  async #checkTables(): Promise<void> {
     try {
       await this.#options.prisma.$queryRaw(this.#statements.ready)
     } catch (error) {

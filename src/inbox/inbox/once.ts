@@ -1,10 +1,12 @@
-import { inTransaction, schemaOfTable } from '../enqueue/extension.ts'
-import { explain, type SqlRunner } from '../enqueue/insert.ts'
-import type { TransactionClient } from '../enqueue/types.ts'
-import { OutboxError } from '../message/errors.ts'
-import { checkId } from '../message/id.ts'
-import { inboxStatements } from './statements.ts'
-import { writeIn } from './transaction.ts'
+import { inTransaction, schemaOfTable } from '../../enqueue/extension.ts'
+import type { SqlRunner } from '../../enqueue/insert.ts'
+import type { TransactionClient } from '../../enqueue/types.ts'
+import { OutboxError } from '../../message/errors.ts'
+import { checkId } from '../../message/id.ts'
+import { explainInbox } from '../failure.ts'
+import { inboxStatements } from '../statements.ts'
+import { writeIn } from '../transaction.ts'
+import { checkConsumer } from './options.ts'
 
 /** Which message, and for whom. */
 export interface OnceOptions {
@@ -46,19 +48,4 @@ async function claim(tx: SqlRunner, consumer: string, id: string, schema: string
   } catch (error) {
     throw explainInbox(error, schema)
   }
-}
-
-/** Two failures of the inbox tables have a remedy that Prisma's message does not tell. */
-export const explainInbox = (error: unknown, schema: string): unknown =>
-  explain(error, {
-    where: `${schema}.inbox`,
-    migration: 'inbox',
-    grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables, and USAGE on the sequence of inbox_dead_letter.',
-  })
-
-/** Throws INVALID_OPTION. */
-export function checkConsumer(consumer: unknown): asserts consumer is string {
-  if (typeof consumer === 'string' && consumer !== '') return
-  const remedy = 'Give each consumer a name of its own, for example "mail".'
-  throw new OutboxError('INVALID_OPTION', 'consumer is not a name.', { field: 'consumer', remedy })
 }

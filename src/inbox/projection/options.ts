@@ -1,10 +1,9 @@
-import type { Catalogue } from '../enqueue/events.ts'
-import { schemaOfTable } from '../enqueue/extension.ts'
-import { wrongOption } from './failure.ts'
-import { checkHandlers, type Handlers, type ReceivedEvent, type TransactionOf, topicsOf } from './handlers.ts'
-import type { SqlClient } from './statements.ts'
-import type { InboxEvents } from './telemetry.ts'
-import type { PrismaLike } from './transaction.ts'
+import type { Catalogue } from '../../enqueue/events.ts'
+import { schemaOfTable } from '../../enqueue/extension.ts'
+import { wrongOption } from '../failure.ts'
+import { checkHandlers, type Handlers, type ReceivedEvent, type TransactionOf, topicsOf } from '../handlers.ts'
+import type { SqlClient } from '../statements.ts'
+import type { PrismaLike } from '../transaction.ts'
 
 /** Options of `createProjection()`. */
 export interface ProjectionOptions<Client, C extends Catalogue> {
@@ -24,16 +23,6 @@ export interface ProjectionOptions<Client, C extends Catalogue> {
   batch?: number | undefined
   /** PostgreSQL schema of the table inbox_projection. @default as for the inbox */
   schema?: string | undefined
-}
-
-/** What is told about a projection. */
-export interface ProjectionEvents extends Pick<InboxEvents, 'consumer_crashed' | 'partitions_assigned'> {
-  /** Records were applied in one transaction. */
-  projected: { name: string; topic: string; partition: number; records: number; nextOffset: string; ms: number }
-  /** Records could not be applied; the partition waits for `waitMs` and tries again. */
-  projection_failed: { name: string; topic: string; partition: number; offset: string; code: string; waitMs: number }
-  /** Everything that was there at the start is applied: the read model may be used. Once. */
-  live: { name: string }
 }
 
 /** Records of one transaction: more make long transactions, fewer cost commits. */

@@ -1,10 +1,9 @@
-import type { Catalogue } from '../enqueue/events.ts'
-import { wrongOption } from './failure.ts'
-import { checkHandlers, type Handlers, type TransactionOf } from './handlers.ts'
-import { checkConsumer } from './once.ts'
-import { checkRetention, defaultRetentionDays } from './prune.ts'
-import type { SqlClient } from './statements.ts'
-import type { PrismaLike } from './transaction.ts'
+import type { Catalogue } from '../../enqueue/events.ts'
+import { OutboxError } from '../../message/errors.ts'
+import { wrongOption } from '../failure.ts'
+import { checkHandlers, type Handlers, type TransactionOf } from '../handlers.ts'
+import type { SqlClient } from '../statements.ts'
+import type { PrismaLike } from '../transaction.ts'
 
 /** When a message is put aside instead of being tried for ever. */
 export interface DeadLetterOptions {
@@ -37,6 +36,9 @@ export interface InboxOptions<Client, C extends Catalogue, Batch extends number 
   /** PostgreSQL schema of the inbox tables. @default the model's `@@schema`, else that of the connection, else 'public' */
   schema?: string | undefined
 }
+
+/** Days for which a copy is known again: longer than Kafka keeps a record by default, and the offsets of an empty group (7 both). */
+const defaultRetentionDays = 14
 
 /** The defaults of {@link InboxOptions}. */
 export const inboxDefaults = Object.freeze({
@@ -83,4 +85,18 @@ export function resolveInbox(options: InboxOptions<never, Catalogue, number | un
 function checkWhole(field: string, value: number | undefined, most: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= most)) return
   throw wrongOption(field, `a whole number from 1 to ${most}`)
+}
+
+/** Throws INVALID_OPTION. */
+export function checkConsumer(consumer: unknown): asserts consumer is string {
+  if (typeof consumer === 'string' && consumer !== '') return
+  const remedy = 'Give each consumer a name of its own, for example "mail".'
+  throw new OutboxError('INVALID_OPTION', 'consumer is not a name.', { field: 'consumer', remedy })
+}
+
+/** Throws INVALID_OPTION. */
+export function checkRetention(days: unknown): void {
+  if (typeof days === 'number' && days > 0 && days <= 36_500) return
+  const remedy = 'Give a number of days above 0, and not less than the topics keep a record.'
+  throw new OutboxError('INVALID_OPTION', 'retentionDays is wrong.', { field: 'retentionDays', remedy })
 }

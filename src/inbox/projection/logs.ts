@@ -1,11 +1,10 @@
 import type { Admin, Kafka } from 'kafkajs'
-import { isOutboxError, OutboxError } from '../message/errors.ts'
-import { backoff } from '../running/backoff.ts'
-import { systemClock } from '../running/clock.ts'
-import { TopicIds } from '../transport/topic-id.ts'
-import { codeOf } from './failure.ts'
-import { explainInbox } from './once.ts'
-import type { InboxStatements, SqlClient } from './statements.ts'
+import { isOutboxError, OutboxError } from '../../message/errors.ts'
+import { backoff } from '../../running/backoff.ts'
+import { systemClock } from '../../running/clock.ts'
+import { TopicIds } from '../../transport/topic-id.ts'
+import { codeOf, explainInbox } from '../failure.ts'
+import type { InboxStatements, SqlClient } from '../statements.ts'
 
 // Whether a stored position still belongs to the log that it was taken from. An offset alone does not tell: offsets begin again in a topic
 // that is created again and in another cluster, and an unclean election takes records away. Asked at the start of a projection, before it
@@ -84,7 +83,7 @@ export class ProjectionLogs {
     return ends
   }
 
-  /** Checks every topic every few seconds until `signal` aborts. Never rejects: `refused` is told, and trouble is left to the reader. */
+  /** Checks every topic every few seconds until `signal` aborts. Never rejects: `refused` is called, and trouble is left to the reader. */
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await systemClock.wait(checkMs, signal)
@@ -92,13 +91,13 @@ export class ProjectionLogs {
     }
   }
 
-  /** Partitions of a topic that is still the log that was read. Tells `refused` otherwise, and throws what it has told. */
+  /** Partitions of a topic that is still the log that was read. Calls `refused` otherwise, and throws the same error. */
   async check(topic: string): Promise<Log['partitions']> {
     // Positions only grow. Those from before Kafka was asked cannot be beyond its ends, and those from after it not before its beginnings,
     // however many members move them meanwhile.
-    const before = await this.#places(topic)
+    const before = await this.#stored(topic)
     const log = await this.#ask(topic)
-    const refusal = changed(topic, before, log) ?? this.#lacking(topic, await this.#places(topic), log)
+    const refusal = changed(topic, before, log) ?? this.#lacking(topic, await this.#stored(topic), log)
     if (refusal) {
       this.#ports.refused(refusal)
       throw refusal
@@ -107,9 +106,9 @@ export class ProjectionLogs {
     return log.partitions
   }
 
-  #lacking(topic: string, places: readonly Position[], { partitions }: Log): OutboxError | undefined {
+  #lacking(topic: string, stored: readonly Position[], { partitions }: Log): OutboxError | undefined {
     if (this.#ports.allowMissingStart) return undefined
-    const next = new Map(places.map((place) => [place.partition, BigInt(place.next)]))
+    const next = new Map(stored.map((position) => [position.partition, BigInt(position.next)]))
     const gone = partitions.find(({ partition, low }) => BigInt(low) > (next.get(partition) ?? 0n))
     return gone && startGone(topic, gone.partition)
   }
@@ -119,9 +118,9 @@ export class ProjectionLogs {
     return this.#ids.get(topic) ?? null
   }
 
-  async #places(topic: string): Promise<Position[]> {
+  async #stored(topic: string): Promise<Position[]> {
     const { prisma, statements, name } = this.#ports
-    const rows = await prisma.$queryRaw<Position[]>(statements.places, name)
+    const rows = await prisma.$queryRaw<Position[]>(statements.positions, name)
     return rows.filter((row) => row.topic === topic)
   }
 
@@ -152,9 +151,9 @@ async function closed({ admin, ids }: ReturnType<typeof clientsOf>): Promise<voi
 }
 
 /** The refusal of a log that is not the one that was read, as far as ids and ends show it. */
-function changed(topic: string, places: readonly Position[], log: Log): OutboxError | undefined {
+function changed(topic: string, stored: readonly Position[], log: Log): OutboxError | undefined {
   const ends = new Map(log.partitions.map(({ partition, high }) => [partition, BigInt(high)]))
-  for (const { partition, next, topicId } of places) {
+  for (const { partition, next, topicId } of stored) {
     if (topicId !== null && log.id !== null && topicId !== log.id) {
       return logChanged(
         `The topic ${topic} was deleted and created again, or is another cluster's: its id is ${log.id}, not ${topicId}.`,

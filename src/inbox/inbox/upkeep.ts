@@ -1,0 +1,92 @@
+import { schemaOfTable } from '../../enqueue/extension.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { Emitter } from '../../running/emitter.ts'
+import { codeOf, explainInbox } from '../failure.ts'
+import { inboxStatements, type SqlClient } from '../statements.ts'
+import type { InboxEvents } from '../telemetry.ts'
+import { checkConsumer, checkRetention, inboxDefaults, type ResolvedInbox } from './options.ts'
+import type { Redriver } from './redriver.ts'
+
+// The work of an inbox beside its messages: requests of operators, and pruning, which is exported for users of `inbox.once` too.
+
+/** Milliseconds between two queries for requests: an operator waits for the answer. */
+const requestMs = 1_000
+
+/** Milliseconds between two prunings: one statement that finds nothing, nearly always. */
+const pruneMs = 600_000
+
+/** What an upkeep works with. */
+export interface UpkeepPorts {
+  options: ResolvedInbox
+  schema: string
+  redriver: Redriver
+  telemetry: Emitter<InboxEvents>
+  clock: Clock
+}
+
+/** What a consumer does beside its messages, until `signal` aborts: requests of operators, and pruning. Never rejects. */
+export async function keepUp(ports: UpkeepPorts, signal: AbortSignal): Promise<void> {
+  const { redriver, telemetry, clock, options, schema } = ports
+  const { consumer, prisma, retentionDays } = options
+  const every = async (what: 'redrive' | 'prune', ms: number, work: () => Promise<void>) => {
+    for (let failing = false; !signal.aborted; await clock.wait(ms, signal)) {
+      try {
+        await work()
+        failing = false
+      } catch (error) {
+        if (!failing) telemetry.emit('upkeep_failed', { consumer, what, code: codeOf(error) })
+        failing = true
+      }
+    }
+  }
+  await Promise.all([
+    every('redrive', requestMs, () => redriver.carryOut(signal)),
+    every('prune', pruneMs, async () => {
+      const start = clock.now()
+      const rows = await prune(prisma, { consumer, retentionDays, schema })
+      if (rows > 0) telemetry.emit('inbox_pruned', { consumer, rows, ms: Math.round(clock.now() - start) })
+    }),
+  ])
+}
+
+/** Rows of one DELETE: some ten milliseconds, in which no copy of theirs has to wait. */
+const pruneRows = 5_000
+
+const dayMs = 86_400_000
+
+/** What to prune. */
+export interface PruneOptions {
+  /** Whose rows. */
+  consumer: string
+  /**
+   * Rows older than so many days. Not less than the retention of the topics: a copy that comes later is applied again.
+   * @default 14
+   */
+  retentionDays?: number | undefined
+  /** As in {@link OnceOptions}. */
+  schema?: string | undefined
+}
+
+/**
+ * Deletes the rows of messages that no copy can come of any more, and gives their number. `createInbox` does it by itself; who uses
+ * `inbox.once` alone calls it now and then, outside of a transaction: each portion is one of its own.
+ *
+ * Throws INVALID_OPTION, TABLES_MISSING and MISSING_RIGHTS.
+ */
+export async function prune(
+  prisma: SqlClient,
+  { consumer, retentionDays = inboxDefaults.retentionDays, schema = schemaOfTable(prisma, 'inbox') }: PruneOptions,
+): Promise<number> {
+  checkConsumer(consumer)
+  checkRetention(retentionDays)
+  const { prune } = inboxStatements(schema)
+  try {
+    for (let pruned = 0; ; ) {
+      const rows = await prisma.$executeRaw(prune, consumer, retentionDays * dayMs, consumer, pruneRows)
+      pruned += rows
+      if (rows < pruneRows) return pruned
+    }
+  } catch (error) {
+    throw explainInbox(error, schema)
+  }
+}
