@@ -1,7 +1,6 @@
 import { OutboxError } from './message/errors.ts'
 import type { RelayOptions } from './relay/options.ts'
-import { Relay } from './relay/relay.ts'
-import { Telemetry } from './relay/telemetry.ts'
+import { type Relay, RelayEngine } from './relay/relay.ts'
 import { postgresStore } from './store/postgres/store.ts'
 import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
 import { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
@@ -30,7 +29,7 @@ export type TransportName = (typeof transportNames)[number]
 const isTransport = (kafka: KafkajsTransportOptions | Transport): kafka is Transport => 'publish' in kafka
 
 /**
- * A relay to run inside your own process. Subscribe to `relay.telemetry`, then `await relay.start()`; `relay.stop()` at the end, or
+ * A relay to run inside your own process. Listen with `relay.on`, then `await relay.start()`; `relay.stop()` at the end, or
  * `await using`.
  *
  * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE where the package of the transport is missing.
@@ -39,7 +38,7 @@ export function createRelay(options: CreateRelayOptions): Relay {
   const { databaseUrl, schema, listenUrl, transport: name = 'kafkajs', kafka, ...settings } = options
   const store = postgresStore({ databaseUrl, schema, listenUrl })
   const transport = isTransport(kafka) ? kafka : openTransport(name, kafka)
-  return new Relay({ store, transport, version, telemetry: new Telemetry() }, settings)
+  return new RelayEngine({ store, transport, version }, settings)
 }
 
 /**
@@ -58,8 +57,9 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
 export type { DrainReport } from './relay/drain.ts'
 export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/on-dead-letter.ts'
 export { type RelayOptions, relayDefaults } from './relay/options.ts'
-export { Relay } from './relay/relay.ts'
-export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'
+export type { Relay } from './relay/relay.ts'
+export type { RelayEvent, RelayEventSource, RelayEvents } from './relay/telemetry.ts'
+export type { Listenable, Listener, NamedEvent } from './running/emitter.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
 export { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport/transport.ts'

@@ -60,8 +60,8 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const transport = create ? creatingTopics(opened, config.kafka, create.partitions) : opened
   const relay = createRelay({ ...config, kafka: transport })
   endOnErrors(logger)
-  relay.telemetry.subscribe(logEvents(logger, Date.now, bootstrapServers(config.kafka.brokers)))
-  relayTraces(relay.telemetry)
+  relay.on('*', logEvents(logger, Date.now, bootstrapServers(config.kafka.brokers)))
+  relayTraces(relay)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
   warnOfClearText(config, logger)
   if (listen) {
@@ -110,8 +110,8 @@ function endOnErrors(logger: Logger): void {
 /** Stops the relay on SIGTERM and SIGINT; a second signal ends the process at once. `ended` is the exit code. */
 function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; ended: Promise<number> } {
   let clean = false
-  relay.telemetry.subscribe((event, fields) => {
-    if (event === 'stopped') clean = (fields as { clean: boolean }).clean
+  relay.on('stopped', (event) => {
+    clean = event.clean
   })
   const asked = new Promise<void>((resolve) => {
     let first: number | undefined

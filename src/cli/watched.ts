@@ -7,7 +7,7 @@ import { relayMetrics } from '../ops/metrics.ts'
 import { startSampler } from '../ops/sampler.ts'
 import { serve } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
-import { handling } from '../relay/telemetry.ts'
+import { telemetryOf } from '../relay/relay.ts'
 import { tableFormat } from '../store/postgres/check.ts'
 import type { ListenConfig } from './config.ts'
 
@@ -23,8 +23,8 @@ export async function watched(
   { dashboard: shown, ...listen }: ListenConfig,
 ): Promise<string> {
   const { name, leaseMs } = relay.settings
-  const liveness = new LivenessCheck(relay.telemetry, leaseMs)
-  const registry = relayMetrics(relay.telemetry)
+  const liveness = new LivenessCheck(relay, leaseMs)
+  const registry = relayMetrics(relay)
   // The process is the relay's alone: memory, event loop and collections are worth a look.
   collectDefaultMetrics({ register: registry })
   const servers = bootstrapServers('brokers' in config.kafka ? config.kafka.brokers : undefined)
@@ -33,10 +33,10 @@ export async function watched(
   const dashboard =
     shown === 'off'
       ? undefined
-      : dashboardPages({ name, telemetry: relay.telemetry, liveness, databaseUrl, schema, servers, payload: shown === 'payload' })
+      : dashboardPages({ name, relay, liveness, databaseUrl, schema, servers, payload: shown === 'payload' })
   const serving = await serve({
     ...listen,
-    refused: (reason, address) => relay.telemetry.emit('http_refused', { reason, address }),
+    refused: (reason, address) => telemetryOf(relay).emit('http_refused', { reason, address }),
     pages: {
       ...dashboard?.pages,
       ...healthPages({ liveness, name, leaseMs, formats: [tableFormat], servers, askKafka }),
@@ -52,6 +52,6 @@ export async function watched(
     dashboard?.close()
     serving.close()
   }
-  relay.telemetry.subscribe(handling({ stopped: close }))
+  relay.on('stopped', close)
   return serving.url
 }

@@ -1,13 +1,13 @@
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { InboxEvents } from '../inbox/telemetry.ts'
-import type { Emitter } from '../running/emitter.ts'
+import type { Listenable } from '../running/emitter.ts'
 import { BoundedLabels } from './labels.ts'
 
 /** Upper bounds in seconds of what a transaction of a consumer may take: 30 s end it, by default. */
 const applySeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** Keeps metrics of a consumer in a registry of their own, which a program can merge with its own. Subscribe before it runs. */
-export function inboxMetrics(telemetry: Emitter<InboxEvents>): Registry {
+/** Keeps metrics of a consumer in a registry of their own, which a program can merge with its own. Call it before the consumer runs. */
+export function inboxMetrics(inbox: Listenable<InboxEvents>): Registry {
   const registry = new Registry()
   const topics = new BoundedLabels(registry, 'topic')
   const reasons = new BoundedLabels(registry, 'reason')
@@ -27,20 +27,17 @@ export function inboxMetrics(telemetry: Emitter<InboxEvents>): Registry {
   const help = 'Time of a transaction with the handlers of a message or batch.'
   const seconds = new Histogram({ name: 'inbox_apply_seconds', help, labelNames: ['consumer'], buckets, registers: [registry] })
   const of = (it: { consumer: string; topic: string }) => ({ consumer: it.consumer, topic: topics.of(it.topic) })
-  const handlers: { [E in keyof InboxEvents]?: (fields: InboxEvents[E]) => void } = {
-    applied: (it) => {
-      applied.inc(of(it), it.messages)
-      copies.inc(of(it), it.copies)
-      if (it.messages > 0) seconds.observe({ consumer: it.consumer }, it.ms / 1_000)
-    },
-    apply_failed: (it) => failures.inc(of(it)),
-    dead_lettered: (it) => deadLettered.inc({ ...of(it), reason: reasons.of(it.reason) }),
-    blocked: (it) => behind.inc(of(it), it.messages),
-    redriven: (it) => redriven.inc(of(it), it.messages),
-    discarded: (it) => discarded.inc(of(it)),
-    inbox_pruned: (it) => pruned.inc({ consumer: it.consumer }, it.rows),
-    consumer_crashed: (it) => crashes.inc({ consumer: it.consumer }),
-  }
-  telemetry.subscribe((event, fields) => handlers[event]?.(fields))
+  inbox.on('applied', (it) => {
+    applied.inc(of(it), it.messages)
+    copies.inc(of(it), it.copies)
+    if (it.messages > 0) seconds.observe({ consumer: it.consumer }, it.ms / 1_000)
+  })
+  inbox.on('apply_failed', (it) => failures.inc(of(it)))
+  inbox.on('dead_lettered', (it) => deadLettered.inc({ ...of(it), reason: reasons.of(it.reason) }))
+  inbox.on('blocked', (it) => behind.inc(of(it), it.messages))
+  inbox.on('redriven', (it) => redriven.inc(of(it), it.messages))
+  inbox.on('discarded', (it) => discarded.inc(of(it)))
+  inbox.on('inbox_pruned', (it) => pruned.inc({ consumer: it.consumer }, it.rows))
+  inbox.on('consumer_crashed', (it) => crashes.inc({ consumer: it.consumer }))
   return registry
 }

@@ -1,4 +1,4 @@
-import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
+import type { RelayEventSource } from '../relay/telemetry.ts'
 import type { RelayState } from '../store/operator.ts'
 import type { Trouble } from '../store/store.ts'
 
@@ -47,7 +47,7 @@ export function liveness(signs: Signs, now: number, afterMs: number): Liveness {
   return { alive: true, why: busySince === undefined ? 'idle' : 'at work' }
 }
 
-/** Follows a relay's {@link Signs} by its telemetry. Subscribe before it starts. */
+/** Follows a relay's {@link Signs} by its events. Create it before the relay starts. */
 export class LivenessCheck {
   readonly #now: () => number
   readonly #afterMs: number
@@ -62,7 +62,7 @@ export class LivenessCheck {
   #relays: readonly RelayState[] = []
 
   /** `now`: milliseconds on a monotonic clock. */
-  constructor(telemetry: Telemetry, leaseMs: number, now: () => number = () => performance.now()) {
+  constructor(relay: RelayEventSource, leaseMs: number, now: () => number = () => performance.now()) {
     this.#now = now
     this.#afterMs = stallMs(leaseMs)
     const none = {
@@ -73,7 +73,9 @@ export class LivenessCheck {
       kafkaTrouble: undefined,
     }
     this.#signs = { beatAt: now(), movedAt: now(), ...none }
-    telemetry.subscribe(handling(this.#life(), this.#progress(), this.#trouble()))
+    this.#followLife(relay)
+    this.#followProgress(relay)
+    this.#followTrouble(relay)
   }
 
   get signs(): Readonly<Signs> {
@@ -119,48 +121,44 @@ export class LivenessCheck {
     return this.#relays
   }
 
-  #life(): Handlers {
-    return {
-      heartbeat: ({ inFlight }) => {
-        this.#served = true
-        this.#signs.beatAt = this.#now()
-        this.#signs.busySince = inFlight === 0 ? undefined : (this.#signs.busySince ?? this.#now())
-      },
-      sampled: ({ topics, format, relays }) => {
-        this.#format = format
-        this.#relays = relays
-        // A paused topic's messages have something to wait for, and of locked rows and nameless topics only age is seen.
-        const late =
-          !this.#locked &&
-          this.#missing === 0 &&
-          topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
-        this.#signs.lateSince = late ? (this.#signs.lateSince ?? this.#now()) : undefined
-      },
-      sample_failed: () => {
-        this.#signs.lateSince = undefined
-      },
-    }
+  #followLife(relay: RelayEventSource): void {
+    relay.on('heartbeat', ({ inFlight }) => {
+      this.#served = true
+      this.#signs.beatAt = this.#now()
+      this.#signs.busySince = inFlight === 0 ? undefined : (this.#signs.busySince ?? this.#now())
+    })
+    relay.on('sampled', ({ topics, format, relays }) => {
+      this.#format = format
+      this.#relays = relays
+      // A paused topic's messages have something to wait for, and of locked rows and nameless topics only age is seen.
+      const late =
+        !this.#locked &&
+        this.#missing === 0 &&
+        topics.some((one) => (one.ownOldestMs ?? 0) > this.#afterMs && !this.#paused.has(one.topic))
+      this.#signs.lateSince = late ? (this.#signs.lateSince ?? this.#now()) : undefined
+    })
+    relay.on('sample_failed', () => {
+      this.#signs.lateSince = undefined
+    })
   }
 
-  #progress(): Handlers {
+  #followProgress(relay: RelayEventSource): void {
     const moved = () => {
       this.#signs.movedAt = this.#now()
     }
-    return {
-      published: () => {
-        this.#ackedAt = this.#now()
-        moved()
-      },
-      settled: moved,
-      dead_lettered: moved,
-      blocked: moved,
-      redriven: moved,
-      discarded: moved,
-      leases_taken: moved,
-    }
+    relay.on('published', () => {
+      this.#ackedAt = this.#now()
+      moved()
+    })
+    relay.on('settled', moved)
+    relay.on('dead_lettered', moved)
+    relay.on('blocked', moved)
+    relay.on('redriven', moved)
+    relay.on('discarded', moved)
+    relay.on('leases_taken', moved)
   }
 
-  #trouble(): Handlers {
+  #followTrouble(relay: RelayEventSource): void {
     const begins = (of: 'databaseTrouble' | 'kafkaTrouble') => (it: { code: string }) => {
       this.#signs[of] = it.code
     }
@@ -170,37 +168,35 @@ export class LivenessCheck {
       this.#signs.movedAt = this.#now()
       this.#signs.beatAt = this.#now()
     }
-    return {
-      database_trouble: begins('databaseTrouble'),
-      database_recovered: ends('databaseTrouble'),
-      kafka_trouble: begins('kafkaTrouble'),
-      kafka_recovered: ends('kafkaTrouble'),
-      rows_locked: () => {
-        this.#locked = true
-      },
-      rows_free: () => {
-        this.#locked = false
-        this.#signs.movedAt = this.#now()
-      },
-      topic_paused: ({ topic, code }) => void this.#paused.set(topic, code),
-      topic_resumed: ({ topic }) => {
-        this.#paused.delete(topic)
-        this.#signs.movedAt = this.#now()
-      },
-      rows_kept: () => {
-        this.#signs.keptSince ??= this.#now()
-      },
-      rows_deleted: () => {
-        this.#signs.keptSince = undefined
-        this.#signs.movedAt = this.#now()
-      },
-      topics_missing: ({ topics }) => {
-        this.#missing = topics
-      },
-      topics_found: () => {
-        this.#missing = 0
-        this.#signs.movedAt = this.#now()
-      },
-    }
+    relay.on('database_trouble', begins('databaseTrouble'))
+    relay.on('database_recovered', ends('databaseTrouble'))
+    relay.on('kafka_trouble', begins('kafkaTrouble'))
+    relay.on('kafka_recovered', ends('kafkaTrouble'))
+    relay.on('rows_locked', () => {
+      this.#locked = true
+    })
+    relay.on('rows_free', () => {
+      this.#locked = false
+      this.#signs.movedAt = this.#now()
+    })
+    relay.on('topic_paused', ({ topic, code }) => void this.#paused.set(topic, code))
+    relay.on('topic_resumed', ({ topic }) => {
+      this.#paused.delete(topic)
+      this.#signs.movedAt = this.#now()
+    })
+    relay.on('rows_kept', () => {
+      this.#signs.keptSince ??= this.#now()
+    })
+    relay.on('rows_deleted', () => {
+      this.#signs.keptSince = undefined
+      this.#signs.movedAt = this.#now()
+    })
+    relay.on('topics_missing', ({ topics }) => {
+      this.#missing = topics
+    })
+    relay.on('topics_found', () => {
+      this.#missing = 0
+      this.#signs.movedAt = this.#now()
+    })
   }
 }

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
-import type { RelayEvent, RelayEvents, Subscriber } from '../relay/telemetry.ts'
+import type { RelayEvent, RelayEvents } from '../relay/telemetry.ts'
+import type { Listener } from '../running/emitter.ts'
 import { inOneLine, visibleJson } from './format.ts'
 import { bootstrapServers, told } from './trouble.ts'
 
@@ -78,12 +79,12 @@ export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.Wri
   return pino(options, plain)
 }
 
-/** Subscriber that writes each event of a relay to the log. `servers`: brokers for the commands that help. */
+/** Writes each event of a relay to the log: a handler for `relay.on('*', …)`. `servers`: brokers for the commands that help. */
 export function logEvents(
   logger: Logger,
   now: () => number = Date.now,
   servers: string = bootstrapServers(undefined),
-): Subscriber {
+): Listener<RelayEvents> {
   const quiet: Quiet = new Map()
   return (event, fields) => {
     const level = levelOf[event]

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { type Handlers, handling, type Telemetry } from '../relay/telemetry.ts'
+import type { RelayEventSource } from '../relay/telemetry.ts'
 import { DeliveryLatency } from './delivery-latency.ts'
 import { BoundedLabels } from './labels.ts'
 import { EachGauge, SingleGauge, sampledMetrics } from './sampled-metrics.ts'
@@ -12,25 +12,21 @@ const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
 
 /**
  * Keeps metrics of a relay in a registry of their own, which a program that has one already can merge with it. Gauges of the tables come
- * from the sampler, where one runs. Subscribe before the relay starts. `now`: milliseconds on a monotonic clock.
+ * from the sampler, where one runs. Call it before the relay starts. `now`: milliseconds on a monotonic clock.
  */
-export function relayMetrics(telemetry: Telemetry, now: () => number = () => performance.now()): Registry {
+export function relayMetrics(relay: RelayEventSource, now: () => number = () => performance.now()): Registry {
   const registry = new Registry()
   const topics = new BoundedLabels(registry, 'topic', now)
-  telemetry.subscribe(
-    handling(
-      messageMetrics(registry, topics),
-      publishMetrics(registry, topics),
-      leaseMetrics(registry),
-      troubleMetrics(registry, topics),
-      sampledMetrics(registry, topics, now),
-    ),
-  )
+  messageMetrics(relay, registry, topics)
+  publishMetrics(relay, registry, topics)
+  leaseMetrics(relay, registry)
+  troubleMetrics(relay, registry, topics)
+  sampledMetrics(relay, { registry, topics, now })
   return registry
 }
 
 /** What became of messages. */
-function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+function messageMetrics(relay: RelayEventSource, registry: Registry, topics: BoundedLabels): void {
   const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
     new Counter<L>({ name, help, labelNames, registers: [registry] })
   const published = counter('outbox_messages_published_total', 'Messages that Kafka acknowledged.', ['topic'])
@@ -50,25 +46,23 @@ function messageMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const late = counter('outbox_rows_found_late_total', 'Rows that only a sweep found: a bug of the relay, nothing is lost.', [])
   const wrong = counter('outbox_wrong_bucket_rows_total', 'Rows in a bucket that does not fit their key: no order.', [])
   const reasons = new BoundedLabels(registry, 'reason')
-  return {
-    published: (it) => {
-      const topic = topics.of(it.topic)
-      published.inc({ topic }, it.records)
-      bytes.inc({ topic }, it.bytes)
-    },
-    dead_lettered: (it) => dead.inc({ topic: topics.ofUnproven(it.topic), reason: reasons.of(it.reason) }),
-    dead_letter_failed: (it) => stuck.inc({ topic: topics.ofUnproven(it.topic) }),
-    blocked: (it) => blocked.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
-    redriven: (it) => redriven.inc({ topic: topics.ofUnproven(it.topic) }, it.rows),
-    discarded: (it) => discarded.inc({ topic: topics.ofUnproven(it.topic) }),
-    request_failed: (it) => requests.inc({ action: it.action }),
-    row_found_below_position: () => late.inc(),
-    wrong_bucket: () => wrong.inc(),
-  }
+  relay.on('published', (it) => {
+    const topic = topics.of(it.topic)
+    published.inc({ topic }, it.records)
+    bytes.inc({ topic }, it.bytes)
+  })
+  relay.on('dead_lettered', (it) => dead.inc({ topic: topics.ofUnproven(it.topic), reason: reasons.of(it.reason) }))
+  relay.on('dead_letter_failed', (it) => stuck.inc({ topic: topics.ofUnproven(it.topic) }))
+  relay.on('blocked', (it) => blocked.inc({ topic: topics.ofUnproven(it.topic) }, it.rows))
+  relay.on('redriven', (it) => redriven.inc({ topic: topics.ofUnproven(it.topic) }, it.rows))
+  relay.on('discarded', (it) => discarded.inc({ topic: topics.ofUnproven(it.topic) }))
+  relay.on('request_failed', (it) => requests.inc({ action: it.action }))
+  relay.on('row_found_below_position', () => late.inc())
+  relay.on('wrong_bucket', () => wrong.inc())
 }
 
 /** How publishing, reading and deleting go. */
-function publishMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+function publishMetrics(relay: RelayEventSource, registry: Registry, topics: BoundedLabels): void {
   const histogram = (name: string, help: string, buckets: number[]) =>
     new Histogram({ name, help, buckets, registers: [registry] })
   const failures = new Counter({
@@ -82,20 +76,18 @@ function publishMetrics(registry: Registry, topics: BoundedLabels): Handlers {
   const batch = histogram('outbox_batch_messages', 'Messages of one acknowledged request.', batchRecords)
   const fetch = histogram('outbox_fetch_duration_seconds', 'Time of a read of rows.', publishSeconds)
   const settle = histogram('outbox_settle_duration_seconds', 'Time of a delete of acknowledged rows.', publishSeconds)
-  return {
-    published: (it) => {
-      duration.observe(it.ms / 1000)
-      batch.observe(it.records)
-      delivery.observe(topics.of(it.topic), it.agesMs)
-    },
-    publish_failed: (it) => failures.inc({ topic: topics.ofUnproven(it.topic), kind: it.kind }),
-    fetched: (it) => fetch.observe(it.ms / 1000),
-    settled: (it) => settle.observe(it.ms / 1000),
-  }
+  relay.on('published', (it) => {
+    duration.observe(it.ms / 1000)
+    batch.observe(it.records)
+    delivery.observe(topics.of(it.topic), it.agesMs)
+  })
+  relay.on('publish_failed', (it) => failures.inc({ topic: topics.ofUnproven(it.topic), kind: it.kind }))
+  relay.on('fetched', (it) => fetch.observe(it.ms / 1000))
+  relay.on('settled', (it) => settle.observe(it.ms / 1000))
 }
 
 /** Which relay this is and what it holds. */
-function leaseMetrics(registry: Registry): Handlers {
+function leaseMetrics(relay: RelayEventSource, registry: Registry): void {
   const counter = (name: string, help: string) => new Counter({ name, help, registers: [registry] })
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] })
   const info = new Gauge({
@@ -121,26 +113,24 @@ function leaseMetrics(registry: Registry): Handlers {
     by.inc(it.buckets.length)
     owned.set(it.owned)
   }
-  return {
-    started: (it) => info.set({ name: it.name, version: it.version }, 1),
-    leases_taken: count(taken),
-    leases_released: count(released),
-    leases_lost: count(lost),
-    // A new connection claims the buckets anew.
-    database_trouble: () => {
-      owned.set(0)
-      // Without heartbeats it would look like trouble of Kafka.
-      answered.clear()
-    },
-    stopped: () => answered.clear(),
-    heartbeat: (it) => {
-      owned.set(it.owned)
-      messages.set(it.inFlight)
-      bytes.set(it.inFlightBytes)
-      alive.set(it.relays)
-      answered.set((Date.now() - it.silentMs) / 1000)
-    },
-  }
+  relay.on('started', (it) => info.set({ name: it.name, version: it.version }, 1))
+  relay.on('leases_taken', count(taken))
+  relay.on('leases_released', count(released))
+  relay.on('leases_lost', count(lost))
+  // A new connection claims the buckets anew.
+  relay.on('database_trouble', () => {
+    owned.set(0)
+    // Without heartbeats it would look like trouble of Kafka.
+    answered.clear()
+  })
+  relay.on('stopped', () => answered.clear())
+  relay.on('heartbeat', (it) => {
+    owned.set(it.owned)
+    messages.set(it.inFlight)
+    bytes.set(it.inFlightBytes)
+    alive.set(it.relays)
+    answered.set((Date.now() - it.silentMs) / 1000)
+  })
 }
 
 /** Which topics are paused: those with a label of their own, and the number of the others. */
@@ -185,7 +175,7 @@ class PausedTopics {
 }
 
 /** What is in trouble. */
-function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
+function troubleMetrics(relay: RelayEventSource, registry: Registry, topics: BoundedLabels): void {
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] })
   const kafka = gauge('outbox_kafka_trouble', '1 while Kafka does not take messages, else 0.')
   const database = gauge('outbox_database_trouble', '1 while the database does not serve the relay, else 0.')
@@ -207,20 +197,18 @@ function troubleMetrics(registry: Registry, topics: BoundedLabels): Handlers {
     labelNames: ['reason'],
     registers: [registry],
   })
-  return {
-    http_refused: ({ reason }) => refused.inc({ reason }),
-    rows_locked: () => locked.set(1),
-    rows_free: () => locked.set(0),
-    rows_kept: (it) => kept.set(it.rows),
-    rows_deleted: () => kept.set(0),
-    kafka_trouble: () => kafka.set(1),
-    kafka_recovered: () => kafka.set(0),
-    database_trouble: () => database.set(1),
-    database_recovered: () => database.set(0),
-    topic_paused: (it) => paused.add(it.topic),
-    topic_resumed: (it) => paused.delete(it.topic),
-    topics_missing: (it) => paused.others(it.topics),
-    topics_found: () => paused.others(0),
-    partitions_changed: (it) => changes.inc({ topic: topics.of(it.topic) }),
-  }
+  relay.on('http_refused', ({ reason }) => refused.inc({ reason }))
+  relay.on('rows_locked', () => locked.set(1))
+  relay.on('rows_free', () => locked.set(0))
+  relay.on('rows_kept', (it) => kept.set(it.rows))
+  relay.on('rows_deleted', () => kept.set(0))
+  relay.on('kafka_trouble', () => kafka.set(1))
+  relay.on('kafka_recovered', () => kafka.set(0))
+  relay.on('database_trouble', () => database.set(1))
+  relay.on('database_recovered', () => database.set(0))
+  relay.on('topic_paused', (it) => paused.add(it.topic))
+  relay.on('topic_resumed', (it) => paused.delete(it.topic))
+  relay.on('topics_missing', (it) => paused.others(it.topics))
+  relay.on('topics_found', () => paused.others(0))
+  relay.on('partitions_changed', (it) => changes.inc({ topic: topics.of(it.topic) }))
 }

@@ -1,12 +1,15 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { Handlers } from '../relay/telemetry.ts'
+import type { RelayEventSource } from '../relay/telemetry.ts'
 import { BoundedLabels } from './labels.ts'
 
 /**
  * Gauges of the outbox's tables, from the sampler. While a look fails there are none: an old figure would look like a good one. `now`:
  * milliseconds on a monotonic clock.
  */
-export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: () => number): Handlers {
+export function sampledMetrics(
+  relay: RelayEventSource,
+  { registry, topics, now }: { registry: Registry; topics: BoundedLabels; now: () => number },
+): void {
   const single = (name: string, help: string) => new SingleGauge(new Gauge({ name, help, registers: [registry] }))
   const each = (name: string, help: string, label: string, names?: BoundedLabels) =>
     new EachGauge(new Gauge({ name, help, labelNames: [label], registers: [registry] }), label, names)
@@ -35,45 +38,43 @@ export function sampledMetrics(registry: Registry, topics: BoundedLabels, now: (
   const clear = () => {
     for (const gauge of [backlog, estimated, lag, leases, dead, behind, blocked, transaction, deadRows, duration]) gauge.clear()
   }
-  return {
-    sampled: (it) => {
-      backlog.set(it.backlog.messages)
-      estimated.set(it.backlog.exact ? 0 : 1)
-      // Many topics may share the label `other`: the oldest counts.
-      lag.set(
-        it.topics,
-        (one) => topics.ofUnproven(one.topic),
-        (one) => one.oldestMs / 1000,
-        Math.max,
-      )
-      leases.set(
-        Object.entries(it.leases),
-        ([state]) => state,
-        ([, n]) => n,
-      )
-      dead.set(
-        Object.entries(it.dead.byReason),
-        ([reason]) => reasons.of(reason),
-        ([, n]) => n,
-      )
-      behind.set(it.dead.blocked)
-      blocked.set(it.blockedKeys)
-      if (it.oldestTransactionMs === null) transaction.clear()
-      else transaction.set(it.oldestTransactionMs / 1000)
-      deadRows.set(it.deadRowShare)
-      duration.set(it.ms / 1000)
-      age.begin()
-    },
-    sample_failed: () => {
-      clear()
-      age.begin({ unlessBegun: true })
-      failures.inc()
-    },
-    stopped: () => {
-      clear()
-      age.end()
-    },
-  }
+  relay.on('sampled', (it) => {
+    backlog.set(it.backlog.messages)
+    estimated.set(it.backlog.exact ? 0 : 1)
+    // Many topics may share the label `other`: the oldest counts.
+    lag.set(
+      it.topics,
+      (one) => topics.ofUnproven(one.topic),
+      (one) => one.oldestMs / 1000,
+      Math.max,
+    )
+    leases.set(
+      Object.entries(it.leases),
+      ([state]) => state,
+      ([, n]) => n,
+    )
+    dead.set(
+      Object.entries(it.dead.byReason),
+      ([reason]) => reasons.of(reason),
+      ([, n]) => n,
+    )
+    behind.set(it.dead.blocked)
+    blocked.set(it.blockedKeys)
+    if (it.oldestTransactionMs === null) transaction.clear()
+    else transaction.set(it.oldestTransactionMs / 1000)
+    deadRows.set(it.deadRowShare)
+    duration.set(it.ms / 1000)
+    age.begin()
+  })
+  relay.on('sample_failed', () => {
+    clear()
+    age.begin({ unlessBegun: true })
+    failures.inc()
+  })
+  relay.on('stopped', () => {
+    clear()
+    age.end()
+  })
 }
 
 /** A gauge without labels that has no value until it gets one: prom-client's begins with 0. */

@@ -1,4 +1,4 @@
-import type { Relay } from '../relay/relay.ts'
+import { type Relay, telemetryOf } from '../relay/relay.ts'
 import type { Operator } from '../store/operator.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 
@@ -33,8 +33,7 @@ export const restMs = (tookMs: number, intervalMs: number): number =>
   Math.max(intervalMs, Math.min(longestRestMs, tookMs / samplerShare - tookMs))
 
 /**
- * Looks at the outbox's tables again and again, on a connection of its own, and emits `sampled` or `sample_failed` on the relay's
- * telemetry. The relay does not wait for it, and does not notice when it fails. Returns what ends it.
+ * Looks at the outbox's tables again and again, on a connection of its own, and lets the relay emit `sampled` or `sample_failed`. The relay does not wait for it, and does not notice when it fails. Returns what ends it.
  */
 export function startSampler(relay: Relay, options: SamplerOptions): () => void {
   const sampler = new Sampler(relay, options)
@@ -55,7 +54,8 @@ class Sampler {
   }
 
   async run(): Promise<void> {
-    const { telemetry, id } = this.#relay
+    const { id } = this.#relay
+    const telemetry = telemetryOf(this.#relay)
     let since = performance.now()
     try {
       const { databaseUrl, schema } = this.#options

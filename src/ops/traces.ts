@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { linkOf, type Tracer, traceApi } from '../message/trace.ts'
-import { handling, type RelayEvents, type Telemetry } from '../relay/telemetry.ts'
+import type { RelayEventSource, RelayEvents } from '../relay/telemetry.ts'
 import { version } from '../version.ts'
 
 /** `SpanKind.CLIENT`: the context that consumers see is that of the enqueueing span, not of this one. */
@@ -13,13 +13,11 @@ const failed = 2
  * each span that enqueued a message of the batch. Needs an SDK that is registered by then, before or after this call; without one it does
  * nothing. The returned function ends it.
  */
-export function relayTraces(telemetry: Telemetry): () => void {
-  return telemetry.subscribe(
-    handling({
-      published: (sent) => send(sent),
-      publish_failed: (sent) => send(sent, sent.code),
-    }),
-  )
+export function relayTraces(relay: RelayEventSource): () => void {
+  const off = [relay.on('published', (sent) => send(sent)), relay.on('publish_failed', (sent) => send(sent, sent.code))]
+  return () => {
+    for (const one of off) one()
+  }
 }
 
 /** Lets the SDK send what it has gathered, for a program that is about to end. Gives up after `ms`: a collector may be gone for good. */

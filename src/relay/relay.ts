@@ -8,7 +8,7 @@ import type { Transport } from '../transport/transport.ts'
 import { type DrainReport, drain } from './drain.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
 import { Pipeline } from './pipeline.ts'
-import { Telemetry } from './telemetry.ts'
+import { type RelayEventSource, Telemetry } from './telemetry.ts'
 
 /** The ports of a relay, and what tests replace. */
 export interface RelayPorts {
@@ -34,11 +34,45 @@ const goodSessionMs = 10_000
 /** The database counts as recovered when a session has lasted so long, in milliseconds. */
 const recoveredMs = 1_000
 
-/** Moves messages from the outbox to Kafka: its {@link Pipeline} work in one database session after another, until it is stopped. */
-export class Relay {
+/** Moves messages from the outbox to Kafka. `createRelay` makes it; it runs from `start` to `stop`, once. */
+export interface Relay extends RelayEventSource, AsyncDisposable {
+  /** UUID of this relay, new in each process: in events, in `status`, and as the owner of leases. */
+  readonly id: string
+  /** Settings with every default filled in. */
+  readonly settings: Readonly<RelaySettings>
+  /**
+   * Starts the relay. Resolves when it serves the database for the first time; temporary faults are waited out, without a limit. Later
+   * calls return the same promise.
+   *
+   * @throws OutboxError when this database can never serve: DATABASE_REFUSED, TABLES_MISSING, TABLE_FORMAT, READ_ONLY_DATABASE,
+   *   ROW_SECURITY, SEQUENCE_BEHIND, MISSING_RIGHTS.
+   */
+  start(): Promise<void>
+  /**
+   * Stops reading, settles what is in flight, gives the leases back and closes all connections. Resolves when that is done, or after
+   * `stopTimeoutMs`. Later calls return the same promise.
+   */
+  stop(): Promise<void>
+  /**
+   * Publishes what is in the outbox now, then stops.
+   *
+   * @returns what had to stay.
+   * @throws OutboxError as `start`.
+   */
+  drain(): Promise<DrainReport>
+  /** Stops the relay: for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Events of other parts of this package, such as the sampler, go through the relay too. Every {@link Relay} is a {@link RelayEngine}. */
+export const telemetryOf = (relay: Relay): Telemetry => (relay as RelayEngine).telemetry
+
+/** Runs its {@link Pipeline} in one database session after another, until it is stopped. */
+export class RelayEngine implements Relay {
   readonly id = randomUUID()
   readonly settings: RelaySettings
   readonly telemetry: Telemetry
+  readonly on: Relay['on']
   readonly #ports: RelayPorts
   readonly #clock: Clock
   /** Aborts everything at the end. */
@@ -63,6 +97,7 @@ export class Relay {
     this.#ports = ports
     this.#clock = ports.clock ?? systemClock
     this.telemetry = ports.telemetry ?? new Telemetry()
+    this.on = this.telemetry.on.bind(this.telemetry)
     this.#pipeline = new Pipeline({
       id: this.id,
       settings: this.settings,
@@ -74,13 +109,6 @@ export class Relay {
     })
   }
 
-  /**
-   * Starts the relay; resolves when it serves the database for the first time. Faults that will pass are waited out, for ever. Calling it
-   * again gives the same promise.
-   *
-   * @throws OutboxError when this database can never serve: DATABASE_REFUSED, TABLES_MISSING, TABLE_FORMAT, READ_ONLY_DATABASE,
-   *   ROW_SECURITY, SEQUENCE_BEHIND, MISSING_RIGHTS.
-   */
   start(): Promise<void> {
     this.#starting ??= new Promise((resolve, reject) => {
       this.telemetry.emit('started', {
@@ -99,16 +127,11 @@ export class Relay {
     return this.#starting
   }
 
-  /**
-   * Stops reading, settles what is in flight, gives the leases back and closes everything; resolves when that is done, or when
-   * `stopTimeoutMs` is over. Calling it again gives the same promise.
-   */
   stop(): Promise<void> {
     this.#stopping ??= this.#shutDown()
     return this.#stopping
   }
 
-  /** Publishes what is in the outbox now, then stops. What it must leave is in the report. */
   async drain(): Promise<DrainReport> {
     await this.start()
     const report = await drain({

@@ -1,9 +1,9 @@
-import { Emitter, type Listener } from '../running/emitter.ts'
+import { Emitter, type Listenable } from '../running/emitter.ts'
 import type { OutboxSample } from '../store/operator.ts'
 import type { OnDeadLetter } from './on-dead-letter.ts'
 
 /**
- * Everything that is told about a relay. Logs, metrics, traces, health and dashboard subscribe to this list; the relay itself only emits.
+ * Everything that is told about a relay. Logs, metrics, traces, health and dashboard listen to these events; the relay itself only emits.
  * No payload, key, secret or connection string is ever in it, and of header values only a well-formed `traceparent`. Fields that end in `ms` are milliseconds, `bytes` are bytes, `code`
  * is a name of Kafka, of the client or of PostgreSQL, and `error` says it in words. `owned` is how many buckets the relay has afterwards.
  */
@@ -142,18 +142,8 @@ export interface RelayEvents {
 /** Name of an event. */
 export type RelayEvent = keyof RelayEvents
 
-/** Gets every event of a relay. */
-export type Subscriber = Listener<RelayEvents>
+/** A relay, or whatever else emits its events. */
+export type RelayEventSource = Listenable<RelayEvents>
 
-/** What to do with some of the events. */
-export type Handlers = { [E in RelayEvent]?: (fields: RelayEvents[E]) => void }
-
-/** A subscriber that hands each event to those that have a use for it. */
-export const handling =
-  (...all: Handlers[]): Subscriber =>
-  (event, fields) => {
-    for (const handlers of all) handlers[event]?.(fields)
-  }
-
-/** InFlights the events of a relay to subscribers. */
+/** Hands the events of a relay to the handlers that are registered for them. */
 export class Telemetry extends Emitter<RelayEvents> {}

@@ -36,10 +36,13 @@ export interface Drained extends DrainReport {
 export async function drain(options: DrainOptions): Promise<Drained> {
   const { databaseUrl, schema, transport = memoryTransport(), timeoutMs = 10_000, ...settings } = options
   // Not before they are needed: what imports this file for `expectEnqueued` loads no database client.
-  const [{ Relay }, { postgresStore }] = await Promise.all([import('../relay/relay.ts'), import('../store/postgres/store.ts')])
+  const [{ RelayEngine }, { postgresStore }] = await Promise.all([
+    import('../relay/relay.ts'),
+    import('../store/postgres/store.ts'),
+  ])
   const before = transport.records().length
   const store = postgresStore({ databaseUrl, schema, listenUrl: false })
-  const relay = new Relay({ store, transport: kept(transport), version: 'test' }, { leaseMs: 3_000, ...settings })
+  const relay = new RelayEngine({ store, transport: kept(transport), version: 'test' }, { leaseMs: 3_000, ...settings })
   const timer = setTimeout(() => void relay.stop(), timeoutMs)
   try {
     const report = await relay.drain()

@@ -139,7 +139,7 @@ test('a relay whose lane never comes to an end, though Kafka and database are th
   const { relay, until } = testRelay(database.url, transport, { stopTimeoutMs: 0 })
   onTestFinished(() => relay.stop())
   // Half a minute of its clock is a second and a half.
-  const liveness = new LivenessCheck(relay.telemetry, relay.settings.leaseMs, () => performance.now() * 20)
+  const liveness = new LivenessCheck(relay, relay.settings.leaseMs, () => performance.now() * 20)
   await relay.start()
   await until('leases_taken')
   await insertRows(database.pool, [{ topic: 't', key: 'a' }])

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
-import type { RelayEvents } from '../../src/relay/telemetry.ts'
 import { mutantNamed } from './mutants.ts'
 import { TraceFile } from './trace-file.ts'
 import { Watcher } from './watched.ts'
@@ -69,14 +68,13 @@ async function ports(): Promise<RelayPorts> {
   return { ...given, store: watcher.store(given.store), transport: watcher.transport(given.transport) }
 }
 
-const { Relay } = (await load('relay/relay.ts')) as typeof import('../../src/relay/relay.ts')
-const relay = new Relay(await ports(), options)
-relay.telemetry.subscribe((event, fields) => {
+const { RelayEngine } = (await load('relay/relay.ts')) as typeof import('../../src/relay/relay.ts')
+const relay = new RelayEngine(await ports(), options)
+relay.on('*', (event, fields) => {
   if (event === 'leases_taken') process.send?.('has buckets')
-  if (event === 'leases_lost') trace.add({ what: 'loses', buckets: (fields as RelayEvents['leases_lost']).buckets })
+  if (event === 'leases_lost') trace.add({ what: 'loses', buckets: fields.buckets })
   if (event === 'row_found_below_position' || event === 'wrong_bucket') {
-    const { bucket, id } = fields as RelayEvents['wrong_bucket']
-    trace.add({ what: 'alarm', event, bucket, id })
+    trace.add({ what: 'alarm', event, bucket: fields.bucket, id: fields.id })
   }
   appendFileSync(env.EVENTS_FILE, `${JSON.stringify({ time: new Date(), event, ...fields })}\n`)
 })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { longestRestMs, restMs, startSampler } from '../../src/ops/sampler.ts'
-import type { Relay } from '../../src/relay/relay.ts'
+import type { RelayEngine } from '../../src/relay/relay.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
 import { tablesOf } from '../../src/store/postgres/statements.ts'
@@ -24,7 +24,7 @@ function sampling({ databaseUrl = database.url, intervalMs = 20 } = {}) {
   const telemetry = new Telemetry()
   const id = randomUUID()
   const waiting: { event: string; resolve: (fields: never) => void }[] = []
-  telemetry.subscribe((event, fields) => {
+  telemetry.on('*', (event, fields) => {
     for (const one of waiting.splice(0)) {
       if (one.event === event) one.resolve(fields as never)
       else waiting.push(one)
@@ -32,7 +32,7 @@ function sampling({ databaseUrl = database.url, intervalMs = 20 } = {}) {
   })
   const next = <E extends 'sampled' | 'sample_failed'>(event: E) =>
     new Promise<RelayEvents[E]>((resolve) => waiting.push({ event, resolve }))
-  const stop = startSampler({ telemetry, id } as Relay, { databaseUrl, intervalMs })
+  const stop = startSampler({ telemetry, id } as RelayEngine, { databaseUrl, intervalMs })
   onTestFinished(stop)
   return { id, next, stop }
 }

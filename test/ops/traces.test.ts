@@ -74,7 +74,7 @@ test('from a web request through the outbox and Kafka to a consumer it is one tr
   await prisma.$transaction((tx) => tx.outbox.enqueue({ topic, key: 'a', payload: 'of no trace' }))
 
   const one = testRelay(db.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
-  relayTraces(one.relay.telemetry)
+  relayTraces(one.relay)
   // Its own spans must not become children of whatever started it.
   await tracer().startActiveSpan('startup', () => one.relay.drain())
   await consume(topic, 5)
@@ -120,7 +120,7 @@ test('a handler of the inbox goes on with the trace of its event: request, enque
   const traceId = 'c'.repeat(32)
   await fetch(url, { method: 'POST', headers: { traceparent: `00-${traceId}-${'d'.repeat(16)}-01` } })
   const one = testRelay(db.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
-  relayTraces(one.relay.telemetry)
+  relayTraces(one.relay)
   await one.relay.drain()
   const { until } = start(stage, prisma, 'mail', {
     handlers: {

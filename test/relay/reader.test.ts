@@ -23,9 +23,7 @@ const row = (id: number, messageId = `message-${id}`): OutboxRow => readRow({ id
 function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = []) {
   const telemetry = new Telemetry()
   const alarms: RelayEvents['row_found_below_position'][] = []
-  telemetry.subscribe((event, fields) => {
-    if (event === 'row_found_below_position') alarms.push(fields as RelayEvents['row_found_below_position'])
-  })
+  telemetry.on('row_found_below_position', (event) => alarms.push(event))
   const transport = memoryTransport({ partitions: 1, topics: { missing: 0 } })
   const end = new AbortController()
   const claims = new Claims()

@@ -20,7 +20,7 @@ const rowOf = (given: Partial<OutboxRow> = {}): OutboxRow => readRow({ id: 7, me
 async function setUp() {
   const telemetry = new Telemetry()
   const told: RelayEvent[] = []
-  telemetry.subscribe((event) => void told.push(event))
+  telemetry.on('*', (name) => told.push(name))
   const transport = memoryTransport({ partitions: 1 })
   const end = new AbortController()
   onTestFinished(() => end.abort())

@@ -25,8 +25,8 @@ test('a request that became unknown while the connection was replaced keeps its 
   await until(scene, () => scene.judge.requests.size === 1)
   const [request] = scene.judge.requests
   let retaken = false
-  relay!.relay.telemetry.subscribe((event) => {
-    retaken ||= event === 'leases_taken'
+  relay!.relay.on('leases_taken', () => {
+    retaken = true
   })
   relay!.store.lose()
   await until(scene, () => request!.answered)
@@ -42,9 +42,7 @@ test('a lease row that somebody has locked for a while is not a lost lease (rule
   const owned = () => scene.db.leases.filter((lease) => lease.owner !== null && lease.until > scene.db.now)
   await until(scene, () => owned().length === 64)
   const lost: unknown[] = []
-  scene.members[0]!.relay.telemetry.subscribe((event, fields) => {
-    if (event === 'leases_lost') lost.push(fields)
-  })
+  scene.members[0]!.relay.on('leases_lost', (event) => lost.push(event))
   scene.db.locked.add(7)
   // Renewed every second, for three.
   await scene.world.pass(1_800)
@@ -82,9 +80,7 @@ test.each([
   const scene = new Scene(inTurn(), { faults: true, notifications, stepMs: 20 })
   await scene.world.pass(5_000)
   let fetches = 0
-  scene.members[0]!.relay.telemetry.subscribe((event) => {
-    if (event === 'fetched') fetches++
-  })
+  scene.members[0]!.relay.on('fetched', () => fetches++)
   await scene.world.pass(3_000)
   // At most once a second, at least every 50 ms and the time of three moments.
   if (notifications) expect(fetches).toBeLessThanOrEqual(4)

@@ -16,5 +16,5 @@ const relay = createRelay({
     },
   },
 })
-relay.telemetry.subscribe(logEvents(createLogger('info', false)))
+relay.on('*', logEvents(createLogger('info', false)))
 await relay.start()

@@ -1,5 +1,5 @@
 import type { RelayOptions } from '../../src/relay/options.ts'
-import { Relay, type RelayPorts } from '../../src/relay/relay.ts'
+import { RelayEngine, type RelayPorts } from '../../src/relay/relay.ts'
 import { type RelayEvent, type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { Transport } from '../../src/transport/transport.ts'
@@ -9,7 +9,7 @@ export type TroubleText = { [E in RelayEvent]: { event: E; fields: RelayEvents[E
 
 /** A relay under test, with everything that it told. */
 export interface TestRelay extends AsyncDisposable {
-  relay: Relay
+  relay: RelayEngine
   told: TroubleText[]
   /** All events of that name so far. */
   all<E extends RelayEvent>(event: E): RelayEvents[E][]
@@ -37,12 +37,12 @@ export function testRelay(
   const telemetry = new Telemetry()
   const told: TroubleText[] = []
   const waiting = new Set<() => void>()
-  telemetry.subscribe((event, fields) => {
+  telemetry.on('*', (event, fields) => {
     told.push({ event, fields } as TroubleText)
     for (const look of waiting) look()
   })
   const store = postgresStore({ databaseUrl })
-  const relay = new Relay({ store, transport, version: '0.0.0-test', telemetry, ...ports }, { leaseMs: 3_000, ...options })
+  const relay = new RelayEngine({ store, transport, version: '0.0.0-test', telemetry, ...ports }, { leaseMs: 3_000, ...options })
   return {
     relay,
     told,

@@ -81,6 +81,6 @@ if (process.argv[2] === 'relay') {
   })
   process.once('SIGTERM', () => relay.stop().then(() => process.exit(0)))
   if (process.env.OUTBOX_BENCH_LOG)
-    relay.telemetry.subscribe((event, fields) => console.log(Math.round(performance.now()), event, JSON.stringify(fields)))
+    relay.on('*', (name, event) => console.log(Math.round(performance.now()), name, JSON.stringify(event)))
   await relay.start()
 }

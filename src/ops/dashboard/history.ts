@@ -1,4 +1,4 @@
-import { handling, type Telemetry } from '../../relay/telemetry.ts'
+import type { RelayEventSource } from '../../relay/telemetry.ts'
 
 /** Milliseconds of one point, and how many points are kept: a quarter of an hour. */
 export const pointMs = 5_000
@@ -27,31 +27,27 @@ interface Bin {
   latencies: Uint32Array
 }
 
-/** The last quarter of an hour of a relay, by its telemetry. Bounded: what is older is forgotten. */
+/** The last quarter of an hour of a relay, by its events. Bounded: what is older is forgotten. */
 export class History {
   readonly #now: () => number
   readonly #bins = new Map<number, Bin>()
   readonly #first: number
 
   /** `now`: milliseconds on a monotonic clock. */
-  constructor(telemetry: Telemetry, now: () => number = () => performance.now()) {
+  constructor(relay: RelayEventSource, now: () => number = () => performance.now()) {
     this.#now = now
     this.#first = this.#index
-    telemetry.subscribe(
-      handling({
-        published: ({ records, agesMs }) => {
-          const bin = this.#bin()
-          bin.published += records
-          count(bin.latencies, agesMs)
-        },
-        sampled: ({ backlog }) => {
-          this.#bin().sampled = { backlog: backlog.messages, lagMs: backlog.oldestMs ?? 0 }
-        },
-        sample_failed: () => {
-          this.#bin().sampled = null
-        },
-      }),
-    )
+    relay.on('published', ({ records, agesMs }) => {
+      const bin = this.#bin()
+      bin.published += records
+      count(bin.latencies, agesMs)
+    })
+    relay.on('sampled', ({ backlog }) => {
+      this.#bin().sampled = { backlog: backlog.messages, lagMs: backlog.oldestMs ?? 0 }
+    })
+    relay.on('sample_failed', () => {
+      this.#bin().sampled = null
+    })
   }
 
   /** The points until now, the oldest first. The one that is under way is left out: its rate is not whole. */

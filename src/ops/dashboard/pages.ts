@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isOutboxError } from '../../message/errors.ts'
-import type { Telemetry } from '../../relay/telemetry.ts'
+import type { RelayEventSource } from '../../relay/telemetry.ts'
 import { postgresOperator } from '../../store/postgres/operator.ts'
 import type { LivenessCheck } from '../liveness.ts'
 import type { Answer, Page } from '../server.ts'
@@ -18,7 +18,7 @@ import { Standing } from './standing.ts'
 export interface DashboardOptions {
   /** Name of the relay. */
   name: string
-  telemetry: Telemetry
+  relay: RelayEventSource
   liveness: LivenessCheck
   /** `postgresql://…`, as the relay's. */
   databaseUrl: string
@@ -41,8 +41,8 @@ const files = [
 
 /** The pages of the dashboard, and what closes its connection. Make them before the relay starts. */
 export function dashboardPages(options: DashboardOptions): { pages: Record<string, Page>; close: () => void } {
-  const { name, telemetry, liveness, databaseUrl, schema, payload, servers } = options
-  const [standing, history] = [new Standing(telemetry), new History(telemetry)]
+  const { name, relay, liveness, databaseUrl, schema, payload, servers } = options
+  const [standing, history] = [new Standing(relay), new History(relay)]
   const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl, schema, timeoutMs: statementTimeoutMs }))
   const ask: OperatorOnDemand['ask'] = (what) => operator.ask(what)
   const page = (of: Pick<Content, 'title' | 'at'>, secluded: boolean, content: (url: URL) => Promise<Content>): Page => ({

@@ -1,4 +1,4 @@
-import { type Handlers, handling, type RelayEvents, type Telemetry } from '../../relay/telemetry.ts'
+import type { RelayEventSource, RelayEvents } from '../../relay/telemetry.ts'
 
 /** Milliseconds for which it is worth a word that relays have died one after another: as long as their heartbeats are kept. */
 const dyingMs = 3_600_000
@@ -6,7 +6,7 @@ const dyingMs = 3_600_000
 /** Topics that are kept by name. */
 const mostTopics = 1_000
 
-/** What a relay has told about its topics and the tables. Subscribe before it starts. */
+/** What a relay has told about its topics and the tables. Create it before the relay starts. */
 export class Standing {
   /** Topics that it has paused, with Kafka's name for the reason. */
   readonly paused = new Map<string, string>()
@@ -22,9 +22,11 @@ export class Standing {
   #kept = 0
 
   /** `now`: milliseconds on a monotonic clock. */
-  constructor(telemetry: Telemetry, now: () => number = () => performance.now()) {
+  constructor(relay: RelayEventSource, now: () => number = () => performance.now()) {
     this.#now = now
-    telemetry.subscribe(handling(this.#topics(), this.#tables(), this.#alarms()))
+    this.#followTopics(relay)
+    this.#followTables(relay)
+    this.#followAlarms(relay)
   }
 
   /** The last look at the tables that succeeded; undefined before the first one. */
@@ -62,53 +64,47 @@ export class Standing {
     return this.#kept
   }
 
-  #topics(): Handlers {
-    return {
-      published: ({ topic, records }) => {
-        const before = this.published.get(topic)
-        if (before !== undefined || this.published.size < mostTopics) this.published.set(topic, (before ?? 0) + records)
-      },
-      topic_paused: ({ topic, code }) => void this.paused.set(topic, code),
-      topic_resumed: ({ topic }) => void this.paused.delete(topic),
-    }
+  #followTopics(relay: RelayEventSource): void {
+    relay.on('published', ({ topic, records }) => {
+      const before = this.published.get(topic)
+      if (before !== undefined || this.published.size < mostTopics) this.published.set(topic, (before ?? 0) + records)
+    })
+    relay.on('topic_paused', ({ topic, code }) => void this.paused.set(topic, code))
+    relay.on('topic_resumed', ({ topic }) => void this.paused.delete(topic))
   }
 
-  #tables(): Handlers {
-    return {
-      rows_locked: () => {
-        this.#locked = true
-      },
-      rows_free: () => {
-        this.#locked = false
-      },
-      rows_kept: ({ rows }) => {
-        this.#kept = rows
-      },
-      rows_deleted: () => {
-        this.#kept = 0
-      },
-      sampled: (sample) => {
-        this.#sample = sample
-        this.#sampledAt = this.#now()
-        this.#sampleFailed = undefined
-      },
-      sample_failed: ({ code }) => {
-        this.#sampleFailed = code
-      },
-    }
+  #followTables(relay: RelayEventSource): void {
+    relay.on('rows_locked', () => {
+      this.#locked = true
+    })
+    relay.on('rows_free', () => {
+      this.#locked = false
+    })
+    relay.on('rows_kept', ({ rows }) => {
+      this.#kept = rows
+    })
+    relay.on('rows_deleted', () => {
+      this.#kept = 0
+    })
+    relay.on('sampled', (sample) => {
+      this.#sample = sample
+      this.#sampledAt = this.#now()
+      this.#sampleFailed = undefined
+    })
+    relay.on('sample_failed', ({ code }) => {
+      this.#sampleFailed = code
+    })
   }
 
-  #alarms(): Handlers {
+  #followAlarms(relay: RelayEventSource): void {
     const disordered = () => {
       this.#disordered = true
     }
-    return {
-      relays_dying: () => {
-        this.#diedAt = this.#now()
-      },
-      wrong_bucket: disordered,
-      partitions_changed: disordered,
-      row_found_below_position: disordered,
-    }
+    relay.on('relays_dying', () => {
+      this.#diedAt = this.#now()
+    })
+    relay.on('wrong_bucket', disordered)
+    relay.on('partitions_changed', disordered)
+    relay.on('row_found_below_position', disordered)
   }
 }

@@ -32,7 +32,14 @@ afterAll(() => database.drop())
 function pages({ payload = false, told = [] as [keyof RelayEvents, object][], databaseUrl = database.url } = {}) {
   const telemetry = new Telemetry()
   const liveness = new LivenessCheck(telemetry, 3_000)
-  const { pages, close } = dashboardPages({ name: 'relay-1', telemetry, liveness, databaseUrl, payload, servers: 'kafka-1:9092' })
+  const { pages, close } = dashboardPages({
+    name: 'relay-1',
+    relay: telemetry,
+    liveness,
+    databaseUrl,
+    payload,
+    servers: 'kafka-1:9092',
+  })
   for (const [event, data] of told) telemetry.emit(event, data as never)
   return async (path: string) => {
     try {

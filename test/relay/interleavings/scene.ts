@@ -1,5 +1,5 @@
 import { bucketOf } from '../../../src/message/key.ts'
-import { Relay } from '../../../src/relay/relay.ts'
+import { RelayEngine } from '../../../src/relay/relay.ts'
 import { Telemetry } from '../../../src/relay/telemetry.ts'
 import { Broker } from './broker.ts'
 import { Database, type Writing } from './database.ts'
@@ -53,7 +53,7 @@ export interface Kind {
 export interface Member {
   process: Process
   store: ModelStore
-  relay: Relay
+  relay: RelayEngine
   stopped: boolean
 }
 
@@ -93,8 +93,8 @@ export class Scene {
     const process = this.world.process(`relay ${this.members.length}`)
     const store = new ModelStore(this.world, this.db, this.judge, process)
     const telemetry = new Telemetry()
-    telemetry.subscribe((event, fields) => this.judge.told(process, event, fields))
-    const relay: Relay = new Relay(
+    telemetry.on('*', (event, fields) => this.judge.told(process, event, fields))
+    const relay: RelayEngine = new RelayEngine(
       {
         store,
         transport: this.broker.transport(process, () => relay.id),
