@@ -59,9 +59,7 @@ const withInbox =
   (name: 'single' | 'batches'): Way =>
   async (measured, topic, applied) => {
     const inbox: Inbox = measured[name](topic)
-    inbox.telemetry.subscribe((event, fields) => {
-      if (event === 'applied') applied((fields as { messages: number }).messages)
-    })
+    inbox.on('applied', ({ messages }) => applied(messages))
     const running = inbox.run(kafka.consumer(inbox.consumerConfig()))
     return () => Promise.all([inbox.stop(), running])
   }

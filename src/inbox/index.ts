@@ -1,3 +1,4 @@
+export type { Listenable, Listener, NamedEvent } from '../running/emitter.ts'
 export { guardConsumer } from '../transport/guarded-kafka.ts'
 
 import { once } from './inbox/once.ts'
@@ -14,4 +15,4 @@ export { type DeadLetterOptions, type InboxOptions, inboxDefaults } from './inbo
 export type { PruneOptions } from './inbox/upkeep.ts'
 export type { ProjectionOptions } from './projection/options.ts'
 export { createProjection, type Projection } from './projection/projection.ts'
-export type { InboxEvent, InboxEvents, InboxSubscriber, ProjectionEvents } from './telemetry.ts'
+export type { InboxEvent, InboxEvents, ProjectionEvents } from './telemetry.ts'

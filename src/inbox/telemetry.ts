@@ -1,7 +1,5 @@
-import type { Listener } from '../running/emitter.ts'
-
 /**
- * Everything that is told about a consumer with the inbox. Logs and metrics subscribe to this list; the consumer itself only emits. No
+ * The events of a consumer with the inbox. Logs and metrics listen to them with `inbox.on`; the consumer itself only emits. No
  * payload, key, header value or secret is ever in it. Fields that end in `ms` are milliseconds; `code` is a name of ours, of Prisma, of
  * PostgreSQL or of the handler's error; `copies` are messages that had been taken care of before.
  */
@@ -64,7 +62,7 @@ export interface InboxEvents {
   consumer_crashed: { consumer: string; code: string; restart: boolean }
 }
 
-/** What is told about a projection. */
+/** The events of a projection. */
 export interface ProjectionEvents extends Pick<InboxEvents, 'consumer_crashed' | 'partitions_assigned'> {
   /** Records were applied in one transaction. */
   projected: { name: string; topic: string; partition: number; records: number; nextOffset: string; ms: number }
@@ -76,6 +74,3 @@ export interface ProjectionEvents extends Pick<InboxEvents, 'consumer_crashed' |
 
 /** Name of an event of an inbox. */
 export type InboxEvent = keyof InboxEvents
-
-/** Gets every event of a consumer. */
-export type InboxSubscriber = Listener<InboxEvents>

@@ -42,11 +42,6 @@ export class Emitter<Events> implements Listenable<Events> {
     return () => void handlers.delete(handler)
   }
 
-  /** The inbox still uses it. */
-  subscribe(handler: Listener<Events>): () => void {
-    return this.on('*', handler)
-  }
-
   emit<E extends keyof Events>(name: E, event: Events[E]): void {
     for (const handler of this.#handlers.get(name) ?? []) ignoringErrors(() => handler(event as never))
     for (const handler of this.#handlers.get('*') ?? []) ignoringErrors(() => handler(name as never, event as never))

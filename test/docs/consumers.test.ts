@@ -12,7 +12,7 @@ const file = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}
 const page = file('docs/consumers.md')
 const options = tableOf('option', section('## A consumer: `createInbox`', page))
 const reasons = tableOf('reason', section('### Dead-lettered messages', page))
-const told = tableOf('told', section('### Watching a consumer', page))
+const told = tableOf('event', section('### Watching a consumer', page))
 const metrics = tableOf('metric', section('### Watching a consumer', page))
 const projection = tableOf('option', section('## Read models: `createProjection`', page))
 /** Everything that stands as code in the first cells. */
@@ -44,7 +44,7 @@ describe('docs/consumers.md lists exactly', () => {
   })
 
   test('what a projection tells', () => {
-    const [, words] = /`view\.telemetry\.subscribe[^`]*` tells ([\s\S]*?)\.\n/.exec(page)!
+    const [, words] = /The events of `view\.on` are ([\s\S]*?)\.\n/.exec(page)!
     const own = members('src/inbox/telemetry.ts', 'ProjectionEvents')
     expect(names([[words!]]).sort()).toEqual([...own, 'consumer_crashed', 'partitions_assigned'].sort())
   })

@@ -116,7 +116,7 @@ export class Rollout implements AsyncDisposable {
     const prisma = connect(this.database.url, 2)
     const inbox = code.ship(prisma)
     const assigned = new Promise<void>((resolve) => {
-      inbox.telemetry.on('partitions_assigned', () => resolve())
+      inbox.on('partitions_assigned', () => resolve())
     })
     const config = { groupId: this.topic, heartbeatInterval: 300, maxWaitTimeInMs: 100 }
     const running = inbox.run(testKafka().consumer(inbox.consumerConfig(config)))

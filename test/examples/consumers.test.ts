@@ -67,7 +67,8 @@ async function follow(consumer: Inbox | Projection, run: () => Promise<void>, co
       // A read model without one of its records never comes to an end.
       if (event === 'projection_failed') reject(new Error('The projection failed.'))
     }
-    consumer.telemetry.subscribe(hear as never)
+    const events: { on(name: '*', handler: typeof hear): unknown } = consumer as never
+    events.on('*', hear)
   })
   closing.push(() => consumer.stop())
   await Promise.race([done, run()])

@@ -337,3 +337,33 @@ describe('options', () => {
     expect(() => createInbox(options)).toThrow(expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field }))
   })
 })
+
+test('a handler of an event gets its fields until it is removed, one that throws is ignored, and the inbox stops with its scope', async () => {
+  const stage = await createStage(1)
+  await stage.send([record('a', 1)])
+  const mail = createInbox({
+    prisma: client(),
+    consumer: 'mail',
+    events: stage.events,
+    handlers: { Counted: (event, tx) => effect(tx, 'mail', event) },
+  })
+  const names: string[] = []
+  mail.on('*', () => {
+    throw new Error('a handler that throws')
+  })
+  mail.on('*', (name) => names.push(name))
+  let removed = 0
+  mail.on('applied', () => removed++)()
+  const applied = new Promise<number>((resolve) => {
+    mail.on('applied', ({ messages }) => resolve(messages))
+  })
+  let running: Promise<void>
+  {
+    await using scoped = mail
+    running = scoped.run(stage.kafka.consumer(scoped.consumerConfig({ groupId: `on-${stage.topic}` })))
+    expect(await applied).toBe(1)
+  }
+  await running
+  expect(removed).toBe(0)
+  expect(names).toEqual(['consumer_started', 'partitions_assigned', 'applied', 'consumer_stopped'])
+})

@@ -38,8 +38,8 @@ if (INBOX === 'off') {
             },
           },
         })
-  inbox.telemetry.subscribe((event, fields) => {
-    if (event === 'applied') said(`applied ${(fields as { messages: number }).messages}`)
+  inbox.on('*', (event, fields) => {
+    if (event === 'applied') said(`applied ${fields.messages}`)
     else said(JSON.stringify({ event, ...fields }))
   })
   await inbox.run(kafka.consumer(inbox.consumerConfig(config)))

@@ -152,7 +152,7 @@ test('the place goes behind an aborted transaction, after a database that was aw
   await projection.live
   await query('ALTER TABLE inbox_projection RENAME TO away')
   const failed = new Promise<unknown>((resolve) => {
-    projection.telemetry.subscribe((event, fields) => event === 'projection_failed' && resolve(fields))
+    projection.on('projection_failed', resolve)
   })
   await (await transactional(stage)).abort(record('a', 2))
   expect(await failed).toMatchObject({ topic: stage.topic, partition: 0, offset: '3', code: '42P01' })

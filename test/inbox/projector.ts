@@ -18,8 +18,8 @@ const projection = createProjection({
       ON CONFLICT (projection, name) DO UPDATE SET total = model.total + ${n}, records = model.records + 1`,
   },
 })
-projection.telemetry.subscribe((event, fields) => {
-  if (event === 'projected') process.stdout.write(`applied ${(fields as { records: number }).records}\n`)
+projection.on('*', (event, fields) => {
+  if (event === 'projected') process.stdout.write(`applied ${fields.records}\n`)
   else process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`)
 })
 await projection.run(testKafka(KAFKA_BROKERS!), { sessionTimeout: 6_000, heartbeatInterval: 1_000, maxBytesPerPartition: 65_536 })

@@ -46,7 +46,7 @@ export function useReadModel() {
     start(stage: Stage, name: string, { kafka = stage.kafka, ...options }: StartOptions = {}, handler = add(name)) {
       const projection = createProjection({ prisma, name, events: stage.events, handlers: { Counted: handler }, ...options })
       const told: TroubleText[] = []
-      projection.telemetry.subscribe((event, fields) => void told.push({ event, fields } as TroubleText))
+      projection.on('*', (event, fields) => void told.push({ event, fields } as TroubleText))
       onTestFinished(() => projection.stop())
       const done = projection.run(kafka)
       done.catch(() => {})

@@ -117,7 +117,7 @@ export function start<C extends object, const B extends number | undefined = und
   const inbox = createInbox<C, Events, B>(given as InboxOptions<C, Events, B>)
   const told: Running['told'] = []
   const lookers = new Set<() => void>()
-  inbox.telemetry.subscribe((event, fields) => {
+  inbox.on('*', (event, fields) => {
     told.push({ event, fields, at: performance.now() })
     for (const look of lookers) look()
   })

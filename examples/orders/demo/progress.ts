@@ -1,4 +1,7 @@
-import type { Inbox, Projection } from '../../../src/inbox/index.ts'
+/** An inbox or a projection: their events differ. */
+interface Consumer {
+  on(name: '*', handler: (name: string, event: object) => void): () => void
+}
 
 /** Counts what a consumer of the shop has applied. */
 export class Progress {
@@ -9,7 +12,7 @@ export class Progress {
   /** Resolves when the consumer has partitions: it then keeps up, and does not take the CPU of the first orders for its start. */
   readonly ready: Promise<void>
 
-  constructor({ telemetry }: Pick<Inbox, 'telemetry'> | Pick<Projection, 'telemetry'>) {
+  constructor(consumer: Consumer) {
     let ready = () => {}
     this.ready = new Promise((resolve) => {
       ready = resolve
@@ -22,6 +25,6 @@ export class Progress {
       this.applied += messages + records
       this.copies += copies
     }
-    telemetry.subscribe(hear)
+    consumer.on('*', hear)
   }
 }

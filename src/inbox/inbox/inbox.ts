@@ -3,7 +3,7 @@ import type { Catalogue } from '../../enqueue/events.ts'
 import { schemaOfTable } from '../../enqueue/extension.ts'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import { systemClock } from '../../running/clock.ts'
-import { Emitter } from '../../running/emitter.ts'
+import { Emitter, type Listenable } from '../../running/emitter.ts'
 import { guardConsumer } from '../../transport/guarded-kafka.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import { topicsOf } from '../handlers.ts'
@@ -25,9 +25,10 @@ export interface RunOptions {
 }
 
 /** A consumer that applies each message once. Made by {@link createInbox}. */
-export class Inbox {
-  /** Tells what happens; subscribe before `run`. */
-  readonly telemetry = new Emitter<InboxEvents>()
+export class Inbox implements Listenable<InboxEvents> {
+  /** Calls a handler with each event of a name, or with every event. Register before `run`. */
+  readonly on: Listenable<InboxEvents>['on']
+  readonly #telemetry = new Emitter<InboxEvents>()
   /** Topics of the events that have a handler. */
   readonly topics: readonly string[]
   readonly #options: ResolvedInbox
@@ -41,11 +42,12 @@ export class Inbox {
   /** @internal Use {@link createInbox}. */
   constructor(options: ResolvedInbox) {
     this.#options = options
+    this.on = this.#telemetry.on.bind(this.#telemetry)
     const { handlers, events, prisma, schema } = options
     this.topics = topicsOf(handlers, events)
     this.#schema = schema ?? schemaOfTable(prisma, 'inbox')
     const statements = inboxStatements(this.#schema)
-    const { telemetry } = this
+    const telemetry = this.#telemetry
     const applier = new Applier(options, statements)
     this.#statements = statements
     this.#reader = new Reader({ options, applier, telemetry, clock: systemClock, random: Math.random })
@@ -87,9 +89,14 @@ export class Inbox {
     await this.#running?.catch(() => {})
   }
 
+  /** As `stop()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
   async #run(kafkaConsumer: Consumer, { fromBeginning = true, partitionsConsumedConcurrently = 1 }: RunOptions): Promise<void> {
     const { consumer, sessionTimeoutMs } = this.#options
-    const { telemetry } = this
+    const telemetry = this.#telemetry
     const topics = [...this.topics]
     const upkeep = new AbortController()
     const signal = AbortSignal.any([this.#end.signal, upkeep.signal])

@@ -2,7 +2,7 @@ import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
 import type { Catalogue } from '../../enqueue/events.ts'
 import type { OutboxError } from '../../message/errors.ts'
 import { systemClock } from '../../running/clock.ts'
-import { Emitter } from '../../running/emitter.ts'
+import { Emitter, type Listenable } from '../../running/emitter.ts'
 import { guardedKafka } from '../../transport/guarded-kafka.ts'
 import { wrongOption } from '../failure.ts'
 import { inboxDefaults } from '../inbox/options.ts'
@@ -14,9 +14,10 @@ import { type ProjectionOptions, type ResolvedProjection, resolveProjection } fr
 import { ProjectionReader } from './reader.ts'
 
 /** A read model that is fed from topics. Its position in them is stored with it. Made by {@link createProjection}. */
-export class Projection {
-  /** Tells what happens; subscribe before `run`. */
-  readonly telemetry = new Emitter<ProjectionEvents>()
+export class Projection implements Listenable<ProjectionEvents> {
+  /** Calls a handler with each event of a name, or with every event. Register before `run`. */
+  readonly on: Listenable<ProjectionEvents>['on']
+  readonly #telemetry = new Emitter<ProjectionEvents>()
   /** Resolves when everything that was in the topics at the start is applied. Only this member's partitions count. */
   readonly live: Promise<void>
   readonly #options: ResolvedProjection
@@ -33,6 +34,7 @@ export class Projection {
   /** @internal Use {@link createProjection}. */
   constructor(options: ResolvedProjection) {
     this.#options = options
+    this.on = this.#telemetry.on.bind(this.#telemetry)
     this.#statements = inboxStatements(options.schema)
     this.live = new Promise((resolve) => {
       this.#resolveLive = resolve
@@ -62,10 +64,15 @@ export class Projection {
     await this.#running?.catch(() => {})
   }
 
+  /** As `stop()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
   async #run(kafka: Kafka, consumer: Consumer): Promise<void> {
     const { signal } = this.#end
     const crashed = (code: string, restart: boolean) =>
-      this.telemetry.emit('consumer_crashed', { consumer: this.#options.name, code, restart })
+      this.#telemetry.emit('consumer_crashed', { consumer: this.#options.name, code, restart })
     const refused = (error: OutboxError) => {
       this.#refusal ??= error
       this.#end.abort()
@@ -91,7 +98,7 @@ export class Projection {
     const reader = new ProjectionReader({
       options: this.#options,
       statements: this.#statements,
-      telemetry: this.telemetry,
+      telemetry: this.#telemetry,
       reached: (topic, partition, next) => this.#reached(topic, partition, next),
       check: (topic) => logs.check(topic),
       idOf: (topic) => logs.idOf(topic),
@@ -124,7 +131,7 @@ export class Projection {
   }
 
   #assigned(partitions: Record<string, number[]>, ends: ReadonlyMap<string, bigint>): void {
-    this.telemetry.emit('partitions_assigned', { consumer: this.#options.name, partitions })
+    this.#telemetry.emit('partitions_assigned', { consumer: this.#options.name, partitions })
     this.#behind.clear()
     for (const [topic, ids] of Object.entries(partitions)) {
       for (const id of ids) this.#behind.set(`${topic}/${id}`, ends.get(`${topic}/${id}`) ?? 0n)
@@ -144,7 +151,7 @@ export class Projection {
   #emitLive(): void {
     if (this.#isLive || this.#behind.size > 0) return
     this.#isLive = true
-    this.telemetry.emit('live', { name: this.#options.name })
+    this.#telemetry.emit('live', { name: this.#options.name })
     this.#resolveLive()
   }
 }
