@@ -17,7 +17,6 @@ export { kafkaConfigOf } from './kafka-config.ts'
 const numeric = [
   'leaseMs',
   'requestTimeoutMs',
-  'fetchRows',
   'maxInFlight',
   'maxInFlightBytes',
   'batchRecords',

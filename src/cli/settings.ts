@@ -130,7 +130,6 @@ export const relaySettings = {
     value: 'ms',
     what: 'Time for an answer of Kafka (default: half a lease)',
   },
-  fetchRows: { flag: '--fetch-rows', env: 'OUTBOX_FETCH_ROWS', value: 'n', what: 'Rows of one read (default: 2000)' },
   maxInFlight: {
     flag: '--max-in-flight',
     env: 'OUTBOX_MAX_IN_FLIGHT',

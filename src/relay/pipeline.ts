@@ -21,7 +21,7 @@ import { Wake } from './wake.ts'
 export interface PipelineDeps {
   /** UUID of the relay. */
   id: string
-  settings: RelaySettings
+  settings: RelaySettings & { fetchRows: number }
   transport: Transport
   clock: Clock
   telemetry: Telemetry

@@ -20,7 +20,12 @@ export interface RelayPorts {
   clock?: Clock
   /** 0 to 1. */
   random?: () => number
+  /** Rows of one fetch. More gains nothing; fewer cost CPU. @default 2000 */
+  fetchRows?: number
 }
+
+/** Rows of one fetch. */
+const fetchRows = 2_000
 
 /** Time between two looks while stopping, in milliseconds. */
 const lookMs = 50
@@ -100,7 +105,7 @@ export class RelayEngine implements Relay {
     this.on = this.telemetry.on.bind(this.telemetry)
     this.#pipeline = new Pipeline({
       id: this.id,
-      settings: this.settings,
+      settings: { fetchRows: ports.fetchRows ?? fetchRows, ...this.settings },
       transport: ports.transport,
       clock: this.#clock,
       telemetry: this.telemetry,

@@ -1,4 +1,4 @@
-import type { Outcome } from '../transport/transport.ts'
+import type { Failure } from './patience.ts'
 
 /** What the lane has seen before this outcome. */
 export interface History {
@@ -8,10 +8,8 @@ export interface History {
   refusedKeys: number
 }
 
-/** What to do about a batch. */
+/** What to do about a batch that was not acknowledged. */
 export type Verdict =
-  /** It is in the log: delete the rows. */
-  | { kind: 'settled' }
   /** Send the same batch again when the broker reads again: it enforces a quota, and nobody is in trouble. */
   | { kind: 'wait'; ms: number }
   /** Send the same batch again after a back-off. `doubt`: Kafka as a whole may be in trouble; ask it before sending more. */
@@ -28,9 +26,8 @@ export type Verdict =
 /** After so many keys of a topic refused in a row with one code, the topic is at fault and not the messages. */
 export const refusedKeysLimit = 5
 
-/** Decides what becomes of a batch. Only a refusal that names a record fault, of a batch of one, ever counts against a message. */
-export function verdict(outcome: Outcome, history: History): Verdict {
-  if (outcome.kind === 'acked') return { kind: 'settled' }
+/** Decides what becomes of a batch that was not acknowledged. Only a refusal that names a record fault, of a batch of one, ever counts against a message. */
+export function verdict(outcome: Failure, history: History): Verdict {
   if (outcome.kind === 'unknown') return { kind: 'again', doubt: true }
   switch (outcome.scope) {
     case 'record':

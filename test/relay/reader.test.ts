@@ -20,14 +20,18 @@ const bucket = bucketOf('t', key)
 const row = (id: number, messageId = `message-${id}`): OutboxRow => readRow({ id, messageId })
 
 /** A reader over a store whose every answer the test gives. `others`: buckets it has besides that of the rows. */
-function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = []) {
+function setUp(
+  { fetchRows = 2_000, ...options }: RelayOptions & { fetchRows?: number } = {},
+  maxPollMs = 1,
+  others: number[] = [],
+) {
   const telemetry = new Telemetry()
   const alarms: RelayEvents['row_found_below_position'][] = []
   telemetry.on('row_found_below_position', (event) => alarms.push(event))
   const transport = memoryTransport({ partitions: 1, topics: { missing: 0 } })
   const end = new AbortController()
   const claims = new Claims()
-  const settings = relaySettings({ maxInFlight: 400, ...options })
+  const settings = { fetchRows, ...relaySettings({ maxInFlight: 400, ...options }) }
   const inFlight = new InFlight(settings)
   const acked: CarriedRow[] = []
   let settled = () => {}
