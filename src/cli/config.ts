@@ -34,7 +34,10 @@ export function databaseConfig(flags: Flags, env: Environment): { databaseUrl: s
 }
 
 /** Everything that `relay` runs with. Flags win over the environment, and both over defaults. Throws INVALID_OPTION. */
-export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions & { kafka: KafkajsTransportOptions } {
+export function relayConfig(
+  flags: Flags,
+  env: Environment,
+): CreateRelayOptions & { transport?: TransportName | undefined; kafka: KafkajsTransportOptions } {
   const read = (name: keyof typeof relaySettings) => given(name, relaySettings[name], flags, env)
   const settings: RelayOptions = {
     name: read('name'),

@@ -15,6 +15,13 @@ const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
 /**
  * Keeps metrics of a relay in a registry of their own, which a program that has one already can merge with it. Gauges of the tables come
  * from the sampler, where one runs. Call it before the relay starts. `now`: milliseconds on a monotonic clock.
+ *
+ * @example
+ * ```ts
+ * const registry = relayMetrics(relay)
+ * await relay.start()
+ * console.log(await registry.metrics())
+ * ```
  */
 export function relayMetrics(relay: RelayEventSource, now: () => number = () => performance.now()): Registry {
   const registry = new Registry()

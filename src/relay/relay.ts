@@ -69,9 +69,6 @@ export interface Relay extends RelayEventSource, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Events of other parts of this package, such as the sampler, go through the relay too. Every {@link Relay} is a {@link RelayEngine}. */
-export const telemetryOf = (relay: Relay): Telemetry => (relay as RelayEngine).telemetry
-
 /** Runs its {@link Pipeline} in one database session after another, until it is stopped. */
 export class RelayEngine implements Relay {
   readonly id = randomUUID()

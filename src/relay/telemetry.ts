@@ -145,5 +145,9 @@ export type RelayEvent = keyof RelayEvents
 /** A relay, or whatever else emits its events. */
 export type RelayEventSource = Listenable<RelayEvents>
 
+/** Events of other parts of this package, such as the sampler, go through the relay too: each that `createRelay` makes has its emitter. */
+export const telemetryOf = (relay: RelayEventSource): Telemetry =>
+  (relay as RelayEventSource & { telemetry: Telemetry }).telemetry
+
 /** Hands the events of a relay to the handlers that are registered for them. */
 export class Telemetry extends Emitter<RelayEvents> {}

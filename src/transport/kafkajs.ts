@@ -62,6 +62,11 @@ export const kafkajsTransportDefaults = Object.freeze({
  *
  * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs or without the signer of AWS MSK. Opens no
  * connection before it is used.
+ *
+ * @example
+ * ```ts
+ * const relay = createRelay({ databaseUrl, transport: kafkajsTransport({ brokers: ['localhost:9092'] }) })
+ * ```
  */
 export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
   checkBrokers(options.brokers)

@@ -70,6 +70,11 @@ const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'a
  *
  * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE when the package is missing or does not suit this version of Node. Loads
  * the package, and opens a connection, when it is used.
+ *
+ * @example
+ * ```ts
+ * const relay = createRelay({ databaseUrl, transport: platformaticTransport({ brokers: ['localhost:9092'] }) })
+ * ```
  */
 export function platformaticTransport(options: PlatformaticTransportOptions): Transport {
   checkBrokers(options.brokers)
