@@ -55,8 +55,8 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
   throw new OutboxError('INVALID_OPTION', 'There is no transport of that name.', { field: 'transport', remedy })
 }
 
+export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/dead-letters/on-dead-letter.ts'
 export type { DrainReport } from './relay/drain.ts'
-export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/on-dead-letter.ts'
 export { type RelayOptions, relayDefaults } from './relay/options.ts'
 export { Relay } from './relay/relay.ts'
 export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'

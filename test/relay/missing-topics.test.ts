@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
-import { MissingTopics } from '../../src/relay/missing-topics.ts'
-import type { SkippedFrom } from '../../src/relay/skipped-from.ts'
+import { ClusterBreaker } from '../../src/relay/publish/cluster-breaker.ts'
+import { MissingTopics } from '../../src/relay/publish/missing-topics.ts'
+import type { SkippedFrom } from '../../src/relay/state/skipped-from.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { keyDigest } from '../../src/message/key-digest.ts'
-import { Bisection } from '../../src/relay/bisection.ts'
-import { type CarriedRow, Claim } from '../../src/relay/claim.ts'
-import { Queue } from '../../src/relay/queue.ts'
+import { Bisection } from '../../src/relay/publish/bisection.ts'
+import { Queue } from '../../src/relay/publish/send-queue.ts'
+import { type CarriedRow, Claim } from '../../src/relay/state/claim.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
 
 const now = 1_000

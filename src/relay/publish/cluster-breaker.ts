@@ -1,7 +1,7 @@
-import { backoff } from '../running/backoff.ts'
-import type { Clock } from '../running/clock.ts'
-import type { Transport } from '../transport/transport.ts'
-import type { Telemetry } from './telemetry.ts'
+import { backoff } from '../../running/backoff.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { Transport } from '../../transport/transport.ts'
+import type { Telemetry } from '../telemetry.ts'
 
 /** Back-off between two questions for a broker, in milliseconds. */
 const askAgain = { firstMs: 200, maxMs: 5_000 }

@@ -1,4 +1,4 @@
-import type { Trouble } from '../store/store.ts'
+import type { Trouble } from '../../store/store.ts'
 
 /** Entries that a heartbeat carries, at most. */
 export const mostTrouble = 20

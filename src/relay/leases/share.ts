@@ -1,4 +1,4 @@
-import { bucketCount } from '../message/key.ts'
+import { bucketCount } from '../../message/key.ts'
 
 /** What a relay should do about its number of buckets. */
 export interface ShareStep {

@@ -1,11 +1,11 @@
-import type { Clock } from '../running/clock.ts'
-import type { BlockedKeyPosition, Lease, Pulse, StoreSession, Trouble } from '../store/store.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { BlockedKeyPosition, Lease, Pulse, StoreSession, Trouble } from '../../store/store.ts'
+import { Claim, type Claims } from '../state/claim.ts'
+import type { InFlight } from '../state/in-flight.ts'
+import { Signal } from '../state/signal.ts'
+import type { Telemetry } from '../telemetry.ts'
 import type { Answers } from './answers.ts'
-import { Claim, type Claims } from './claim.ts'
-import type { InFlight } from './in-flight.ts'
 import { shareStep } from './share.ts'
-import { Signal } from './signal.ts'
-import type { Telemetry } from './telemetry.ts'
 
 /** What the leases need from their surroundings. */
 export interface LeasesDeps {

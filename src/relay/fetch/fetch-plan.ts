@@ -1,6 +1,6 @@
-import type { Scan } from '../store/store.ts'
-import type { Claim } from './claim.ts'
-import type { Lane } from './lane.ts'
+import type { Scan } from '../../store/store.ts'
+import type { Lane } from '../publish/lane.ts'
+import type { Claim } from '../state/claim.ts'
 
 /** A bucket whose rows all go to one full lane is not read again before this, in milliseconds: the rows would be dropped once more. */
 export const fullLaneMs = 50

@@ -1,11 +1,11 @@
-import type { Clock } from '../running/clock.ts'
-import type { StoreSession, Unsettled } from '../store/store.ts'
-import type { CarriedRow } from './claim.ts'
-import type { InFlight } from './in-flight.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { StoreSession, Unsettled } from '../../store/store.ts'
+import type { CarriedRow } from '../state/claim.ts'
+import type { InFlight } from '../state/in-flight.ts'
+import { type LockedRows, lockedAgainMs } from '../state/locked-rows.ts'
+import { Signal } from '../state/signal.ts'
+import type { Telemetry } from '../telemetry.ts'
 import { KeptRows } from './kept-rows.ts'
-import { type LockedRows, lockedAgainMs } from './locked-rows.ts'
-import { Signal } from './signal.ts'
-import type { Telemetry } from './telemetry.ts'
 
 /** Rows of one delete statement. */
 const settleRows = 5_000

@@ -1,5 +1,5 @@
-import type { Clock } from '../running/clock.ts'
-import type { StoreSession } from '../store/store.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { StoreSession } from '../../store/store.ts'
 
 /**
  * The settled mark, as far as the relay knows it: every id up to it has come to light, or never will. It is asked for while ids above it are

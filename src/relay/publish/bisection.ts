@@ -1,5 +1,5 @@
-import type { Outcome } from '../transport/transport.ts'
-import type { CarriedRow } from './claim.ts'
+import type { Outcome } from '../../transport/transport.ts'
+import type { CarriedRow } from '../state/claim.ts'
 
 /**
  * Which rows of a lane may be at fault for a refusal, and how many go together while that is being found out: a batch that was refused as a

@@ -1,5 +1,5 @@
-import { keyDigest } from '../message/key-digest.ts'
-import { type BlockedKey, type IdRange, type Lease, noIds, type OutboxRow } from '../store/store.ts'
+import { keyDigest } from '../../message/key-digest.ts'
+import { type BlockedKey, type IdRange, type Lease, noIds, type OutboxRow } from '../../store/store.ts'
 import { Skipped } from './skipped.ts'
 
 /** A row that the relay has read and not yet seen deleted, under the claim that it was read with. */

@@ -1,11 +1,11 @@
-import { bucketOf } from '../message/key.ts'
-import type { OutboxRow } from '../store/store.ts'
-import type { CarriedRow, Claim } from './claim.ts'
-import type { InFlight } from './in-flight.ts'
-import type { Lane } from './lane.ts'
-import { recordFault } from './record.ts'
-import type { Telemetry } from './telemetry.ts'
-import type { Topic, Topics } from './topic.ts'
+import { bucketOf } from '../../message/key.ts'
+import type { OutboxRow } from '../../store/store.ts'
+import type { Lane } from '../publish/lane.ts'
+import { recordFault } from '../publish/record.ts'
+import type { Topic, Topics } from '../publish/topic.ts'
+import type { CarriedRow, Claim } from '../state/claim.ts'
+import type { InFlight } from '../state/in-flight.ts'
+import type { Telemetry } from '../telemetry.ts'
 
 /** What there is to know for the place of a row, and where it may go. */
 export interface RouteDeps {

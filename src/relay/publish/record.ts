@@ -1,7 +1,7 @@
-import { addedHeaders, jsonContentType, maxHeaders } from '../message/headers.ts'
-import { isTopic } from '../message/topic.ts'
-import type { OutboxRow } from '../store/store.ts'
-import type { TransportRecord } from '../transport/transport.ts'
+import { addedHeaders, jsonContentType, maxHeaders } from '../../message/headers.ts'
+import { isTopic } from '../../message/topic.ts'
+import type { OutboxRow } from '../../store/store.ts'
+import type { TransportRecord } from '../../transport/transport.ts'
 
 /** Milliseconds of the years 1 to 9999, which RFC 3339 can write. */
 const firstMs = Date.parse('0001-01-01T00:00:00Z')

@@ -1,5 +1,5 @@
-import type { Clock } from '../running/clock.ts'
-import { type Outcome, type Transport, TransportError } from '../transport/transport.ts'
+import type { Clock } from '../../running/clock.ts'
+import { type Outcome, type Transport, TransportError } from '../../transport/transport.ts'
 
 /** How much of a lease may pass without an answer before a broker is asked, and how much between two questions that had none. */
 const askAfter = 1 / 2

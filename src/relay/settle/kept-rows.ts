@@ -1,7 +1,7 @@
-import type { Clock } from '../running/clock.ts'
-import type { CarriedRow } from './claim.ts'
-import type { InFlight } from './in-flight.ts'
-import type { Telemetry } from './telemetry.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { CarriedRow } from '../state/claim.ts'
+import type { InFlight } from '../state/in-flight.ts'
+import type { Telemetry } from '../telemetry.ts'
 
 /** Rows that leave the room of the others, at most: a relay whose deletes all have no effect must come to a stand, not send without end. */
 const setAsideRows = 10_000

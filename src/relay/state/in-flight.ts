@@ -1,5 +1,5 @@
-import { bucketCount } from '../message/key.ts'
-import type { OutboxRow } from '../store/store.ts'
+import { bucketCount } from '../../message/key.ts'
+import type { OutboxRow } from '../../store/store.ts'
 import type { CarriedRow } from './claim.ts'
 
 /** How much the relay has in flight at most. */

@@ -1,6 +1,6 @@
 import type { Clock } from '../running/clock.ts'
 import type { StoreSession } from '../store/store.ts'
-import { Signal } from './signal.ts'
+import { Signal } from './state/signal.ts'
 
 /** Milliseconds between two polls of an idle table: without notifications, and with notifications that are known to come through. */
 export const pollLimitsMs = { blind: 50, notified: 1_000 } as const
@@ -64,7 +64,7 @@ export class Wake {
   /** Takes a notification, and tells what it says: there may be rows, or requests. */
   notified(payload: string, tell: { rows: () => void; requests: () => void }): void {
     if (payload === this.#own) this.#cameBack = true
-    else if (payload === 'action') tell.requests()
+    else if (payload === 'request') tell.requests()
     else if (!payload.startsWith('relay:')) tell.rows()
   }
 

@@ -1,13 +1,13 @@
-import type { Clock } from '../running/clock.ts'
-import type { Fetch, Fetched, OutboxRow, Scan, StoreSession } from '../store/store.ts'
-import type { Claim, Claims } from './claim.ts'
-import type { Lane } from './lane.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { Fetch, Fetched, OutboxRow, Scan, StoreSession } from '../../store/store.ts'
+import { nextPollMs } from '../notifications.ts'
+import type { Lane } from '../publish/lane.ts'
+import type { Claim, Claims } from '../state/claim.ts'
+import { Signal } from '../state/signal.ts'
+import type { SkippedFrom } from '../state/skipped-from.ts'
+import { fullLaneMs, type Last, rowsOf, scansOf } from './fetch-plan.ts'
 import { Mark } from './low-water-mark.ts'
-import { fullLaneMs, type Last, rowsOf, scansOf } from './plan.ts'
 import { place, type RouteDeps } from './route.ts'
-import { Signal } from './signal.ts'
-import type { SkippedFrom } from './skipped-from.ts'
-import { nextPollMs } from './wake.ts'
 
 /** Limits of the reader. */
 export interface ReaderLimits {

@@ -1,7 +1,7 @@
-import type { Clock } from '../running/clock.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { Telemetry } from '../telemetry.ts'
 import type { CarriedRow } from './claim.ts'
 import type { InFlight } from './in-flight.ts'
-import type { Telemetry } from './telemetry.ts'
 
 /** Rows that leave the room of the others, at most; beyond that the reader has to wait for somebody's lock. */
 const setAsideRows = 10_000

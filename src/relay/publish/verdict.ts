@@ -1,4 +1,4 @@
-import type { Outcome } from '../transport/transport.ts'
+import type { Outcome } from '../../transport/transport.ts'
 
 /** What the lane has seen before this outcome. */
 export interface History {

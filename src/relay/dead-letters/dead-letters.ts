@@ -1,12 +1,20 @@
-import { keyDigest } from '../message/key-digest.ts'
-import type { Clock } from '../running/clock.ts'
-import { type FreedKey, isLocked, isTooSlow, type Moved, type Redriven, type Refusal, type StoreSession } from '../store/store.ts'
-import type { CarriedRow, Claim, Claims } from './claim.ts'
-import type { InFlight } from './in-flight.ts'
-import { type LockedRows, lockedAgainMs } from './locked-rows.ts'
+import { keyDigest } from '../../message/key-digest.ts'
+import type { Clock } from '../../running/clock.ts'
+import {
+  type FreedKey,
+  isLocked,
+  isTooSlow,
+  type Moved,
+  type Redriven,
+  type Refusal,
+  type StoreSession,
+} from '../../store/store.ts'
+import type { CarriedRow, Claim, Claims } from '../state/claim.ts'
+import type { InFlight } from '../state/in-flight.ts'
+import { type LockedRows, lockedAgainMs } from '../state/locked-rows.ts'
+import { Signal } from '../state/signal.ts'
+import type { Telemetry } from '../telemetry.ts'
 import type { OnDeadLetter } from './on-dead-letter.ts'
-import { Signal } from './signal.ts'
-import type { Telemetry } from './telemetry.ts'
 
 /** A row on its way to outbox_dead_letter: refused itself, or behind such a one. */
 interface Move {

@@ -1,6 +1,6 @@
-import type { Clock } from '../running/clock.ts'
+import type { Clock } from '../../running/clock.ts'
+import type { CarriedRow } from '../state/claim.ts'
 import type { Bisection } from './bisection.ts'
-import type { CarriedRow } from './claim.ts'
 import { probeOf } from './half-open.ts'
 
 /** Limits of one request. */

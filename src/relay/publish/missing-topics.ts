@@ -1,10 +1,10 @@
-import { backoff } from '../running/backoff.ts'
-import type { Clock } from '../running/clock.ts'
-import { type Transport, TransportError } from '../transport/transport.ts'
+import { backoff } from '../../running/backoff.ts'
+import type { Clock } from '../../running/clock.ts'
+import { type Transport, TransportError } from '../../transport/transport.ts'
+import { Signal } from '../state/signal.ts'
+import { SkippedFrom } from '../state/skipped-from.ts'
+import type { Telemetry } from '../telemetry.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
-import { Signal } from './signal.ts'
-import { SkippedFrom } from './skipped-from.ts'
-import type { Telemetry } from './telemetry.ts'
 
 /** What {@link MissingTopics} needs from its surroundings. */
 export interface MissingTopicsDeps {

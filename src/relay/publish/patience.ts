@@ -1,4 +1,4 @@
-import type { Outcome } from '../transport/transport.ts'
+import type { Outcome } from '../../transport/transport.ts'
 
 /**
  * How long a lane waits for an answer, and what its next request shares with other lanes (rules 3 and 8). Owned by its lane, which tells

@@ -1,5 +1,5 @@
-import { keyDigest } from '../message/key-digest.ts'
-import type { CarriedRow } from './claim.ts'
+import { keyDigest } from '../../message/key-digest.ts'
+import type { CarriedRow } from '../state/claim.ts'
 
 /**
  * Half-open state of a topic's circuit breaker: after trouble one lane at a time sends one record, and the others wait until it is known

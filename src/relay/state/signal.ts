@@ -1,4 +1,4 @@
-import type { Clock } from '../running/clock.ts'
+import type { Clock } from '../../running/clock.ts'
 
 /** Reason of an abort that nobody reads: without one Node makes an exception with its stack, ten times as dear as the abort. */
 const raised = 'raised'
