@@ -55,10 +55,10 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
   throw new OutboxError('INVALID_OPTION', 'There is no transport of that name.', { field: 'transport', remedy })
 }
 
-export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/dead-letters/on-dead-letter.ts'
 export type { DrainReport } from './relay/drain.ts'
 export { type RelayOptions, relayDefaults } from './relay/options.ts'
 export { Relay } from './relay/relay.ts'
+export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/state/on-dead-letter.ts'
 export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'

@@ -173,14 +173,20 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'one lane may take all bytes',
-    edits: [{ file: 'relay/publish/lane.ts', from: '    if (this.#bytes >= this.#deps.inFlight.shareBytes) return 0\n', to: '' }],
+    edits: [
+      {
+        file: 'relay/publish/lane.ts',
+        from: '    if (this.#bytes >= this.#context.state.inFlight.shareBytes) return 0\n',
+        to: '',
+      },
+    ],
     file: stuck,
     tests: 'while it still waits for its first outcome',
   },
   {
     rule: 8,
     without: 'a lane that waits for its first outcome keeps the room that others need',
-    edits: [{ file: 'relay/fetch/reader.ts', from: '    if (inFlight.tight) topics.yieldRoom()\n', to: '' }],
+    edits: [{ file: 'relay/fetch/reader.ts', from: '    if (inFlight.tight) this.#topics.yieldRoom()\n', to: '' }],
     file: stuck,
     tests: 'while they still wait for their first outcome',
   },
@@ -213,7 +219,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'what is remembered of a stuck lane outlives its resume',
-    edits: [{ file: 'relay/fetch/reader.ts', from: 'if (gaveUp) claim.skipped.forget()', to: 'void gaveUp' }],
+    edits: [{ file: 'relay/state/positions.ts', from: 'if (gaveUp) claim.skipped.forget()', to: 'void gaveUp' }],
     file: stuck,
     tests: 'reads the backlog of a stuck one once',
   },
@@ -250,7 +256,7 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/fetch/reader.ts',
-        from: 'if (generation !== this.#generation || signal.aborted) continue',
+        from: 'if (generation !== positions.generation || signal.aborted) continue',
         to: 'if (signal.aborted) continue',
       },
     ],
@@ -273,7 +279,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 10,
     without: 'a row that was missed is sent without an alarm',
-    edits: [{ file: 'relay/fetch/reader.ts', from: '    claim.sweptTo = position\n', to: '' }],
+    edits: [{ file: 'relay/state/positions.ts', from: '    claim.sweptTo = position\n', to: '' }],
     file: reader,
     tests: '(rule 10)',
   },
@@ -309,7 +315,7 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/fetch/reader.ts',
-        from: 'withoutTopics: topics.closed().map((topic) => topic.name),',
+        from: 'withoutTopics: this.#topics.closed().map((topic) => topic.name),',
         to: 'withoutTopics: [],',
       },
     ],

@@ -104,8 +104,8 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a bucket is given back while a request of unknown outcome may still be written',
     edits: [
       {
-        file: 'relay/leases/leases.ts',
-        from: ' && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)',
+        file: 'relay/state/state.ts',
+        from: ' && this.#clock.now() >= this.claims.busyUntil(claim.bucket)',
         to: '',
       },
     ],
@@ -151,7 +151,7 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/publish/topic.ts',
-        from: '    this.#tellPaused(code, message)\n    this.#deps.breaker.trust(this)\n',
+        from: '    this.#tellPaused(code, message)\n    this.#breaker.trust(this)\n',
         to: '    this.#tellPaused(code, message)\n',
       },
     ],
@@ -188,7 +188,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 5,
     without: 'nobody but the owner knows of a partition that does not progress',
-    edits: [{ file: 'relay/pipeline.ts', from: 'trouble: () => troubleOf(this.topics.all)', to: 'trouble: () => troubleOf([])' }],
+    edits: [{ file: 'relay/leases/leases.ts', from: 'trouble: troubleOf(this.#topics.all)', to: 'trouble: troubleOf([])' }],
     file: 'relay/trouble-of-heartbeats.test.ts',
     tests: 'a heartbeat names a partition',
   },
@@ -239,8 +239,8 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/publish/lane.ts',
-        from: 'for (const row of batch) claims.keepBusy(',
-        to: 'for (const row of batch) if (claims.get(row.bucket)) claims.keepBusy(',
+        from: 'for (const row of batch) state.claims.keepBusy(',
+        to: 'for (const row of batch) if (state.claims.get(row.bucket)) state.claims.keepBusy(',
       },
     ],
     file: 'relay/stories.test.ts',
@@ -249,7 +249,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 3,
     without: 'a bucket is given back while rows of it are in flight',
-    edits: [{ file: 'relay/leases/leases.ts', from: 'this.#deps.inFlight.inBucket(claim.bucket) === 0 && ', to: '' }],
+    edits: [{ file: 'relay/state/state.ts', from: 'this.inFlight.inBucket(claim.bucket) === 0 && ', to: '' }],
     file: rules,
     tests: '(rules 3 and 15)',
   },

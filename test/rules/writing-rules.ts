@@ -34,7 +34,7 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/state/locked-rows.ts',
-        from: '    if (row && this.#waiting.size <= setAsideRows) inFlight.setAside(row)\n',
+        from: '    if (row && this.#waiting.size <= setAsideRows) this.#inFlight.setAside(row)\n',
         to: '',
       },
     ],
@@ -95,14 +95,14 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 14,
     without: 'rows of a redriven key stay in the lanes',
-    edits: [{ file: 'relay/dead-letters/dead-letters.ts', from: '    this.#deps.letGo(same)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters/free-keys.ts', from: '  topics.letGo(same)\n', to: '' }],
     file: rules,
     tests: 'that were queued before it are let go of',
   },
   {
     rule: 14,
     without: 'queued moves of a redriven key are still made',
-    edits: [{ file: 'relay/dead-letters/dead-letters.ts', from: '    this.forget(same)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters/free-keys.ts', from: '  state.moves.forget(same)\n', to: '' }],
     file: rules,
     tests: 'a redriven key overtakes nothing',
   },
@@ -149,7 +149,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 12,
     without: 'another message is left out of a fetch because its id is in flight',
-    edits: [{ file: 'relay/fetch/reader.ts', from: '    this.#deps.inFlight.doubtIds()\n', to: '' }],
+    edits: [{ file: 'relay/fetch/reader.ts', from: '    this.#context.state.inFlight.doubtIds()\n', to: '' }],
     file: 'relay/reader.test.ts',
     tests: 'they may be another message’s (rule 12)',
   },
@@ -171,7 +171,7 @@ export const writingRules: readonly TakenOut[] = [
     without: 'a key goes on although its head was refused',
     edits: [
       {
-        file: 'relay/dead-letters/dead-letters.ts',
+        file: 'relay/state/moves.ts',
         from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n',
         to: '',
       },

@@ -1,38 +1,26 @@
-import type { Clock } from '../../running/clock.ts'
 import type { Fetch, Fetched, OutboxRow, Scan, StoreSession } from '../../store/store.ts'
-import { nextPollMs } from '../notifications.ts'
+import type { RelayContext } from '../context.ts'
+import type { Notifications } from '../notifications.ts'
 import type { Lane } from '../publish/lane.ts'
-import type { Claim, Claims } from '../state/claim.ts'
-import { Signal } from '../state/signal.ts'
-import type { SkippedFrom } from '../state/skipped-from.ts'
+import type { Topics } from '../publish/topic.ts'
+import type { Claim } from '../state/claim.ts'
 import { fullLaneMs, type Last, rowsOf, scansOf } from './fetch-plan.ts'
 import { Mark } from './low-water-mark.ts'
-import { place, type RouteDeps } from './route.ts'
+import { nextPollMs } from './pace.ts'
+import { route } from './route.ts'
 
-/** Limits of the reader. */
-export interface ReaderLimits {
-  /** Rows of one fetch. */
-  fetchRows: number
-  /** Rows read and not yet deleted. */
-  maxInFlight: number
-  /** Bytes read and not yet deleted. */
-  maxInFlightBytes: number
-  /** Rows over this size are never loaded. */
-  maxRowBytes: number
-}
-
-/** What the reader needs from its surroundings. */
-export interface ReaderDeps extends RouteDeps {
-  clock: Clock
-  claims: Claims
-  limits: ReaderLimits
-  /** Milliseconds between two polls of an idle table, at most. */
-  maxPollMs: () => number
-  /** Milliseconds between two questions for the mark, at least. */
+/** What nobody sets but tests of the reader. */
+export interface ReaderTuning {
+  /**
+   * Milliseconds between two questions for the low-water mark, at least: it only saves work, and each costs the database as much as a fetch.
+   * What comes above it meanwhile is read over again, by index: a thousand rows are a millisecond.
+   */
   markMs: number
-  /** Rows of one bucket that a fetch looks at while topics are left out, unless that takes it nowhere. */
-  lookRows: number
+  /** Rows of one bucket that a fetch scans while topics are left out, unless that takes it nowhere: 64,000 in all, a fraction of a second. */
+  scanRows: number
 }
+
+const readerTuning: ReaderTuning = { markMs: 100, scanRows: 1_000 }
 
 /** Every bucket is read from its beginning once in so many milliseconds: a fault of the mark becomes a delay, never a loss. */
 export const sweepMs = 600_000
@@ -64,129 +52,90 @@ interface Part {
  * fetch.
  */
 export class Reader {
-  /** Raise it when there may be something to do: a wake-up, room, a new claim, a resume. */
-  readonly work: Signal
-  readonly #deps: ReaderDeps
+  readonly #context: RelayContext
+  readonly #topics: Topics
+  readonly #notifications: Notifications
+  readonly #scanRows: number
   readonly #mark: Mark
-  #generation = 0
   #turn = 0
   #active = 0
   #sparse = false
   #rowBytes = 0
   #last = new WeakMap<Claim, Last>()
-  /** Whether the last fetch that was taken found every bucket empty. */
-  #empty = false
 
-  constructor(deps: ReaderDeps) {
-    this.#deps = deps
-    this.#mark = new Mark(deps.clock, deps.markMs)
-    this.work = new Signal(deps.clock)
-  }
-
-  /** Whether the last fetch looked at all claimed buckets and found nothing new. */
-  get sawNothing(): boolean {
-    return this.#empty
-  }
-
-  /** The answer that is under way was asked for under other circumstances: it will be thrown away whole. */
-  invalidate(): void {
-    this.#generation++
-    this.#empty = false
-    this.work.raise()
-  }
-
-  /**
-   * Goes back to what is skipped. `gaveUp`: some of it was in flight, or was skipped while its lane was stuck: what is remembered as skipped by
-   * stuck lanes may be this, too.
-   */
-  resume(skippedFrom: SkippedFrom, gaveUp: boolean): void {
-    for (const [bucket, id] of skippedFrom.take()) {
-      const claim = this.#deps.claims.get(bucket)
-      if (!claim) continue
-      if (gaveUp) claim.skipped.forget()
-      claim.position = Math.min(claim.position, id - 1)
-      claim.sweptTo = Math.min(claim.sweptTo, id - 1)
-    }
-    this.invalidate()
-  }
-
-  /** Reads the bucket from its beginning again. */
-  rewind(claim: Claim): void {
-    claim.position = 0
-    claim.sweptTo = 0
-    claim.skipped.forget()
-    this.invalidate()
+  constructor(context: RelayContext, topics: Topics, notifications: Notifications, tuning: ReaderTuning = readerTuning) {
+    this.#context = context
+    this.#topics = topics
+    this.#notifications = notifications
+    this.#scanRows = tuning.scanRows
+    this.#mark = new Mark(context.clock, tuning.markMs)
   }
 
   /** Forgets what was known of a server or connection that is gone. */
   reset(): void {
     this.#mark.forget()
-    this.#deps.inFlight.doubtIds()
-    this.invalidate()
-  }
-
-  /** Sweeps a bucket: what it finds below the position should have been seen before. */
-  sweep(claim: Claim): void {
-    const position = claim.position
-    this.rewind(claim)
-    claim.sweptTo = position
+    this.#context.state.inFlight.doubtIds()
+    this.#context.state.positions.invalidate()
   }
 
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
+    const { clock, telemetry, state } = this.#context
+    const { positions, inFlight } = state
     let idleMs = 0
     while (!signal.aborted) {
       const what = this.#plan()
       if (!what) {
-        await this.work.wait(signal, fullLaneMs)
+        await positions.changed.wait(signal, fullLaneMs)
         continue
       }
-      const generation = this.#generation
+      const { generation } = positions
       // Good for fetches that are sent after it was settled.
       const mark = this.#mark.id
-      const sentAt = this.#deps.clock.now()
+      const sentAt = clock.now()
       this.#skipExcluded(what)
-      this.#deps.inFlight.fetchSent()
+      inFlight.fetchSent()
       const answer = await session.fetch(what)
-      if (generation !== this.#generation || signal.aborted) continue
+      if (generation !== positions.generation || signal.aborted) continue
       const fresh = this.#take(what, answer, mark)
-      this.#deps.telemetry.emit('fetched', { rows: answer.rows.length, ms: this.#deps.clock.now() - sentAt })
+      telemetry.emit('fetched', { rows: answer.rows.length, ms: clock.now() - sentAt })
       void this.#mark.advance(session).catch(() => {
         // The session is ending, and tells so itself.
       })
-      const poll = nextPollMs(idleMs, fresh, what.limit, this.#deps.maxPollMs())
+      const poll = nextPollMs(idleMs, fresh, what.limit, this.#notifications.maxPollMs)
       idleMs = fresh > 0 ? 0 : poll
       this.#sparse = poll > 0
       // A rest after rows is short, and nothing ends it: with each wake-up and each delete there would be another look for a handful.
-      if (poll > 0) await (fresh > 0 ? this.#deps.clock.wait(poll, signal) : this.work.wait(signal, poll))
+      if (poll > 0) await (fresh > 0 ? clock.wait(poll, signal) : positions.changed.wait(signal, poll))
     }
   }
 
   /** Ids that stuck lanes have skipped above the positions, of all buckets. */
   get #skippedIds(): number[] {
-    return this.#deps.claims.all.flatMap(({ skipped }) => [...skipped.ids])
+    return this.#context.state.claims.all.flatMap(({ skipped }) => [...skipped.ids])
   }
 
   /** In the order of their buckets. */
   get #readable(): Claim[] {
-    return this.#deps.claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
+    return this.#context.state.claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
   }
 
   /** The next fetch, or nothing while there is no room or no bucket to read. */
   #plan(): Fetch | undefined {
-    const { inFlight, limits, claims, topics, clock, lookRows } = this.#deps
-    const { fetchRows, maxRowBytes } = limits
-    if (inFlight.tight) topics.yieldRoom()
+    const { settings, clock, state } = this.#context
+    const { inFlight, claims } = state
+    const { fetchRows, maxRowBytes } = settings
+    if (inFlight.tight) this.#topics.yieldRoom()
     const bytes = inFlight.freeBytes
     const limit = rowsOf({ rows: Math.floor(inFlight.freeRows), bytes, rowBytes: this.#rowBytes, fetchRows })
     if (limit === 0) return undefined
     for (const claim of claims.all) claim.position = claim.skipped.past(claim.position)
     const found = { turn: this.#turn++, active: this.#active, sparse: this.#sparse }
-    const scans = scansOf(this.#readable, this.#last, { limit, ...found, now: clock.now(), lookRows })
+    const scans = scansOf(this.#readable, this.#last, { limit, ...found, now: clock.now(), lookRows: this.#scanRows })
     if (scans.length === 0) return undefined
     return {
       scans,
       limit,
-      withoutTopics: topics.closed().map((topic) => topic.name),
+      withoutTopics: this.#topics.closed().map((topic) => topic.name),
       withoutIds: [
         ...inFlight.idsAbove((bucket) => claims.get(bucket)?.position ?? Number.POSITIVE_INFINITY),
         ...this.#skippedIds,
@@ -199,7 +148,7 @@ export class Reader {
   /** Topics that the fetch leaves out skip everything from where it starts: above the mark the position cannot tell what was skipped. */
   #skipExcluded(what: Fetch): void {
     for (const name of what.withoutTopics) {
-      const topic = this.#deps.topics.get(name)
+      const topic = this.#topics.get(name)
       for (const scan of what.scans) topic?.skippedFrom.skip(scan.bucket, scan.after + 1)
     }
   }
@@ -216,7 +165,7 @@ export class Reader {
       while (at < answer.rows.length && answer.rows[at]!.bucket === scan.bucket) bytes += answer.rows[at++]!.bytes
       const rows = answer.rows.slice(first, at)
       const isCut = cut && at === answer.rows.length
-      const claim = this.#deps.claims.get(scan.bucket)
+      const claim = this.#context.state.claims.get(scan.bucket)
       if (claim)
         known += this.#takeBucket(claim, rows, { what, scan, mark, isCut, isEnded: answer.ended?.includes(scan.bucket) ?? false })
       if (rows.length > 0) active++
@@ -225,7 +174,7 @@ export class Reader {
     }
     this.#active = active
     if (answer.rows.length > 0) this.#rowBytes = Math.max(this.#rowBytes * 0.8, bytes / answer.rows.length)
-    this.#empty = answer.rows.length === 0 && what.scans.length === this.#readable.length
+    this.#context.state.positions.sawNothing = answer.rows.length === 0 && what.scans.length === this.#readable.length
     return answer.rows.length - known
   }
 
@@ -241,7 +190,7 @@ export class Reader {
     let clash: OutboxRow | undefined
     let known = 0
     for (const row of leftOut ? rows.slice(0, -1) : rows) {
-      const where = place(row, claim, this.#deps)
+      const where = route(row, claim, this.#context, this.#topics)
       if (where === 'clash') {
         clash = row
         break
@@ -259,10 +208,10 @@ export class Reader {
     claim.position = Math.max(claim.position, Math.min(mark, reached))
     skipped.endAt(reached)
     known += this.#leaveOut(claim, skipped.rows)
-    const { clock, lookRows } = this.#deps
+    const lookRows = this.#scanRows
     const stands = ended && claim.position < lastId
     const look = stands ? Math.min(scan.look * 2, lookRows * lookGrowth) : lookRows
-    this.#last.set(claim, { lane: lanes.size === 1 ? [...lanes][0] : undefined, at: clock.now(), look })
+    this.#last.set(claim, { lane: lanes.size === 1 ? [...lanes][0] : undefined, at: this.#context.clock.now(), look })
     // Nothing is gained by looking there again at once: until the mark moves on, it would be all that the database does.
     return stands ? known + 1 : known
   }

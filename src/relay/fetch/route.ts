@@ -1,26 +1,12 @@
 import { bucketOf } from '../../message/key.ts'
 import type { OutboxRow } from '../../store/store.ts'
+import type { RelayContext } from '../context.ts'
 import type { Lane } from '../publish/lane.ts'
 import { recordFault } from '../publish/record.ts'
 import type { Topic, Topics } from '../publish/topic.ts'
 import type { CarriedRow, Claim } from '../state/claim.ts'
 import type { InFlight } from '../state/in-flight.ts'
 import type { Telemetry } from '../telemetry.ts'
-
-/** What there is to know for the place of a row, and where it may go. */
-export interface RouteDeps {
-  telemetry: Telemetry
-  inFlight: InFlight
-  topics: Topics
-  limits: {
-    /** Rows over this size are never loaded. */
-    maxRowBytes: number
-  }
-  /** Takes a row that must wait behind a dead one. */
-  moveBlocked: (row: CarriedRow) => void
-  /** Takes a row that can never be sent. */
-  deadLetter: (row: CarriedRow, reason: string, error: string) => void
-}
 
 /**
  * Where a row that was read belongs: to a lane, which has taken it or skips it; `none`: it is on its way to the dead; `known`: it was in flight
@@ -30,8 +16,8 @@ export interface RouteDeps {
 export type Route = Lane | 'none' | 'known' | 'skipped' | 'clash'
 
 /** Puts a row where it belongs. */
-export function place(row: OutboxRow, claim: Claim, deps: RouteDeps): Route {
-  const { inFlight, topics, limits } = deps
+export function route(row: OutboxRow, claim: Claim, { settings, telemetry, state }: RelayContext, topics: Topics): Route {
+  const { inFlight, moves } = state
   const known = inFlight.knows(row)
   if (known === 'yes') return 'known'
   if (known === 'other') return 'clash'
@@ -41,7 +27,7 @@ export function place(row: OutboxRow, claim: Claim, deps: RouteDeps): Route {
   if (fault) {
     inFlight.add(carried)
     // Never behind another: of a long topic only the beginning is known, which may be that of another name.
-    deps.deadLetter(carried, 'INVALID_RECORD', fault)
+    moves.reject(carried, 'INVALID_RECORD', fault)
     return 'none'
   }
   const topic = topics.get(row.topic)
@@ -50,18 +36,18 @@ export function place(row: OutboxRow, claim: Claim, deps: RouteDeps): Route {
     else topics.missing.skip(carried)
     return 'skipped'
   }
-  if (row.id <= claim.sweptTo) tellMissed(row, topic, deps.telemetry)
+  if (row.id <= claim.sweptTo) tellMissed(row, topic, telemetry)
   if (claim.isBlocked(row)) {
     inFlight.add(carried)
-    deps.moveBlocked(carried)
+    moves.block(carried)
     return 'none'
   }
   if (row.oversized) {
     inFlight.add(carried)
-    deps.deadLetter(carried, 'MESSAGE_TOO_LARGE', `The message has ${row.bytes} bytes; the relay carries ${limits.maxRowBytes}.`)
+    moves.reject(carried, 'MESSAGE_TOO_LARGE', `The message has ${row.bytes} bytes; the relay carries ${settings.maxRowBytes}.`)
     return 'none'
   }
-  return intoLane(carried, topic, deps)
+  return intoLane(carried, topic, telemetry, inFlight)
 }
 
 /** A row below the position should have been seen before, unless it was skipped. */
@@ -70,7 +56,7 @@ function tellMissed({ bucket, id }: OutboxRow, topic: Topic, telemetry: Telemetr
   telemetry.emit('row_found_below_position', { bucket, id, topic: topic.name })
 }
 
-function intoLane(row: CarriedRow, topic: Topic, { telemetry, inFlight }: RouteDeps): Route {
+function intoLane(row: CarriedRow, topic: Topic, telemetry: Telemetry, inFlight: InFlight): Route {
   const lane = topic.laneOf(row)
   if (lane.room === 0) {
     lane.skippedFrom.skip(row.bucket, row.id)

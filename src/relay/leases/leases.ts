@@ -1,38 +1,13 @@
-import type { Clock } from '../../running/clock.ts'
-import type { BlockedKeyPosition, Lease, Pulse, StoreSession, Trouble } from '../../store/store.ts'
+import type { BlockedKeyPosition, Lease, Pulse, StoreSession } from '../../store/store.ts'
+import type { RelayContext } from '../context.ts'
+import type { Topics } from '../publish/topic.ts'
+import { troubleOf } from '../publish/trouble.ts'
 import { Claim, type Claims } from '../state/claim.ts'
-import type { InFlight } from '../state/in-flight.ts'
-import { Signal } from '../state/signal.ts'
-import type { Telemetry } from '../telemetry.ts'
 import type { Answers } from './answers.ts'
+import { endClaims, letGoOf } from './end-claims.ts'
 import { shareStep } from './share.ts'
 
-/** What the leases need from their surroundings. */
-export interface LeasesDeps {
-  clock: Clock
-  telemetry: Telemetry
-  inFlight: InFlight
-  claims: Claims
-  /** Length of a lease in milliseconds. */
-  leaseMs: number
-  /** Milliseconds between two heartbeats. */
-  tickMs: number
-  answers: Answers
-  /** What this relay cannot serve. */
-  trouble: () => readonly Trouble[]
-  /** When Kafka last acknowledged something, on the relay's clock. */
-  ackedAt: () => number | undefined
-  /** Whether rows wait for Kafka. */
-  waiting: () => boolean
-  /** Claims were added: there may be rows to read. */
-  onTaken: () => void
-  /** Nothing new of these claims is to be read or sent; what is in flight is finished. */
-  onLeaving: (claims: readonly Claim[]) => void
-  /** These claims are over. */
-  onEnded: (claims: readonly Claim[]) => void
-}
-
-/** So many relays that died one after another within so many milliseconds are no accident any more. */
+/** Emit `relays_dying` after this many deaths within this window. */
 const deathsToTell = 3
 const deathsWithinMs = 600_000
 
@@ -43,8 +18,11 @@ const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => 
 
 /** Keeps this relay's fair share of the buckets: claims, renews, gives back. */
 export class Leases {
-  readonly #deps: LeasesDeps
-  readonly #work: Signal
+  readonly #context: RelayContext
+  readonly #topics: Topics
+  readonly #answers: Answers
+  /** Milliseconds between two heartbeats. */
+  readonly #tickMs: number
   /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
   #loading: Claim[] = []
   #loadFrom: BlockedKeyPosition | undefined
@@ -62,9 +40,11 @@ export class Leases {
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
   #peerEndsInMs = Number.POSITIVE_INFINITY
 
-  constructor(deps: LeasesDeps) {
-    this.#deps = deps
-    this.#work = new Signal(deps.clock)
+  constructor(context: RelayContext, topics: Topics, answers: Answers) {
+    this.#context = context
+    this.#topics = topics
+    this.#answers = answers
+    this.#tickMs = Math.min(1_000, Math.floor(context.settings.leaseMs / 10))
   }
 
   /** Heartbeats written in this session. */
@@ -75,27 +55,14 @@ export class Leases {
   /** From now on buckets are only given back. */
   leaveAll(): void {
     this.#closing = true
-    for (const claim of this.#loading.splice(0)) this.#deps.claims.add(claim)
-    this.#leave(this.#deps.claims.all)
-    this.#work.raise()
-  }
-
-  /** The lease turned out to be another relay's. */
-  lost(claim: Claim): void {
-    this.#end([claim], 'leases_lost')
-  }
-
-  /** Something of a bucket that is to be given back was settled. */
-  check(): void {
-    if (this.#deps.claims.all.some((claim) => claim.leaving && this.#idle(claim))) this.#work.raise()
+    for (const claim of this.#loading.splice(0)) this.#claims.add(claim)
+    this.#leave(this.#claims.all)
+    this.#context.state.releasable.raise()
   }
 
   /** Forgets all claims without a word: the connections they were made with are gone. */
   forget(): void {
-    const { claims, onEnded } = this.#deps
-    const all = claims.all
-    for (const claim of all) claims.end(claim)
-    onEnded(all)
+    endClaims(this.#context, this.#topics, this.#claims.all)
     this.#loading = []
     this.#ticks = 0
     this.#renewedAt = Number.NEGATIVE_INFINITY
@@ -112,29 +79,29 @@ export class Leases {
       if (this.#loading.length > 0) continue
       this.#ticks++
       // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
-      await this.#work.wait(signal, Math.min(this.#deps.tickMs, this.#peerEndsInMs + graceMs))
+      await this.#context.state.releasable.wait(signal, Math.min(this.#tickMs, this.#peerEndsInMs + graceMs))
     }
   }
 
   async #tick(session: StoreSession): Promise<void> {
-    const { clock, claims } = this.#deps
-    const ackedAt = this.#deps.ackedAt()
+    const { clock, telemetry, state } = this.#context
+    const { claims, inFlight } = state
+    const ackedAt = this.#context.state.acked.lastAt
     const now = clock.now()
     const abstaining = now < this.#abstainUntil
     const pulse = await session.beat({
       alive: !this.#closing,
       ackedMsAgo: ackedAt === undefined ? null : now - ackedAt,
-      answeredMsAgo: abstaining ? null : this.#deps.answers.msAgo,
-      trouble: this.#deps.trouble(),
+      answeredMsAgo: abstaining ? null : this.#answers.msAgo,
+      trouble: troubleOf(this.#topics.all),
     })
     this.#peerEndsInMs = pulse.peerEndsInMs ?? Number.POSITIVE_INFINITY
     await this.#renew(session)
     this.#expire()
     await this.#release(session)
     await this.#load(session)
-    const { inFlight, telemetry, answers } = this.#deps
     const read = { inFlight: inFlight.size, inFlightBytes: inFlight.bytes }
-    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...read, silentMs: answers.silentMs })
+    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...read, silentMs: this.#answers.silentMs })
     if (abstaining || this.#closing) return
     if (this.#yields(pulse)) return this.#giveUp()
     this.#giveUpIfRefused(pulse.peerAckedMsAgo)
@@ -156,7 +123,9 @@ export class Leases {
   }
 
   async #claim<L extends Lease>(session: StoreSession, statement: () => Promise<L[]>): Promise<L[]> {
-    const { clock, claims, leaseMs } = this.#deps
+    const { clock, settings, state } = this.#context
+    const { claims } = state
+    const { leaseMs } = settings
     const before = clock.now()
     const granted = await statement()
     if (granted.length === 0) return granted
@@ -172,8 +141,8 @@ export class Leases {
 
   /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */
   async #load(session: StoreSession): Promise<void> {
-    const { clock, tickMs } = this.#deps
-    const until = clock.now() + tickMs
+    const { clock } = this.#context
+    const until = clock.now() + this.#tickMs
     while (this.#loading.length > 0 && clock.now() < until) {
       const { keys, next } = await session.blockedKeys(numbersOf(this.#loading), this.#loadFrom)
       const claims = new Map(this.#loading.map((claim) => [claim.bucket, claim]))
@@ -188,14 +157,17 @@ export class Leases {
 
   /** What is known of these buckets suffices to work on them. */
   #begin(loaded: readonly Claim[]): void {
-    const { claims, telemetry, onTaken } = this.#deps
+    const { telemetry, state } = this.#context
+    const { claims } = state
     const begun = loaded.filter((claim) => this.#loading.includes(claim))
     if (begun.length === 0) return
     this.#loading = this.#loading.filter((claim) => !begun.includes(claim))
     for (const claim of begun) claims.add(claim)
     if (this.#closing) this.#leave(claims.all)
     telemetry.emit('leases_taken', { buckets: numbersOf(begun), owned: claims.size })
-    onTaken()
+    // There may be rows to read, and requests that nobody was there to hear of.
+    state.positions.changed.raise()
+    state.moves.requested()
   }
 
   /** One relay may die of anything. Where its successors die too, a message that none of them survives is the likeliest cause. */
@@ -203,15 +175,17 @@ export class Leases {
     if (abandoned.length === 0) return
     const deaths = await session.deaths(deathsWithinMs)
     if (deaths < deathsToTell) return
-    const { telemetry, claims } = this.#deps
-    telemetry.emit('relays_dying', { deaths, withinMs: deathsWithinMs, buckets: numbersOf(abandoned), owned: claims.size })
+    const { telemetry, state } = this.#context
+    telemetry.emit('relays_dying', { deaths, withinMs: deathsWithinMs, buckets: numbersOf(abandoned), owned: state.claims.size })
   }
 
   async #renew(session: StoreSession): Promise<void> {
-    const { clock, claims, leaseMs } = this.#deps
+    const { clock, settings, state } = this.#context
+    const { claims } = state
+    const { leaseMs } = settings
     const before = clock.now()
     const asked = [...claims.all, ...this.#loading]
-    if (asked.length === 0 || before - this.#renewedAt < leaseMs / 3 - this.#deps.tickMs / 2) return
+    if (asked.length === 0 || before - this.#renewedAt < leaseMs / 3 - this.#tickMs / 2) return
     const renewed = new Map((await session.renew(asked)).map((lease) => [lease.bucket, lease.epoch]))
     for (const claim of asked) if (renewed.get(claim.bucket) === claim.epoch) claim.deadline = before + leaseMs
     const missing = asked.filter((claim) => claim.alive && renewed.get(claim.bucket) !== claim.epoch)
@@ -224,13 +198,13 @@ export class Leases {
   }
 
   #expire(): void {
-    const now = this.#deps.clock.now()
-    const over = [...this.#deps.claims.all, ...this.#loading].filter((claim) => claim.deadline <= now)
+    const now = this.#context.clock.now()
+    const over = [...this.#claims.all, ...this.#loading].filter((claim) => claim.deadline <= now)
     if (over.length > 0) this.#end(over, 'leases_lost')
   }
 
   async #release(session: StoreSession): Promise<void> {
-    const ready = this.#deps.claims.all.filter((claim) => claim.leaving && this.#idle(claim))
+    const ready = this.#claims.all.filter((claim) => claim.leaving && this.#context.state.isIdle(claim))
     if (ready.length === 0) return
     // One whose row somebody has locked is given back at a later tick.
     const released = new Set(await session.release(ready))
@@ -240,16 +214,14 @@ export class Leases {
     )
   }
 
-  #idle(claim: Claim): boolean {
-    return this.#deps.inFlight.inBucket(claim.bucket) === 0 && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)
-  }
-
   /**
    * Whether the buckets belong to peers (rule 5): no broker has answered for one lease time, nor did one when it was asked after a peer had
    * said that it was answered. After an outage of all of Kafka the first relay that is answered does not get everything.
    */
   #yields({ answered }: Pulse): boolean {
-    const { clock, answers, leaseMs } = this.#deps
+    const { clock, settings } = this.#context
+    const { leaseMs } = settings
+    const answers = this.#answers
     if (answered === 0) this.#peerAnsweredAt = undefined
     else this.#peerAnsweredAt ??= clock.now()
     const cutOff = this.#peerAnsweredAt !== undefined && answers.silentMs >= leaseMs && answers.failedSince(this.#peerAnsweredAt)
@@ -260,21 +232,24 @@ export class Leases {
 
   /** Relays that share the buckets, this one included. If no broker answers any of them, all do: operator requests must be carried out. */
   #sharers({ relays, answered, sharing }: Pulse): number {
-    const { answers, leaseMs } = this.#deps
+    const { leaseMs } = this.#context.settings
+    const answers = this.#answers
     return answered > 0 || answers.silentMs < leaseMs ? sharing + 1 : relays
   }
 
   /** Brokers answer, but none acknowledges anything, as without rights or with addresses that lead nowhere; a peer is acknowledged. */
   #giveUpIfRefused(peerAckedMsAgo: number | null): void {
-    const { clock, leaseMs } = this.#deps
-    const since = clock.now() - Math.max(this.#takenAt, this.#deps.ackedAt() ?? Number.NEGATIVE_INFINITY)
-    if (!this.#deps.waiting() || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
+    const { clock, settings } = this.#context
+    const { leaseMs } = settings
+    const since = clock.now() - Math.max(this.#takenAt, this.#context.state.acked.lastAt ?? Number.NEGATIVE_INFINITY)
+    if (!this.#topics.waiting || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
     this.#abstainUntil = clock.now() + 3 * leaseMs
     this.#giveUp()
   }
 
   #giveUp(): void {
-    const { telemetry, claims } = this.#deps
+    const { telemetry, state } = this.#context
+    const { claims } = state
     const staying = claims.all.filter((claim) => !claim.leaving)
     if (staying.length > 0) telemetry.emit('gave_up', { buckets: numbersOf(staying), owned: claims.size })
     this.#leave(staying)
@@ -283,16 +258,17 @@ export class Leases {
   #leave(claims: readonly Claim[]): void {
     const going = claims.filter((claim) => !claim.leaving)
     for (const claim of going) claim.leaving = true
-    if (going.length > 0) this.#deps.onLeaving(going)
+    if (going.length > 0) letGoOf(this.#context, this.#topics, going)
   }
 
   #end(over: readonly Claim[], event: 'leases_lost' | 'leases_released'): void {
-    const { claims, telemetry, onEnded } = this.#deps
-    const ending = over.filter((claim) => claim.alive && !this.#loading.includes(claim))
+    const begun = over.filter((claim) => !this.#loading.includes(claim))
     this.#loading = this.#loading.filter((claim) => !over.includes(claim))
-    if (ending.length === 0) return
-    for (const claim of ending) claims.end(claim)
-    onEnded(ending)
-    telemetry.emit(event, { buckets: numbersOf(ending), owned: claims.size })
+    const ended = endClaims(this.#context, this.#topics, begun)
+    if (ended.length > 0) this.#context.telemetry.emit(event, { buckets: numbersOf(ended), owned: this.#claims.size })
+  }
+
+  get #claims(): Claims {
+    return this.#context.state.claims
   }
 }

@@ -1,6 +1,7 @@
 import { backoff } from '../../running/backoff.ts'
 import type { Clock } from '../../running/clock.ts'
 import type { Transport } from '../../transport/transport.ts'
+import type { RelayContext } from '../context.ts'
 import type { Telemetry } from '../telemetry.ts'
 
 /** Back-off between two questions for a broker, in milliseconds. */
@@ -24,12 +25,12 @@ export class ClusterBreaker {
   /** Doubts since the last acknowledgement, those during one probe counted once. */
   #doubts = 0
 
-  constructor(deps: { transport: Transport; clock: Clock; telemetry: Telemetry; signal: AbortSignal; random: () => number }) {
-    this.#transport = deps.transport
-    this.#clock = deps.clock
-    this.#telemetry = deps.telemetry
-    this.#signal = deps.signal
-    this.#random = deps.random
+  constructor({ transport, clock, telemetry, signal, random }: RelayContext) {
+    this.#transport = transport
+    this.#clock = clock
+    this.#telemetry = telemetry
+    this.#signal = signal
+    this.#random = random
   }
 
   /** Whether it waits for a broker that answers. */

@@ -1,15 +1,14 @@
 import { tracesOf } from '../../message/trace.ts'
 import { backoff } from '../../running/backoff.ts'
-import type { Outcome, Transport, TransportRecord } from '../../transport/transport.ts'
-import type { CarriedRow, Claims } from '../state/claim.ts'
-import type { InFlight } from '../state/in-flight.ts'
+import type { Outcome, TransportRecord } from '../../transport/transport.ts'
+import type { RelayContext } from '../context.ts'
+import type { CarriedRow } from '../state/claim.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
-import type { Telemetry } from '../telemetry.ts'
 import { Bisection } from './bisection.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 import { type Failure, Patience } from './patience.ts'
 import { toRecord } from './record.ts'
-import { bytesOf, Queue, type QueueDeps, type RequestLimits } from './send-queue.ts'
+import { bytesOf, Queue } from './send-queue.ts'
 import { verdict } from './verdict.ts'
 
 /** Milliseconds over which lanes that were throttled together come back. */
@@ -35,26 +34,6 @@ interface Flight {
   sentAt: number
   /** Ends the wait for its answer. */
   giveUp: AbortController
-}
-
-/** What a lane needs from its surroundings. */
-export interface LaneDeps extends QueueDeps {
-  transport: Transport
-  telemetry: Telemetry
-  breaker: ClusterBreaker
-  inFlight: InFlight
-  claims: Claims
-  limits: RequestLimits
-  signal: AbortSignal
-  /** Takes rows that Kafka has acknowledged. */
-  settle: (rows: readonly CarriedRow[]) => void
-  /** Takes a row that Kafka refused for good. */
-  deadLetter: (row: CarriedRow, reason: string, error: string) => void
-  /**
-   * There is room again after the lane or topic has skipped rows. `gaveUp`: it also let go of rows that it had, or skipped them while it was
-   * stuck; nothing that the reader remembers of these buckets holds any more.
-   */
-  resume: (skipped: SkippedFrom, gaveUp: boolean) => void
 }
 
 /** What a lane tells its topic. */
@@ -91,7 +70,8 @@ export class Lane {
   readonly partition: number
   readonly skippedFrom = new SkippedFrom()
   readonly #topic: LaneTopic
-  readonly #deps: LaneDeps
+  readonly #context: RelayContext
+  readonly #breaker: ClusterBreaker
   readonly #bisection: Bisection
   readonly #queue: Queue
   /** The batch on its way. */
@@ -115,13 +95,14 @@ export class Lane {
   #running = false
   #idle: (() => void)[] = []
 
-  constructor(topic: LaneTopic, partition: number, deps: LaneDeps) {
+  constructor(topic: LaneTopic, partition: number, context: RelayContext, breaker: ClusterBreaker) {
     this.partition = partition
     this.#topic = topic
-    this.#deps = deps
-    this.#patience = new Patience(deps.limits.requestTimeoutMs)
-    this.#bisection = new Bisection(deps.limits.batchRecords)
-    this.#queue = new Queue(this.#bisection, deps)
+    this.#context = context
+    this.#breaker = breaker
+    this.#patience = new Patience(context.settings.requestTimeoutMs)
+    this.#bisection = new Bisection(context.settings.batchRecords)
+    this.#queue = new Queue(this.#bisection, context)
   }
 
   /**
@@ -129,8 +110,7 @@ export class Lane {
    */
   get stuckBy(): string | undefined {
     const failure = this.#stuck ? this.#failure : undefined
-    if (!failure || (failure.kind === 'not-written' && failure.scope === 'producer' && this.#deps.breaker.closed))
-      return undefined
+    if (!failure || (failure.kind === 'not-written' && failure.scope === 'producer' && this.#breaker.closed)) return undefined
     return failure.code
   }
 
@@ -140,9 +120,9 @@ export class Lane {
    */
   get room(): number {
     if (this.skippedFrom.any || this.#stuck) return 0
-    if (this.load === 0) return Math.max(1, this.#deps.inFlight.shareRows)
-    if (this.#bytes >= this.#deps.inFlight.shareBytes) return 0
-    return Math.max(0, this.#deps.inFlight.shareRows - this.load)
+    if (this.load === 0) return Math.max(1, this.#context.state.inFlight.shareRows)
+    if (this.#bytes >= this.#context.state.inFlight.shareBytes) return 0
+    return Math.max(0, this.#context.state.inFlight.shareRows - this.load)
   }
 
   /** Whether it keeps one batch and skips the rest. */
@@ -160,7 +140,7 @@ export class Lane {
   }
 
   push(row: CarriedRow): void {
-    if (this.load === 0) this.#movedAt = this.#deps.clock.now()
+    if (this.load === 0) this.#movedAt = this.#context.clock.now()
     this.#queue.push(row)
     if (!this.#running) void this.#run()
   }
@@ -169,14 +149,14 @@ export class Lane {
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
     if (this.#flying.some(which)) this.#endWait()
     const gone = this.#queue.letGo(which)
-    for (const row of gone) this.#deps.inFlight.drop(row)
+    for (const row of gone) this.#context.state.inFlight.drop(row)
     return gone
   }
 
   /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
   yieldRoom(): void {
     if (this.#stuck || this.#waitsForBreaker || this.#queue.length === 0) return
-    if (this.#attempt > 0 || this.#deps.clock.now() - this.#movedAt > this.#patience.slowMs) this.#becomeStuck()
+    if (this.#attempt > 0 || this.#context.clock.now() - this.#movedAt > this.#patience.slowMs) this.#becomeStuck()
   }
 
   /** Resolves when no request is outstanding. */
@@ -186,7 +166,8 @@ export class Lane {
 
   async #run(): Promise<void> {
     this.#running = true
-    const { breaker, signal } = this.#deps
+    const { clock, signal } = this.#context
+    const breaker = this.#breaker
     while (this.#queue.length > 0 && !signal.aborted) {
       this.#waitsForBreaker = true
       await breaker.passable()
@@ -196,10 +177,10 @@ export class Lane {
       if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.wasRefused(row))
       const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
       const answer = this.#bisection.answerTo(batch[0])
-      if (answer) this.#decide(batch, answer, this.#deps.clock.now())
+      if (answer) this.#decide(batch, answer, this.#context.clock.now())
       else if (batch.length > 0) await this.#send(batch)
       // Their lease ends too soon; it will have been renewed, or lost, in a moment.
-      else if (this.#queue.length > 0) await this.#deps.clock.wait(20, signal)
+      else if (this.#queue.length > 0) await clock.wait(20, signal)
       this.#resumeIfRoom()
     }
     this.#running = false
@@ -211,7 +192,7 @@ export class Lane {
   }
 
   async #send(batch: CarriedRow[]): Promise<void> {
-    const { clock } = this.#deps
+    const { clock } = this.#context
     const sentAt = clock.now()
     const giveUp = new AbortController()
     this.#flying = batch
@@ -225,7 +206,7 @@ export class Lane {
     this.#patience.learn(outcome, clock.now() - sentAt, this.#isTentative)
     const wait = this.#decide(batch, outcome, sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
-    if (wait > 0) await clock.wait(wait, this.#deps.signal)
+    if (wait > 0) await clock.wait(wait, this.#context.signal)
   }
 
   /** Never rejects: nobody waits for a lane, and what it threw would end the process. */
@@ -236,24 +217,25 @@ export class Lane {
     } catch {
       return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'It cannot be made a record.' }
     }
-    const { transport, limits } = this.#deps
+    const { transport, settings } = this.#context
     try {
       const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs, giveUp }
       return await transport.publish(
         { topic: this.#topic.name, partition: this.partition, records },
-        limits.requestTimeoutMs,
+        settings.requestTimeoutMs,
         how,
       )
     } catch (error) {
       if (this.#failure?.code !== bugCode)
-        this.#deps.telemetry.emit('internal_error', { during: 'publish', error: stackOf(error) })
+        this.#context.telemetry.emit('internal_error', { during: 'publish', error: stackOf(error) })
       return { kind: 'unknown', code: bugCode, error: 'An error of the program, not of Kafka.' }
     }
   }
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */
   #decide(batch: CarriedRow[], outcome: Outcome, sentAt: number): number {
-    const { breaker, random } = this.#deps
+    const { random } = this.#context
+    const breaker = this.#breaker
     if (outcome.kind === 'acked') {
       this.#acknowledged(batch)
       return 0
@@ -300,8 +282,8 @@ export class Lane {
 
   /** Rows of unknown outcome may still be appended: the next owner of their buckets must not begin before. */
   #keepBusy(batch: CarriedRow[], sentAt: number): void {
-    const { claims, limits } = this.#deps
-    for (const row of batch) claims.keepBusy(row.bucket, sentAt + limits.requestTimeoutMs)
+    const { settings, state } = this.#context
+    for (const row of batch) state.claims.keepBusy(row.bucket, sentAt + settings.requestTimeoutMs)
   }
 
   /** Whether the next request may be a copy: one record finds out whether the broker answers in time. */
@@ -314,9 +296,9 @@ export class Lane {
    * next owner of its buckets begins no sooner: the leases were as long when it was sent.
    */
   #endWait(): void {
-    const { clock, limits, signal } = this.#deps
+    const { clock, settings, signal } = this.#context
     const { sentAt, giveUp } = this.#flight!
-    const left = sentAt + limits.requestTimeoutMs - clock.now()
+    const left = sentAt + settings.requestTimeoutMs - clock.now()
     if (left <= 0) giveUp.abort()
     else void clock.wait(left, signal).then(() => giveUp.abort())
   }
@@ -330,8 +312,9 @@ export class Lane {
 
   /** Keeps one batch, the one whose outcome is not decided; skips everything else. */
   #becomeStuck(): void {
-    const { inFlight, limits } = this.#deps
-    const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#queue.head(limits.batchRecords)
+    const { settings, state } = this.#context
+    const { inFlight } = state
+    const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#queue.head(settings.batchRecords)
     const batch = this.#flying.length > 0 ? this.#flying : first
     inFlight.unkeep(batch)
     const kept = new Set(inFlight.mayKeep(batch) ? batch : batch.slice(0, this.#flying.length || 1))
@@ -343,35 +326,35 @@ export class Lane {
 
   /** The outcome of the batch is decided: the lane progresses. */
   #decided(): void {
-    if (this.#stuck) this.#deps.inFlight.unkeep(this.#queue.head(this.#queue.length))
+    if (this.#stuck) this.#context.state.inFlight.unkeep(this.#queue.head(this.#queue.length))
     this.#failure = undefined
     this.#undecided = []
     this.#attempt = 0
     this.#stuck = false
-    this.#movedAt = this.#deps.clock.now()
+    this.#movedAt = this.#context.clock.now()
   }
 
   #acknowledged(batch: CarriedRow[]): void {
-    this.#deps.inFlight.acknowledged(batch)
+    this.#context.state.inFlight.acknowledged(batch)
     this.#decided()
     this.#bisection.cleared(batch.length)
     this.#topic.accepted()
-    this.#deps.breaker.acknowledged(this)
-    this.#deps.settle(batch)
+    this.#breaker.acknowledged(this)
+    this.#context.state.acked.push(batch)
   }
 
   #refused(row: CarriedRow, code: string, error: string): void {
-    this.#deps.inFlight.unkeep([row])
+    this.#context.state.inFlight.unkeep([row])
     this.#decided()
     this.#bisection.found(row)
     this.#topic.refused(code, row)
-    const claim = this.#deps.claims.get(row.bucket)
+    const claim = this.#context.state.claims.get(row.bucket)
     // Without a claim nothing may be moved; whoever has the bucket finds the row, and the refusal, by itself.
     if (!claim || claim.leaving) {
-      this.#deps.inFlight.drop(row)
+      this.#context.state.inFlight.drop(row)
     } else {
       row.claim = claim
-      this.#deps.deadLetter(row, code, error)
+      this.#context.state.moves.reject(row, code, error)
     }
   }
 
@@ -380,7 +363,7 @@ export class Lane {
    * the new claim: let go of, it would stay behind the rows of its key that were read since. Returns what went back.
    */
   #putBack(batch: CarriedRow[]): CarriedRow[] {
-    const { inFlight, claims } = this.#deps
+    const { inFlight, claims } = this.#context.state
     const kept: CarriedRow[] = []
     for (const row of batch) {
       const claim = claims.get(row.bucket)
@@ -398,15 +381,15 @@ export class Lane {
   }
 
   #resumeIfRoom(): void {
-    const { inFlight, resume } = this.#deps
+    const { inFlight, positions } = this.#context.state
     if (!this.skippedFrom.any || this.#stuck) return
     if (this.load > 0 && (this.load > inFlight.shareRows / 2 || this.#bytes > inFlight.shareBytes / 2)) return
-    resume(this.skippedFrom, this.#gaveUp)
+    positions.resume(this.skippedFrom, this.#gaveUp)
     this.#gaveUp = false
   }
 
   #tell(batch: CarriedRow[], outcome: Outcome, sentAt: number): void {
-    const { telemetry, clock } = this.#deps
+    const { telemetry, clock } = this.#context
     const what = {
       topic: this.#topic.name,
       partition: this.partition,

@@ -1,24 +1,14 @@
 import { backoff } from '../../running/backoff.ts'
-import type { Clock } from '../../running/clock.ts'
-import { type Transport, TransportError } from '../../transport/transport.ts'
+import { TransportError } from '../../transport/transport.ts'
+import type { RelayContext } from '../context.ts'
 import { Signal } from '../state/signal.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
-import type { Telemetry } from '../telemetry.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 
-/** What {@link MissingTopics} needs from its surroundings. */
-export interface MissingTopicsDeps {
-  clock: Clock
-  telemetry: Telemetry
-  transport: Transport
-  breaker: ClusterBreaker
-  signal: AbortSignal
-  /** 0 to 1. */
-  random: () => number
+/** The topics that the relay serves. */
+export interface KnownTopics {
   /** The topic exists: from now on it takes rows itself. What it skipped here is read again afterwards. */
-  found: (name: string, partitions: number) => void
-  /** As in {@link LaneDeps}. */
-  resume: (skipped: SkippedFrom, gaveUp: boolean) => void
+  found(name: string, partitions: number): void
 }
 
 /** Topics of one question. */
@@ -51,7 +41,9 @@ interface Missing {
  * overtakes an earlier one.
  */
 export class MissingTopics {
-  readonly #deps: MissingTopicsDeps
+  readonly #context: RelayContext
+  readonly #breaker: ClusterBreaker
+  readonly #topics: KnownTopics
   readonly #most: number
   readonly #work: Signal
   readonly #known = new Map<string, Missing>()
@@ -70,10 +62,12 @@ export class MissingTopics {
   #last = { topic: '', code: '' }
 
   /** `most`: missing topics that are known at a time, and topics that wait for an answer. */
-  constructor(deps: MissingTopicsDeps, most = 10_000) {
-    this.#deps = deps
+  constructor(context: RelayContext, breaker: ClusterBreaker, topics: KnownTopics, most = 10_000) {
+    this.#context = context
+    this.#breaker = breaker
+    this.#topics = topics
     this.#most = most
-    this.#work = new Signal(deps.clock)
+    this.#work = new Signal(context.clock)
   }
 
   /** Whether rows of such topics have been skipped and not been read again. */
@@ -92,7 +86,7 @@ export class MissingTopics {
 
   /** Takes a row of a topic that is not known otherwise. */
   skip({ topic, bucket, id }: { topic: string; bucket: number; id: number }): void {
-    const { clock } = this.#deps
+    const { clock } = this.#context
     let missing = this.#known.get(topic)
     if (!missing && this.#unasked.size < this.#most) {
       missing = { skipped: new SkippedFrom(), metAt: 0 }
@@ -107,7 +101,8 @@ export class MissingTopics {
   }
 
   async #run(): Promise<void> {
-    const { clock, signal, breaker } = this.#deps
+    const { clock, signal } = this.#context
+    const breaker = this.#breaker
     this.#running = true
     this.#rereadAt = clock.now()
     this.#askAt = this.#rereadAt + askAgainMs
@@ -122,7 +117,7 @@ export class MissingTopics {
       }
       if (this.#unasked.size > 0) continue
       this.#tell()
-      if (this.#ahead.any) this.#deps.resume(this.#ahead, true)
+      if (this.#ahead.any) this.#context.state.positions.resume(this.#ahead, true)
       if (due) this.#refresh()
       await this.#work.wait(signal, Math.max(0, this.#askAt - clock.now()))
     }
@@ -132,7 +127,8 @@ export class MissingTopics {
 
   /** One question. Without an answer the topics are asked for again. */
   async #ask(names: readonly string[]): Promise<void> {
-    const { transport, breaker, signal, clock, random } = this.#deps
+    const { transport, signal, clock, random } = this.#context
+    const breaker = this.#breaker
     await breaker.passable()
     if (signal.aborted) return
     try {
@@ -149,7 +145,7 @@ export class MissingTopics {
   }
 
   #answered(counts: ReadonlyMap<string, number | TransportError>): void {
-    const { found, resume } = this.#deps
+    const { positions } = this.#context.state
     let any = false
     for (const [topic, count] of counts) {
       const missing = this.#known.get(topic)
@@ -160,12 +156,12 @@ export class MissingTopics {
         continue
       }
       this.#known.delete(topic)
-      found(topic, count)
-      resume(missing.skipped, true)
+      this.#topics.found(topic, count)
+      positions.resume(missing.skipped, true)
       any = true
     }
     if (!any || !this.#isMore) return
-    resume(this.#ahead, true)
+    positions.resume(this.#ahead, true)
     this.#reread()
   }
 
@@ -178,24 +174,25 @@ export class MissingTopics {
 
   /** Asks for the topics that are not known, and forgets those of which no row is read any more. */
   #refresh(): void {
-    const { clock, resume } = this.#deps
+    const { clock, state } = this.#context
+    const { positions } = state
     for (const [topic, { skipped, metAt }] of this.#known) {
       if (clock.now() - metAt < forgetMs) continue
       this.#known.delete(topic)
       // Nothing is lost where a row is left after all.
-      resume(skipped, true)
+      positions.resume(skipped, true)
     }
     if (this.#behind.any && clock.now() >= this.#rereadAt + this.#rows * restPerRowMs) this.#reread()
   }
 
   #reread(): void {
-    this.#deps.resume(this.#behind, true)
+    this.#context.state.positions.resume(this.#behind, true)
     this.#rows = 0
-    this.#rereadAt = this.#deps.clock.now()
+    this.#rereadAt = this.#context.clock.now()
   }
 
   #tell(): void {
-    const { clock, telemetry } = this.#deps
+    const { clock, telemetry } = this.#context
     const topics = this.#known.size
     if (this.any && topics > 0 && topics !== this.#told?.topics) {
       this.#told = { since: this.#told?.since ?? clock.now(), topics }

@@ -1,38 +1,19 @@
-import type { Clock } from '../../running/clock.ts'
+import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import type { Bisection } from './bisection.ts'
 import { probeOf } from './half-open.ts'
 
-/** Limits of one request. */
-export interface RequestLimits {
-  /** Records of one request. */
-  batchRecords: number
-  /** Bytes of keys, values and headers of one request. */
-  batchBytes: number
-  /** Milliseconds in which a request is answered, or counts as unknown. */
-  requestTimeoutMs: number
-}
-
-/** What a queue needs from its surroundings. */
-export interface QueueDeps {
-  clock: Clock
-  limits: RequestLimits
-  random: () => number
-  /** Takes a row that must wait behind a dead one. */
-  moveBlocked: (row: CarriedRow) => void
-}
-
 /** The rows of a lane that wait to be sent, first in, first out, and the batches that they make. */
 export class Queue {
   readonly #bisection: Bisection
-  readonly #deps: QueueDeps
+  readonly #context: RelayContext
   #rows: CarriedRow[] = []
   #bytes = 0
 
   /** `bisection`: those of the lane. A row that is named goes alone, and one that leaves is no longer suspected. */
-  constructor(bisection: Bisection, deps: QueueDeps) {
+  constructor(bisection: Bisection, context: RelayContext) {
     this.#bisection = bisection
-    this.#deps = deps
+    this.#context = context
   }
 
   get length(): number {
@@ -72,14 +53,14 @@ export class Queue {
 
   /** Puts the record that tries the topic in front. It is the first of its key: the order of keys stays. */
   bringForward(wasRefused: (row: CarriedRow) => boolean): void {
-    const probe = probeOf(this.#rows, wasRefused, this.#deps.random)
+    const probe = probeOf(this.#rows, wasRefused, this.#context.random)
     if (probe && probe !== this.#rows[0]) this.#rows = [probe, ...this.#rows.filter((row) => row !== probe)]
   }
 
   /** Takes the next batch, of `limit` rows at most; a row that Kafka has named at fault comes alone. */
   next(limit: number): CarriedRow[] {
-    const { clock, limits, moveBlocked } = this.#deps
-    const safe = clock.now() + limits.requestTimeoutMs
+    const { clock, settings, state } = this.#context
+    const safe = clock.now() + settings.requestTimeoutMs
     const batch: CarriedRow[] = []
     let bytes = 0
     let taken = 0
@@ -87,13 +68,13 @@ export class Queue {
       if (batch.length >= limit) break
       if (row.claim.isBlocked(row)) {
         this.#bisection.drop(row)
-        moveBlocked(row)
+        state.moves.block(row)
         taken++
         continue
       }
       // A request that could outlive the lease might land after the next owner's.
       if (row.claim.deadline <= safe) break
-      if (batch.length > 0 && (bytes + row.bytes > limits.batchBytes || this.#bisection.isNamed(row))) break
+      if (batch.length > 0 && (bytes + row.bytes > settings.batchBytes || this.#bisection.isNamed(row))) break
       batch.push(row)
       bytes += row.bytes
       taken++

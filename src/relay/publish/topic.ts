@@ -2,22 +2,14 @@ import { placementHash } from '../../message/key.ts'
 import { keyDigest } from '../../message/key-digest.ts'
 import { backoff } from '../../running/backoff.ts'
 import { TransportError } from '../../transport/transport.ts'
-import type { OnDeadLetter } from '../dead-letters/on-dead-letter.ts'
+import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
+import { onDeadOf } from '../state/on-dead-letter.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
+import { ClusterBreaker } from './cluster-breaker.ts'
 import { Probe } from './half-open.ts'
-import { Lane, type LaneDeps, type LaneTopic } from './lane.ts'
-import { MissingTopics } from './missing-topics.ts'
-
-/** Where messages without a key go: `topic` keeps their order in one partition, `spread` uses all partitions in turn. */
-export type Keyless = 'topic' | 'spread'
-
-/** What a topic needs from its surroundings. */
-export interface TopicDeps extends LaneDeps {
-  keyless: Keyless
-  /** Whether later messages of a key wait behind a refused one. */
-  onDeadLetter: (topic: string) => OnDeadLetter
-}
+import { Lane, type LaneTopic } from './lane.ts'
+import { type KnownTopics, MissingTopics } from './missing-topics.ts'
 
 /** Back-off between two looks at a topic in trouble, in milliseconds: one that was created must not wait long for its messages. */
 const lookAgain = { firstMs: 500, maxMs: 5_000 }
@@ -30,7 +22,8 @@ const lookAgain = { firstMs: 500, maxMs: 5_000 }
 export class Topic implements LaneTopic {
   readonly name: string
   readonly skippedFrom = new SkippedFrom()
-  readonly #deps: TopicDeps
+  readonly #context: RelayContext
+  readonly #breaker: ClusterBreaker
   #open = false
   #lanes: Lane[] = []
   #partitions = 0
@@ -44,10 +37,11 @@ export class Topic implements LaneTopic {
   readonly #probe: Probe
 
   /** `partitions`: how many Kafka has just told; otherwise they are asked for. */
-  constructor(name: string, deps: TopicDeps, partitions?: number) {
+  constructor(name: string, context: RelayContext, breaker: ClusterBreaker, partitions?: number) {
     this.name = name
-    this.#deps = deps
-    this.#probe = new Probe(deps.signal)
+    this.#context = context
+    this.#breaker = breaker
+    this.#probe = new Probe(context.signal)
     if (partitions === undefined) this.#reopen(0)
     else this.#opened(partitions)
   }
@@ -72,7 +66,7 @@ export class Topic implements LaneTopic {
 
   /** Lane of a row. Only while open. */
   laneOf(row: CarriedRow): Lane {
-    if (row.key === null && this.#deps.keyless === 'spread') return this.#nextLane()
+    if (row.key === null && this.#context.settings.keyless === 'spread') return this.#nextLane()
     return this.#lanes[placementHash(row.topic, row.key) % this.#partitions]!
   }
 
@@ -111,7 +105,7 @@ export class Topic implements LaneTopic {
 
   /** What counts as one that was refused: where the relay goes on with a key, one key alone could empty a topic that takes nothing. */
   #counted(row: CarriedRow): string {
-    if (row.key === null || this.#deps.onDeadLetter(this.name) === 'skip') return row.messageId
+    if (row.key === null || onDeadOf(this.#context.settings.onDeadLetter, this.name) === 'skip') return row.messageId
     return keyDigest(this.name, row.key)
   }
 
@@ -131,7 +125,10 @@ export class Topic implements LaneTopic {
     this.#attempt = 0
     this.#trouble = undefined
     if (this.#pausedSince === undefined) return
-    this.#deps.telemetry.emit('topic_resumed', { topic: this.name, ms: Math.round(this.#deps.clock.now() - this.#pausedSince) })
+    this.#context.telemetry.emit('topic_resumed', {
+      topic: this.name,
+      ms: Math.round(this.#context.clock.now() - this.#pausedSince),
+    })
     this.#pausedSince = undefined
   }
 
@@ -141,7 +138,7 @@ export class Topic implements LaneTopic {
     if (!this.#open) return
     this.#tellPaused(code, error)
     this.#close()
-    this.#reopen(backoff(++this.#attempt, this.#deps.random(), lookAgain))
+    this.#reopen(backoff(++this.#attempt, this.#context.random(), lookAgain))
   }
 
   /** Asks for the number of partitions anew; if it has changed, finishes what is in flight, lets go of the rest and goes on with the new one. */
@@ -175,13 +172,14 @@ export class Topic implements LaneTopic {
   #track(look: Promise<void>): void {
     this.#opening = look.finally(() => {
       this.#opening = undefined
-      if (!this.#open && !this.#deps.signal.aborted)
-        this.#reopen(this.#attempt === 0 ? 0 : backoff(this.#attempt, this.#deps.random(), lookAgain))
+      if (!this.#open && !this.#context.signal.aborted)
+        this.#reopen(this.#attempt === 0 ? 0 : backoff(this.#attempt, this.#context.random(), lookAgain))
     })
   }
 
   async #openWhenPossible(afterMs: number): Promise<void> {
-    const { clock, signal, random, breaker } = this.#deps
+    const { clock, signal, random } = this.#context
+    const breaker = this.#breaker
     let wait = afterMs
     for (;;) {
       await clock.wait(wait, signal)
@@ -206,33 +204,33 @@ export class Topic implements LaneTopic {
   /** A broker answered: this topic cannot take messages, but Kafka is not in trouble. */
   #blamed({ code, message }: TransportError): void {
     this.#tellPaused(code, message)
-    this.#deps.breaker.trust(this)
+    this.#breaker.trust(this)
   }
 
   async #look(): Promise<number> {
-    return this.#deps.transport.partitions(this.name, this.#deps.signal)
+    return this.#context.transport.partitions(this.name, this.#context.signal)
   }
 
   #opened(partitions: number): void {
     const before = this.#partitions
     if (before !== 0 && before !== partitions) {
-      this.#deps.telemetry.emit('partitions_changed', { topic: this.name, from: before, to: partitions })
+      this.#context.telemetry.emit('partitions_changed', { topic: this.name, from: before, to: partitions })
     }
     if (before !== partitions) {
-      this.#lanes = Array.from({ length: partitions }, (_, partition) => new Lane(this, partition, this.#deps))
+      this.#lanes = Array.from({ length: partitions }, (_, partition) => new Lane(this, partition, this.#context, this.#breaker))
       this.#partitions = partitions
     }
     if (this.#pausedSince !== undefined) this.#probe.begin()
-    this.#deps.breaker.trust(this)
+    this.#breaker.trust(this)
     this.#open = true
-    this.#deps.resume(this.skippedFrom, true)
+    this.#context.state.positions.resume(this.skippedFrom, true)
   }
 
   #tellPaused(code: string, error: string): void {
     this.#trouble = { code, error }
     if (this.#pausedSince !== undefined) return
-    this.#pausedSince = this.#deps.clock.now()
-    this.#deps.telemetry.emit('topic_paused', { topic: this.name, code, error })
+    this.#pausedSince = this.#context.clock.now()
+    this.#context.telemetry.emit('topic_paused', { topic: this.name, code, error })
   }
 }
 
@@ -240,16 +238,22 @@ export class Topic implements LaneTopic {
 export const mostClosed = 100
 
 /** The topics that the relay has met. */
-export class Topics {
+export class Topics implements KnownTopics {
   readonly missing: MissingTopics
   readonly #byName = new Map<string, Topic>()
-  readonly #deps: TopicDeps
+  readonly #context: RelayContext
+  readonly #breaker: ClusterBreaker
 
   /** `mostMissing`: as {@link MissingTopics} has it. */
-  constructor(deps: TopicDeps, mostMissing?: number) {
-    this.#deps = deps
-    const found = (name: string, partitions: number) => void this.#byName.set(name, new Topic(name, deps, partitions))
-    this.missing = new MissingTopics({ ...deps, found }, mostMissing)
+  constructor(context: RelayContext, mostMissing?: number) {
+    this.#context = context
+    this.#breaker = new ClusterBreaker(context)
+    this.missing = new MissingTopics(context, this.#breaker, this, mostMissing)
+  }
+
+  /** A topic exists: from now on it takes rows itself. */
+  found(name: string, partitions: number): void {
+    this.#byName.set(name, new Topic(name, this.#context, this.#breaker, partitions))
   }
 
   /**
@@ -259,7 +263,7 @@ export class Topics {
   get(name: string): Topic | undefined {
     const known = this.#byName.get(name)
     if (known || this.missing.any || this.closed().length >= mostClosed) return known
-    const topic = new Topic(name, this.#deps)
+    const topic = new Topic(name, this.#context, this.#breaker)
     this.#byName.set(name, topic)
     return topic
   }

@@ -19,7 +19,7 @@ export class KeptRows {
   #told = 0
   #since = 0
 
-  constructor({ clock, telemetry, inFlight }: { clock: Clock; telemetry: Telemetry; inFlight: InFlight }) {
+  constructor(clock: Clock, telemetry: Telemetry, inFlight: InFlight) {
     this.#clock = clock
     this.#telemetry = telemetry
     this.#inFlight = inFlight

@@ -15,12 +15,16 @@ export const lockedAgainMs = 1_000
  * the room that others need. Rules 12 and 13.
  */
 export class LockedRows {
-  readonly #deps: { clock: Clock; telemetry: Telemetry; inFlight: InFlight }
+  readonly #clock: Clock
+  readonly #telemetry: Telemetry
+  readonly #inFlight: InFlight
   readonly #waiting = new Set<object>()
   #since = 0
 
-  constructor(deps: { clock: Clock; telemetry: Telemetry; inFlight: InFlight }) {
-    this.#deps = deps
+  constructor(clock: Clock, telemetry: Telemetry, inFlight: InFlight) {
+    this.#clock = clock
+    this.#telemetry = telemetry
+    this.#inFlight = inFlight
   }
 
   get size(): number {
@@ -30,23 +34,22 @@ export class LockedRows {
   /** `what` waits for a lock: a row, or, where the row is not known, the claim of its bucket. */
   met(what: CarriedRow | { bucket: number }): void {
     if (this.#waiting.has(what)) return
-    const { clock, telemetry, inFlight } = this.#deps
     const row = 'messageId' in what ? what : undefined
     if (this.#waiting.size === 0) {
-      this.#since = clock.now()
-      telemetry.emit('rows_locked', {
+      this.#since = this.#clock.now()
+      this.#telemetry.emit('rows_locked', {
         bucket: what.bucket,
         topic: row?.topic ?? null,
         messageId: row?.messageId ?? null,
       })
     }
     this.#waiting.add(what)
-    if (row && this.#waiting.size <= setAsideRows) inFlight.setAside(row)
+    if (row && this.#waiting.size <= setAsideRows) this.#inFlight.setAside(row)
   }
 
   /** `what` does not wait any more. */
   over(what: object): void {
     if (!this.#waiting.delete(what) || this.#waiting.size > 0) return
-    this.#deps.telemetry.emit('rows_free', { ms: Math.round(this.#deps.clock.now() - this.#since) })
+    this.#telemetry.emit('rows_free', { ms: Math.round(this.#clock.now() - this.#since) })
   }
 }

@@ -31,7 +31,7 @@ export const sendingMutants: Record<string, Mutant> = {
     faults: ['poison-too-large'],
     edits: [
       {
-        file: 'relay/dead-letters/dead-letters.ts',
+        file: 'relay/state/moves.ts',
         from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n',
         to: '',
       },
