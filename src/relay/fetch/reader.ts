@@ -50,6 +50,7 @@ interface Part {
  * Reads the next rows of the relay's buckets, in id order, one statement at a time, and puts each into its lane. Below the settled mark a
  * position is a plain cursor; above it rows may still come to light, so the position stays and the rows in flight are left out of the next
  * fetch.
+ * Keeps rules 7, 8, 9 and 10 of docs/protocol.md.
  */
 export class Reader {
   readonly #context: RelayContext

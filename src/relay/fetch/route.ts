@@ -15,7 +15,9 @@ import type { Telemetry } from '../telemetry.ts'
  */
 export type Route = Lane | 'none' | 'known' | 'skipped' | 'clash'
 
-/** Puts a row where it belongs. */
+/**
+ * Puts a row where it belongs. Keeps rule 11 of docs/protocol.md.
+ */
 export function route(row: OutboxRow, claim: Claim, { settings, telemetry, state }: RelayContext, topics: Topics): Route {
   const { inFlight, moves } = state
   const known = inFlight.knows(row)

@@ -4,6 +4,7 @@ import type { CarriedRow } from '../state/claim.ts'
 /**
  * Which rows of a lane may be at fault for a refusal, and how many go together while that is being found out: a batch that was refused as a
  * whole is sent again in halves, and a row that Kafka has named comes alone, with the answer that it already has.
+ * Keeps rule 4 of docs/protocol.md.
  */
 export class Bisection {
   readonly #most: number

@@ -12,6 +12,7 @@ const askAgain = { firstMs: 200, maxMs: 5_000 }
  * ever, and opens when one answers; where brokers answer and still take nothing, it stays closed longer each time. A trouble begins with
  * the first doubt. It ends when every lane and topic in doubt was acknowledged, has nothing left to send, or was answered by a broker
  * that blames the topic alone: a topic that stays missing must not keep the relay in trouble.
+ * Keeps rule 5 of docs/protocol.md.
  */
 export class ClusterBreaker {
   readonly #transport: Transport

@@ -65,6 +65,7 @@ export interface LaneTopic {
  *
  * A lane is stuck when its batch has no decided outcome after the first retry. It keeps that batch, drops and skips everything else, and
  * resumes once the batch is decided (rule 8), so that trouble of one partition costs the others neither room nor time.
+ * Keeps rules 1 and 2 of docs/protocol.md.
  */
 export class Lane {
   readonly partition: number

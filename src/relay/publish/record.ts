@@ -10,6 +10,7 @@ const lastMs = Date.parse('9999-12-31T23:59:59.999Z')
 /**
  * Why a row can never be a Kafka record, in words without its data; undefined: it can. The enqueue refuses such messages; a row that SQL wrote
  * can be anything that its columns take.
+ * Keeps rule 11 of docs/protocol.md.
  */
 export function recordFault({ topic, createdAt, headers }: OutboxRow): string | undefined {
   if (!isTopic(topic)) return 'Its topic is no name that Kafka takes: 1 to 249 characters of a-z, A-Z, 0-9, ".", "_" and "-".'

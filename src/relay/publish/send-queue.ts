@@ -3,7 +3,10 @@ import type { CarriedRow } from '../state/claim.ts'
 import type { Bisection } from './bisection.ts'
 import { probeOf } from './half-open.ts'
 
-/** The rows of a lane that wait to be sent, first in, first out, and the batches that they make. */
+/**
+ * The rows of a lane that wait to be sent, first in, first out, and the batches that they make.
+ * Keeps rules 1 and 3 of docs/protocol.md.
+ */
 export class Queue {
   readonly #bisection: Bisection
   readonly #context: RelayContext

@@ -18,6 +18,7 @@ const lookAgain = { firstMs: 500, maxMs: 5_000 }
  * One topic with its lanes. A topic takes rows only while it is open; until its partitions are known, and while it is in trouble, it lets
  * go of its rows and remembers what it skips, so that a dead topic costs the others neither room nor time. After trouble one record goes
  * first, and the others wait for what becomes of it.
+ * Keeps rules 5, 8 and 20 of docs/protocol.md.
  */
 export class Topic implements LaneTopic {
   readonly name: string

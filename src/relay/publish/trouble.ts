@@ -1,3 +1,5 @@
+// Keeps rule 5 of docs/protocol.md.
+
 import type { Trouble } from '../../store/store.ts'
 
 /** Entries that a heartbeat carries, at most. */

@@ -1,3 +1,5 @@
+// Keeps rule 4 of docs/protocol.md.
+
 import type { Outcome } from '../../transport/transport.ts'
 
 /** What the lane has seen before this outcome. */

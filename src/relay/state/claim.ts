@@ -14,6 +14,7 @@ export interface CarriedRow extends OutboxRow {
 /**
  * One claim of one bucket: from the moment the lease was granted until it was given back or lost. Whoever claims a bucket starts at
  * position 0 with an empty memory; a new claim of the same bucket is a new object.
+ * Keeps rule 7 of docs/protocol.md.
  */
 export class Claim implements Lease {
   readonly bucket: number

@@ -22,6 +22,7 @@ const keptShare = 1 / 2
 /**
  * The rows in flight: read and not yet deleted. All back-pressure stands here: the reader stops while too many rows or bytes are in flight, so
  * a slow Kafka and a slow database both slow the reading down. It also says how much of the room a lane may have (rule 8).
+ * Keeps rules 9 and 12 of docs/protocol.md.
  */
 export class InFlight {
   readonly #limits: InFlightLimits
