@@ -4,7 +4,7 @@ import type { RelaySettings } from './options.ts'
 import type { RelayState } from './state/state.ts'
 import type { Telemetry } from './telemetry.ts'
 
-/** What every station of a relay is given: made once by the pipeline, and never changed. What changes is in {@link RelayState}. */
+/** What every stage of a relay is given: made once by the pipeline, and never changed. What changes is in {@link RelayState}. */
 export interface RelayContext {
   /** UUID of the relay. */
   readonly id: string

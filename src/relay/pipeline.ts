@@ -23,7 +23,7 @@ const recheckTurns = 6
  * 5. Acknowledged: the row goes into `state/acked-rows.ts`. `settle/settler.ts` deletes it.
  * 6. Rejected for good: it goes into `state/moves.ts`. `dead-letters/mover.ts` moves it, and those behind it, to outbox_dead_letter.
  *
- * Stations hand over through `state/`: a row is put there and a signal raised. The loops never wait for one another, and what they know
+ * Stages hand over through `state/`: a row is put there and a signal raised. The loops never wait for one another, and what they know
  * outlives the database sessions that they work in.
  */
 export class Pipeline {

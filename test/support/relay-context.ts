@@ -7,7 +7,7 @@ import { Telemetry } from '../../src/relay/telemetry.ts'
 import { systemClock } from '../../src/running/clock.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 
-/** What a station of a relay is given, for a test of that station alone. Ends with the test. */
+/** What a stage of a relay is given, for a test of that stage alone. Ends with the test. */
 export function relayContext(
   options: Partial<RelaySettings> = {},
   given: Partial<Omit<RelayContext, 'state' | 'settings'>> = {},

@@ -10,7 +10,7 @@ export function letGoOf({ state }: RelayContext, topics: Topics, claims: readonl
 }
 
 /**
- * Ends claims: every station lets go of their rows, which the next owner finds in the table. Called by the leases, and by the dead letters when
+ * Ends claims: every stage lets go of their rows, which the next owner finds in the table. Called by the leases, and by the dead letters when
  * a statement finds that the lease is another relay's. Returns those that were not over already.
  */
 export function endClaims(context: RelayContext, topics: Topics, over: readonly Claim[]): Claim[] {

@@ -10,11 +10,11 @@ import { Positions } from './positions.ts'
 import { Signal } from './signal.ts'
 
 /**
- * All that two stations of a row's way share. It outlives database sessions. Stations hand rows over by putting them in here and raising a
+ * All that two stages of a row's way share. It outlives database sessions. Stages hand rows over by putting them in here and raising a
  * signal; none calls another.
  */
 export class RelayState {
-  /** Buckets of this relay. The leases add and end claims; every station reads them. Who writes which field is said at {@link Claim}. */
+  /** Buckets of this relay. The leases add and end claims; every stage reads them. Who writes which field is said at {@link Claim}. */
   readonly claims = new Claims()
   /** Rows read and not yet deleted. The route adds them; lanes, settler and dead letters remove them; the reader and the leases read it. */
   readonly inFlight: InFlight
