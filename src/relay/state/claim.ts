@@ -13,27 +13,30 @@ export interface CarriedRow extends OutboxRow {
 
 /**
  * One claim of one bucket: from the moment the lease was granted until it was given back or lost. Whoever claims a bucket starts at
- * position 0 with an empty memory; a new claim of the same bucket is a new object.
+ * position 0 with an empty memory; a new claim of the same bucket is a new object. Each field names who writes it and who reads it.
  * Keeps rule 7 of docs/protocol.md.
  */
 export class Claim implements Lease {
   readonly bucket: number
   readonly epoch: number
-  /** End of the lease on the relay's monotonic clock, counted from before the granting statement was sent. */
+  /**
+   * End of the lease on the relay's monotonic clock, counted from before the granting statement was sent. Written by the leases; read by the
+   * send queue before every request.
+   */
   deadline: number
-  /** False once the lease is lost or given back: nothing may be read, sent or moved under it any more. */
+  /** False once the lease is lost or given back: nothing may be read, sent or moved under it. Written by {@link Claims}; read by all. */
   alive = true
-  /** About to be given back: nothing new is read. */
+  /** About to be given back: nothing new is read. Written by the leases; read by all. */
   leaving = false
-  /** Rows up to this id have been read, or are skipped by a lane or a topic. */
+  /** Rows up to this id have been read, or are skipped by a lane or a topic. Moved on by the reader, back by `Positions`. */
   position = 0
-  /** A row found up to here was missed before. */
+  /** A row found up to here was missed before. Written by `Positions`; read by the route. */
   sweptTo = 0
-  /** What stuck lanes have skipped: the reader goes past it. */
+  /** What stuck lanes have skipped. Written by the reader, which goes past it; forgotten by `Positions`. */
   readonly skipped = new Skipped()
-  /** A dead-letter takes too long and will be tried again: until then rows that wait are left where they are. */
+  /** A move takes too long and will be tried again: until then blocked rows stay where they are. Written by the mover; read by `Moves`. */
   moveStuck = false
-  /** A redrive took too long, and is not tried again before, on the relay's clock. */
+  /** A redrive took too long, and is not tried again before, on the relay's clock. Written and read by the operator requests. */
   redriveNotBefore = 0
   /** Id of a dead row of each blocked key, by the digest of topic and key. */
   readonly #heads = new Map<string, number>()
@@ -47,7 +50,7 @@ export class Claim implements Lease {
     for (const blockedKey of keys) this.put(blockedKey)
   }
 
-  /** A hold as the table has it; of several of one key the lowest id counts, or the one that tells what goes on. */
+  /** A blocked key as the table has it; of several of one key the lowest id counts, or the one that tells what goes on. */
   put({ digest, id, goesOn }: BlockedKey): void {
     if (goesOn) this.#goesOn.set(digest, goesOn)
     const known = this.#heads.get(digest)
