@@ -68,9 +68,9 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
 }
 
 export type { DrainReport } from './relay/drain.ts'
-export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/on-dead-letter.ts'
 export { type RelayOptions, type RelaySettings, relayDefaults } from './relay/options.ts'
 export type { Relay } from './relay/relay.ts'
+export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/state/on-dead-letter.ts'
 export type { RelayEvent, RelayEventSource, RelayEvents } from './relay/telemetry.ts'
 export type { Listenable, Listener, NamedEvent } from './running/emitter.ts'
 export type { Holder, OutboxSample, OutboxStatus, RelayState } from './store/operator.ts'

@@ -102,7 +102,8 @@ export class RelayEngine implements Relay {
     this.on = this.telemetry.on.bind(this.telemetry)
     this.#pipeline = new Pipeline({
       id: this.id,
-      settings: { fetchRows: ports.fetchRows ?? fetchRows, ...this.settings },
+      settings: this.settings,
+      fetchRows: ports.fetchRows ?? fetchRows,
       transport: ports.transport,
       clock: this.#clock,
       telemetry: this.telemetry,
@@ -211,8 +212,8 @@ export class RelayEngine implements Relay {
   #listen(): void {
     const pipeline = this.#pipeline
     this.#ports.store.listen(
-      (payload) => pipeline.notified(payload),
-      () => pipeline.unheard(),
+      (payload) => pipeline.notifications.notified(payload),
+      () => pipeline.notifications.lost(),
       this.#end.signal,
     )
   }
@@ -241,8 +242,8 @@ export class RelayEngine implements Relay {
   async #shutDown(): Promise<void> {
     this.#stopReading.abort()
     const until = this.#clock.now() + this.settings.stopTimeoutMs
-    const { leases, claims, inFlight, locked } = this.#pipeline
-    leases.leaveAll()
+    const { claims, inFlight, locked } = this.#pipeline.context.state
+    this.#pipeline.leases.leaveAll()
     const busy = () => claims.size > 0 || inFlight.size > 0
     while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
       await this.#clock.wait(lookMs, this.#end.signal)
