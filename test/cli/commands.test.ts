@@ -162,7 +162,7 @@ describe('operating', () => {
     expect(status).toMatchObject({
       backlog: { messages: 0, exact: true, oldestMs: null },
       leases: { held: 64, expired: 0, free: 0 },
-      dead: { byReason: { MESSAGE_TOO_LARGE: 1 }, behind: 1 },
+      dead: { byReason: { MESSAGE_TOO_LARGE: 1 }, blocked: 1 },
     })
     expect(status.relays.filter((one: { alive: boolean }) => one.alive)).toMatchObject([{ name: 'relay-one', buckets: 64 }])
     expect((await cli(['status'], env)).stdout).toMatch(/Dead +1 MESSAGE_TOO_LARGE; 1 wait behind them/)
