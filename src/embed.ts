@@ -15,10 +15,10 @@ export interface CreateRelayOptions extends RelayOptions {
   schema?: string | undefined
   /** Another URL for LISTEN, where a pooler would swallow notifications; false polls only. Default: `databaseUrl`. */
   listenUrl?: string | false | undefined
-  /** The Kafka client. `platformatic` needs the package @platformatic/kafka. @default 'kafkajs' */
-  transport?: TransportName | undefined
-  /** How to reach Kafka: options of the transport, or a transport of your own. */
-  kafka: KafkajsTransportOptions | Transport
+  /** The Kafka client: its name (`platformatic` needs the package @platformatic/kafka), or a transport of your own. @default 'kafkajs' */
+  transport?: TransportName | Transport | undefined
+  /** How to reach Kafka. Needed unless `transport` is an object, which does not read it. */
+  kafka?: KafkajsTransportOptions | undefined
 }
 
 /** Names of the transports that {@link createRelay} makes by itself. */
@@ -26,40 +26,66 @@ export const transportNames = ['kafkajs', 'platformatic'] as const
 /** One of {@link transportNames}. */
 export type TransportName = (typeof transportNames)[number]
 
-const isTransport = (kafka: KafkajsTransportOptions | Transport): kafka is Transport => 'publish' in kafka
-
 /**
  * A relay to run inside your own process. Listen with `relay.on`, then `await relay.start()`; `relay.stop()` at the end, or
  * `await using`.
  *
- * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE where the package of the transport is missing.
+ * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE if the package of the transport is missing.
+ * @example
+ * ```ts
+ * const relay = createRelay({ databaseUrl: process.env.DATABASE_URL!, kafka: { brokers: ['localhost:9092'] } })
+ * relay.on('dead_lettered', ({ topic, messageId, reason }) => console.error(topic, messageId, reason))
+ * await relay.start()
+ * ```
  */
 export function createRelay(options: CreateRelayOptions): Relay {
-  const { databaseUrl, schema, listenUrl, transport: name = 'kafkajs', kafka, ...settings } = options
+  const { databaseUrl, schema, listenUrl, transport = 'kafkajs', kafka, ...settings } = options
   const store = postgresStore({ databaseUrl, schema, listenUrl })
-  const transport = isTransport(kafka) ? kafka : openTransport(name, kafka)
-  return new RelayEngine({ store, transport, version }, settings)
+  const opened = typeof transport === 'string' ? openTransport(transport, kafka) : transport
+  return new RelayEngine({ store, transport: opened, version }, settings)
 }
 
 /**
- * The transport of that name, for a relay that shares it: with health checks, for example.
+ * Opens the transport of that name, to share it between a relay and health checks, or to wrap it.
  *
- * @throws OutboxError INVALID_OPTION, TRANSPORT_PACKAGE where its package is missing.
+ * @throws OutboxError INVALID_OPTION, TRANSPORT_PACKAGE if its package is missing.
+ * @example
+ * ```ts
+ * const transport = openTransport('kafkajs', { brokers: ['localhost:9092'] })
+ * const relay = createRelay({ databaseUrl, transport })
+ * ```
  */
-export function openTransport(name: TransportName, kafka: KafkajsTransportOptions): Transport {
+export function openTransport(name: TransportName, kafka: KafkajsTransportOptions | undefined): Transport {
+  if (kafka === undefined) {
+    const remedy = "Give kafka: { brokers: ['host:9092'] }, or a transport of your own as transport."
+    throw new OutboxError('INVALID_OPTION', 'The option kafka is missing.', { field: 'kafka', remedy })
+  }
   if (name === 'kafkajs') return kafkajsTransport(kafka)
   // It refuses the logins that only kafkajs knows.
   if (name === 'platformatic') return platformaticTransport(kafka as PlatformaticTransportOptions)
-  const remedy = `Use one of ${transportNames.join(', ')}, or give a transport of your own as kafka.`
+  const remedy = `Use one of ${transportNames.join(', ')}, or give a transport of your own.`
   throw new OutboxError('INVALID_OPTION', 'There is no transport of that name.', { field: 'transport', remedy })
 }
 
 export type { DrainReport } from './relay/drain.ts'
-export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/on-dead-letter.ts'
-export { type RelayOptions, relayDefaults } from './relay/options.ts'
+export { type RelayOptions, type RelaySettings, relayDefaults } from './relay/options.ts'
 export type { Relay } from './relay/relay.ts'
+export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/state/on-dead-letter.ts'
 export type { RelayEvent, RelayEventSource, RelayEvents } from './relay/telemetry.ts'
 export type { Listenable, Listener, NamedEvent } from './running/emitter.ts'
+export type { Holder, OutboxSample, OutboxStatus, RelayState } from './store/operator.ts'
+export type { Trouble } from './store/store.ts'
+export type { PasswordLogin } from './transport/access.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
+export type { MskIamLogin } from './transport/msk-iam.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
-export { type Outcome, type Transport, type TransportBatch, TransportError, type TransportRecord } from './transport/transport.ts'
+export type { KafkaTls } from './transport/tls-files.ts'
+export type { TokenLogin } from './transport/token-login.ts'
+export {
+  type Outcome,
+  type Sending,
+  type Transport,
+  type TransportBatch,
+  TransportError,
+  type TransportRecord,
+} from './transport/transport.ts'

@@ -8,16 +8,31 @@ export {
   type EventDefinition,
   type EventMap,
   type EventType,
+  type EventVersion,
   type Evolution,
   event,
+  type Last,
+  type NewKey,
+  type OptionalKey,
   type PayloadOf,
   type ReadPayloadOf,
+  type Schemas,
+  type SchemasOf,
 } from './enqueue/events.ts'
 export { enqueue, enqueueMany, outbox, withOutbox } from './enqueue/extension.ts'
 export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
-export type { InputOf, OutputOf, StandardSchema } from './enqueue/standard-schema.ts'
-export type { OutboxTransaction, TransactionClient, WithOutbox } from './enqueue/types.ts'
-export { isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
+export type { InputOf, OutputOf, SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from './enqueue/standard-schema.ts'
+export type {
+  CallbackForm,
+  OutboxExtension,
+  OutboxTransaction,
+  OutboxTransactionInferred,
+  OutboxTransactionMethod,
+  TransactionClient,
+  WithOutbox,
+} from './enqueue/types.ts'
+export type { WireStable } from './enqueue/wire.ts'
+export { type errorCodes, isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
 export type { MessageKey } from './message/key.ts'
 export type { Message } from './message/message.ts'
 export type { JsonPayload } from './message/payload.ts'

@@ -4,8 +4,8 @@ import { isOutboxError } from '../message/errors.ts'
 import { type LogLevel, logLevels } from '../ops/log.ts'
 import type { ServerOptions } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
-import type { OnDeadLetter } from '../relay/on-dead-letter.ts'
 import { relaySettings as checked, type RelayOptions } from '../relay/options.ts'
+import type { OnDeadLetter } from '../relay/state/on-dead-letter.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
 import { type Environment, type Flags, given, isSet, numberOf, required, wrong } from './given.ts'
 import { kafkaConfigOf } from './kafka-config.ts'
@@ -17,7 +17,6 @@ export { kafkaConfigOf } from './kafka-config.ts'
 const numeric = [
   'leaseMs',
   'requestTimeoutMs',
-  'fetchRows',
   'maxInFlight',
   'maxInFlightBytes',
   'batchRecords',
@@ -35,7 +34,10 @@ export function databaseConfig(flags: Flags, env: Environment): { databaseUrl: s
 }
 
 /** Everything that `relay` runs with. Flags win over the environment, and both over defaults. Throws INVALID_OPTION. */
-export function relayConfig(flags: Flags, env: Environment): CreateRelayOptions & { kafka: KafkajsTransportOptions } {
+export function relayConfig(
+  flags: Flags,
+  env: Environment,
+): CreateRelayOptions & { transport?: TransportName | undefined; kafka: KafkajsTransportOptions } {
   const read = (name: keyof typeof relaySettings) => given(name, relaySettings[name], flags, env)
   const settings: RelayOptions = {
     name: read('name'),

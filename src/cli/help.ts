@@ -1,4 +1,5 @@
-import type { Command, Help } from 'commander'
+import type { Command, Help, Option } from 'commander'
+import { type Heading, secretVariables } from './settings.ts'
 
 /** An example of a command's help: what it does, and the arguments that do it. */
 export type Example = [what: string, args: string]
@@ -10,16 +11,26 @@ export function prismaHelp(command: Command, examples: Example[]): Command {
 
 function format(command: Command, help: Help, examples: Example[]): string {
   const program = command.parent?.name() ?? 'prisma-extension-outbox'
-  const options = help.visibleOptions(command).map((option): Example => [help.optionTerm(option), help.optionDescription(option)])
-  const width = Math.max(...options.map(([term]) => term.length))
+  const options = help.visibleOptions(command)
+  const width = Math.max(...options.map((option) => help.optionTerm(option).length))
+  const line = (option: Option) => `  ${help.optionTerm(option).padStart(width)}   ${help.optionDescription(option)}`
+  const groups = help.groupItems(options, options, (option) => option.helpGroupHeading ?? 'Options')
   const lines = [
     `\n${command.description()}\n`,
     `Usage\n\n  $ ${program} ${command.name()}${usageOf(command)} [options]\n`,
-    `Options\n\n${options.map(([term, what]) => `  ${term.padStart(width)}   ${what}`).join('\n')}\n`,
+    ...[...groups].map(([heading, group]) =>
+      [`${heading}\n`, ...group.map(line), ...secretsUnder(heading)].join('\n').concat('\n'),
+    ),
     'Examples\n',
     ...examples.map(([what, args]) => `  ${what}\n  $ ${`npx ${program} ${command.name()} ${args}`.trim()}\n`),
   ]
   return lines.join('\n')
+}
+
+/** The secrets of a heading, which come from variables or files. */
+function secretsUnder(heading: string): string[] {
+  const variables = secretVariables[heading as Heading] ?? []
+  return variables.length === 0 ? [] : [`\n  Secrets from the environment: ${variables.join(', ')}`]
 }
 
 const usageOf = (command: Command): string =>

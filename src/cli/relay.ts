@@ -1,9 +1,8 @@
 import { Command } from 'commander'
 import type { Logger } from 'pino'
 import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
-import { createLogger, logEvents } from '../ops/log.ts'
+import { createLogger, relayLog } from '../ops/log.ts'
 import { flushTraces, relayTraces } from '../ops/traces.ts'
-import { bootstrapServers } from '../ops/trouble.ts'
 import { isLoopback } from '../running/loopback.ts'
 import { encryptionOf } from '../store/postgres/encryption.ts'
 import { remoteBrokers, tellsSecret } from '../transport/brokers.ts'
@@ -58,9 +57,9 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const create = createTopicsConfig(flags, env)
   const opened = openTransport(config.transport ?? 'kafkajs', config.kafka)
   const transport = create ? creatingTopics(opened, config.kafka, create.partitions) : opened
-  const relay = createRelay({ ...config, kafka: transport })
+  const relay = createRelay({ ...config, transport })
   endOnErrors(logger)
-  relay.on('*', logEvents(logger, Date.now, bootstrapServers(config.kafka.brokers)))
+  relayLog(relay, { logger, brokers: config.kafka.brokers })
   relayTraces(relay)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
   warnOfClearText(config, logger)

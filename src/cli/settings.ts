@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { logLevels } from '../ops/log.ts'
 
 /** A setting that can be given by a flag or by the environment; the flag wins. */
@@ -112,9 +112,8 @@ export const kafkaSettings = {
   },
 } as const satisfies Record<string, Setting>
 
-/** Settings of the relay, besides those of the database. */
-export const relaySettings = {
-  ...kafkaSettings,
+/** Settings of the relay itself. */
+const ownSettings = {
   listenUrl: {
     flag: '--listen-url',
     env: 'OUTBOX_LISTEN_URL',
@@ -130,7 +129,6 @@ export const relaySettings = {
     value: 'ms',
     what: 'Time for an answer of Kafka (default: half a lease)',
   },
-  fetchRows: { flag: '--fetch-rows', env: 'OUTBOX_FETCH_ROWS', value: 'n', what: 'Rows of one read (default: 2000)' },
   maxInFlight: {
     flag: '--max-in-flight',
     env: 'OUTBOX_MAX_IN_FLIGHT',
@@ -197,6 +195,11 @@ export const relaySettings = {
     value: 'n',
     what: "Partitions of a topic that --create-topics creates (default: the brokers' num.partitions)",
   },
+  logLevel: { flag: '--log-level', env: 'LOG_LEVEL', value: 'level', what: `${logLevels.join(', ')} (default: info)` },
+} as const satisfies Record<string, Setting>
+
+/** Settings of the server with health, metrics and dashboard. */
+const httpSettings = {
   listen: {
     flag: '--listen',
     env: 'OUTBOX_LISTEN',
@@ -217,39 +220,59 @@ export const relaySettings = {
   },
   // No flag, as with the other password.
   httpLogin: { flag: '', env: 'OUTBOX_HTTP_LOGIN', value: 'user:password', what: '' },
-  logLevel: { flag: '--log-level', env: 'LOG_LEVEL', value: 'level', what: `${logLevels.join(', ')} (default: info)` },
 } as const satisfies Record<string, Setting>
+
+/** Settings of the relay, besides those of the database. */
+export const relaySettings = { ...kafkaSettings, ...ownSettings, ...httpSettings }
+
+/** Headings of the help. */
+export type Heading = 'Database' | 'Kafka' | 'Relay' | 'HTTP'
+
+const secretsOf = (settings: Record<string, Setting>): string[] =>
+  Object.values(settings)
+    .filter(({ flag, secret }) => flag === '' || secret)
+    .flatMap(({ env, secret }) => (secret ? [env, `${env}_FILE`] : [env]))
+
+/** Variables of the secrets under each heading; most have no flag, because the process list shows flags. */
+export const secretVariables: Record<Heading, string[]> = {
+  Database: secretsOf(databaseSettings),
+  Kafka: secretsOf(kafkaSettings),
+  Relay: secretsOf(ownSettings),
+  HTTP: secretsOf(httpSettings),
+}
 
 /** Adds the flags that every command needs which speaks to the database. */
 export function addDatabaseFlags(command: Command): Command {
-  return addFlags(command, databaseSettings)
+  return addFlags(command, databaseSettings, 'Database')
 }
 
 /** Adds the flags of the relay. */
 export function addRelayFlags(command: Command): Command {
-  return addFlags(addFlags(command, databaseSettings), relaySettings)
+  addFlags(addDatabaseFlags(command), kafkaSettings, 'Kafka')
+  return addFlags(addFlags(command, ownSettings, 'Relay'), httpSettings, 'HTTP')
 }
 
 /** Adds the flags that say where database and Kafka are, and no others. */
 export function addProofFlags(command: Command): Command {
   const { databaseUrl } = databaseSettings
-  return addKafkaFlags(addFlags(command, { databaseUrl }))
+  return addKafkaFlags(addFlags(command, { databaseUrl }, 'Database'))
 }
 
 /** Adds the flags that say where Kafka is, and how to get in. */
 export function addKafkaFlags(command: Command): Command {
   const { kafkaClientId: _, ...settings } = kafkaSettings
-  return addFlags(command, settings)
+  return addFlags(command, settings, 'Kafka')
 }
 
-/** Adds the flags of settings. */
-export function addFlags(command: Command, settings: Record<string, Setting>): Command {
+/** Adds the flags of settings, under a heading of the help. */
+export function addFlags(command: Command, settings: Record<string, Setting>, heading?: Heading): Command {
   const joined = (text: string, before?: string) => (before === undefined ? text : `${before},${text}`)
   for (const { flag, env, what, value, repeatable } of Object.values(settings)) {
     if (flag === '') continue
     const [flags, help] = [value === undefined ? flag : `${flag} <${value}>`, `${what} [${env}]`]
-    if (repeatable) command.option<string | undefined>(flags, help, joined)
-    else command.option(flags, help)
+    const option = new Option(flags, help)
+    if (repeatable) option.argParser<string | undefined>(joined)
+    command.addOption(heading === undefined ? option : option.helpGroup(heading))
   }
   return command
 }

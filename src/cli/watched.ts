@@ -7,7 +7,7 @@ import { relayMetrics } from '../ops/metrics.ts'
 import { startSampler } from '../ops/sampler.ts'
 import { serve } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
-import { telemetryOf } from '../relay/relay.ts'
+import { telemetryOf } from '../relay/telemetry.ts'
 import { tableFormat } from '../store/postgres/check.ts'
 import type { ListenConfig } from './config.ts'
 
@@ -27,7 +27,7 @@ export async function watched(
   const registry = relayMetrics(relay)
   // The process is the relay's alone: memory, event loop and collections are worth a look.
   collectDefaultMetrics({ register: registry })
-  const servers = bootstrapServers('brokers' in config.kafka ? config.kafka.brokers : undefined)
+  const servers = bootstrapServers(config.kafka?.brokers)
   const askKafka = (signal: AbortSignal) => transport.connect(signal)
   const { databaseUrl, schema } = config
   const dashboard =

@@ -23,15 +23,15 @@ export type Evolution<Before extends StandardSchema, Keyed extends boolean, S ex
   up: (old: OutputOf<Before>) => InputOf<S>
 } & (Keyed extends false ? OptionalKey<S> : OutputOf<S> extends OutputOf<Before> ? OptionalKey<S> : { key: NewKey<S> })
 
-interface OptionalKey<S extends StandardSchema> {
+export interface OptionalKey<S extends StandardSchema> {
   key?: NewKey<S> | undefined
 }
 
 /** Taken over from the version before only where its function fits: a key that becomes undefined would cost the order. */
-type NewKey<S extends StandardSchema> = (payload: OutputOf<S>) => MessageKey
+export type NewKey<S extends StandardSchema> = (payload: OutputOf<S>) => MessageKey
 
-type Schemas = readonly [...StandardSchema[], StandardSchema]
-type Last<S extends Schemas> = S extends readonly [...StandardSchema[], infer L extends StandardSchema] ? L : never
+export type Schemas = readonly [...StandardSchema[], StandardSchema]
+export type Last<S extends Schemas> = S extends readonly [...StandardSchema[], infer L extends StandardSchema] ? L : never
 
 /** One version of an event, without its types. */
 export interface EventVersion {
@@ -120,7 +120,7 @@ export class Catalogue<E extends EventMap = EventMap> {
   }
 }
 
-type SchemasOf<E> = E extends { readonly schemas: infer S extends Schemas } ? S : never
+export type SchemasOf<E> = E extends { readonly schemas: infer S extends Schemas } ? S : never
 
 /** Payload that may be enqueued for an event: what the newest schema takes. */
 export type PayloadOf<E> = InputOf<Last<SchemasOf<E>>>

@@ -15,6 +15,15 @@ import { WakeUp } from './wake-up.ts'
 /**
  * The extension: `new PrismaClient({ adapter }).$extends(outbox())` gives `tx.outbox.enqueue()` in every transaction; with `events` it
  * takes the events of that catalogue only. Throws INVALID_OPTION, and MODEL_MISSING if the Prisma schema has no outbox model.
+ *
+ * @example
+ * ```ts
+ * const prisma = new PrismaClient({ adapter }).$extends(outbox())
+ * await prisma.$transaction(async (tx) => {
+ *   const order = await tx.order.create({ data })
+ *   await tx.outbox.enqueue({ topic: 'order_placed', key: order.id, payload: order })
+ * })
+ * ```
  */
 export function outbox<const M extends string = 'outbox', C extends Catalogue | undefined = undefined>(
   options: OutboxOptions<M, C> = {},
@@ -26,6 +35,11 @@ export function outbox<const M extends string = 'outbox', C extends Catalogue | 
 /**
  * The same at run time as `client.$extends(outbox(options))`, typed otherwise: functions that take a `Prisma.TransactionClient` keep
  * compiling, and `enqueue` is there on `tx` only. Apply it last: a later `$extends` knows nothing of it.
+ *
+ * @example
+ * ```ts
+ * const prisma = withOutbox(new PrismaClient({ adapter }))
+ * ```
  */
 export function withOutbox<Client extends object, const M extends string = 'outbox', C extends Catalogue | undefined = undefined>(
   client: Client,
@@ -38,6 +52,11 @@ export function withOutbox<Client extends object, const M extends string = 'outb
  * Enqueues without an extension, in the transaction of `tx`; the compiler refuses the outer client. Await it: without the extension
  * nobody else does. With the extension it takes part in the order and the fate of the transaction's other enqueues, and `options`
  * default to the extension's own, its catalogue among them.
+ *
+ * @example
+ * ```ts
+ * await prisma.$transaction((tx) => enqueue(tx, { topic: 'order_placed', key: order.id, payload: order }))
+ * ```
  */
 export function enqueue<C extends Catalogue, const T extends keyof C['events']>(
   tx: TransactionClient,
@@ -49,7 +68,14 @@ export function enqueue(tx: TransactionClient, message: unknown, options?: Enque
   return enqueueOne(functionDestination(tx, options), message)
 }
 
-/** As {@link enqueue}, for several messages in one INSERT; ids and order are those of the array. */
+/**
+ * As {@link enqueue}, for several messages in one INSERT; ids and order are those of the array.
+ *
+ * @example
+ * ```ts
+ * await enqueueMany(tx, lines.map((line) => ({ topic: 'line_added', key: line.orderId, payload: line })))
+ * ```
+ */
 export function enqueueMany<C extends Catalogue>(
   tx: TransactionClient,
   messages: readonly AnyEventMessage<C['events']>[],
@@ -73,6 +99,13 @@ function functionDestination(tx: any, options: EnqueueOptions | undefined): Dest
 }
 
 function extend(client: any, options: ResolvedOptions): any {
+  if (typeof client?.$extends !== 'function') {
+    const remedy = 'Run "npm install @prisma/client@7" and "prisma generate", and pass the PrismaClient that was generated.'
+    throw new OutboxError('INVALID_OPTION', 'The outbox needs a PrismaClient of @prisma/client 6.16 to 7.', {
+      field: 'client',
+      remedy,
+    })
+  }
   const { maxBytes, events } = options
   const home: Home = { table: locate(client, options), maxBytes, events, owner: ownerOf(client) }
   const wakeUp = new WakeUp(() => client.$executeRawUnsafe(`NOTIFY "${wakeChannel}"`))

@@ -37,7 +37,7 @@ export type CallbackForm<Client> = Client extends {
   ? { tx: Tx; options: Options }
   : never
 
-interface OutboxTransactionMethod<Client, M extends string, C extends Catalogue | undefined> {
+export interface OutboxTransactionMethod<Client, M extends string, C extends Catalogue | undefined> {
   $transaction<R>(
     callback: (tx: OutboxTransaction<CallbackForm<Client>['tx'], M, C>) => Promise<R>,
     options?: CallbackForm<Client>['options'],
@@ -48,7 +48,7 @@ interface OutboxTransactionMethod<Client, M extends string, C extends Catalogue 
  * The last overload of the client's `$transaction`. No call gets there, but it is the one that `infer` and `Parameters` read: without it
  * the handlers of an inbox, and an application's own `Parameters<typeof prisma.$transaction>`, would be given Prisma's `tx`.
  */
-interface OutboxTransactionInferred<Client, M extends string, C extends Catalogue | undefined> {
+export interface OutboxTransactionInferred<Client, M extends string, C extends Catalogue | undefined> {
   $transaction(
     callback: (tx: OutboxTransaction<CallbackForm<Client>['tx'], M, C>) => Promise<unknown>,
     options?: CallbackForm<Client>['options'],

@@ -110,7 +110,14 @@ export class OutboxError extends Error {
   }
 }
 
-/** Whether `error` is an {@link OutboxError} of this or another copy of the package, with that code if one is given. */
+/**
+ * Whether `error` is an {@link OutboxError} of this or another copy of the package, with that code if one is given.
+ *
+ * @example
+ * ```ts
+ * if (isOutboxError(error, 'OUTBOX_MESSAGE_TOO_LARGE')) return reply.code(413).send()
+ * ```
+ */
 export function isOutboxError(error: unknown, code?: OutboxErrorCode): error is OutboxError {
   if (!(error instanceof Error) || error.name !== 'OutboxError') return false
   return code === undefined || (error as OutboxError).code === code

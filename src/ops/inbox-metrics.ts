@@ -6,7 +6,15 @@ import { BoundedLabels } from './labels.ts'
 /** Upper bounds in seconds of what a transaction of a consumer may take: 30 s end it, by default. */
 const applySeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** Keeps metrics of a consumer in a registry of their own, which a program can merge with its own. Call it before the consumer runs. */
+/**
+ * Keeps metrics of a consumer in a registry of their own, which a program can merge with its own. Call it before the consumer runs.
+ *
+ * @example
+ * ```ts
+ * const registry = inboxMetrics(inbox)
+ * await inbox.run(kafka.consumer({ groupId: 'mail' }))
+ * ```
+ */
 export function inboxMetrics(inbox: Listenable<InboxEvents>): Registry {
   const registry = new Registry()
   const topics = new BoundedLabels(registry, 'topic')

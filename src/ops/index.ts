@@ -1,4 +1,6 @@
 export { inboxMetrics } from './inbox-metrics.ts'
+export { type Liveness, type RelayHealth, relayHealth } from './liveness.ts'
+export { type RelayLogOptions, relayLog } from './log.ts'
 export { relayMetrics } from './metrics.ts'
 export { type SamplerOptions, startSampler } from './sampler.ts'
 export { relayTraces } from './traces.ts'

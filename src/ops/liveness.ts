@@ -1,3 +1,4 @@
+import type { Relay } from '../relay/relay.ts'
 import type { RelayEventSource } from '../relay/telemetry.ts'
 import type { RelayState } from '../store/operator.ts'
 import type { Trouble } from '../store/store.ts'
@@ -20,7 +21,32 @@ export interface Signs {
   kafkaTrouble: string | undefined
 }
 
-/** Whether the relay lives, and what it is about. */
+/** The health of a relay, for probes and alarms. Each answer is that of the moment. */
+export interface RelayHealth {
+  /** Whether the relay makes progress, or waits for PostgreSQL or Kafka; a restart helps only if `alive` is false. */
+  readonly live: Liveness
+  /** Whether it has served the database since its start. */
+  readonly served: boolean
+  /** Number of topics that it has paused. */
+  readonly paused: number
+  /** Milliseconds since Kafka last acknowledged a batch; Infinity before the first. */
+  readonly ackedMsAgo: number
+}
+
+/**
+ * Follows the health of a relay. Call it before the relay starts; run `startSampler` too, which finds messages that are too old.
+ *
+ * @example
+ * ```ts
+ * const health = relayHealth(relay)
+ * server.get('/livez', (_, response) => response.status(health.live.alive ? 200 : 503).json(health.live))
+ * ```
+ */
+export function relayHealth(relay: Relay): RelayHealth {
+  return new LivenessCheck(relay, relay.settings.leaseMs)
+}
+
+/** Whether the relay is alive, and why. */
 export interface Liveness {
   alive: boolean
   why: string
@@ -48,7 +74,7 @@ export function liveness(signs: Signs, now: number, afterMs: number): Liveness {
 }
 
 /** Follows a relay's {@link Signs} by its events. Create it before the relay starts. */
-export class LivenessCheck {
+export class LivenessCheck implements RelayHealth {
   readonly #now: () => number
   readonly #afterMs: number
   readonly #paused = new Map<string, string>()

@@ -1,5 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
-import type { RelayEvent, RelayEvents } from '../relay/telemetry.ts'
+import type { RelayEvent, RelayEventSource, RelayEvents } from '../relay/telemetry.ts'
 import type { Listener } from '../running/emitter.ts'
 import { inOneLine, visibleJson } from './format.ts'
 import { bootstrapServers, told } from './trouble.ts'
@@ -110,6 +110,28 @@ function remedyOf<E extends RelayEvent>(
   const { topic, code } = fields as RelayEvents['topic_paused']
   const { remedy, command } = told({ topic, partition: null, code }, servers)
   return command === undefined ? { remedy } : { remedy, command }
+}
+
+/** Settings of {@link relayLog}. */
+export interface RelayLogOptions {
+  /** A logger of pino. @default JSON lines on standard output, from `info` on */
+  logger?: Logger | undefined
+  /** Brokers for the commands that help, as `host:port`. @default the variable KAFKA_BROKERS of the shell */
+  brokers?: readonly string[] | undefined
+}
+
+/**
+ * Writes each event of a relay to a log, at the level of its weight; events that may come with every row are limited to a few lines a
+ * minute.
+ *
+ * @returns a function that ends it.
+ * @example
+ * ```ts
+ * relayLog(relay, { brokers: ['kafka-1:9092'] })
+ * ```
+ */
+export function relayLog(relay: RelayEventSource, { logger, brokers }: RelayLogOptions = {}): () => void {
+  return relay.on('*', logEvents(logger ?? createLogger('info', false), Date.now, bootstrapServers(brokers)))
 }
 
 /** Kinds of events that were told lately, how often, and how many were left out since. */

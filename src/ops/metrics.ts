@@ -1,11 +1,13 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { RelayEventSource } from '../relay/telemetry.ts'
-import { DeliveryLatency } from './delivery-latency.ts'
 import { BoundedLabels } from './labels.ts'
 import { EachGauge, SingleGauge, sampledMetrics } from './sampled-metrics.ts'
 
 /** Upper bounds in seconds of what a publish may take: half a lease ends it, 5 s by default. */
 const publishSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/** Upper bounds in seconds of the time from creation to acknowledgement: milliseconds on a good day, hours after an outage. */
+const deliverySeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200]
 
 /** Upper bounds of the records of a request; 1,000 is the most that the relay can be told to send. */
 const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
@@ -13,6 +15,13 @@ const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
 /**
  * Keeps metrics of a relay in a registry of their own, which a program that has one already can merge with it. Gauges of the tables come
  * from the sampler, where one runs. Call it before the relay starts. `now`: milliseconds on a monotonic clock.
+ *
+ * @example
+ * ```ts
+ * const registry = relayMetrics(relay)
+ * await relay.start()
+ * console.log(await registry.metrics())
+ * ```
  */
 export function relayMetrics(relay: RelayEventSource, now: () => number = () => performance.now()): Registry {
   const registry = new Registry()
@@ -72,14 +81,22 @@ function publishMetrics(relay: RelayEventSource, registry: Registry, topics: Bou
     registers: [registry],
   })
   const duration = histogram('outbox_publish_duration_seconds', 'Time to an acknowledgement of Kafka.', publishSeconds)
-  const delivery = new DeliveryLatency(registry)
+  const delivery = new Histogram({
+    name: 'outbox_delivery_latency_seconds',
+    help: 'Time from the creation of a message to its acknowledgement.',
+    labelNames: ['topic'],
+    buckets: deliverySeconds,
+    registers: [registry],
+  })
   const batch = histogram('outbox_batch_messages', 'Messages of one acknowledged request.', batchRecords)
   const fetch = histogram('outbox_fetch_duration_seconds', 'Time of a read of rows.', publishSeconds)
   const settle = histogram('outbox_settle_duration_seconds', 'Time of a delete of acknowledged rows.', publishSeconds)
   relay.on('published', (it) => {
     duration.observe(it.ms / 1000)
     batch.observe(it.records)
-    delivery.observe(topics.of(it.topic), it.agesMs)
+    const ofTopic = delivery.labels(topics.of(it.topic))
+    // The clocks of database and relay differ: a message from the future counts as new.
+    for (const age of it.agesMs) ofTopic.observe(Math.max(0, age) / 1000)
   })
   relay.on('publish_failed', (it) => failures.inc({ topic: topics.ofUnproven(it.topic), kind: it.kind }))
   relay.on('fetched', (it) => fetch.observe(it.ms / 1000))

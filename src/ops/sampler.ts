@@ -1,4 +1,5 @@
-import { type Relay, telemetryOf } from '../relay/relay.ts'
+import type { Relay } from '../relay/relay.ts'
+import { telemetryOf } from '../relay/telemetry.ts'
 import type { Operator } from '../store/operator.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 
@@ -34,6 +35,11 @@ export const restMs = (tookMs: number, intervalMs: number): number =>
 
 /**
  * Looks at the outbox's tables again and again, on a connection of its own, and lets the relay emit `sampled` or `sample_failed`. The relay does not wait for it, and does not notice when it fails. Returns what ends it.
+ *
+ * @example
+ * ```ts
+ * const stop = startSampler(relay, { databaseUrl: process.env.DATABASE_URL! })
+ * ```
  */
 export function startSampler(relay: Relay, options: SamplerOptions): () => void {
   const sampler = new Sampler(relay, options)

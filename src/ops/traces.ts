@@ -12,6 +12,11 @@ const failed = 2
  * Makes a span `send <topic>` of each publish, after OpenTelemetry's conventions for messaging. It is a trace of its own with a link to
  * each span that enqueued a message of the batch. Needs an SDK that is registered by then, before or after this call; without one it does
  * nothing. The returned function ends it.
+ *
+ * @example
+ * ```ts
+ * const off = relayTraces(relay)
+ * ```
  */
 export function relayTraces(relay: RelayEventSource): () => void {
   const off = [relay.on('published', (sent) => send(sent)), relay.on('publish_failed', (sent) => send(sent, sent.code))]

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { OutboxError } from '../message/errors.ts'
-import type { OnDeadLetterByTopic } from './on-dead-letter.ts'
+import type { OnDeadLetterByTopic } from './state/on-dead-letter.ts'
 
 /** Settings of a relay. Every one has a default that suits most. Durations are milliseconds, sizes bytes. */
 export interface RelayOptions {
@@ -18,11 +18,6 @@ export interface RelayOptions {
    * @default half of `leaseMs`
    */
   requestTimeoutMs?: number | undefined
-  /**
-   * Rows of one read. More gains nothing; less costs CPU.
-   * @default 2000
-   */
-  fetchRows?: number | undefined
   /**
    * Rows read and not yet deleted. One partition may have a quarter, and more while others need less.
    * @default 6000
@@ -69,7 +64,6 @@ export interface RelayOptions {
 /** Defaults of {@link RelayOptions}; those that depend on others are computed. */
 export const relayDefaults = {
   leaseMs: 10_000,
-  fetchRows: 2_000,
   maxInFlight: 6_000,
   maxInFlightBytes: 67_108_864,
   batchRecords: 250,
@@ -91,7 +85,6 @@ const schema = z.strictObject({
   name: z.string().min(1).max(200),
   leaseMs: integer(3_000, 300_000),
   requestTimeoutMs: integer(250, 150_000),
-  fetchRows: integer(1, 20_000),
   maxInFlight: integer(4, 1_000_000),
   maxInFlightBytes: integer(1_000, 4_000_000_000),
   batchRecords: integer(1, 1_000),

@@ -1,6 +1,6 @@
 import { Emitter, type Listenable } from '../running/emitter.ts'
 import type { OutboxSample } from '../store/operator.ts'
-import type { OnDeadLetter } from './on-dead-letter.ts'
+import type { OnDeadLetter } from './state/on-dead-letter.ts'
 
 /**
  * Everything that is told about a relay. Logs, metrics, traces, health and dashboard listen to these events; the relay itself only emits.
@@ -144,6 +144,10 @@ export type RelayEvent = keyof RelayEvents
 
 /** A relay, or whatever else emits its events. */
 export type RelayEventSource = Listenable<RelayEvents>
+
+/** Events of other parts of this package, such as the sampler, go through the relay too: each that `createRelay` makes has its emitter. */
+export const telemetryOf = (relay: RelayEventSource): Telemetry =>
+  (relay as RelayEventSource & { telemetry: Telemetry }).telemetry
 
 /** Hands the events of a relay to the handlers that are registered for them. */
 export class Telemetry extends Emitter<RelayEvents> {}

@@ -41,7 +41,14 @@ type Row = {
   headers: Record<string, string> | null
 }
 
-/** Messages that wait in the outbox, in the order in which they were enqueued; those of one topic, or of all. */
+/**
+ * Messages that wait in the outbox, in the order in which they were enqueued; those of one topic, or of all.
+ *
+ * @example
+ * ```ts
+ * const [message] = await enqueued(prisma, 'order_placed')
+ * ```
+ */
 export async function enqueued(db: TestClient, topic?: string, options: EnqueuedOptions = {}): Promise<OutboxMessage[]> {
   const rows = await db.$queryRaw<Row[]>(waiting(outboxTable(db, options)), topic ?? null)
   return rows.map((row) => tell({ ...row, headers: row.headers ?? {} }))

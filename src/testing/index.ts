@@ -7,6 +7,7 @@ export {
 } from '../transport/memory.ts'
 export {
   type Outcome,
+  type Sending,
   type Transport,
   type TransportBatch,
   TransportError,

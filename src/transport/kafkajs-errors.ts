@@ -74,7 +74,7 @@ function innermost(error: unknown): KafkajsError {
  * @example outcomeOf(ECONNRESET, true)         // { kind: 'unknown', … }
  * @example outcomeOf(ECONNREFUSED, false)      // { kind: 'not-written', scope: 'producer', … }
  */
-export function outcomeOf(error: unknown, sent: boolean): Outcome {
+export function outcomeOf(error: unknown, sent: boolean): Exclude<Outcome, { kind: 'acked' }> {
   const { code, error: words } = trouble(error)
   const meaning = meanings[code]
   const proves = !sent || (meaning && meaning.source !== 'login')

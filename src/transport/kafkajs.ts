@@ -1,3 +1,5 @@
+// Keeps rule 2 of docs/protocol.md.
+
 import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
 import { within } from '../running/within.ts'
 import { type Access, type AccessOptions, accessOf } from './access.ts'
@@ -11,7 +13,15 @@ import { quietKafkajsTimers } from './kafkajs-timers.ts'
 import { countPartitionsOfAll, openAdmin } from './kafkajs-topics.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import { SharedRequests } from './shared-requests.ts'
-import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import {
+  metadataMaxAgeMs,
+  noAnswer,
+  type Outcome,
+  type Sending,
+  type Transport,
+  type TransportBatch,
+  TransportError,
+} from './transport.ts'
 
 /** Options of {@link kafkajsTransport}. */
 export interface KafkajsTransportOptions {
@@ -38,8 +48,6 @@ export interface KafkajsTransportOptions {
    * far away. A `publish` is bounded by its own time as well. @default 5000
    */
   connectionTimeoutMs?: number
-  /** Age at which the list of partitions and leaders is read again, in ms. @default 60000 */
-  metadataMaxAgeMs?: number
 }
 
 /** Defaults of {@link KafkajsTransportOptions}. */
@@ -48,7 +56,6 @@ export const kafkajsTransportDefaults = Object.freeze({
   ssl: false,
   saslInsecure: false,
   connectionTimeoutMs: 5_000,
-  metadataMaxAgeMs: 60_000,
 } satisfies Partial<KafkajsTransportOptions>)
 
 /**
@@ -57,6 +64,11 @@ export const kafkajsTransportDefaults = Object.freeze({
  *
  * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs or without the signer of AWS MSK. Opens no
  * connection before it is used.
+ *
+ * @example
+ * ```ts
+ * const relay = createRelay({ databaseUrl, transport: kafkajsTransport({ brokers: ['localhost:9092'] }) })
+ * ```
  */
 export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
   checkBrokers(options.brokers)
@@ -222,7 +234,7 @@ class KafkajsTransport implements Transport {
   #openProducer(): KafkajsClient<Producer> {
     return this.#open((kafka) => {
       this.#requests.through(kafka)
-      return openProducer(kafka, this.#settings.metadataMaxAgeMs)
+      return openProducer(kafka)
     })
   }
 
@@ -249,12 +261,12 @@ class KafkajsTransport implements Transport {
  * Retries would lose records (a retry skips partitions whose leader moved, tulios/kafkajs#1798) or repeat them; an idempotent producer
  * that failed once takes later batches for duplicates and drops them.
  */
-function openProducer(kafka: Kafka, metadataMaxAge: number): Producer {
+function openProducer(kafka: Kafka): Producer {
   return kafka.producer({
     retry: { retries: 0 },
     idempotent: false,
     allowAutoTopicCreation: false,
-    metadataMaxAge,
+    metadataMaxAge: metadataMaxAgeMs,
     // Never asked: a batch names its partition. kafkajs warns of its default.
     createPartitioner: () => () => -1,
   })

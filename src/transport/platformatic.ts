@@ -14,7 +14,15 @@ import { Quotas, Throttled } from './quotas.ts'
 import { replicaTimeShare, unfit, unfitWords } from './records.ts'
 import type { KafkaTls } from './tls-files.ts'
 import type { TokenLogin } from './token-login.ts'
-import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import {
+  metadataMaxAgeMs,
+  noAnswer,
+  type Outcome,
+  type Sending,
+  type Transport,
+  type TransportBatch,
+  TransportError,
+} from './transport.ts'
 
 /** Options of {@link platformaticTransport}: the same as those of kafkajs, but for logins that only kafkajs knows. */
 export interface PlatformaticTransportOptions {
@@ -38,8 +46,6 @@ export interface PlatformaticTransportOptions {
   saslInsecure?: boolean
   /** How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms. @default 5000 */
   connectionTimeoutMs?: number
-  /** Age at which the list of partitions and leaders is read again, in ms. @default 60000 */
-  metadataMaxAgeMs?: number
 }
 
 /** Defaults of {@link PlatformaticTransportOptions}. */
@@ -48,7 +54,6 @@ export const platformaticTransportDefaults = Object.freeze({
   ssl: false,
   saslInsecure: false,
   connectionTimeoutMs: 5_000,
-  metadataMaxAgeMs: 60_000,
 } satisfies Partial<PlatformaticTransportOptions>)
 
 /** How often the leader of a partition is looked for before a publish gives up: once, after a change, and once more. */
@@ -65,6 +70,11 @@ const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'a
  *
  * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE when the package is missing or does not suit this version of Node. Loads
  * the package, and opens a connection, when it is used.
+ *
+ * @example
+ * ```ts
+ * const relay = createRelay({ databaseUrl, transport: platformaticTransport({ brokers: ['localhost:9092'] }) })
+ * ```
  */
 export function platformaticTransport(options: PlatformaticTransportOptions): Transport {
   checkBrokers(options.brokers)
@@ -232,7 +242,7 @@ class PlatformaticTransport implements Transport {
     const { topic, partition } = batch
     let fresh = sender.stale.delete(topic)
     for (let round = 1; round <= metadataRounds; round++) {
-      const age = fresh ? { forceUpdate: true } : { metadataMaxAge: this.#settings.metadataMaxAgeMs }
+      const age = fresh ? { forceUpdate: true } : { metadataMaxAge: metadataMaxAgeMs }
       const { brokers, topics } = await producer.metadata({ topics: [topic], ...age })
       const leader = topics.get(topic)!.partitions[partition]?.leader
       if (leader === undefined && fresh) return undefined

@@ -1,3 +1,6 @@
+/** Age in milliseconds at which the list of partitions and leaders is read again. */
+export const metadataMaxAgeMs = 60_000
+
 /** One record as it goes to Kafka: the stored bytes and the headers, ready to be written. */
 export interface TransportRecord {
   /** Key bytes, or null for a record without a key. */

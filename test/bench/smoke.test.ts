@@ -43,8 +43,8 @@ test.for(kinds)('%s measures every contender, and its result is a table and JSON
 })
 
 test('with flags of its own the relay is compared with itself, in every mode that measures it alone', () => {
-  const asked = (mode: string) => modeOf(benchOptions([mode, '--with', 'lease-ms=3000', '--with', 'fetch-rows=500'], names))
-  const other = 'relay --lease-ms=3000 --fetch-rows=500'
+  const asked = (mode: string) => modeOf(benchOptions([mode, '--with', 'lease-ms=3000', '--with', 'batch-records=100'], names))
+  const other = 'relay --lease-ms=3000 --batch-records=100'
   for (const mode of ['drain', 'hot', 'latency', 'xmin', 'idle', 'backlog', 'commit']) {
     const { contenders, ratios } = asked(mode)
     expect(contenders).toEqual(['relay', other])

@@ -95,6 +95,20 @@ test('help and version end with 0, the relay names every flag with its variable'
   for (const name of ['--database-url', 'KAFKA_BROKERS', 'OUTBOX_LEASE_MS', '--drain']) expect(stdout).toContain(name)
 })
 
+test('help groups the flags, and names the variables of the secrets of each group', async () => {
+  const group = (heading: string, text: string) => text.split(/\n(?=[A-Z]\w+\n\n)/).find((one) => one.startsWith(`${heading}\n`))
+  const { stdout } = await cli(['relay', '--help'])
+  expect(group('Options', stdout)).toContain('--drain')
+  expect(group('Database', stdout)).toMatch(
+    /--schema <name>[\s\S]*Secrets from the environment: DATABASE_URL, DATABASE_URL_FILE\n/,
+  )
+  expect(group('Kafka', stdout)).toMatch(/--kafka-brokers <list>[\s\S]*: .*KAFKA_SASL_PASSWORD, KAFKA_SASL_PASSWORD_FILE\n/)
+  expect(group('Relay', stdout)).toMatch(/--lease-ms <ms>[\s\S]*: OUTBOX_LISTEN_URL, OUTBOX_LISTEN_URL_FILE\n/)
+  expect(group('HTTP', stdout)).toMatch(/--listen <address>[\s\S]*: OUTBOX_HTTP_LOGIN\n/)
+  const { stdout: list } = await cli(['list', '--help'])
+  expect([group('Options', list), group('Kafka', list)]).toEqual([expect.stringContaining('--limit <n>'), undefined])
+})
+
 describe('relay', () => {
   test('flags win over the environment, and the log tells once what it runs with, without secrets', async () => {
     const relay = startRelayProcess({ ...env, OUTBOX_NAME: 'from-environment', OUTBOX_LEASE_MS: '3000' })
@@ -148,7 +162,7 @@ describe('operating', () => {
     expect(status).toMatchObject({
       backlog: { messages: 0, exact: true, oldestMs: null },
       leases: { held: 64, expired: 0, free: 0 },
-      dead: { byReason: { MESSAGE_TOO_LARGE: 1 }, behind: 1 },
+      dead: { byReason: { MESSAGE_TOO_LARGE: 1 }, blocked: 1 },
     })
     expect(status.relays.filter((one: { alive: boolean }) => one.alive)).toMatchObject([{ name: 'relay-one', buckets: 64 }])
     expect((await cli(['status'], env)).stdout).toMatch(/Dead +1 MESSAGE_TOO_LARGE; 1 wait behind them/)

@@ -61,7 +61,7 @@ const knows: Record<string, string[]> = {
 /** Files beside the folders: entries of the package, and its version. */
 const entries: Record<string, string[]> = {
   'index.ts': ['enqueue/', 'message/'],
-  'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'version.ts'],
+  'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'running/', 'version.ts'],
   'version.ts': [],
 }
 
@@ -102,8 +102,8 @@ describe('what an entry of the package loads', () => {
     expect(packagesOf('inbox/index.ts')).toEqual([])
   })
 
-  test("the one for watching loads pg and prom-client, and no Kafka client: a program's own relay brings that", () => {
-    expect(packagesOf('ops/index.ts')).toEqual(['pg', 'prom-client'])
+  test("the one for watching loads pg, pino and prom-client, and no Kafka client: a program's own relay brings that", () => {
+    expect(packagesOf('ops/index.ts')).toEqual(['pg', 'pino', 'prom-client'])
   })
 
   test('the graph is followed to its end: the relay loads pg and kafkajs', () => {

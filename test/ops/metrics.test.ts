@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Histogram, Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
 import { ownLabels } from '../../src/ops/labels.ts'
 import { relayMetrics } from '../../src/ops/metrics.ts'
@@ -74,33 +73,6 @@ describe('a batch that Kafka acknowledged', () => {
     tell('published', published('orders', [-5_000]))
     expect(await of('outbox_delivery_latency_seconds_sum')).toEqual({ '{topic="orders"}': 0 })
   })
-})
-
-test('delivery latency is written as a histogram of prom-client writes the same figures, also where registries are merged', async () => {
-  const { registry, tell } = keep()
-  const theirs = new Registry()
-  const name = 'outbox_delivery_latency_seconds'
-  const histogram = new Histogram({
-    name,
-    help: 'Time from the creation of a message to its acknowledgement.',
-    labelNames: ['topic'],
-    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200],
-    registers: [theirs],
-  })
-  for (const [topic, agesMs] of [
-    ['orders', [0, 5, 6, 25, 9_000_000]],
-    ['mail "x"', [10, 30_000]],
-    ['orders', [7_200_000, 500]],
-  ] as const) {
-    tell('published', published(topic, [...agesMs]))
-    for (const ms of agesMs) histogram.labels(topic).observe(ms / 1000)
-  }
-  const expected = await theirs.getSingleMetricAsString(name)
-  expect(expected).toContain('_count{topic="orders"} 7')
-  expect(await registry.getSingleMetricAsString(name)).toBe(expected)
-  expect(await Registry.merge([registry, new Registry()]).getSingleMetricAsString(name)).toBe(expected)
-  registry.resetMetrics()
-  expect(await registry.getSingleMetricAsString(name)).not.toContain('topic')
 })
 
 test('the hundred-and-first topic and all after it share one label, in every metric', async () => {

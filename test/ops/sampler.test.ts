@@ -45,7 +45,7 @@ describe('a sample', () => {
       leases: { held: 0, expired: 0, free: 64 },
       holders: Array.from({ length: 64 }, (_, bucket) => ({ bucket, relay: null, expired: false })),
       relays: [],
-      dead: { byReason: {}, behind: 0, exact: true },
+      dead: { byReason: {}, blocked: 0, exact: true },
       blockedKeys: 0,
       oldestTransactionMs: expect.any(Number),
       deadRowShare: expect.any(Number),
@@ -99,7 +99,7 @@ describe('a sample', () => {
        SELECT bucket, id, message_id, topic, key, created_at, 'r', CASE WHEN id = (SELECT min(id) + 1 FROM outbox) THEN NULL ELSE 'TOO_LARGE' END FROM outbox`,
     )
     const { dead, blockedKeys } = await sampling().next('sampled')
-    expect(dead).toEqual({ byReason: { TOO_LARGE: 3 }, behind: 1, exact: true })
+    expect(dead).toEqual({ byReason: { TOO_LARGE: 3 }, blocked: 1, exact: true })
     expect(blockedKeys).toBe(2)
   })
 

@@ -24,7 +24,7 @@ test('lost acknowledgements, terminated backends, late commits and relays that c
   ]
   const relays: TestRelay[] = []
   const start = async () => {
-    const one = testRelay(database.url, shared(transport), { fetchRows: 100, maxInFlight: 200, batchRecords: 20 })
+    const one = testRelay(database.url, shared(transport), { maxInFlight: 200, batchRecords: 20 }, { fetchRows: 100 })
     relays.push(one)
     await one.relay.start()
   }

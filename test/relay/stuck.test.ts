@@ -122,7 +122,7 @@ test('more stuck lanes than the in-flight rows has room for batches leave half o
   const transport = memoryTransport({ topics: { stuck: 60, well: 3 } })
   transport.refuse((_, batch) => batch.topic === 'stuck', { outcome: refusal })
   await insertMany(database.pool, 'stuck', 6_000, 600)
-  await using one = testRelay(database.url, transport, { maxInFlight: 60, fetchRows: 60, batchRecords: 10 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 60, batchRecords: 10 }, { fetchRows: 60 })
   await one.relay.start()
   await transport.called(120)
   await insertMany(database.pool, 'well', 1_000, 100)
@@ -145,7 +145,7 @@ test('a resume of another lane reads the backlog of a stuck one once, and not ag
     await stretch('well', 200)
     await stretch('stuck', 1_000)
   }
-  await using one = testRelay(database.url, transport, { maxInFlight: 400, fetchRows: 400 }, { random: () => 0 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 400 }, { fetchRows: 400, random: () => 0 })
   await one.relay.start()
   await transport.written(4_000, 'well')
   const read = () => one.all('fetched').reduce((sum, { rows }) => sum + rows, 0)

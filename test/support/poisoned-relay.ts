@@ -1,5 +1,5 @@
 import { createRelay } from '../../src/embed.ts'
-import { createLogger, logEvents } from '../../src/ops/log.ts'
+import { relayLog } from '../../src/ops/log.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { shared } from './relay.ts'
 
@@ -8,7 +8,7 @@ const transport = memoryTransport()
 const relay = createRelay({
   databaseUrl: process.env.DATABASE_URL!,
   leaseMs: Number(process.env.OUTBOX_LEASE_MS),
-  kafka: {
+  transport: {
     ...shared(transport),
     publish: (batch, timeoutMs) => {
       if (batch.records.some((record) => String(record.value) === 'poison')) process.kill(process.pid, 'SIGKILL')
@@ -16,5 +16,5 @@ const relay = createRelay({
     },
   },
 })
-relay.on('*', logEvents(createLogger('info', false)))
+relayLog(relay)
 await relay.start()

@@ -1,6 +1,6 @@
 import { KafkaJSConnectionError, KafkaJSNonRetriableError, KafkaJSNumberOfRetriesExceeded, KafkaJSProtocolError } from 'kafkajs'
 import { describe, expect, it } from 'vitest'
-import { type History, verdict } from '../../src/relay/verdict.ts'
+import { type History, verdict } from '../../src/relay/publish/verdict.ts'
 import { leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from '../../src/transport/kafkajs-errors.ts'
 
 const protocol = (type: string, code: number) =>
@@ -121,7 +121,7 @@ describe('what the relay does about it, one record alone and five keys refused b
     return next.kind === 'again' ? (next.doubt ? 'again, ask Kafka' : 'again') : next.kind
   }
   const expected: Record<string, [alone: string, several: string, afterFive: string]> = {
-    record: ['deadLetter', 'split', 'pause-topic'],
+    record: ['dead-letter', 'split', 'pause-topic'],
     topic: ['pause-topic', 'pause-topic', 'pause-topic'],
     producer: ['again, ask Kafka', 'again, ask Kafka', 'again, ask Kafka'],
     transient: ['again', 'again', 'again'],

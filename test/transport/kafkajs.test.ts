@@ -1,9 +1,9 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Kafka } from 'kafkajs'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
 import { type KafkajsTransportOptions, kafkajsTransport } from '../../src/transport/kafkajs.ts'
 import { clusterMaker } from '../../src/transport/kafkajs-cluster.ts'
-import type { Transport } from '../../src/transport/transport.ts'
+import { metadataMaxAgeMs, type Transport } from '../../src/transport/transport.ts'
 import { createTopic, deleteTopic, readTopic } from '../support/topics.ts'
 import { brokerConformance } from './broker-conformance.ts'
 import { record } from './conformance.ts'
@@ -32,12 +32,14 @@ it('is not made from a kafkajs that is built in another way', () => {
 
 describe('a deleted topic', () => {
   it('costs a healthy topic of the same producer one attempt when the metadata is read again', async () => {
-    const transport = open({ metadataMaxAgeMs: 1 })
+    const transport = open()
     const [healthy, deleted] = [await createTopic('healthy', 1), await createTopic('deleted', 1)]
     const publish = (topic: string) => transport.publish({ topic, partition: 0, records: [record('k', 'v')] }, timeoutMs)
     expect([(await publish(healthy)).kind, (await publish(deleted)).kind]).toEqual(['acked', 'acked'])
 
     await deleteTopic(deleted)
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + metadataMaxAgeMs })
+    onTestFinished(() => void vi.useRealTimers())
     expect(await publish(healthy)).toMatchObject({ kind: 'not-written', scope: 'transient', code: 'UNKNOWN_TOPIC_OR_PARTITION' })
     expect((await publish(healthy)).kind).toBe('acked')
     expect(await readTopic(healthy)).toHaveLength(2)

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, inject, it, test } from 'vitest'
 import { createRelay, type TransportName } from '../../src/embed.ts'
+import { memoryTransport } from '../../src/transport/memory.ts'
 import { platformaticTransport } from '../../src/transport/platformatic.ts'
 import { checkPackage, unsuitable } from '../../src/transport/platformatic-package.ts'
 import { FakeKafka } from '../support/fake-broker.ts'
@@ -51,6 +52,16 @@ describe('what it refuses by itself', () => {
     expect(() => createRelay({ ...options, transport: 'pigeon' as TransportName })).toThrow(
       expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field: 'transport' }),
     )
+  })
+
+  it('createRelay asks for kafka, unless the transport is an object', () => {
+    const databaseUrl = 'postgresql://localhost/db'
+    for (const transport of [undefined, 'kafkajs', 'platformatic'] as const) {
+      expect(() => createRelay({ databaseUrl, transport })).toThrow(
+        expect.objectContaining({ code: 'OUTBOX_INVALID_OPTION', field: 'kafka' }),
+      )
+    }
+    expect(() => createRelay({ databaseUrl, transport: memoryTransport() })).not.toThrow()
   })
 
   it('a value that is undefined, which the client would write as a tombstone', async () => {

@@ -11,7 +11,6 @@ import { type Moments, type Process, settle, World } from './world.ts'
 const options = {
   leaseMs: 3_000,
   requestTimeoutMs: 1_000,
-  fetchRows: 8,
   maxInFlight: 8,
   batchRecords: 3,
   batchBytes: 1_000,
@@ -102,6 +101,7 @@ export class Scene {
         telemetry,
         clock: process.clock,
         random: () => 0.5,
+        fetchRows: 8,
       },
       options,
     )

@@ -117,7 +117,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
 test('thousands of rows of a dead topic do not keep the others from being read, and none is lost at its resume (rule 8)', async () => {
   const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
   await insertMany(database.pool, 'dead', 5_000, 40)
-  await using one = testRelay(database.url, transport, { fetchRows: 50, maxInFlight: 100 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 100 }, { fetchRows: 50 })
   await one.relay.start()
   await one.until('topic_paused')
   await insertMany(database.pool, 'good', 500, 40)
@@ -144,7 +144,7 @@ test('nor do they while an open transaction holds the mark back, where a positio
   await insertRows(open, numbered('good', 'late', 1))
   await insertMany(database.pool, 'dead', 2_000, 40)
   await insertMany(database.pool, 'good', 100, 40)
-  await using one = testRelay(database.url, transport, { fetchRows: 50, maxInFlight: 100 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 100 }, { fetchRows: 50 })
   await one.relay.start()
   await transport.written(100, 'good')
   transport.setPartitions('dead', 3)
@@ -180,7 +180,7 @@ test('one lane that stands still leaves room in the in-flight rows to the others
     outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'wait' },
   })
   await insertMany(database.pool, 'slow', 3_000, 64)
-  await using one = testRelay(database.url, transport, { maxInFlight: 400, fetchRows: 200 })
+  await using one = testRelay(database.url, transport, { maxInFlight: 400 }, { fetchRows: 200 })
   await one.relay.start()
   await transport.called(2)
   await insertMany(database.pool, 'quick', 1_000, 64)
