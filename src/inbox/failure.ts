@@ -2,7 +2,7 @@ import { explain, sqlState } from '../enqueue/insert.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
-// Keeps the rule "Blame" of docs/protocol.md.
+// Keeps rule 25 of docs/protocol.md.
 
 /**
  * Whom a failure speaks against.

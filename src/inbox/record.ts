@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import type { KafkaMessage } from 'kafkajs'
 import { checkId } from '../message/id.ts'
 
+// Keeps rule 24 of docs/protocol.md.
+
 /** A record as a consumer reads it, or as it stands in inbox_dead_letter. */
 export interface InboxRecord {
   topic: string

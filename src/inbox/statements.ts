@@ -1,6 +1,8 @@
 import { quote, statement } from '../enqueue/insert.ts'
 import { inThatTransaction } from '../enqueue/transaction-id.ts'
 
+// Keeps rules 22 and 23 of docs/protocol.md.
+
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
 export interface SqlClient {
   $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>

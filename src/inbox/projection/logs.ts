@@ -6,6 +6,8 @@ import { TopicIds } from '../../transport/topic-id.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import type { InboxStatements, SqlClient } from '../statements.ts'
 
+// Keeps rule 22 of docs/protocol.md.
+
 // Whether a stored position still belongs to the log that it was taken from. An offset alone does not tell: offsets begin again in a topic
 // that is created again and in another cluster, and an unclean election takes records away. Asked at the start of a projection, before it
 // reads where kafkajs has jumped to, and every few seconds. Used by Projection; owns two connections to Kafka.
