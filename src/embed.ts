@@ -79,7 +79,8 @@ export type { PasswordLogin } from './transport/access.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
 export type { MskIamLogin } from './transport/msk-iam.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
-export type { KafkaTls } from './transport/tls-files.ts'
+export type { KafkaTls, TlsFiles } from './transport/tls-files.ts'
+export type { Token } from './transport/token.ts'
 export type { TokenLogin } from './transport/token-login.ts'
 export {
   type Outcome,

@@ -24,14 +24,16 @@ export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
 export type { InputOf, OutputOf, SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from './enqueue/standard-schema.ts'
 export type {
   CallbackForm,
+  ExtensionArgs,
   OutboxExtension,
   OutboxTransaction,
   OutboxTransactionInferred,
   OutboxTransactionMethod,
+  RequiresModel,
   TransactionClient,
   WithOutbox,
 } from './enqueue/types.ts'
-export type { WireStable } from './enqueue/wire.ts'
+export type { Unstable, WireStable } from './enqueue/wire.ts'
 export { type errorCodes, isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
 export type { MessageKey } from './message/key.ts'
 export type { Message } from './message/message.ts'

@@ -9,14 +9,14 @@ export interface TransactionClient extends SqlRunner {
 }
 
 /** A client whose schema has the model: compared with the user's, so that a wrong name is an error where the extension is applied. */
-type RequiresModel<M extends string> = {
+export type RequiresModel<M extends string> = {
   [K in M]: { fields: { topic: unknown; key: unknown; value: unknown; headers: unknown } }
 }
 
 type Nothing = Record<never, never>
 
 /** What `$extends` infers from. Methods stand behind a function: Prisma's own convention. An interface would lack its index signatures. */
-type ExtensionArgs<M extends string, C extends Catalogue | undefined> = {
+export type ExtensionArgs<M extends string, C extends Catalogue | undefined> = {
   result: Nothing
   query: Nothing
   client: Nothing

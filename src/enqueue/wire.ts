@@ -25,7 +25,7 @@ export type Wire<T> = unknown extends T
         : { [K in keyof T]: Wire<T[K]> }
 
 /** The schemas that refuse the JSON of their own output. */
-type Unstable<Schemas extends readonly StandardSchema[]> = {
+export type Unstable<Schemas extends readonly StandardSchema[]> = {
   [I in keyof Schemas]: Wire<OutputOf<Schemas[I]>> extends InputOf<Schemas[I]> ? never : I
 }[number]
 

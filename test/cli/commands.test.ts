@@ -168,7 +168,7 @@ describe('operating', () => {
     expect((await cli(['status'], env)).stdout).toMatch(/Dead +1 MESSAGE_TOO_LARGE; 1 wait behind them/)
     const list = (await cli(['list', '--dead'], env)).stdout
     expect(list).toMatch(new RegExp(`${big} +MESSAGE_TOO_LARGE +${topic} +k .* relay-one for`))
-    expect(list).toMatch(new RegExp(`${after} +behind`))
+    expect(list).toMatch(new RegExp(`${after} +blocked`))
     const show = (await cli(['show', after], env)).stdout
     expect(show).toContain('waits behind a dead message of its key')
     expect(show).toContain('tenant')
