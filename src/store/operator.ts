@@ -89,7 +89,7 @@ export interface OutboxSample {
 
 /** A message as a list shows it: never its payload. */
 export interface ListedMessage extends RowName {
-  /** `waiting` for Kafka, `dead`, `skipped`: dead, but its key went on, or `behind` a dead message of its key. */
+  /** `waiting` for Kafka, `dead`, `skipped`: dead, but its key went on, or `blocked` by a dead message of its key. */
   state: 'waiting' | 'dead' | 'skipped' | 'blocked'
   topic: string
   type: string | null

@@ -194,7 +194,7 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
     show: (messageId: string, withPayload: boolean, most: number, place?: Pick<RowName, 'bucket' | 'id'>) => {
       const at = place ? ` AND m."bucket" = ${place.bucket} AND m."id" = ${place.id}` : ''
       const it = `m."message_id" = ${literal(messageId)}::uuid${at}`
-      return `${place ? '' : 'SET LOCAL enable_seqscan=on;'}SELECT ${listed}, ${waiting}, ${shown(withPayload)}, NULL AS error, 0 AS behind, NULL AS "diedAt", NULL AS "diedBy"
+      return `${place ? '' : 'SET LOCAL enable_seqscan=on;'}SELECT ${listed}, ${waiting}, ${shown(withPayload)}, NULL AS error, 0 AS blocked, NULL AS "diedAt", NULL AS "diedBy"
   FROM ${outbox} AS m ${sized(most)} ${claim} WHERE ${it}
 UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error", CASE WHEN ${holding} THEN
   (SELECT count(*) FROM ${dead} AS d WHERE d."bucket" = m."bucket" AND d."topic" = m."topic" AND d."key" = m."key" AND d."blocks_key" AND d."id" > m."id") ELSE 0 END::int,
