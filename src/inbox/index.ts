@@ -1,4 +1,4 @@
-export { guardConsumer } from '../transport/guarded-kafka.ts'
+export { guardConsumer } from '../transport/kafkajs/guarded-kafka.ts'
 
 import { once } from './once.ts'
 import { prune } from './prune.ts'

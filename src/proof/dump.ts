@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, type KafkaConfig, type KafkaMessage, logLevel } from 'kafkajs'
-import { guardedKafka, refusalIn } from '../transport/guarded-kafka.ts'
+import { guardedKafka, refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
 import { fingerprint, latin1 } from './fingerprint.ts'
 import type { Dump, ReadRecord } from './history.ts'
 

@@ -1,10 +1,10 @@
 import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import { accessOf } from './access.ts'
-import { guardedKafka } from './guarded-kafka.ts'
-import type { KafkajsTransportOptions } from './kafkajs.ts'
-import { trouble } from './kafkajs-errors.ts'
-import { quietKafkajsTimers } from './kafkajs-timers.ts'
-import { writeRights } from './write-rights.ts'
+import { trouble } from './kafkajs/errors.ts'
+import { guardedKafka } from './kafkajs/guarded-kafka.ts'
+import type { KafkajsTransportOptions } from './kafkajs/kafkajs.ts'
+import { quietKafkajsTimers } from './kafkajs/timers.ts'
+import { writeRights } from './kafkajs/write-rights.ts'
 
 /** kafkajs' enum, which Node cannot import by name from CommonJS. */
 const topicResource = 2 satisfies ConfigResourceTypes.TOPIC

@@ -49,7 +49,7 @@ const knows: Record<string, string[]> = {
   store: ['message/', 'running/'],
   transport: ['message/', 'running/'],
   relay: ['message/', 'running/', 'store/store.ts', 'store/operator.ts', 'transport/transport.ts'],
-  inbox: ['message/', 'enqueue/', 'running/', 'transport/topic-id.ts', 'transport/guarded-kafka.ts'],
+  inbox: ['message/', 'enqueue/', 'running/', 'transport/kafkajs/topic-id.ts', 'transport/kafkajs/guarded-kafka.ts'],
   ops: ['message/', 'running/', 'store/', 'transport/', 'relay/', 'inbox/telemetry.ts', 'version.ts'],
   doctor: ['message/', 'store/', 'transport/', 'ops/format.ts', 'ops/trouble.ts'],
   evolution: ['message/', 'enqueue/'],
