@@ -1,6 +1,7 @@
-export type { Codec, EncodedEvent } from './enqueue/codec.ts'
 export type { EventMethods, MessageMethods, OutboxMethods } from './enqueue/enqueue.ts'
-export type { AnyEventMessage, EventMessage } from './enqueue/event-message.ts'
+export { enqueue, enqueueMany, outbox, withOutbox } from './enqueue/extension.ts'
+export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
+export type { OutboxTransaction, TransactionClient, WithOutbox } from './enqueue/types.ts'
 export {
   type AnyEvent,
   type Catalogue,
@@ -12,11 +13,10 @@ export {
   event,
   type PayloadOf,
   type ReadPayloadOf,
-} from './enqueue/events.ts'
-export { enqueue, enqueueMany, outbox, withOutbox } from './enqueue/extension.ts'
-export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
-export type { InputOf, OutputOf, StandardSchema } from './enqueue/standard-schema.ts'
-export type { OutboxTransaction, TransactionClient, WithOutbox } from './enqueue/types.ts'
+} from './events/catalog.ts'
+export type { Codec, EncodedEvent } from './events/codec.ts'
+export type { AnyEventMessage, EventMessage } from './events/event-message.ts'
+export type { InputOf, OutputOf, StandardSchema } from './events/standard-schema.ts'
 export { isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
 export type { MessageKey } from './message/key.ts'
 export type { Message } from './message/message.ts'

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
-import { transactionOf } from '../enqueue/extension.ts'
-import { seesLaterCommits } from '../enqueue/transaction-id.ts'
+import { transactionOf } from '../enqueue/scope.ts'
+import { seesLaterCommits } from '../prisma/transaction-id.ts'
 import type { SqlClient } from './statements.ts'
 import { inTransactionFor, type PrismaLike } from './transaction.ts'
 import type { Chunk, Window } from './window.ts'

@@ -1,5 +1,5 @@
-import type { AnyEvent, Catalogue } from '../enqueue/events.ts'
-import { upcast } from '../enqueue/upcast.ts'
+import type { AnyEvent, Catalogue } from '../events/catalog.ts'
+import { upcast } from '../events/upcast.ts'
 import { isOutboxError } from '../message/errors.ts'
 import type { ReceivedEvent } from './handlers.ts'
 import type { InboxRecord } from './record.ts'

@@ -1,8 +1,8 @@
-import { inTransaction, schemaOfTable } from '../enqueue/extension.ts'
-import { explain, type SqlRunner } from '../enqueue/insert.ts'
 import type { TransactionClient } from '../enqueue/types.ts'
 import { OutboxError } from '../message/errors.ts'
 import { checkId } from '../message/id.ts'
+import { inTransaction, schemaOfTable } from '../prisma/client-internals.ts'
+import { explain, type SqlRunner } from '../prisma/statement.ts'
 import { inboxStatements } from './statements.ts'
 import { writeIn } from './transaction.ts'
 

@@ -1,4 +1,4 @@
-import type { Catalogue } from '../enqueue/events.ts'
+import type { Catalogue } from '../events/catalog.ts'
 import { wrongOption } from './failure.ts'
 import { checkHandlers, type Handlers, type TransactionOf } from './handlers.ts'
 import { checkConsumer } from './once.ts'

@@ -1,5 +1,5 @@
 import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
-import type { Catalogue } from '../enqueue/events.ts'
+import type { Catalogue } from '../events/catalog.ts'
 import type { OutboxError } from '../message/errors.ts'
 import { systemClock } from '../running/clock.ts'
 import { Emitter } from '../running/emitter.ts'

@@ -1,5 +1,5 @@
-import { schemaOfTable } from '../enqueue/extension.ts'
 import { OutboxError } from '../message/errors.ts'
+import { schemaOfTable } from '../prisma/client-internals.ts'
 import { checkConsumer, explainInbox } from './once.ts'
 import { inboxStatements, type SqlClient } from './statements.ts'
 

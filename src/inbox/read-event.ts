@@ -1,5 +1,5 @@
 import type { KafkaMessage } from 'kafkajs'
-import type { Catalogue, EventMap } from '../enqueue/events.ts'
+import type { Catalogue, EventMap } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import { decode } from './decode.ts'
 import type { ReceivedEvent } from './handlers.ts'

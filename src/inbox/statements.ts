@@ -1,5 +1,5 @@
-import { quote, statement } from '../enqueue/insert.ts'
-import { inThatTransaction } from '../enqueue/transaction-id.ts'
+import { quote, statement } from '../prisma/statement.ts'
+import { inThatTransaction } from '../prisma/transaction-id.ts'
 
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
 export interface SqlClient {

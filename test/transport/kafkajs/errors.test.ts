@@ -121,7 +121,7 @@ describe('what the relay does about it, one record alone and five keys refused b
     return next.kind === 'again' ? (next.doubt ? 'again, ask Kafka' : 'again') : next.kind
   }
   const expected: Record<string, [alone: string, several: string, afterFive: string]> = {
-    record: ['deadLetter', 'split', 'pause-topic'],
+    record: ['dead-letter', 'split', 'pause-topic'],
     topic: ['pause-topic', 'pause-topic', 'pause-topic'],
     producer: ['again, ask Kafka', 'again, ask Kafka', 'again, ask Kafka'],
     transient: ['again', 'again', 'again'],

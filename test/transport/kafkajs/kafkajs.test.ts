@@ -81,5 +81,5 @@ describe('connections', () => {
   })
 
   it('a process that closes the transport ends, and kafkajs has printed nothing', () =>
-    expectProcessToEnd('kafkajsTransport', 'kafkajs.ts', 20_000))
+    expectProcessToEnd('kafkajsTransport', 'kafkajs/kafkajs.ts', 20_000))
 })

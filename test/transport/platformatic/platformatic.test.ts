@@ -101,4 +101,4 @@ describe('what scripted brokers say about single records', () => {
 })
 
 it('a process that closes the transport ends, and nothing is printed', () =>
-  expectProcessToEnd('platformaticTransport', 'platformatic.ts', 60_000))
+  expectProcessToEnd('platformaticTransport', 'platformatic/platformatic.ts', 60_000))

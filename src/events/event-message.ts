@@ -5,7 +5,7 @@ import { checkId, uuidv7 } from '../message/id.ts'
 import type { MessageKey } from '../message/key.ts'
 import { checkShape, type EncodeOptions, encodeMessage, type MessageRow } from '../message/message.ts'
 import type { JsonPayload } from '../message/payload.ts'
-import type { AnyEvent, Catalogue, EventMap, EventVersion, PayloadOf } from './events.ts'
+import type { AnyEvent, Catalogue, EventMap, EventVersion, PayloadOf } from './catalog.ts'
 import { validate } from './validate.ts'
 
 /** A message of the catalogue. Topic, key and version come from the event. */

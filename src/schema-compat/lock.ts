@@ -1,4 +1,4 @@
-import type { AnyEvent, Catalogue, EventVersion } from '../enqueue/events.ts'
+import type { AnyEvent, Catalogue, EventVersion } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import type { JsonSchema, SchemaObject } from './json-schema.ts'
 

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineEvents, enqueue, enqueueMany, event, outbox, withOutbox } from '../../src/index.ts'
 import { isOutboxError, type OutboxError } from '../../src/message/errors.ts'
+import { loadPrisma6, type PrismaVersion, prisma7, shopSql } from '../enqueue/clients.ts'
 import { refusal } from '../message/refusal.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { events } from './catalogue.ts'
-import { loadPrisma6, type PrismaVersion, prisma7, shopSql } from './clients.ts'
 
 const total = { amount: 1990, currency: 'EUR' }
 

@@ -1,10 +1,10 @@
 import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
-import { accessOf } from './access.ts'
-import { trouble } from './kafkajs/errors.ts'
-import { guardedKafka } from './kafkajs/guarded-kafka.ts'
-import type { KafkajsTransportOptions } from './kafkajs/kafkajs.ts'
-import { quietKafkajsTimers } from './kafkajs/timers.ts'
-import { writeRights } from './kafkajs/write-rights.ts'
+import { accessOf } from '../../transport/access.ts'
+import { trouble } from '../../transport/kafkajs/errors.ts'
+import { guardedKafka } from '../../transport/kafkajs/guarded-kafka.ts'
+import type { KafkajsTransportOptions } from '../../transport/kafkajs/kafkajs.ts'
+import { quietKafkajsTimers } from '../../transport/kafkajs/timers.ts'
+import { writeRights } from './write-rights.ts'
 
 /** kafkajs' enum, which Node cannot import by name from CommonJS. */
 const topicResource = 2 satisfies ConfigResourceTypes.TOPIC

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkEvents } from '../../src/evolution/check.ts'
+import { checkEvents } from '../../src/schema-compat/check.ts'
 import { cli } from '../support/cli.ts'
 import { readTopic } from '../support/topics.ts'
 import { type Change, changes, consumer } from './changes.ts'

@@ -4,11 +4,11 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { check_compat, initSync } from 'jsoncompat'
 import { expect, test } from 'vitest'
-import { fits } from '../../src/evolution/fits.ts'
+import { fits } from '../../src/schema-compat/fits.ts'
 import { type Generated, type Pair, pairs } from './pairs.ts'
 import { valuesNear } from './values.ts'
 
-/** 10,000 for a thorough run: `FUZZ_PAIRS=10000 npx vitest run test/evolution/fuzz.test.ts`. */
+/** 10,000 for a thorough run: `FUZZ_PAIRS=10000 npx vitest run test/schema-compat/fuzz.test.ts`. */
 const numRuns = Number(process.env.FUZZ_PAIRS ?? 500)
 const seed = Number(process.env.FUZZ_SEED ?? 1)
 const valuesOfPair = 60

@@ -2,12 +2,12 @@ import avro from 'avsc'
 import protobuf from 'protobufjs'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { z } from 'zod'
-import { upcast } from '../../src/enqueue/upcast.ts'
+import { upcast } from '../../src/events/upcast.ts'
 import { type Codec, defineEvents, type EncodedEvent, event, outbox } from '../../src/index.ts'
 import { isOutboxError } from '../../src/message/errors.ts'
 import { checkWire } from '../../src/testing/index.ts'
+import { prisma7, shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { prisma7, shopSql } from './clients.ts'
 
 /** Confluent's wire format: a zero byte, the id of the schema in four bytes, and what follows. */
 const framed = (id: number, bytes: Uint8Array) => Buffer.concat([Buffer.from([0, 0, 0, 0, id]), bytes])

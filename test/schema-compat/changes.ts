@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import type { EventMap, ReadPayloadOf } from '../../src/enqueue/events.ts'
-import { type Lock, lockOf } from '../../src/evolution/lock.ts'
+import type { EventMap, ReadPayloadOf } from '../../src/events/catalog.ts'
 import { createInbox, type Inbox } from '../../src/inbox/index.ts'
 import { type Catalogue, defineEvents, enqueue, event } from '../../src/index.ts'
+import { type Lock, lockOf } from '../../src/schema-compat/lock.ts'
 import type { Client, Tx } from '../inbox/stage.ts'
 
 /** An order as the ledger has it. */

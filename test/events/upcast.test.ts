@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { upcast } from '../../src/enqueue/upcast.ts'
+import { upcast } from '../../src/events/upcast.ts'
 import { defineEvents, event } from '../../src/index.ts'
 import { checkWire } from '../../src/testing/index.ts'
 import { events, OrderPlaced } from './catalogue.ts'

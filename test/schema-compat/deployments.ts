@@ -1,4 +1,4 @@
-import type { Finding } from '../../src/evolution/check.ts'
+import type { Finding } from '../../src/schema-compat/check.ts'
 
 /** What is deployed first. */
 export type Deployment = 'consumers first' | 'producers first'

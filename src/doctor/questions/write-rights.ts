@@ -1,6 +1,6 @@
 import type { Kafka } from 'kafkajs'
-import { clusterMaker } from './cluster.ts'
-import { trouble } from './errors.ts'
+import { clusterMaker } from '../../transport/kafkajs/cluster.ts'
+import { trouble } from '../../transport/kafkajs/errors.ts'
 
 /** A partition that no topic has. */
 const noPartition = 2_147_483_647

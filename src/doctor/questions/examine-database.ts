@@ -1,11 +1,11 @@
 import pg from 'pg'
 import { isLoopback } from '../../running/loopback.ts'
-import { doctorStatements } from './doctor-statements.ts'
-import { type Encryption, encryptionOf } from './encryption.ts'
-import { connectionConfig } from './line.ts'
-import { explained } from './operator.ts'
-import { tablesOf } from './statements.ts'
-import { parseUrl, schemaOf } from './store.ts'
+import { type Encryption, encryptionOf } from '../../store/postgres/encryption.ts'
+import { connectionConfig } from '../../store/postgres/line.ts'
+import { explained } from '../../store/postgres/operator.ts'
+import { tablesOf } from '../../store/postgres/statements.ts'
+import { parseUrl, schemaOf } from '../../store/postgres/store.ts'
+import { doctorStatements } from './statements.ts'
 
 /** The server, and how a session of this role begins. */
 export interface Surroundings {

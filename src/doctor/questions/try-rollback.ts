@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { isOutboxError } from '../message/errors.ts'
-import { encodeMessage } from '../message/message.ts'
-import { within } from '../running/within.ts'
-import { enqueue, modelOfTable } from './extension.ts'
-import type { TransactionClient } from './types.ts'
+import { enqueue } from '../../enqueue/extension.ts'
+import type { TransactionClient } from '../../enqueue/types.ts'
+import { isOutboxError } from '../../message/errors.ts'
+import { encodeMessage } from '../../message/message.ts'
+import { modelsOf } from '../../prisma/client-internals.ts'
+import { within } from '../../running/within.ts'
 
 /** A Prisma client, with whatever it was extended. */
 export interface TriedClient {
@@ -56,15 +57,15 @@ export async function tryRollback(client: TriedClient, schema: string, whereSql:
   let refused = false
   const callback = async (tx: TriedTransaction): Promise<never> => {
     place = (await tx.$queryRawUnsafe<{ place: string }[]>(whereSql))[0]?.place
-    const model = modelOfTable(tx, 'outbox')
-    await enqueue(tx, message(ids.enqueue), { model: model?.name, schema }).catch((error: unknown) => {
+    const model = modelsOf(tx)?.find(({ table }) => table === 'outbox')
+    await enqueue(tx, message(ids.enqueue), { model: model?.property, schema }).catch((error: unknown) => {
       if (!isOutboxError(error, 'OUTBOX_TRANSACTION_OVER')) throw error
       refused = true
     })
     const row = { bucket, message_id: ids.model, topic, value }
     const named = Object.entries(row).map(([column, given]) => [model?.fields[column] ?? column, given])
     // Without an id of the database's in return: a role with INSERT alone can do it.
-    await tx[model!.name]!.createMany({ data: [Object.fromEntries(named)] })
+    await tx[model!.property]!.createMany({ data: [Object.fromEntries(named)] })
     wrote = true
     throw new Error('Rolled back on purpose.')
   }

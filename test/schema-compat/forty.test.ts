@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { fits } from '../../src/evolution/fits.ts'
-import type { JsonSchema } from '../../src/evolution/json-schema.ts'
 import type { StandardSchema } from '../../src/index.ts'
+import { fits } from '../../src/schema-compat/fits.ts'
+import type { JsonSchema } from '../../src/schema-compat/json-schema.ts'
 
 const written = (schema: StandardSchema) => schema['~standard'].jsonSchema!.output({ target: 'draft-2020-12' }) as JsonSchema
 const read = (schema: StandardSchema) => schema['~standard'].jsonSchema!.input({ target: 'draft-2020-12' }) as JsonSchema

@@ -1,4 +1,4 @@
-import type { AnyEvent } from './events.ts'
+import type { AnyEvent } from './catalog.ts'
 import { validate } from './validate.ts'
 
 /** A payload as it was read, and what its message says about it. */

@@ -1,5 +1,5 @@
-import { ageMs, integers, literal, maxId, ownPath, uuids } from './sql.ts'
-import type { Tables } from './statements.ts'
+import { ageMs, integers, literal, maxId, ownPath, uuids } from '../../store/postgres/sql.ts'
+import type { Tables } from '../../store/postgres/statements.ts'
 
 /** Milliseconds that a statement of the doctor may take: what it asks is in the catalogue, or among the first rows. */
 const timeoutMs = 5_000

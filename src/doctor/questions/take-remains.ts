@@ -1,8 +1,8 @@
 import pg from 'pg'
-import { doctorStatements } from './doctor-statements.ts'
-import { connectionConfig } from './line.ts'
-import { explained } from './operator.ts'
-import { tablesOf } from './statements.ts'
+import { connectionConfig } from '../../store/postgres/line.ts'
+import { explained } from '../../store/postgres/operator.ts'
+import { tablesOf } from '../../store/postgres/statements.ts'
+import { doctorStatements } from './statements.ts'
 
 /** What is left of a transaction that was rolled back. */
 export interface Remains {

@@ -2,9 +2,9 @@ import { toStandardJsonSchema } from '@valibot/to-json-schema'
 import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { checkEvents, type Finding } from '../../src/evolution/check.ts'
-import { type Lock, lockOf, lockText, parseLock } from '../../src/evolution/lock.ts'
 import { defineEvents, event } from '../../src/index.ts'
+import { checkEvents, type Finding } from '../../src/schema-compat/check.ts'
+import { type Lock, lockOf, lockText, parseLock } from '../../src/schema-compat/lock.ts'
 import { refusal } from '../message/refusal.ts'
 
 const total = z.object({ id: z.string(), total: z.number() })
