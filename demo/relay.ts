@@ -11,5 +11,5 @@ export function relayProgram(databaseUrl: string, brokers: string, leaseMs?: num
   const lease = leaseMs === undefined ? [] : ['--lease-ms', String(leaseMs)]
   const listen = port === undefined ? [] : ['--listen', `127.0.0.1:${port}`, '--dashboard', 'payload']
   const env = { DATABASE_URL: databaseUrl, KAFKA_BROKERS: brokers }
-  return new Program(new URL('../../../src/cli/main.ts', import.meta.url), { args: ['relay', ...lease, ...listen], env })
+  return new Program(new URL('../src/cli/main.ts', import.meta.url), { args: ['relay', ...lease, ...listen], env })
 }

@@ -1,4 +1,4 @@
-import { withOutbox } from '../../../../src/index.ts' // your application: from 'prisma-extension-outbox'
+import { withOutbox } from '../../../src/index.ts' // your application: from 'prisma-extension-outbox'
 import { connectPrisma, type PlaceOrder, type Surroundings } from './surroundings.ts'
 
 /** Way 4: this package. The relays are those of its command line. */

@@ -1,5 +1,5 @@
-import type { Sales } from '../sales.ts'
-import type { Shop } from '../shop.ts'
+import type { Sales } from '../examples/orders/sales.ts'
+import type { Shop } from '../examples/orders/shop.ts'
 
 /** What the consumers have done, by the ids of the orders that they did it for. */
 export interface Effects {

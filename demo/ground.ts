@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { type Admin, Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
-import type { KafkaServer } from '../../../test/support/kafka.ts'
-import { startServers } from '../../../test/support/servers.ts'
+import type { KafkaServer } from '../test/support/kafka.ts'
+import { startServers } from '../test/support/servers.ts'
 import type { Closing } from './closing.ts'
 
-const migrations = new URL('../prisma/migrations/', import.meta.url)
+const migrations = new URL('../examples/orders/prisma/migrations/', import.meta.url)
 
 /** Database and Kafka of a run of the demo, with databases and topics of its own. */
 export interface Ground {

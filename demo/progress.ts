@@ -1,4 +1,4 @@
-import type { Inbox, Projection } from '../../../src/inbox/index.ts'
+import type { Inbox, Projection } from '../src/inbox/index.ts'
 
 /** Counts what a consumer of the shop has applied. */
 export class Progress {

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { topic } from '../events.ts'
+import { topic } from '../examples/orders/events.ts'
 import { Closing } from './closing.ts'
 import { areRight, judgeEffects, readEffects } from './effects.ts'
 import { type Ground, prepareGround } from './ground.ts'

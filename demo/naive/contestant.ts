@@ -1,10 +1,10 @@
 import pg from 'pg'
-import type { Closing } from '../demo/closing.ts'
-import type { Ground } from '../demo/ground.ts'
-import { judge } from '../demo/judge.ts'
-import { Program } from '../demo/program.ts'
-import { relayProgram, shortLeaseMs } from '../demo/relay.ts'
-import type { OrderRecord } from '../demo/topic-reader.ts'
+import type { Closing } from '../closing.ts'
+import type { Ground } from '../ground.ts'
+import { judge } from '../judge.ts'
+import { Program } from '../program.ts'
+import { relayProgram, shortLeaseMs } from '../relay.ts'
+import type { OrderRecord } from '../topic-reader.ts'
 import { tableSql } from './ways/simple-loop.ts'
 
 /** What can be killed. Each way has one application and, if it has relays at all, two. */

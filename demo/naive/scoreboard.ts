@@ -1,4 +1,4 @@
-import { bold, count, dim, green, red, table } from '../demo/screen.ts'
+import { bold, count, dim, green, red, table } from '../screen.ts'
 import { type Score, ways } from './contestant.ts'
 
 /** Time as people say it: 12 ms, 3.4 s. */

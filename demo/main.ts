@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { generateShop } from '../../test/support/generate.ts'
-import { readOptions, usage } from './demo/options.ts'
+import { generateShop } from '../test/support/generate.ts'
+import { readOptions, usage } from './options.ts'
 
 // npm run demo: the shop at work, or with --naive the reason for this package.
 
@@ -15,7 +15,7 @@ async function main(): Promise<number> {
   await generateShop()
   process.env.ORDERS_TOPIC ??= `orders_${randomBytes(4).toString('hex')}`
   const { compare } = await import('./naive/compare.ts')
-  const { runShop } = await import('./demo/play.ts')
+  const { runShop } = await import('./play.ts')
   return (await (options.naive ? compare : runShop)(options)) ? 0 : 1
 }
 

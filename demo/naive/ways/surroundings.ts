@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import { Kafka, logLevel, Partitioners, type Producer } from 'kafkajs'
-import { PrismaClient } from '../../generated/client.ts'
-import type { OrderRequest } from '../../shop.ts'
+import { PrismaClient } from '../../../examples/orders/generated/client.ts'
+import type { OrderRequest } from '../../../examples/orders/shop.ts'
 
 /** What every way of announcing orders is given. */
 export interface Surroundings {

@@ -1,4 +1,4 @@
-import { topic } from '../events.ts'
+import { topic } from '../examples/orders/events.ts'
 import type { Ground } from './ground.ts'
 import type { Scene } from './scene.ts'
 import { bold, count, dim, green, red, yellow } from './screen.ts'

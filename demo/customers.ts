@@ -1,4 +1,4 @@
-import type { OrderRequest } from '../shop.ts'
+import type { OrderRequest } from '../examples/orders/shop.ts'
 
 /** Orders asked for and not answered, at most: more would only pile up in a shop that is too slow. */
 const mostWaiting = 20
