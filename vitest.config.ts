@@ -7,7 +7,6 @@ const timed = [
   'test/ops/sampler.test.ts',
   'test/proof/*.test.ts',
   'test/recovery/recovery.test.ts',
-  'test/support/tcp-proxy.test.ts',
 ]
 
 /** Small files that take long: begun last, as vitest would, one of them would run alone for a minute. */

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type TransportName, transportNames } from '../src/embed.ts'
-import { rivals } from './contenders.ts'
+import { rivals } from './rivals.ts'
 
 /** What a benchmark is told. */
 export interface BenchOptions {
@@ -31,7 +31,7 @@ export const usage = (modes: readonly string[]): string => `Usage: npm run bench
   --rate <n>           transactions a second, in the mode latency (default: 200, then 1,000)
   --transport <name>   Kafka client: ${transportNames.join(' or ')} (default: kafkajs)
   --with <flag=value>  the relay with this flag of its own beside the relay without it, and nothing else; may come several times
-  --rival <name>       a relay of others beside it: ${rivals.join(' or ')}; RIVALS is the folder that bench/rivals.sh has filled`
+  --rival <name>       a relay of others beside it: ${rivals.join(' or ')}; RIVALS names the folder in which its packages are installed`
 
 /**
  * Reads the arguments of `npm run bench`.

@@ -7,6 +7,8 @@ const timeoutMs = 5_000
 /** Waiting messages of each bucket among which the largest is looked for. */
 const headRows = 160
 
+const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
 /**
  * Every statement of the doctor. They only read, but for the one that takes out what the doctor itself wrote; those that read have a time-out,
  * which ends with them, also behind a pooler.
@@ -15,7 +17,9 @@ export function doctorStatements(tables: Tables) {
   const { outbox, lease } = tables
   const bounded = (sql: string) => `SET LOCAL statement_timeout=${timeoutMs};${ownPath}${sql}`
   const named = `(VALUES ${Object.entries(tables)
-    .map(([name, table]) => `(${literal(name === 'outbox' ? name : `outbox_${name}`)}, to_regclass(${literal(table)}))`)
+    .map(
+      ([name, table]) => `(${literal(name === 'outbox' ? name : `outbox_${snakeCase(name)}`)}, to_regclass(${literal(table)}))`,
+    )
     .join(', ')}) AS n(name, oid)`
 
   return {
