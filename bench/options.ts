@@ -9,11 +9,11 @@ export interface BenchOptions {
   json: boolean
   /** How often each contender is measured. */
   runs: number
-  /** Messages of a run; undefined: what the mode takes by itself. */
+  /** Messages of a run; undefined: what the mode takes on its own. */
   messages: number | undefined
-  /** Seconds of a run in modes that measure for a time; undefined: what the mode takes by itself. */
+  /** Seconds of a run in modes that measure for a time; undefined: what the mode takes on its own. */
   seconds: number | undefined
-  /** Transactions a second, in the mode that measures latency; undefined: both that it takes by itself. */
+  /** Transactions a second, in the mode that measures latency; undefined: both that it takes on its own. */
   rate: number | undefined
   transport: TransportName
   /** Flags of the relay, without their dashes: it is measured with them beside itself without them. */

@@ -33,7 +33,7 @@ export function rivalVersions(names: readonly string[]): string[] {
 export function eventferrySchema(): string {
   const program = `import { createMigrationSql, createNotifyTriggerSql } from '@eventferry/postgres'
     console.log(createMigrationSql('outbox') + ';' + createNotifyTriggerSql('outbox', 'outbox'))`
-  const options = { cwd: folder(), encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const
+  const options = { cwd: folder(), encoding: 'utf8' as const, stdio: 'pipe' as const }
   return inFolder(() => execFileSync(process.execPath, ['--input-type=module', '-e', program], options))
 }
 

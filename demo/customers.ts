@@ -6,7 +6,7 @@ const mostWaiting = 20
 /** Every tenth order is for something of which there is too little. */
 const scarce = { sku: 'the last teapots', every: 10 }
 
-/** What the shop has in store, prices in cents; the teapots are gone soon. The kettles are left to whoever opens the shop page. */
+/** What the shop has in store, prices in cents; the teapots are gone soon. The kettles are left to anyone who opens the shop page. */
 export const inventory = [
   { sku: 'tea', stock: 1_000_000_000, price: 490 },
   { sku: 'cups', stock: 1_000_000_000, price: 1_250 },

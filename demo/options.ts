@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 /** What `npm run demo` was asked for. */
 export interface DemoOptions {
-  /** Ends by itself after this time; undefined: at the key q. */
+  /** Ends on its own after this time; undefined: at the key q. */
   seconds: number | undefined
   /** Orders a second; with `naive`, of each way. */
   rate: number
@@ -24,7 +24,7 @@ Usage
 
 Options
 
-  --seconds <n>   End by itself after n seconds, and compare orders and topic. Default: run until the key q; 30 with --naive
+  --seconds <n>   End on its own after n seconds, and compare orders and topic. Default: run until the key q; 30 with --naive
      --rate <n>   Orders a second; with --naive of each way. Default: 50
         --chaos   Kill the relay with SIGKILL every few seconds; copies of a message are then no error
         --naive   Three ways that articles show, beside this package, under the same kills

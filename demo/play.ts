@@ -27,7 +27,7 @@ export async function runShop(options: DemoOptions): Promise<boolean> {
   const ground = await prepareGround(closing)
   console.log(dim('Opening the shop …'))
   const { rate, seconds, chaos } = options
-  // Whoever kills relays wants to see them replaced soon; a run that must show no copy keeps the patience of the default.
+  // Anyone who kills relays wants to see them replaced soon; a run that must show no copy keeps the patience of the default.
   const leaseMs = chaos || seconds === undefined ? shortLeaseMs : undefined
   const scene = await Scene.open(ground, { rate, leaseMs }, closing)
   console.log(`\n${addressLines(scene).join('\n')}`)

@@ -50,7 +50,7 @@ export class Scene {
     closing.add(() => shop.$disconnect())
     await shop.inventory.createMany({ data: inventory })
 
-    // The same port after each kill: whoever looks at the dashboard need not look for it.
+    // The same port after each kill: anyone who looks at the dashboard need not search for it.
     const port = await freePort()
     const relay = relayProgram(databaseUrl, ground.brokers, leaseMs, port)
     closing.add(() => relay.close())
@@ -70,7 +70,7 @@ export class Scene {
     return new Scene({ customers, consumers, relay, figures, addresses, places }, ground.server)
   }
 
-  /** The relay, as something that is killed: whoever does so spoils the count of copies. */
+  /** The relay, as something that is killed: anyone who does so spoils the count of copies. */
   readonly mortalRelay = {
     kill: (): Promise<void> => {
       this.disturbed = true

@@ -21,7 +21,7 @@ import { Progress } from './progress.ts'
 export type Consumers = Record<'mail' | 'shipping' | 'myOrders', Progress>
 
 /**
- * Starts mail, shipping and "my orders"; `shipping` is the client of that service. A consumer that ends by itself ends the demo: elsewhere
+ * Starts mail, shipping and "my orders"; `shipping` is the client of that service. A consumer that ends on its own ends the demo: elsewhere
  * an orchestrator starts it again.
  */
 export async function startConsumers(

@@ -19,7 +19,7 @@ export class TopicReader {
   readonly #consumer: Consumer
   readonly #admin: Admin
   readonly #records: Map<string, OrderRecord[]>
-  /** Next offset of each topic-partition. kafkajs begins anew after a broker's restart, since nothing is ever committed. */
+  /** Next offset of each topic-partition. kafkajs starts over after a broker's restart, since nothing is ever committed. */
   readonly #next = new Map<string, number>()
   #onProgress = () => {}
 

@@ -22,7 +22,7 @@ export interface CreateRelayOptions extends RelayOptions {
   kafka: KafkajsTransportOptions | Transport
 }
 
-/** Names of the transports that {@link createRelay} makes by itself. */
+/** Names of the transports that {@link createRelay} makes on its own. */
 export const transportNames = ['kafkajs', 'platformatic'] as const
 /** One of {@link transportNames}. */
 export type TransportName = (typeof transportNames)[number]

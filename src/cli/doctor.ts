@@ -22,7 +22,7 @@ import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 /** The command `doctor`. */
 export function doctorCommand(): Command {
   const command = new Command('doctor')
-    .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to mend it')
+    .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to fix it')
     .option('--client <path>', 'Module that exports your Prisma client: try whether its transactions take back what they wrote')
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
@@ -74,7 +74,7 @@ async function relayVerdicts(
         'relays',
         `They cannot be asked for: ${(error as Error).message}`,
         'Nobody may be publishing.',
-        'Mend what is named above.',
+        'Fix what is named above.',
       ),
     ]
   }

@@ -21,7 +21,7 @@ const open = new Map<unknown, Scope>()
 export const currentScope = (): Scope | undefined => current.getStore()
 
 /**
- * The scope of a transaction or savepoint by Prisma's id of it: exact, whoever calls. Asynchronous context is not: a loader or an emitter
+ * The scope of a transaction or savepoint by Prisma's id of it: exact, whatever code calls. Asynchronous context is not: a loader or an emitter
  * runs callbacks in a context of its own. It is the second choice, for a Prisma that has no such id.
  */
 export function scopeOf(id: unknown): Scope | undefined {

@@ -126,7 +126,7 @@ function leaseMetrics(registry: Registry): Handlers {
     leases_taken: count(taken),
     leases_released: count(released),
     leases_lost: count(lost),
-    // A new connection claims the buckets anew.
+    // A new connection claims the buckets again.
     database_trouble: () => {
       owned.set(0)
       // Without heartbeats it would look like trouble of Kafka.

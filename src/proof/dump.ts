@@ -73,7 +73,7 @@ async function readTo(
         const end = ends.get(name) ?? 0
         for (const message of batch.messages) {
           const offset = Number(message.offset)
-          // A consumer that starts anew reads some of it twice: nothing committed tells it where it was.
+          // A consumer that starts over reads some of it twice: nothing committed tells it where it was.
           if (offset >= end || offset < (next.get(name) ?? 0)) continue
           next.set(name, offset + 1)
           records.push(toRead(batch.topic, batch.partition, message))

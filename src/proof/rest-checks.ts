@@ -3,7 +3,7 @@ import { type Finding, notJudged, Tally } from './finding.ts'
 import type { DeadMessage } from './history.ts'
 
 /**
- * Liveness: after the last heal the outbox empties in time and by itself, no relay ended that nobody had killed, outbox_dead_letter holds
+ * Liveness: after the last heal the outbox empties in time and on its own, no relay ended that nobody had killed, outbox_dead_letter holds
  * exactly what is expected there, and messages that a fault leaves alone flow beside it.
  */
 export function checkLiveness(evidence: Evidence): Finding {
@@ -18,7 +18,7 @@ export function checkLiveness(evidence: Evidence): Finding {
     found: rest.emptiedMs === null || rest.left > 0 ? `${rest.left} rows are left` : `it took ${Math.round(rest.emptiedMs)} ms`,
   }))
   for (const end of rest.unexpectedEnds) {
-    tally.expect(false, () => ({ of: end, expected: 'no relay ends by itself', found: 'this one did' }))
+    tally.expect(false, () => ({ of: end, expected: 'no relay ends on its own', found: 'this one did' }))
   }
   checkDead(rest.dead, rest.expectedDead, tally)
   for (const { id } of rest.expectedDead) {
@@ -56,7 +56,7 @@ function checkDead(dead: readonly DeadMessage[], expected: readonly DeadMessage[
   const wanted = new Set(expected.map((one) => one.id))
   for (const { id, reason } of expected) {
     const found = reasons.get(id)
-    // Refused anew after a redrive, or come while its key was held already: it may wait behind another one instead.
+    // Refused again after a redrive, or come while its key was held already: it may wait behind another one instead.
     tally.expect(found === reason || found === null, () => ({
       of: id,
       expected: `in outbox_dead_letter with ${reason ?? 'no reason of its own'}`,

@@ -27,7 +27,7 @@ export function checkAlarms({ relay, lines }: Trace, { history }: Evidence, tall
 const leewayMs = 100
 
 /**
- * Until its lease ends nobody else sends the rows of a bucket: one that is let go of before stands still. A lease that a relay took anew,
+ * Until its lease ends nobody else sends the rows of a bucket: one that is let go of before stands still. A lease that a relay took again,
  * after its own had run out, is on the list beside the older one, of which it tells the loss.
  */
 export function checkLosses({ relay, lines }: Trace, tally: Tally): void {

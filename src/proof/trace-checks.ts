@@ -86,7 +86,7 @@ function ownerships(traces: readonly Trace[]): Map<number, Ownership[]> {
           const known = current.get(bucket)
           if (known?.epoch === epoch && line.how === 'renew') known.until = line.until
           else {
-            // Taken anew by the same relay: the older term ends where the new one begins.
+            // Taken again by the same relay: the older term ends where the new one begins.
             if (known) known.until = Math.min(known.until, line.at)
             const term = { relay, epoch, from: line.at, until: line.until }
             current.set(bucket, term)
@@ -156,7 +156,7 @@ function checkOffsets({ sends, dumps, topics }: Evidence, tally: Tally): void {
   }
 }
 
-/** Whoever publishes message n of a key must know n - 1 acknowledged, or have it before n in the same request. */
+/** Anyone who publishes message n of a key must know n - 1 acknowledged, or have it before n in the same request. */
 function checkPredecessors({ sends, written, ledger, sendsOf, topics }: Evidence, tally: Tally): void {
   const place = (topic: string, key: string | null, n: number) => JSON.stringify([topic, key, n])
   const byPlace = new Map<string, string>()

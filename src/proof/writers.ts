@@ -33,7 +33,7 @@ export interface Writers {
 
 class RolledBackOnPurpose extends Error {}
 
-/** Milliseconds to wait after a transaction that failed by itself: a database that is away is not asked without pause. */
+/** Milliseconds to wait after a transaction that failed on its own: a database that is away is not asked without pause. */
 const afterFailureMs = 200
 
 /**

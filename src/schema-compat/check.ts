@@ -55,7 +55,7 @@ function checkFresh(type: string): Finding[] {
 function checkEvent(type: string, locked: LockedEvent, present: LockedEvent): Finding[] {
   const moved = locked.topic !== present.topic
   const reason = `the topic ${locked.topic} became ${present.topic}`
-  const remedy = 'Keep the topic, or define the event anew under another name and let both live for a while.'
+  const remedy = 'Keep the topic, or define the event again under another name and let both live for a while.'
   return [
     ...(moved ? [whole('break', type, null, reason, 'old consumers', remedy)] : []),
     ...locked.versions.flatMap((version, i) => checkVersion(type, i + 1, version, present)),

@@ -33,7 +33,7 @@ export interface Lock {
   format: typeof lockFormat
   /** By the names of the events. */
   events: Record<string, LockedEvent>
-  /** Breaks that were wanted: a record for whoever reads the file. */
+  /** Breaks that were wanted: a record for anyone who reads the file. */
   accepted: AcceptedBreak[]
 }
 
@@ -110,7 +110,7 @@ export function parseLock(text: string, name: string): Lock {
     throw refuse('is no JSON', 'Restore it from the repository.', cause)
   }
   if (lock?.format !== lockFormat || typeof lock.events !== 'object' || lock.events === null) {
-    throw refuse(`has not the format ${lockFormat}`, 'Write it anew with "schema lock", or update this package.')
+    throw refuse(`has not the format ${lockFormat}`, 'Write it again with "schema lock", or update this package.')
   }
   return { format: lockFormat, events: lock.events, accepted: lock.accepted ?? [] }
 }

@@ -21,7 +21,7 @@ test('tables as the migration makes them are well', async () => {
   }
 })
 
-test('who may create functions where statements look for them, other than the owners, is named', async () => {
+test('who may create functions where statements search for them, other than the owners, is named', async () => {
   const { role, url } = await login('CREATE ON SCHEMA public')
   const own = `CREATE SCHEMA "${role}"; GRANT USAGE ON SCHEMA "${role}" TO PUBLIC`
   expect((await look()).of('search path')).toMatchObject({

@@ -97,7 +97,7 @@ test('the moments of the kills are the same for the same seed, and others for an
   expect(draw(7)).not.toEqual(draw(8))
 })
 
-test('a topic of the demo keeps everything: views that are made anew begin with its first record', async () => {
+test('a topic of the demo keeps everything: views that are rebuilt begin with its first record', async () => {
   vi.stubEnv('DATABASE_URL', inject('databaseUrl'))
   vi.stubEnv('KAFKA_BROKERS', inject('brokers'))
   onTestFinished(() => void vi.unstubAllEnvs())

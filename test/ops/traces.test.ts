@@ -18,7 +18,7 @@ const { PrismaClient, PrismaPg } = prisma7
 /** The application's, of the SDK that is registered now. */
 const tracer = () => trace.getTracer('shop')
 
-/** A web application: each request is a span, in the trace of whoever asked. Gives its address. */
+/** A web application: each request is a span, in the trace of anyone who asked. Gives its address. */
 async function serve(handle: () => Promise<void>): Promise<string> {
   const server = createServer((request, response) => {
     const parent = propagation.extract(context.active(), request.headers)

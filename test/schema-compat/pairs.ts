@@ -31,7 +31,7 @@ const keyword = (name: string, value: Arbitrary<Both<unknown>>): Part => value.m
 const together = (...parts: Part[]): Part => list(...parts).map((drawn) => (side) => Object.assign({}, ...drawn(side)))
 
 /** What stands in one schema of so many; evolution adds, drops and changes it. */
-function seldom(n: number, part: Part): Part {
+function rarely(n: number, part: Part): Part {
   const none = { arbitrary: same(fc.constant({})), weight: n - 1 }
   return forked(12, fc.oneof({ withCrossShrink: true }, none, { arbitrary: part, weight: 1 }))
 }
@@ -42,16 +42,16 @@ const anything = same(fc.constantFrom<Generated>(true, {}))
 
 const text = together(
   typed('string', 'string', ['string', 'null']),
-  seldom(3, limit(['minLength'], fc.nat(2))),
-  seldom(3, limit(['maxLength'], fc.integer({ min: 1, max: 4 }))),
-  seldom(4, keyword('pattern', same(fc.constantFrom('^a', 'b$', '^[ab]*$')))),
+  rarely(3, limit(['minLength'], fc.nat(2))),
+  rarely(3, limit(['maxLength'], fc.integer({ min: 1, max: 4 }))),
+  rarely(4, keyword('pattern', same(fc.constantFrom('^a', 'b$', '^[ab]*$')))),
 )
 
 const number = together(
   typed('number', 'integer', ['integer', 'null'], ['number', 'string']),
-  seldom(3, limit(['minimum', 'exclusiveMinimum'], fc.integer({ min: -2, max: 1 }))),
-  seldom(3, limit(['maximum', 'exclusiveMaximum'], fc.nat(3))),
-  seldom(6, limit(['multipleOf'], fc.constantFrom(1, 2, 4))),
+  rarely(3, limit(['minimum', 'exclusiveMinimum'], fc.integer({ min: -2, max: 1 }))),
+  rarely(3, limit(['maximum', 'exclusiveMaximum'], fc.nat(3))),
+  rarely(6, limit(['multipleOf'], fc.constantFrom(1, 2, 4))),
 )
 
 const literals = fc.subarray<unknown>(['a', 'b', 'ab', 1, 2, null, true], { minLength: 1 })
@@ -65,7 +65,7 @@ function level(depth: number): Arbitrary<Both<Generated>> {
   const object = objectOf(below)
   const union = together(
     one(keyword('anyOf', list(below, below)), keyword('anyOf', list(below, below)), keyword('oneOf', list(below, below))),
-    seldom(6, typed('object')),
+    rarely(6, typed('object')),
   )
   const record = together(
     typed('object'),
@@ -101,12 +101,12 @@ function objectOf(below: Arbitrary<Both<Generated>>): Part {
   const closed = same(fc.constant<Generated>(false))
   return together(
     typed('object'),
-    keyword('properties', together(...names.map((name) => seldom(2, keyword(name, below))))),
-    seldom(2, keyword('required', required)),
-    seldom(2, keyword('additionalProperties', one(closed, closed, schemas(0)))),
-    seldom(6, keyword('patternProperties', keyword('^[ab]', schemas(0)))),
-    seldom(8, keyword('propertyNames', same(fc.constantFrom<Generated>({ maxLength: 1 }, { enum: ['a', 'b', 'c'] })))),
-    seldom(8, limit(['minProperties', 'maxProperties'], fc.nat(2))),
+    keyword('properties', together(...names.map((name) => rarely(2, keyword(name, below))))),
+    rarely(2, keyword('required', required)),
+    rarely(2, keyword('additionalProperties', one(closed, closed, schemas(0)))),
+    rarely(6, keyword('patternProperties', keyword('^[ab]', schemas(0)))),
+    rarely(8, keyword('propertyNames', same(fc.constantFrom<Generated>({ maxLength: 1 }, { enum: ['a', 'b', 'c'] })))),
+    rarely(8, limit(['minProperties', 'maxProperties'], fc.nat(2))),
   )
 }
 
@@ -114,11 +114,11 @@ function arrayOf(below: Arbitrary<Both<Generated>>): Part {
   const none = same(fc.constant<Generated>(false))
   return together(
     typed('array'),
-    seldom(3, keyword('prefixItems', list(below, schemas(0)))),
-    seldom(2, keyword('items', one(below, below, below, none))),
-    seldom(4, limit(['minItems'], fc.nat(2))),
-    seldom(4, limit(['maxItems'], fc.integer({ min: 1, max: 3 }))),
-    seldom(8, keyword('uniqueItems', same(fc.constant(true)))),
+    rarely(3, keyword('prefixItems', list(below, schemas(0)))),
+    rarely(2, keyword('items', one(below, below, below, none))),
+    rarely(4, limit(['minItems'], fc.nat(2))),
+    rarely(4, limit(['maxItems'], fc.integer({ min: 1, max: 3 }))),
+    rarely(8, keyword('uniqueItems', same(fc.constant(true)))),
   )
 }
 

@@ -58,7 +58,7 @@ describe('every order of deployment that schema check allows, while orders come 
 })
 
 describe('an order of deployment that schema check does not allow', () => {
-  test('otherVersion, producers first: the old consumers dead-letter what they cannot read, and a redrive mends it', {
+  test('otherVersion, producers first: the old consumers dead-letter what they cannot read, and a redrive fixes it', {
     timeout,
   }, async () => {
     let deadLettered = 0

@@ -69,7 +69,7 @@ describe.each(Object.entries(hostile))('a row with %s', (_, row) => {
 })
 
 describe('rows of tables without the CHECKs', () => {
-  test('are dead-lettered, each by itself; every other message flows, and no relay ends or refuses to start', async () => {
+  test('are dead-lettered, each on its own; every other message flows, and no relay ends or refuses to start', async () => {
     await withoutChecks(database.pool)
     await using running = testRelay(database.url, transport())
     await running.relay.start()

@@ -192,7 +192,7 @@ describe('a broker that wants a token', () => {
       expect(JSON.stringify([outcome, String(error)])).not.toContain('S3cret')
     })
 
-    it('goes on by itself when a provider that failed works again', { timeout: 60_000 }, async () => {
+    it('continues on its own when a provider that failed works again', { timeout: 60_000 }, async () => {
       const topic = await createTopic('token-again', 1, { brokers: kafka.access })
       let works = true
       const transport = withToken(way, async () => {

@@ -20,7 +20,7 @@ export async function connectPrisma(databaseUrl: string): Promise<PrismaClient> 
   return prisma
 }
 
-/** A kafkajs producer as it comes, with all its defaults: acknowledged by all replicas, retried by itself. */
+/** A kafkajs producer as it comes, with all its defaults: acknowledged by all replicas, retried on its own. */
 export async function connectProducer(brokers: string): Promise<Producer> {
   const kafka = new Kafka({ brokers: brokers.split(','), clientId: 'shop', logLevel: logLevel.NOTHING })
   const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })

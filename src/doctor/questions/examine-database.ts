@@ -51,7 +51,7 @@ export interface Creators {
   roles: string[]
 }
 
-/** A trigger or rule on one of the outbox tables: it runs with the rights of whoever writes there. */
+/** A trigger or rule on one of the outbox tables: it runs with the rights of anyone who writes there. */
 export interface Attached {
   table: string
   kind: 'trigger' | 'rule'

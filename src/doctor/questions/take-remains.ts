@@ -12,7 +12,7 @@ export interface Remains {
   stayed: string[]
 }
 
-/** The statement that tells where the outbox of a schema is: for whoever has another connection. */
+/** The statement that tells where the outbox of a schema is: for anyone who has another connection. */
 export const placeSql = (schema: string): string => doctorStatements(tablesOf(schema)).place()
 
 /**

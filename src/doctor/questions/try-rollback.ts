@@ -32,7 +32,7 @@ export interface RollbackTrial {
 
 /**
  * A topic that nobody has: a message of the trial that stays, and that a relay finds before it is taken out again, goes nowhere. The name
- * tells whoever sees it in the log of the relay where it comes from.
+ * tells anyone who sees it in the log of the relay where it comes from.
  */
 const topic = 'outbox-rollback-trial'
 

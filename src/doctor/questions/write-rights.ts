@@ -22,7 +22,7 @@ interface Broker {
 
 /**
  * Whether this login may write to each of the topics, which exist; null where the broker says neither, or kafkajs is another version.
- * Nothing can be written: the batch is empty, and its partition is none. A broker judges the right first, and only then looks for the
+ * Nothing can be written: the batch is empty, and its partition is none. A broker judges the right first, and only then searches for the
  * partition.
  */
 export async function writeRights(kafka: Kafka, topics: readonly string[]): Promise<(boolean | null)[]> {

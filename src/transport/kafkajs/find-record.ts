@@ -74,7 +74,7 @@ export async function findRecord(kafka: KafkajsTransportOptions, search: RecordS
       return await read(consumer, search, stretches)
     } finally {
       await consumer.disconnect()
-      // A group without offsets goes by itself; whoever may not delete it leaves nothing behind either.
+      // A group without offsets goes on its own; anyone who may not delete it leaves nothing behind either.
       await admin.deleteGroups([groupId]).catch(() => {})
     }
   } catch (error) {

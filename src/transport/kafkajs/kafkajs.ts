@@ -199,7 +199,7 @@ class KafkajsTransport implements Transport {
     return { ...outcome, scope: asked instanceof TransportError ? 'producer' : 'transient', error }
   }
 
-  /** All brokers, from the one that is first; after a client that failed, from another: kafkajs would begin with a silent one for ever. */
+  /** All brokers, from the one that is first; after a client that failed, from another: kafkajs would begin with a silent one forever. */
   #inTurn(): string[] {
     const { brokers } = this.#settings
     const first = this.#first % brokers.length

@@ -263,7 +263,7 @@ class PlatformaticTransport implements Transport {
     return new PlatformaticClient({ brokers, clientId, connectionTimeoutMs, ...this.#access }, this.#alive)
   }
 
-  /** All brokers, from the one that is first; after a client that failed, from another: a silent one would be asked first for ever. */
+  /** All brokers, from the one that is first; after a client that failed, from another: a silent one would be asked first forever. */
   #inTurn(): string[] {
     const { brokers } = this.#settings
     const first = this.#first % brokers.length

@@ -38,7 +38,7 @@ describe('the package behind it', () => {
   })
 })
 
-describe('what it refuses by itself', () => {
+describe('what it refuses on its own', () => {
   it('a login that only kafkajs knows', () => {
     const sasl = { mechanism: 'aws' } as never
     expect(() => platformaticTransport({ brokers: ['localhost:9092'], sasl })).toThrow(
