@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, type KafkaConfig, type KafkaMessage, logLevel } from 'kafkajs'
 import { guardedKafka, refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
-import { fingerprint, latin1 } from './fingerprint.ts'
 import type { Dump, ReadRecord } from './history.ts'
+import { fingerprint, latin1 } from './history.ts'
 
 /** What kafkajs knows about the batch of a message, and does not put into its types. */
 interface BatchContext {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkNames, judge } from '../../src/proof/checks.ts'
+import { checkNames, judge } from './judge.ts'
 import { copy, lines, message, records, stateOf, swap, violated } from './spoil.ts'
 import { recordOf, type Story, story } from './story.ts'
 

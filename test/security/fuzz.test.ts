@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { isTopic } from '../../src/message/topic.ts'
-import { randomFrom } from '../../src/proof/random.ts'
+import { randomFrom } from '../../src/proof/draw.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'

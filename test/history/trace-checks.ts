@@ -1,9 +1,8 @@
-import type { MonotonicMs } from './clock.ts'
-import { type Evidence, listed, placeOf } from './evidence.ts'
-import { type Finding, notJudged, Tally } from './finding.ts'
-import type { Trace } from './history.ts'
+import type { Send } from '../../src/proof/evidence.ts'
+import { type Evidence, listed, placeOf } from '../../src/proof/evidence.ts'
+import { type Finding, notJudged, Tally } from '../../src/proof/finding.ts'
+import type { MonotonicMs, Trace } from '../../src/proof/history.ts'
 import { checkAlarms, checkGrown, checkLines, checkLosses } from './rule-checks.ts'
-import type { Send } from './sends.ts'
 
 /**
  * Trace safety: no row deleted before an acknowledgement names it, no bucket with two owners, nothing sent outside a lease, no bucket given

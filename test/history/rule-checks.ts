@@ -1,8 +1,7 @@
-import { placementHash } from '../message/key.ts'
-import type { MonotonicMs } from './clock.ts'
-import { type Evidence, listed } from './evidence.ts'
-import type { Tally } from './finding.ts'
-import type { Trace } from './history.ts'
+import { placementHash } from '../../src/message/key.ts'
+import { type Evidence, listed } from '../../src/proof/evidence.ts'
+import type { Tally } from '../../src/proof/finding.ts'
+import type { MonotonicMs, Trace } from '../../src/proof/history.ts'
 
 /** An alarm is told for each row that was put in below what its relay had read, and for nothing else. */
 export function checkAlarms({ relay, lines }: Trace, { history }: Evidence, tally: Tally): void {
