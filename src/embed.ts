@@ -56,9 +56,9 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
 }
 
 export type { DrainReport } from './relay/drain.ts'
-export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/on-dead-letter.ts'
 export { type RelayOptions, relayDefaults } from './relay/options.ts'
 export { Relay } from './relay/relay.ts'
+export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/state/on-dead-letter.ts'
 export { type RelayEvent, type RelayEvents, type Subscriber, Telemetry } from './relay/telemetry.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'

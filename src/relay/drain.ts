@@ -18,9 +18,9 @@ export interface DrainReport {
 }
 
 /** What a drain looks at. */
-export interface DrainDeps {
+export interface Drain {
   clock: Clock
-  pipeline: Pick<Pipeline, 'inFlight' | 'claims' | 'topics' | 'reader' | 'leases'>
+  pipeline: Pick<Pipeline, 'context' | 'topics' | 'leases'>
   signal: AbortSignal
   /** Asks the database, again in the next session if this one breaks. */
   ask: <T>(question: (session: StoreSession) => Promise<T>) => Promise<T>
@@ -33,28 +33,30 @@ const lookMs = 50
 const settledTicks = 3
 
 /** Waits until everything that is in the outbox now has been published, or until waiting longer will not help. */
-export async function drain(deps: DrainDeps): Promise<DrainReport> {
-  const { inFlight, reader, leases } = deps.pipeline
+export async function drain(deps: Drain): Promise<DrainReport> {
+  const { context, leases } = deps.pipeline
+  const { inFlight, positions } = context.state
   const upTo = await deps.ask((session) => session.lastId())
   for (;;) {
     await deps.clock.wait(lookMs, deps.signal)
-    const quiet = inFlight.size === 0 && reader.sawNothing && leases.ticks >= settledTicks
+    const quiet = inFlight.size === 0 && positions.sawNothing && leases.ticks >= settledTicks
     if (!quiet && !deps.signal.aborted) continue
     const report = await look(deps, upTo)
     if (report.empty || isFinal(deps, report) || deps.signal.aborted) return report
   }
 }
 
-async function look({ ask, pipeline: { topics, claims }, signal }: DrainDeps, upTo: number): Promise<DrainReport> {
+async function look({ ask, pipeline: { topics, context }, signal }: Drain, upTo: number): Promise<DrainReport> {
   // Broken off: nobody can say what is left, so not nothing.
   const left = signal.aborted ? 1 : await ask((session) => session.remaining(upTo))
+  const { claims } = context.state
   const pausedTopics = topics.closed().flatMap(({ name, trouble }) => (trouble ? [{ topic: name, code: trouble.code }] : []))
   const blockedKeys = claims.all.reduce((sum, claim) => sum + claim.blockedKeys, 0)
   return { empty: left === 0 && blockedKeys === 0, left, foreignBuckets: bucketCount - claims.size, pausedTopics, blockedKeys }
 }
 
 /** Nothing is on its way, and what is left is held, paused or another relay's. */
-function isFinal({ pipeline: { topics } }: DrainDeps, report: DrainReport): boolean {
+function isFinal({ pipeline: { topics } }: Drain, report: DrainReport): boolean {
   const opening = topics.missing.waiting || topics.closed().some((topic) => !topic.trouble)
   return !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
 }

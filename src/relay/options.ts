@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { OutboxError } from '../message/errors.ts'
-import type { OnDeadLetterByTopic } from './on-dead-letter.ts'
+import type { OnDeadLetterByTopic } from './state/on-dead-letter.ts'
 
 /** Settings of a relay. Every one has a default that suits most. Durations are milliseconds, sizes bytes. */
 export interface RelayOptions {

@@ -186,8 +186,8 @@ export class Relay {
   #listen(): void {
     const pipeline = this.#pipeline
     this.#ports.store.listen(
-      (payload) => pipeline.notified(payload),
-      () => pipeline.unheard(),
+      (payload) => pipeline.notifications.notified(payload),
+      () => pipeline.notifications.lost(),
       this.#end.signal,
     )
   }
@@ -216,8 +216,8 @@ export class Relay {
   async #shutDown(): Promise<void> {
     this.#stopReading.abort()
     const until = this.#clock.now() + this.settings.stopTimeoutMs
-    const { leases, claims, inFlight, locked } = this.#pipeline
-    leases.leaveAll()
+    const { claims, inFlight, locked } = this.#pipeline.context.state
+    this.#pipeline.leases.leaveAll()
     const busy = () => claims.size > 0 || inFlight.size > 0
     while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
       await this.#clock.wait(lookMs, this.#end.signal)

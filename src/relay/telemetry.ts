@@ -1,6 +1,6 @@
 import { Emitter, type Listener } from '../running/emitter.ts'
 import type { OutboxSample } from '../store/operator.ts'
-import type { OnDeadLetter } from './on-dead-letter.ts'
+import type { OnDeadLetter } from './state/on-dead-letter.ts'
 
 /**
  * Everything that is told about a relay. Logs, metrics, traces, health and dashboard subscribe to this list; the relay itself only emits.

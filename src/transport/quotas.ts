@@ -1,3 +1,5 @@
+// Keeps rule 3 of docs/protocol.md.
+
 import type { Fuse } from './fuse.ts'
 import type { Outcome } from './transport.ts'
 

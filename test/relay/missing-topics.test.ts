@@ -1,9 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
-import { MissingTopics } from '../../src/relay/missing-topics.ts'
-import type { SkippedFrom } from '../../src/relay/skipped-from.ts'
+import { ClusterBreaker } from '../../src/relay/publish/cluster-breaker.ts'
+import { MissingTopics } from '../../src/relay/publish/missing-topics.ts'
+import type { SkippedFrom } from '../../src/relay/state/skipped-from.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
+import { relayContext } from '../support/relay-context.ts'
 
 interface Row {
   topic: string
@@ -61,9 +62,10 @@ function setUp(topics: Record<string, number> = {}) {
       position = Number.POSITIVE_INFINITY
     })
   }
-  const breaker = new ClusterBreaker({ transport: memory, clock, telemetry, signal, random: () => 0 })
-  const found = (name: string) => void open.add(name)
-  const missing = new MissingTopics({ clock, telemetry, transport, breaker, signal, random: () => 0, found, resume }, 3)
+  const context = relayContext({}, { clock, telemetry, transport, signal })
+  context.state.positions.resume = resume
+  const breaker = new ClusterBreaker({ ...context, transport: memory })
+  const missing = new MissingTopics(context, breaker, { found: (name) => void open.add(name) }, 3)
   return {
     memory,
     asked,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { Claim } from '../../src/relay/claim.ts'
-import { type Circumstances, fullLaneMs, type Last, type Room, rowsOf, scansOf } from '../../src/relay/plan.ts'
+import { type Circumstances, fullLaneMs, type Last, type Room, rowsOf, scansOf } from '../../src/relay/fetch/fetch-plan.ts'
+import { Claim } from '../../src/relay/state/claim.ts'
 
 describe('rows of the next fetch', () => {
   const room: Room = { rows: 10_000, bytes: 1_000_000, rowBytes: 100, fetchRows: 2_000 }

@@ -1,20 +1,20 @@
 import { describe, expect, test } from 'vitest'
-import type { CarriedRow } from '../../src/relay/claim.ts'
-import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
-import { probeOf } from '../../src/relay/half-open.ts'
-import { type OnDeadLetter, type OnDeadLetterByTopic, onDeadOf } from '../../src/relay/on-dead-letter.ts'
+import { nextPollMs } from '../../src/relay/fetch/pace.ts'
+import { shareStep } from '../../src/relay/leases/share.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
-import { toRecord } from '../../src/relay/record.ts'
-import { shareStep } from '../../src/relay/share.ts'
-import { Signal } from '../../src/relay/signal.ts'
-import { SkippedFrom } from '../../src/relay/skipped-from.ts'
+import { ClusterBreaker } from '../../src/relay/publish/cluster-breaker.ts'
+import { probeOf } from '../../src/relay/publish/half-open.ts'
+import { toRecord } from '../../src/relay/publish/record.ts'
+import { verdict } from '../../src/relay/publish/verdict.ts'
+import type { CarriedRow } from '../../src/relay/state/claim.ts'
+import { type OnDeadLetter, type OnDeadLetterByTopic, onDeadOf } from '../../src/relay/state/on-dead-letter.ts'
+import { Signal } from '../../src/relay/state/signal.ts'
+import { SkippedFrom } from '../../src/relay/state/skipped-from.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
-import { verdict } from '../../src/relay/verdict.ts'
-import { nextPollMs } from '../../src/relay/wake.ts'
 import { backoff } from '../../src/running/backoff.ts'
 import { systemClock } from '../../src/running/clock.ts'
-import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
+import { relayContext } from '../support/relay-context.ts'
 
 const refused = (scope: 'record' | 'topic' | 'producer' | 'transient', named?: number[]): Outcome => ({
   kind: 'not-written',
@@ -178,8 +178,7 @@ describe('the Kafka record', () => {
 test('while brokers answer and take nothing, the circuit breaker stays closed longer each time, up to 5 s, until an acknowledgement', async () => {
   const waits: number[] = []
   const clock = { ...systemClock, wait: async (ms: number) => void waits.push(ms) }
-  const { signal } = new AbortController()
-  const breaker = new ClusterBreaker({ transport: memoryTransport(), clock, telemetry: new Telemetry(), signal, random: () => 1 })
+  const breaker = new ClusterBreaker(relayContext({}, { clock, random: () => 1 }))
   const [one, other] = [{}, {}]
   const doubt = async () => {
     breaker.doubt(one, 'CLUSTER_AUTHORIZATION_FAILED', 'no')

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { keyDigest } from '../../src/message/key-digest.ts'
-import { Bisection } from '../../src/relay/bisection.ts'
-import { type CarriedRow, Claim } from '../../src/relay/claim.ts'
-import { Queue } from '../../src/relay/queue.ts'
+import type { RelayContext } from '../../src/relay/context.ts'
+import { Bisection } from '../../src/relay/publish/bisection.ts'
+import { Queue } from '../../src/relay/publish/send-queue.ts'
+import { type CarriedRow, Claim } from '../../src/relay/state/claim.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
 
 const now = 1_000
@@ -23,10 +24,10 @@ function queueOf(rows: readonly CarriedRow[], random = 0) {
   const moved: number[] = []
   const queue = new Queue(bisection, {
     clock: { now: () => now, date: () => now, wait: async () => {} },
-    limits,
+    settings: limits,
     random: () => random,
-    moveBlocked: ({ id }) => moved.push(id),
-  })
+    state: { moves: { block: ({ id }: CarriedRow) => moved.push(id) } },
+  } as unknown as RelayContext)
   for (const one of rows) queue.push(one)
   return { queue, bisection, moved }
 }

@@ -1,17 +1,17 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
-import { type CarriedRow, Claim, Claims } from '../../src/relay/claim.ts'
-import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
-import { InFlight } from '../../src/relay/in-flight.ts'
-import { Mark } from '../../src/relay/low-water-mark.ts'
-import { type RelayOptions, relaySettings } from '../../src/relay/options.ts'
-import { Reader } from '../../src/relay/reader.ts'
+import { Mark } from '../../src/relay/fetch/low-water-mark.ts'
+import { Reader } from '../../src/relay/fetch/reader.ts'
+import type { Notifications } from '../../src/relay/notifications.ts'
+import type { RelaySettings } from '../../src/relay/options.ts'
+import { Topics } from '../../src/relay/publish/topic.ts'
+import { Claim } from '../../src/relay/state/claim.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
-import { Topics } from '../../src/relay/topic.ts'
 import { systemClock } from '../../src/running/clock.ts'
 import type { Fetch, Fetched, OutboxRow, StoreSession } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { readRow } from '../support/read-row.ts'
+import { relayContext } from '../support/relay-context.ts'
 
 // The windows of these rules are narrower than a network round trip: the store's answers are held back and given by hand.
 
@@ -20,7 +20,7 @@ const bucket = bucketOf('t', key)
 const row = (id: number, messageId = `message-${id}`): OutboxRow => readRow({ id, messageId })
 
 /** A reader over a store whose every answer the test gives. `others`: buckets it has besides that of the rows. */
-function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = []) {
+function setUp(options: Partial<RelaySettings> = {}, maxPollMs = 1, others: number[] = []) {
   const telemetry = new Telemetry()
   const alarms: RelayEvents['row_found_below_position'][] = []
   telemetry.subscribe((event, fields) => {
@@ -28,44 +28,15 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
   })
   const transport = memoryTransport({ partitions: 1, topics: { missing: 0 } })
   const end = new AbortController()
-  const claims = new Claims()
-  const settings = relaySettings({ maxInFlight: 400, ...options })
-  const inFlight = new InFlight(settings)
-  const acked: CarriedRow[] = []
-  let settled = () => {}
-  const base = { clock: systemClock, telemetry, inFlight, claims }
-  let reader!: Reader
-  const topics = new Topics({
-    ...base,
-    transport,
-    signal: end.signal,
-    breaker: new ClusterBreaker({ transport, clock: systemClock, telemetry, signal: end.signal, random: () => 0 }),
-    random: () => 0,
-    keyless: 'topic',
-    onDeadLetter: () => 'block',
-    limits: settings,
-    settle: (rows) => {
-      acked.push(...rows)
-      settled()
-    },
-    deadLetter: () => {},
-    moveBlocked: () => {},
-    resume: (skippedFrom, gaveUp) => reader.resume(skippedFrom, gaveUp),
-  })
-  reader = new Reader({
-    ...base,
-    topics,
-    limits: settings,
-    maxPollMs: () => maxPollMs,
-    markMs: 0,
-    lookRows: 2,
-    deadLetter: () => {},
-    moveBlocked: () => {},
-  })
+  const context = relayContext({ maxInFlight: 400, ...options }, { transport, telemetry, signal: end.signal })
+  const { claims, inFlight, acked, positions } = context.state
+  const topics = new Topics(context)
+  const notifications = { maxPollMs } as Notifications
+  const reader = new Reader(context, topics, notifications, { markMs: 0, scanRows: 2 })
   // How long it would wait, whether or not something wakes it.
   const polls: number[] = []
-  const wait = reader.work.wait.bind(reader.work)
-  reader.work.wait = (signal, ms) => {
+  const wait = positions.changed.wait.bind(positions.changed)
+  positions.changed.wait = (signal, ms) => {
     polls.push(ms!)
     return wait(signal, ms)
   }
@@ -89,7 +60,10 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
     reader,
     claim,
     inFlight,
-    acked,
+    get acked() {
+      return acked.first(acked.length)
+    },
+    positions,
     alarms,
     polls,
     topics,
@@ -98,7 +72,7 @@ function setUp(options: RelayOptions = {}, maxPollMs = 1, others: number[] = [])
     },
     /** Resolves when so many rows have been acknowledged. */
     async acknowledged(count: number) {
-      while (acked.length < count) await new Promise<void>((resolve) => (settled = resolve))
+      while (acked.length < count) await acked.pushed.wait(end.signal)
     },
     /** The next fetch that is sent. */
     async next() {
@@ -131,7 +105,7 @@ describe('answers of the store', () => {
     const it = setUp()
     await opened(it)
     const stale = await it.next()
-    it.reader.rewind(it.claim)
+    it.positions.rewind(it.claim)
     stale.answer({ rows: [row(5)] })
     const fresh = await it.next()
     expect(it.inFlight.size).toBe(0)
@@ -252,7 +226,7 @@ describe('the rest', () => {
     first.answer({ rows: Array.from({ length: 36 }, (_, i) => row(i + 1)) })
     const answeredAt = performance.now()
     await it.acknowledged(36)
-    it.reader.work.raise()
+    it.positions.changed.raise()
     await it.next()
     // Nothing that can be raised was waited for. A timer counts whole milliseconds.
     expect(it.polls).toHaveLength(polls)
@@ -323,7 +297,7 @@ describe('sweep', () => {
     const passed = await it.next()
     expect(passed.what.scans).toMatchObject([{ after: 50 }])
     it.inFlight.deleted(it.acked[0]!)
-    it.reader.sweep(it.claim)
+    it.positions.sweep(it.claim)
     passed.answer({})
     const swept = await it.next()
     expect(swept.what.scans).toMatchObject([{ after: 0 }])

@@ -1,16 +1,14 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
-import { type CarriedRow, Claim, Claims } from '../../src/relay/claim.ts'
-import { ClusterBreaker } from '../../src/relay/cluster-breaker.ts'
-import { InFlight } from '../../src/relay/in-flight.ts'
-import { Lane } from '../../src/relay/lane.ts'
-import { place } from '../../src/relay/route.ts'
+import { route } from '../../src/relay/fetch/route.ts'
+import { Lane } from '../../src/relay/publish/lane.ts'
+import { Topics } from '../../src/relay/publish/topic.ts'
+import { type CarriedRow, Claim } from '../../src/relay/state/claim.ts'
 import { type RelayEvent, Telemetry } from '../../src/relay/telemetry.ts'
-import { Topics } from '../../src/relay/topic.ts'
-import { systemClock } from '../../src/running/clock.ts'
 import type { OutboxRow } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { readRow } from '../support/read-row.ts'
+import { relayContext } from '../support/relay-context.ts'
 
 const key = Buffer.from('k')
 const bucket = bucketOf('t', key)
@@ -22,31 +20,17 @@ async function setUp() {
   const told: RelayEvent[] = []
   telemetry.subscribe((event) => void told.push(event))
   const transport = memoryTransport({ partitions: 1 })
-  const end = new AbortController()
-  onTestFinished(() => end.abort())
-  const { signal } = end
-  const inFlight = new InFlight({ maxInFlight: 1, maxInFlightBytes: 1_000 })
-  const [moved, deadLettered]: [number[], string[]] = [[], []]
-  const limits = { batchRecords: 1, batchBytes: 100, requestTimeoutMs: 1, maxRowBytes: 1_000 }
-  const moveBlocked = ({ id }: CarriedRow) => void moved.push(id)
-  const deadLetter = (_: CarriedRow, reason: string, error: string) => void deadLettered.push(`${reason}: ${error}`)
-  const topics = new Topics({
-    clock: systemClock,
-    telemetry,
-    inFlight,
-    claims: new Claims(),
-    transport,
-    signal,
-    breaker: new ClusterBreaker({ transport, clock: systemClock, telemetry, signal, random: () => 0 }),
-    random: () => 0,
-    keyless: 'topic',
-    onDeadLetter: () => 'block',
-    limits,
-    settle: () => {},
-    deadLetter,
-    moveBlocked,
-    resume: () => {},
-  })
+  const limits = {
+    batchRecords: 1,
+    batchBytes: 100,
+    requestTimeoutMs: 1,
+    maxInFlight: 1,
+    maxInFlightBytes: 1_000,
+    maxRowBytes: 1_000,
+  }
+  const context = relayContext(limits, { transport, telemetry })
+  const { inFlight, moves } = context.state
+  const topics = new Topics(context)
   const topic = topics.get('t')!
   await expect.poll(() => topic.open, { interval: 1 }).toBe(true)
   const claim = new Claim({ bucket, epoch: 1 }, 0, [])
@@ -56,9 +40,9 @@ async function setUp() {
     inFlight,
     claim,
     told,
-    moved,
-    deadLettered,
-    deps: { telemetry, inFlight, topics, limits, moveBlocked, deadLetter },
+    moves,
+    topics,
+    context,
   }
 }
 
@@ -147,17 +131,18 @@ test.each<[string, { row?: Partial<OutboxRow>; before?: (ground: Ground) => void
 ])('%s', async (_, { row: given = {}, before = () => {} }, expected) => {
   const ground = await setUp()
   before(ground)
-  const { lane, inFlight, told, moved, deadLettered, deps } = ground
+  const { lane, inFlight, told, moves, topics, context } = ground
   const [row, load] = [rowOf(given), lane.load]
-  const where = place(row, ground.claim, deps)
+  const where = route(row, ground.claim, context, topics)
+  const [move] = moves.all
   const covers = (skippedFrom: Lane['skippedFrom']) => skippedFrom.covers(row.bucket, row.id)
   expect({
     place: where instanceof Lane ? 'the lane' : where,
     inHand: inFlight.inBucket(row.bucket) === 1,
     queued: lane.load > load,
-    skips: covers(lane.skippedFrom) ? 'lane' : covers(deps.topics.get(row.topic)!.skippedFrom) ? 'topic' : undefined,
-    moved: moved.includes(row.id),
-    dead_lettered: deadLettered[0],
+    skips: covers(lane.skippedFrom) ? 'lane' : covers(topics.get(row.topic)!.skippedFrom) ? 'topic' : undefined,
+    moved: move !== undefined && move.why === undefined,
+    deadLettered: move?.why && `${move.why.reason}: ${move.why.error}`,
     told: told[0],
   }).toEqual({ inHand: false, queued: false, moved: false, ...expected })
 })

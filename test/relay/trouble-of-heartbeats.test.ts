@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { mostTrouble, type TroubledTopic, troubleOf } from '../../src/relay/trouble.ts'
+import { mostTrouble, type TroubledTopic, troubleOf } from '../../src/relay/publish/trouble.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'

@@ -108,7 +108,7 @@ export const enqueueRules: readonly TakenOut[] = [
   {
     rule: 19,
     without: 'the relay polls slowly although its own notification has not come back',
-    edits: [{ file: 'relay/wake.ts', from: 'this.#trusted = this.#cameBack\n', to: 'this.#trusted = true\n' }],
+    edits: [{ file: 'relay/notifications.ts', from: 'this.#trusted = this.#cameBack\n', to: 'this.#trusted = true\n' }],
     file: 'relay/stories.test.ts',
     tests: 'the relay polls',
   },

@@ -77,7 +77,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'the position goes on above the mark',
     edits: [
       {
-        file: 'relay/reader.ts',
+        file: 'relay/fetch/reader.ts',
         from: 'Math.max(claim.position, Math.min(mark, reached))',
         to: 'Math.max(claim.position, reached)',
       },
@@ -90,7 +90,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'a bucket is read before its blocked keys are known',
     edits: [
       {
-        file: 'relay/leases.ts',
+        file: 'relay/leases/leases.ts',
         from: '      for (const blockedKey of keys) claims.get(blockedKey.bucket)?.put(blockedKey)\n',
         to: '      void keys\n',
       },
@@ -114,7 +114,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 7,
     without: 'a bucket taken although the relay has it leaves the old claim alive',
-    edits: [{ file: 'relay/leases.ts', from: "this.#end(former, 'leases_lost')", to: 'void former' }],
+    edits: [{ file: 'relay/leases/leases.ts', from: "this.#end(former, 'leases_lost')", to: 'void former' }],
     file: rules,
     tests: 'although it has it',
   },
@@ -123,7 +123,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'what a fetch leaves out of a paused topic is not skipped',
     edits: [
       {
-        file: 'relay/reader.ts',
+        file: 'relay/fetch/reader.ts',
         from: 'topic?.skippedFrom.skip(scan.bucket, scan.after + 1)',
         to: 'void topic',
       },
@@ -136,7 +136,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'a lane that cannot progress keeps all that it has read',
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: '    for (const row of this.letGo((row) => !kept.has(row))) this.skippedFrom.skip(row.bucket, row.id)\n',
         to: '',
       },
@@ -149,7 +149,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'what a stuck lane lets go of is not skipped',
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: 'for (const row of this.letGo((row) => !kept.has(row))) this.skippedFrom.skip(row.bucket, row.id)',
         to: 'this.letGo((row) => !kept.has(row))',
       },
@@ -162,7 +162,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'a stuck lane is read into again before its batch is decided',
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: 'if (!this.skippedFrom.any || this.#stuck) return',
         to: 'if (!this.skippedFrom.any) return',
       },
@@ -173,14 +173,20 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'one lane may take all bytes',
-    edits: [{ file: 'relay/lane.ts', from: '    if (this.#bytes >= this.#deps.inFlight.shareBytes) return 0\n', to: '' }],
+    edits: [
+      {
+        file: 'relay/publish/lane.ts',
+        from: '    if (this.#bytes >= this.#context.state.inFlight.shareBytes) return 0\n',
+        to: '',
+      },
+    ],
     file: stuck,
     tests: 'while it still waits for its first outcome',
   },
   {
     rule: 8,
     without: 'a lane that waits for its first outcome keeps the room that others need',
-    edits: [{ file: 'relay/reader.ts', from: '    if (inFlight.tight) topics.yieldRoom()\n', to: '' }],
+    edits: [{ file: 'relay/fetch/reader.ts', from: '    if (inFlight.tight) this.#topics.yieldRoom()\n', to: '' }],
     file: stuck,
     tests: 'while they still wait for their first outcome',
   },
@@ -189,7 +195,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'the batches of stuck lanes fill the in-flight rows',
     edits: [
       {
-        file: 'relay/in-flight.ts',
+        file: 'relay/state/in-flight.ts',
         from: '(this.size - this.#kept.size) - Math.min(this.#kept.size, maxInFlight * keptShare)',
         to: 'this.size',
       },
@@ -201,7 +207,11 @@ export const readingRules: readonly TakenOut[] = [
     rule: 8,
     without: 'each resume of another lane reads the backlog of a stuck one again',
     edits: [
-      { file: 'relay/skipped.ts', from: 'const past = range?.to ?? position', to: 'const past = range ? position : position' },
+      {
+        file: 'relay/state/skipped.ts',
+        from: 'const past = range?.to ?? position',
+        to: 'const past = range ? position : position',
+      },
     ],
     file: stuck,
     tests: 'reads the backlog of a stuck one once',
@@ -209,14 +219,14 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'what is remembered of a stuck lane outlives its resume',
-    edits: [{ file: 'relay/reader.ts', from: 'if (gaveUp) claim.skipped.forget()', to: 'void gaveUp' }],
+    edits: [{ file: 'relay/state/positions.ts', from: 'if (gaveUp) claim.skipped.forget()', to: 'void gaveUp' }],
     file: stuck,
     tests: 'reads the backlog of a stuck one once',
   },
   {
     rule: 8,
     without: 'above the mark the rows of a stuck lane fill every fetch',
-    edits: [{ file: 'relay/reader.ts', from: 'skipped.addId(id)', to: 'void skipped' }],
+    edits: [{ file: 'relay/fetch/reader.ts', from: 'skipped.addId(id)', to: 'void skipped' }],
     file: stuck,
     tests: 'an open transaction holds the mark back',
   },
@@ -225,7 +235,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'above the mark what was skipped is passed like what is below it, and a late row with it',
     edits: [
       {
-        file: 'relay/reader.ts',
+        file: 'relay/fetch/reader.ts',
         from: 'this.#claim.skipped.addRange(this.#from, Math.min(id, this.#mark))',
         to: 'this.#claim.skipped.addRange(this.#from, id)',
       },
@@ -236,7 +246,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a stuck lane shares its requests with the others',
-    edits: [{ file: 'relay/lane.ts', from: 'alone: this.#patience.alone(this.#failure, this.#stuck),', to: '' }],
+    edits: [{ file: 'relay/publish/lane.ts', from: 'alone: this.#patience.alone(this.#failure, this.#stuck),', to: '' }],
     file: stuck,
     tests: 'a stuck lane sends alone',
   },
@@ -245,8 +255,8 @@ export const readingRules: readonly TakenOut[] = [
     without: 'the answer to a fetch of older circumstances is used',
     edits: [
       {
-        file: 'relay/reader.ts',
-        from: 'if (generation !== this.#generation || signal.aborted) continue',
+        file: 'relay/fetch/reader.ts',
+        from: 'if (generation !== positions.generation || signal.aborted) continue',
         to: 'if (signal.aborted) continue',
       },
     ],
@@ -258,7 +268,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'rows deleted while the fetch was under way are taken for new ones',
     edits: [
       {
-        file: 'relay/in-flight.ts',
+        file: 'relay/state/in-flight.ts',
         from: "return this.#deleted.get(row.id) === row.messageId ? 'yes' : 'no'",
         to: "return 'no'",
       },
@@ -269,7 +279,7 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 10,
     without: 'a row that was missed is sent without an alarm',
-    edits: [{ file: 'relay/reader.ts', from: '    claim.sweptTo = position\n', to: '' }],
+    edits: [{ file: 'relay/state/positions.ts', from: '    claim.sweptTo = position\n', to: '' }],
     file: reader,
     tests: '(rule 10)',
   },
@@ -291,7 +301,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'a topic that has grown is used with its old number of partitions',
     edits: [
       {
-        file: 'relay/topic.ts',
+        file: 'relay/publish/topic.ts',
         from: 'if ((await this.#look()) !== this.#partitions && this.#open) this.#close()',
         to: 'await this.#look()',
       },
@@ -304,8 +314,8 @@ export const readingRules: readonly TakenOut[] = [
     without: 'the rows of a paused topic fill every fetch',
     edits: [
       {
-        file: 'relay/reader.ts',
-        from: 'withoutTopics: topics.closed().map((topic) => topic.name),',
+        file: 'relay/fetch/reader.ts',
+        from: 'withoutTopics: this.#topics.closed().map((topic) => topic.name),',
         to: 'withoutTopics: [],',
       },
     ],
@@ -322,21 +332,21 @@ export const readingRules: readonly TakenOut[] = [
   {
     rule: 8,
     without: 'a look that ended among the rows of a paused topic counts as a look at the whole bucket',
-    edits: [{ file: 'relay/reader.ts', from: 'const whole = !clash && !ended &&', to: 'const whole = !clash &&' }],
+    edits: [{ file: 'relay/fetch/reader.ts', from: 'const whole = !clash && !ended &&', to: 'const whole = !clash &&' }],
     file: 'relay/reader.test.ts',
     tests: 'the position follows a look',
   },
   {
     rule: 11,
     without: 'a row that cannot be a record is put into a lane',
-    edits: [{ file: 'relay/route.ts', from: 'const fault = recordFault(row)', to: 'const fault = undefined' }],
+    edits: [{ file: 'relay/fetch/route.ts', from: 'const fault = recordFault(row)', to: 'const fault = undefined' }],
     file: 'security/hostile-rows.test.ts',
     tests: 'are dead-lettered, each on its own',
   },
   {
     rule: 11,
     without: 'a row whose value was not loaded is sent without it',
-    edits: [{ file: 'relay/route.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
+    edits: [{ file: 'relay/fetch/route.ts', from: 'if (row.oversized) {', to: 'if (row.oversized && limits.maxRowBytes < 0) {' }],
     file: 'relay/relay.test.ts',
     tests: 'a row too large to carry is dead-lettered',
   },

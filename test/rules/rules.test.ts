@@ -41,6 +41,23 @@ test.each([...written])('rule %d of docs/protocol.md names the files that keep i
   }
 })
 
+/** Numbers after `rule` or `rules` in a text: `rules 7, 8 and 10`, `rules 7 to 10`. */
+function cited(text: string): Set<number> {
+  const found = new Set<number>()
+  for (const [, list] of text.matchAll(/[Rr]ules? ((?:\d+(?:, | and | to )?)+)/g)) {
+    const numbers = [...list!.matchAll(/\d+/g)].map(Number)
+    const [from, to] = numbers
+    if (list!.includes(' to ')) for (let n = from!; n <= to!; n++) found.add(n)
+    else for (const n of numbers) found.add(n)
+  }
+  return found
+}
+
+test.each([...written])('the files that keep rule %d cite it', (rule, text) => {
+  const silent = pathsIn(text, 'Kept by').filter((path) => path.endsWith('.ts') && !cited(source(path)).has(rule))
+  expect(silent).toEqual([])
+})
+
 test.each(takenOut)(
   'rule $rule: the code still has what is taken out, and the test that must notice is there ($without)',
   (one) => {

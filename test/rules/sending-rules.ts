@@ -11,7 +11,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'the next batch is sent before the outcome of the last one is known',
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: '      else if (batch.length > 0) await this.#send(batch)\n',
         to: '      else if (batch.length > 0) void this.#send(batch)\n',
       },
@@ -24,7 +24,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'an unknown outcome counts as an acknowledgement',
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: "    if (outcome.kind === 'acked') {\n      this.#acknowledged(batch)",
         to: "    if (outcome.kind === 'acked' || outcome.kind === 'unknown') {\n      this.#acknowledged(batch)",
       },
@@ -35,7 +35,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 3,
     without: 'a request is sent that may outlive its lease',
-    edits: [{ file: 'relay/queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' }],
+    edits: [{ file: 'relay/publish/send-queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' }],
     file: rules,
     tests: 'stops the sending before it ends',
   },
@@ -57,7 +57,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a lane waits for a slow broker no longer than for a quick one',
     edits: [
       {
-        file: 'relay/patience.ts',
+        file: 'relay/publish/patience.ts',
         from: 'this.#doublings = Math.min(maxDoublings, this.#doublings + 1)',
         to: 'this.#doublings = 0',
       },
@@ -68,14 +68,14 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 3,
     without: 'a lane waits on for an answer whose lease is lost',
-    edits: [{ file: 'relay/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    edits: [{ file: 'relay/publish/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
     file: patience,
     tests: 'is let go of when the lease is lost',
   },
   {
     rule: 3,
     without: 'a relay that stops waits for an answer as long as ever',
-    edits: [{ file: 'relay/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    edits: [{ file: 'relay/publish/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
     file: patience,
     tests: 'keeps no relay from stopping',
   },
@@ -84,7 +84,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'after an unknown outcome a whole batch may become a copy once more',
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: "turn === 'probe' || this.#isTentative ? 1",
         to: "turn === 'probe' ? 1",
       },
@@ -104,8 +104,8 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a bucket is given back while a request of unknown outcome may still be written',
     edits: [
       {
-        file: 'relay/leases.ts',
-        from: ' && this.#deps.clock.now() >= this.#deps.claims.busyUntil(claim.bucket)',
+        file: 'relay/state/state.ts',
+        from: ' && this.#clock.now() >= this.claims.busyUntil(claim.bucket)',
         to: '',
       },
     ],
@@ -117,7 +117,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a whole batch is taken for refused, and not the record at fault',
     edits: [
       {
-        file: 'relay/verdict.ts',
+        file: 'relay/publish/verdict.ts',
         from: "{ kind: 'single-out', refused } : { kind: 'split' }",
         to: "{ kind: 'single-out', refused } : { kind: 'dead-letter' }",
       },
@@ -128,7 +128,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 4,
     without: 'every message of a topic that takes none is dead-lettered',
-    edits: [{ file: 'relay/verdict.ts', from: 'history.refusedKeys >= refusedKeysLimit', to: 'history.refusedKeys < 0' }],
+    edits: [{ file: 'relay/publish/verdict.ts', from: 'history.refusedKeys >= refusedKeysLimit', to: 'history.refusedKeys < 0' }],
     file: 'relay/relay.test.ts',
     tests: 'six keys refused in a row',
   },
@@ -137,7 +137,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a missing topic is trouble of all topics',
     edits: [
       {
-        file: 'relay/topic.ts',
+        file: 'relay/publish/topic.ts',
         from: "        if (known.scope === 'topic') this.#blamed(known)\n        else breaker",
         to: '        circuit breaker',
       },
@@ -150,8 +150,8 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a topic that stays missing keeps the relay in trouble after Kafka has come back',
     edits: [
       {
-        file: 'relay/topic.ts',
-        from: '    this.#tellPaused(code, message)\n    this.#deps.breaker.trust(this)\n',
+        file: 'relay/publish/topic.ts',
+        from: '    this.#tellPaused(code, message)\n    this.#breaker.trust(this)\n',
         to: '    this.#tellPaused(code, message)\n',
       },
     ],
@@ -161,7 +161,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 5,
     without: 'a relay that Kafka does not answer keeps its buckets from its peers',
-    edits: [{ file: 'relay/leases.ts', from: '    if (this.#yields(pulse)) return this.#giveUp()\n', to: '' }],
+    edits: [{ file: 'relay/leases/leases.ts', from: '    if (this.#yields(pulse)) return this.#giveUp()\n', to: '' }],
     file: cutOff,
     tests: 'traffic on one key only',
   },
@@ -170,7 +170,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a relay that is not answered gives its buckets back though no peer is answered',
     edits: [
       {
-        file: 'relay/leases.ts',
+        file: 'relay/leases/leases.ts',
         from: 'if (answered === 0) this.#peerAnsweredAt = undefined\n    else this',
         to: 'this',
       },
@@ -181,14 +181,14 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 5,
     without: 'the first relay that is answered after an outage gets all buckets',
-    edits: [{ file: 'relay/leases.ts', from: ' && answers.failedSince(this.#peerAnsweredAt)', to: '' }],
+    edits: [{ file: 'relay/leases/leases.ts', from: ' && answers.failedSince(this.#peerAnsweredAt)', to: '' }],
     file: cutOff,
     tests: 'nobody yields to the relay that was answered first',
   },
   {
     rule: 5,
     without: 'nobody but the owner knows of a partition that does not progress',
-    edits: [{ file: 'relay/pipeline.ts', from: 'trouble: () => troubleOf(this.topics.all)', to: 'trouble: () => troubleOf([])' }],
+    edits: [{ file: 'relay/leases/leases.ts', from: 'trouble: troubleOf(this.#topics.all)', to: 'trouble: troubleOf([])' }],
     file: 'relay/trouble-of-heartbeats.test.ts',
     tests: 'a heartbeat names a partition',
   },
@@ -202,7 +202,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 5,
     without: 'a relay that brokers answer and refuse keeps its buckets from its peers',
-    edits: [{ file: 'relay/leases.ts', from: 'since < 3 * leaseMs ||', to: 'since < 3_000 * leaseMs ||' }],
+    edits: [{ file: 'relay/leases/leases.ts', from: 'since < 3 * leaseMs ||', to: 'since < 3_000 * leaseMs ||' }],
     file: cutOff,
     tests: 'answers and lets write nothing',
   },
@@ -225,7 +225,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a batch that is to be sent again goes behind what has queued up since',
     edits: [
       {
-        file: 'relay/queue.ts',
+        file: 'relay/publish/send-queue.ts',
         from: 'this.#rows = [...rows, ...this.#rows]',
         to: 'this.#rows = [...this.#rows, ...rows]',
       },
@@ -238,9 +238,9 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'a request that becomes unknown between two connections is forgotten',
     edits: [
       {
-        file: 'relay/lane.ts',
-        from: 'for (const row of batch) claims.keepBusy(',
-        to: 'for (const row of batch) if (claims.get(row.bucket)) claims.keepBusy(',
+        file: 'relay/publish/lane.ts',
+        from: 'for (const row of batch) state.claims.keepBusy(',
+        to: 'for (const row of batch) if (state.claims.get(row.bucket)) state.claims.keepBusy(',
       },
     ],
     file: 'relay/stories.test.ts',
@@ -249,7 +249,7 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 3,
     without: 'a bucket is given back while rows of it are in flight',
-    edits: [{ file: 'relay/leases.ts', from: 'this.#deps.inFlight.inBucket(claim.bucket) === 0 && ', to: '' }],
+    edits: [{ file: 'relay/state/state.ts', from: 'this.inFlight.inBucket(claim.bucket) === 0 && ', to: '' }],
     file: rules,
     tests: '(rules 3 and 15)',
   },
@@ -258,7 +258,7 @@ export const sendingRules: readonly TakenOut[] = [
     without: 'trouble of the brokers counts against a message',
     edits: [
       {
-        file: 'relay/verdict.ts',
+        file: 'relay/publish/verdict.ts',
         from: "    case 'transient':\n      return { kind: 'again', doubt: false }",
         to: "    case 'transient':\n      return history.records > 1 ? { kind: 'split' } : { kind: 'dead-letter' }",
       },

@@ -33,8 +33,8 @@ export const writingRules: readonly TakenOut[] = [
     without: 'locked rows take the room of the others',
     edits: [
       {
-        file: 'relay/locked-rows.ts',
-        from: '    if (row && this.#waiting.size <= setAsideRows) inFlight.setAside(row)\n',
+        file: 'relay/state/locked-rows.ts',
+        from: '    if (row && this.#waiting.size <= setAsideRows) this.#inFlight.setAside(row)\n',
         to: '',
       },
     ],
@@ -44,7 +44,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 12,
     without: 'a locked row is forgotten',
-    edits: [{ file: 'relay/settler.ts', from: '    this.#left.push(row)\n', to: '' }],
+    edits: [{ file: 'relay/settle/settler.ts', from: '    this.#left.push(row)\n', to: '' }],
     file: 'relay/locked-row.test.ts',
     tests: 'two of two buckets',
   },
@@ -78,7 +78,7 @@ export const writingRules: readonly TakenOut[] = [
     rule: 12,
     without: 'an id that came a second time is taken for the row in flight',
     edits: [
-      { file: 'relay/in-flight.ts', from: "return mine.messageId === row.messageId ? 'yes' : 'other'", to: "return 'yes'" },
+      { file: 'relay/state/in-flight.ts', from: "return mine.messageId === row.messageId ? 'yes' : 'other'", to: "return 'yes'" },
     ],
     file: 'relay/reader.test.ts',
     tests: '(rule 12)',
@@ -95,14 +95,14 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 14,
     without: 'rows of a redriven key stay in the lanes',
-    edits: [{ file: 'relay/dead-letters.ts', from: '    this.#deps.letGo(same)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters/free-keys.ts', from: '  topics.letGo(same)\n', to: '' }],
     file: rules,
     tests: 'that were queued before it are let go of',
   },
   {
     rule: 14,
     without: 'queued moves of a redriven key are still made',
-    edits: [{ file: 'relay/dead-letters.ts', from: '    this.forget(same)\n', to: '' }],
+    edits: [{ file: 'relay/dead-letters/free-keys.ts', from: '  state.moves.forget(same)\n', to: '' }],
     file: rules,
     tests: 'a redriven key overtakes nothing',
   },
@@ -149,7 +149,7 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 12,
     without: 'another message is left out of a fetch because its id is in flight',
-    edits: [{ file: 'relay/reader.ts', from: '    this.#deps.inFlight.doubtIds()\n', to: '' }],
+    edits: [{ file: 'relay/fetch/reader.ts', from: '    this.#context.state.inFlight.doubtIds()\n', to: '' }],
     file: 'relay/reader.test.ts',
     tests: 'they may be another message’s (rule 12)',
   },
@@ -169,7 +169,13 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 13,
     without: 'a key goes on although its head was refused',
-    edits: [{ file: 'relay/dead-letters.ts', from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
+    edits: [
+      {
+        file: 'relay/state/moves.ts',
+        from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n',
+        to: '',
+      },
+    ],
     file: 'relay/relay.test.ts',
     tests: 'a poison record is found in its batch',
   },
@@ -178,7 +184,7 @@ export const writingRules: readonly TakenOut[] = [
     without: 'a lease row that was skipped counts as lost',
     edits: [
       {
-        file: 'relay/leases.ts',
+        file: 'relay/leases/leases.ts',
         from: 'claim.alive && owned.get(claim.bucket) !== claim.epoch)',
         to: 'claim.alive && owned.size >= 0)',
       },

@@ -5,6 +5,6 @@ import { wakeChannel } from '../../src/message/wake.ts'
 export async function action(client: pg.Pool, what: 'redrive' | 'discard', where = 'reason IS NOT NULL'): Promise<number> {
   const { rowCount } = await client.query(`UPDATE outbox_dead_letter SET requested_action = '${what}' WHERE ${where}`)
   // Without it a relay that hears notifications looks only every five seconds.
-  await client.query(`SELECT pg_notify('${wakeChannel}', 'action')`)
+  await client.query(`SELECT pg_notify('${wakeChannel}', 'request')`)
   return rowCount ?? 0
 }

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import { Signal } from '../../src/relay/signal.ts'
+import { Signal } from '../../src/relay/state/signal.ts'
 import { systemClock } from '../../src/running/clock.ts'
 import type { ProxyMode, TcpProxy } from '../history/fault.ts'
 import { freePort } from './ports.ts'

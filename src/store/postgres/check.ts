@@ -1,3 +1,5 @@
+// Keeps rule 16 of docs/protocol.md.
+
 import { OutboxError } from '../../message/errors.ts'
 import { codeOf, type Line } from './line.ts'
 import { literal, maxId } from './sql.ts'

@@ -22,6 +22,7 @@ const strayRows = 500
  *
  * A row with an id above the last one that `sequence` has drawn is from before the ids restarted (rule 7 of docs/protocol.md): it comes
  * before the other rows of its key.
+ * Keeps rules 11, 13 and 14 of docs/protocol.md.
  */
 export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string; name: string }, sequence: string) {
   const mine = ({ bucket, epoch }: Lease) => `mine AS MATERIALIZED (

@@ -7,6 +7,7 @@ export type FetchedRows = Omit<Fetch, 'maxBytes'>
 /**
  * The next rows of some buckets. COPY, because its binary rows cost the relay a third of what rows of a query cost. The message id as text:
  * the relay needs nothing else.
+ * Keeps rules 8 and 11 of docs/protocol.md.
  */
 export function fetchStatement(outbox: string, what: FetchedRows): string {
   const after = oneStart(what)

@@ -62,6 +62,7 @@ function useSslAccept(url: URL): void {
 /**
  * One connection that does one statement after another. A statement without answer in time destroys it: behind a black hole neither side
  * would ever say so.
+ * Keeps rule 6 of docs/protocol.md.
  */
 export class Line {
   readonly #client: pg.Client

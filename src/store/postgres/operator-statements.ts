@@ -240,7 +240,7 @@ SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM 
     ) => `SET LOCAL outbox.requested_by = ${literal(by)};
 UPDATE ${dead} AS d SET "requested_action" = ${literal(action)}${named ? `, "requested_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${names(rows)}
   WHERE d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m;
-SELECT pg_notify(${literal(wakeChannel)}, 'action')::text`,
+SELECT pg_notify(${literal(wakeChannel)}, 'request')::text`,
 
     /** Rows on which the request still stands. */
     unanswered: (

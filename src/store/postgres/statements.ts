@@ -1,3 +1,5 @@
+// Keeps rules 12 and 15 of docs/protocol.md.
+
 import { bucketCount } from '../../message/key.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { Beat } from '../store.ts'

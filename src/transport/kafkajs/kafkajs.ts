@@ -1,3 +1,5 @@
+// Keeps rule 2 of docs/protocol.md.
+
 import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
 import { within } from '../../running/within.ts'
 import { type Access, type AccessOptions, accessOf } from '../access.ts'

@@ -61,7 +61,7 @@ async function action({ postgres }: Ground, topic: string): Promise<void> {
     `UPDATE outbox_dead_letter SET requested_action = 'redrive' WHERE (bucket, id) = (SELECT bucket, id FROM outbox_dead_letter WHERE topic = $1 ORDER BY id LIMIT 1)`,
     [topic],
   )
-  await postgres.admin.query(`SELECT pg_notify($1, 'action')`, [wakeChannel])
+  await postgres.admin.query(`SELECT pg_notify($1, 'request')`, [wakeChannel])
 }
 
 const dead = async ({ postgres }: Ground, topic: string): Promise<number> =>

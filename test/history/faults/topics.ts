@@ -1,5 +1,5 @@
 import kafkajs, { type Admin } from 'kafkajs'
-import { sweepMs } from '../../../src/relay/reader.ts'
+import { sweepMs } from '../../../src/relay/fetch/reader.ts'
 import type { Fault } from '../fault.ts'
 
 // Not among the names that Node finds in this CommonJS module.

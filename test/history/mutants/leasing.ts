@@ -22,7 +22,7 @@ export const leasingMutants: Record<string, Mutant> = {
         to: 'renew: (leases: readonly { bucket: number; epoch: number }[]) => `SELECT l.b AS bucket, l.e AS epoch FROM ${pairs(leases)}`,\n    alsoUnused: (leases: readonly { bucket: number; epoch: number }[]) => `UPDATE',
       },
       {
-        file: 'relay/share.ts',
+        file: 'relay/leases/share.ts',
         from: 'Math.ceil(bucketCount / Math.max(1, relays))',
         to: 'relays > 0 ? bucketCount : 0',
       },
@@ -44,7 +44,7 @@ export const leasingMutants: Record<string, Mutant> = {
     faults: ['pg-late-answers'],
     edits: [
       {
-        file: 'relay/leases.ts',
+        file: 'relay/leases/leases.ts',
         from: 'renewed.get(claim.bucket) === claim.epoch) claim.deadline = before + leaseMs',
         to: 'renewed.get(claim.bucket) === claim.epoch) claim.deadline = clock.now() + leaseMs',
       },
@@ -85,8 +85,8 @@ export const leasingMutants: Record<string, Mutant> = {
     what: 'believes in a lease that has run out, and sends under it',
     faults: ['relay-sigstop', 'relay-event-loop'],
     edits: [
-      { file: 'relay/queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' },
-      { file: 'relay/leases.ts', from: 'claim.deadline <= now)', to: 'claim.deadline < 0 * now)' },
+      { file: 'relay/publish/send-queue.ts', from: '      if (row.claim.deadline <= safe) break\n', to: '' },
+      { file: 'relay/leases/leases.ts', from: 'claim.deadline <= now)', to: 'claim.deadline < 0 * now)' },
     ],
   },
 }

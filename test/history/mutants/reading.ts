@@ -13,7 +13,7 @@ export const readingMutants: Record<string, Mutant> = {
     faults: ['load-late-rollback'],
     edits: [
       {
-        file: 'relay/reader.ts',
+        file: 'relay/fetch/reader.ts',
         from: 'Math.max(claim.position, Math.min(mark, reached))',
         to: 'Math.max(claim.position, lastId)',
       },

@@ -13,7 +13,7 @@ export const recordMutants: Record<string, Mutant> = {
     faults: ['relay-sigterm'],
     edits: [
       {
-        file: 'relay/record.ts',
+        file: 'relay/publish/record.ts',
         from: asStored,
         to: '  return { key: row.key, value: row.value === null ? null : row.value.filter((byte) => byte !== 0), headers }',
       },
@@ -24,7 +24,7 @@ export const recordMutants: Record<string, Mutant> = {
     faults: ['relay-sigterm'],
     edits: [
       {
-        file: 'relay/record.ts',
+        file: 'relay/publish/record.ts',
         from: asStored,
         to: `  const sorted = (text: string) => JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(text)).sort(([a], [b]) => a.length - b.length)))
   const isObject = row.value !== null && row.value[0] === 0x7b && headers['content-type'] === jsonContentType
@@ -37,12 +37,12 @@ export const recordMutants: Record<string, Mutant> = {
     faults: ['relay-sigterm'],
     edits: [
       {
-        file: 'relay/topic.ts',
+        file: 'relay/publish/topic.ts',
         from: 'import { placementHash }',
         to: "import { crc32 } from 'node:zlib'\nimport { placementHash }",
       },
       {
-        file: 'relay/topic.ts',
+        file: 'relay/publish/topic.ts',
         from: 'placementHash(row.topic, row.key) %',
         to: '(row.key === null ? placementHash(row.topic, null) : crc32(row.key)) %',
       },

@@ -9,7 +9,7 @@ export const sendingMutants: Record<string, Mutant> = {
     faults: ['kafka-all-refuse', 'relay-sigkill'],
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: '    this.#flying = batch\n',
         to: '    this.#flying = batch\n    this.#deps.settle(batch)\n',
       },
@@ -20,7 +20,7 @@ export const sendingMutants: Record<string, Mutant> = {
     faults: ['broker-sigstop', 'kafka-all-black-hole', 'kafka-reset'],
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: "    if (outcome.kind === 'acked') {\n      this.#acknowledged(batch)",
         to: "    if (outcome.kind === 'acked' || outcome.kind === 'unknown') {\n      this.#acknowledged(batch)",
       },
@@ -29,14 +29,20 @@ export const sendingMutants: Record<string, Mutant> = {
   'continue-after-refused': {
     what: 'goes on with a key after one of its records was refused',
     faults: ['poison-too-large'],
-    edits: [{ file: 'relay/dead-letters.ts', from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n', to: '' }],
+    edits: [
+      {
+        file: 'relay/state/moves.ts',
+        from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n',
+        to: '',
+      },
+    ],
   },
   'two-in-flight': {
     what: 'sends the next batch of a partition before the last one is answered, without idempotence',
     faults: ['kafka-reset', 'kafka-all-refuse', 'broker-sigkill'],
     edits: [
       {
-        file: 'relay/lane.ts',
+        file: 'relay/publish/lane.ts',
         from: '      else if (batch.length > 0) await this.#send(batch)\n',
         to: '      else if (batch.length > 0) void this.#send(batch)\n',
       },

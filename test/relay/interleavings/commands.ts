@@ -44,14 +44,14 @@ const happenings: Record<string, Happening> = {
     can: ({ db }) => db.dead.length > 0,
     run: (scene, a) => {
       scene.db.dead[a % scene.db.dead.length]!.action = 'redrive'
-      scene.notify('action')
+      scene.notify('request')
     },
   },
   discard: {
     can: ({ db }) => db.dead.length > 0,
     run: (scene, a) => {
       scene.db.dead[a % scene.db.dead.length]!.action = 'discard'
-      scene.notify('action')
+      scene.notify('request')
     },
   },
   topicGone: { run: ({ broker }, a) => void broker.missing.add(a % 2 ? 't' : 'u') },

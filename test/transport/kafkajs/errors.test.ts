@@ -1,6 +1,6 @@
 import { KafkaJSConnectionError, KafkaJSNonRetriableError, KafkaJSNumberOfRetriesExceeded, KafkaJSProtocolError } from 'kafkajs'
 import { describe, expect, it } from 'vitest'
-import { type History, verdict } from '../../../src/relay/verdict.ts'
+import { type History, verdict } from '../../../src/relay/publish/verdict.ts'
 import { leavesProducerSound, mayConcernOtherTopic, outcomeOf, trouble } from '../../../src/transport/kafkajs/errors.ts'
 
 const protocol = (type: string, code: number) =>

@@ -1,0 +1,91 @@
+import type { Clock } from '../../running/clock.ts'
+import { type Outcome, type Transport, TransportError } from '../../transport/transport.ts'
+
+/** How much of a lease may pass without an answer before a broker is asked, and how much between two questions that had none. */
+const askAfter = 1 / 2
+const askAgain = 1 / 8
+
+/** Answers that a broker has given. One about a record may be the client's own, which refuses some without asking. */
+const isAnswer = (outcome: Outcome): boolean =>
+  outcome.kind === 'acked' || (outcome.kind === 'not-written' && (outcome.scope === 'topic' || outcome.scope === 'transient'))
+
+/**
+ * Knows when a broker last answered this relay, by whatever request. It listens on the transport that lanes, topics and circuit breaker use, and asks
+ * by itself if nobody does. The leases read it: heartbeats carry it, and a relay without answers yields to peers that have some (rule 5).
+ */
+export class Answers {
+  /** The transport, listened to. */
+  readonly transport: Transport
+  readonly #clock: Clock
+  readonly #leaseMs: number
+  readonly #since: number
+  #answeredAt: number | undefined
+  /** When the newest question began that was not answered. */
+  #failedFrom = Number.NEGATIVE_INFINITY
+
+  constructor({ transport, clock, leaseMs }: { transport: Transport; clock: Clock; leaseMs: number }) {
+    this.#clock = clock
+    this.#leaseMs = leaseMs
+    this.#since = clock.now()
+    this.transport = {
+      name: transport.name,
+      connect: (signal) => this.#asked(transport.connect(signal)),
+      partitions: (topic, signal) => this.#asked(transport.partitions(topic, signal)),
+      allPartitions: (topics, signal) => this.#asked(transport.allPartitions(topics, signal)),
+      publish: async (batch, timeoutMs, how) => {
+        const outcome = await transport.publish(batch, timeoutMs, how)
+        if (isAnswer(outcome)) this.#answered()
+        return outcome
+      },
+      close: () => transport.close(),
+    }
+  }
+
+  /** Milliseconds since a broker last answered; null: none has yet. */
+  get msAgo(): number | null {
+    return this.#answeredAt === undefined ? null : this.#clock.now() - this.#answeredAt
+  }
+
+  /** Milliseconds without an answer, since the last one or since the start. */
+  get silentMs(): number {
+    return this.#clock.now() - (this.#answeredAt ?? this.#since)
+  }
+
+  /** Whether a question that was asked at that time or later had no answer. */
+  failedSince(at: number): boolean {
+    return this.#failedFrom >= at
+  }
+
+  /** Asks a broker if nothing else has been answered for a part of a lease. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const due = this.#answeredAt === undefined ? 0 : this.#answeredAt + this.#leaseMs * askAfter - this.#clock.now()
+      if (due > 0) {
+        await this.#clock.wait(due, signal)
+        continue
+      }
+      const answered = await this.transport.connect(signal).then(
+        () => true,
+        () => false,
+      )
+      if (!answered) await this.#clock.wait(this.#leaseMs * askAgain, signal)
+    }
+  }
+
+  async #asked<T>(question: Promise<T>): Promise<T> {
+    const from = this.#clock.now()
+    try {
+      const answer = await question
+      this.#answered()
+      return answer
+    } catch (error) {
+      if (error instanceof TransportError && error.scope === 'topic') this.#answered()
+      else this.#failedFrom = Math.max(this.#failedFrom, from)
+      throw error
+    }
+  }
+
+  #answered(): void {
+    this.#answeredAt = this.#clock.now()
+  }
+}

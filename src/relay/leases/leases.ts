@@ -1,0 +1,276 @@
+import type { BlockedKeyPosition, Lease, Pulse, StoreSession } from '../../store/store.ts'
+import type { RelayContext } from '../context.ts'
+import type { Topics } from '../publish/topic.ts'
+import { troubleOf } from '../publish/trouble.ts'
+import { Claim, type Claims } from '../state/claim.ts'
+import type { Answers } from './answers.ts'
+import { endClaims, letGoOf } from './end-claims.ts'
+import { shareStep } from './share.ts'
+
+/** Emit `relays_dying` after this many deaths within this window. */
+const deathsToTell = 3
+const deathsWithinMs = 600_000
+
+/** A relay renews its leases after its heartbeat, in milliseconds at most: they end so much later. */
+const graceMs = 50
+
+const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => claim.bucket)
+
+/**
+ * Keeps this relay's fair share of the buckets: claims, renews, gives back. Keeps rules 3, 7 and 15 of docs/protocol.md.
+ */
+export class Leases {
+  readonly #context: RelayContext
+  readonly #topics: Topics
+  readonly #answers: Answers
+  /** Milliseconds between two heartbeats. */
+  readonly #tickMs: number
+  /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
+  #loading: Claim[] = []
+  #loadFrom: BlockedKeyPosition | undefined
+  #renewedAt = Number.NEGATIVE_INFINITY
+  #abstainUntil = Number.NEGATIVE_INFINITY
+  /** Since when this relay has had buckets, on its clock. */
+  #takenAt = Number.NEGATIVE_INFINITY
+  #greeted = false
+  /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
+  #yielding = false
+  /** Since when a live peer is answered without a break, on the relay's clock. */
+  #peerAnsweredAt: number | undefined
+  #closing = false
+  #ticks = 0
+  /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
+  #peerEndsInMs = Number.POSITIVE_INFINITY
+
+  constructor(context: RelayContext, topics: Topics, answers: Answers) {
+    this.#context = context
+    this.#topics = topics
+    this.#answers = answers
+    this.#tickMs = Math.min(1_000, Math.floor(context.settings.leaseMs / 10))
+  }
+
+  /** Heartbeats written in this session. */
+  get ticks(): number {
+    return this.#ticks
+  }
+
+  /** From now on buckets are only given back. */
+  leaveAll(): void {
+    this.#closing = true
+    for (const claim of this.#loading.splice(0)) this.#claims.add(claim)
+    this.#leave(this.#claims.all)
+    this.#context.state.releasable.raise()
+  }
+
+  /** Forgets all claims without a word: the connections they were made with are gone. */
+  forget(): void {
+    endClaims(this.#context, this.#topics, this.#claims.all)
+    this.#loading = []
+    this.#ticks = 0
+    this.#renewedAt = Number.NEGATIVE_INFINITY
+  }
+
+  /** Claims what this relay already owns, under new epochs: statements of an older session cannot write any more. */
+  async retake(session: StoreSession): Promise<void> {
+    await this.#claim(session, () => session.retake())
+  }
+
+  async run(session: StoreSession, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#tick(session)
+      if (this.#loading.length > 0) continue
+      this.#ticks++
+      // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
+      await this.#context.state.releasable.wait(signal, Math.min(this.#tickMs, this.#peerEndsInMs + graceMs))
+    }
+  }
+
+  async #tick(session: StoreSession): Promise<void> {
+    const { clock, telemetry, state } = this.#context
+    const { claims, inFlight } = state
+    const ackedAt = this.#context.state.acked.lastAt
+    const now = clock.now()
+    const abstaining = now < this.#abstainUntil
+    const pulse = await session.beat({
+      alive: !this.#closing,
+      ackedMsAgo: ackedAt === undefined ? null : now - ackedAt,
+      answeredMsAgo: abstaining ? null : this.#answers.msAgo,
+      trouble: troubleOf(this.#topics.all),
+    })
+    this.#peerEndsInMs = pulse.peerEndsInMs ?? Number.POSITIVE_INFINITY
+    await this.#renew(session)
+    this.#expire()
+    await this.#release(session)
+    await this.#load(session)
+    const read = { inFlight: inFlight.size, inFlightBytes: inFlight.bytes }
+    telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...read, silentMs: this.#answers.silentMs })
+    if (abstaining || this.#closing) return
+    if (this.#yields(pulse)) return this.#giveUp()
+    this.#giveUpIfRefused(pulse.peerAckedMsAgo)
+    if (this.#loading.length > 0) return
+    const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, this.#sharers(pulse))
+    // One tick after the first heartbeat, so that relays that start together know of each other.
+    if (step.take > 0 && this.#greeted && clock.now() >= this.#abstainUntil) {
+      const taken = await this.#claim(session, () => session.take(step.take))
+      await this.#warnOfDeaths(
+        session,
+        taken.filter((lease) => lease.abandoned),
+      )
+    }
+    this.#greeted = true
+    if (step.leave > 0) {
+      const stay = claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
+      this.#leave(stay.slice(-step.leave))
+    }
+  }
+
+  async #claim<L extends Lease>(session: StoreSession, statement: () => Promise<L[]>): Promise<L[]> {
+    const { clock, settings, state } = this.#context
+    const { claims } = state
+    const { leaseMs } = settings
+    const before = clock.now()
+    const granted = await statement()
+    if (granted.length === 0) return granted
+    if (claims.size === 0) this.#takenAt = clock.now()
+    // Of our own the lease had run out by the time of the statement: rows that stayed under the old claim would be sent under none.
+    const former = granted.flatMap(({ bucket }) => claims.get(bucket) ?? [])
+    this.#end(former, 'leases_lost')
+    this.#loading = granted.map((lease) => new Claim(lease, before + leaseMs)).sort((a, b) => a.bucket - b.bucket)
+    this.#loadFrom = undefined
+    await this.#load(session)
+    return granted
+  }
+
+  /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */
+  async #load(session: StoreSession): Promise<void> {
+    const { clock } = this.#context
+    const until = clock.now() + this.#tickMs
+    while (this.#loading.length > 0 && clock.now() < until) {
+      const { keys, next } = await session.blockedKeys(numbersOf(this.#loading), this.#loadFrom)
+      const claims = new Map(this.#loading.map((claim) => [claim.bucket, claim]))
+      for (const blockedKey of keys) claims.get(blockedKey.bucket)?.put(blockedKey)
+      this.#loadFrom = next
+      const loaded = this.#loading.filter(({ bucket }) => next === undefined || bucket < next.bucket)
+      for (const blockedKey of await session.restartedBlockedKeys(numbersOf(loaded)))
+        claims.get(blockedKey.bucket)?.put(blockedKey)
+      this.#begin(loaded)
+    }
+  }
+
+  /** What is known of these buckets suffices to work on them. */
+  #begin(loaded: readonly Claim[]): void {
+    const { telemetry, state } = this.#context
+    const { claims } = state
+    const begun = loaded.filter((claim) => this.#loading.includes(claim))
+    if (begun.length === 0) return
+    this.#loading = this.#loading.filter((claim) => !begun.includes(claim))
+    for (const claim of begun) claims.add(claim)
+    if (this.#closing) this.#leave(claims.all)
+    telemetry.emit('leases_taken', { buckets: numbersOf(begun), owned: claims.size })
+    // There may be rows to read, and requests that nobody was there to hear of.
+    state.positions.changed.raise()
+    state.moves.requested()
+  }
+
+  /** One relay may die of anything. Where its successors die too, a message that none of them survives is the likeliest cause. */
+  async #warnOfDeaths(session: StoreSession, abandoned: readonly Lease[]): Promise<void> {
+    if (abandoned.length === 0) return
+    const deaths = await session.deaths(deathsWithinMs)
+    if (deaths < deathsToTell) return
+    const { telemetry, state } = this.#context
+    telemetry.emit('relays_dying', { deaths, withinMs: deathsWithinMs, buckets: numbersOf(abandoned), owned: state.claims.size })
+  }
+
+  async #renew(session: StoreSession): Promise<void> {
+    const { clock, settings, state } = this.#context
+    const { claims } = state
+    const { leaseMs } = settings
+    const before = clock.now()
+    const asked = [...claims.all, ...this.#loading]
+    if (asked.length === 0 || before - this.#renewedAt < leaseMs / 3 - this.#tickMs / 2) return
+    const renewed = new Map((await session.renew(asked)).map((lease) => [lease.bucket, lease.epoch]))
+    for (const claim of asked) if (renewed.get(claim.bucket) === claim.epoch) claim.deadline = before + leaseMs
+    const missing = asked.filter((claim) => claim.alive && renewed.get(claim.bucket) !== claim.epoch)
+    this.#renewedAt = missing.length === 0 ? before : this.#renewedAt
+    if (missing.length === 0) return
+    // Skipped because somebody (perhaps our own dead-letter) has locked the row, or lost: the table knows.
+    const owned = new Map((await session.owned()).map((lease) => [lease.bucket, lease.epoch]))
+    const lost = missing.filter((claim) => claim.alive && owned.get(claim.bucket) !== claim.epoch)
+    if (lost.length > 0) this.#end(lost, 'leases_lost')
+  }
+
+  #expire(): void {
+    const now = this.#context.clock.now()
+    const over = [...this.#claims.all, ...this.#loading].filter((claim) => claim.deadline <= now)
+    if (over.length > 0) this.#end(over, 'leases_lost')
+  }
+
+  async #release(session: StoreSession): Promise<void> {
+    const ready = this.#claims.all.filter((claim) => claim.leaving && this.#context.state.isIdle(claim))
+    if (ready.length === 0) return
+    // One whose row somebody has locked is given back at a later tick.
+    const released = new Set(await session.release(ready))
+    this.#end(
+      ready.filter((claim) => released.has(claim.bucket)),
+      'leases_released',
+    )
+  }
+
+  /**
+   * Whether the buckets belong to peers (rule 5): no broker has answered for one lease time, nor did one when it was asked after a peer had
+   * said that it was answered. After an outage of all of Kafka the first relay that is answered does not get everything.
+   */
+  #yields({ answered }: Pulse): boolean {
+    const { clock, settings } = this.#context
+    const { leaseMs } = settings
+    const answers = this.#answers
+    if (answered === 0) this.#peerAnsweredAt = undefined
+    else this.#peerAnsweredAt ??= clock.now()
+    const cutOff = this.#peerAnsweredAt !== undefined && answers.silentMs >= leaseMs && answers.failedSince(this.#peerAnsweredAt)
+    // Once begun it lasts as long as a peer is answered and this relay is not.
+    this.#yielding = cutOff || (this.#yielding && answered > 0 && answers.silentMs >= leaseMs)
+    return this.#yielding
+  }
+
+  /** Relays that share the buckets, this one included. If no broker answers any of them, all do: operator requests must be carried out. */
+  #sharers({ relays, answered, sharing }: Pulse): number {
+    const { leaseMs } = this.#context.settings
+    const answers = this.#answers
+    return answered > 0 || answers.silentMs < leaseMs ? sharing + 1 : relays
+  }
+
+  /** Brokers answer, but none acknowledges anything, as without rights or with addresses that lead nowhere; a peer is acknowledged. */
+  #giveUpIfRefused(peerAckedMsAgo: number | null): void {
+    const { clock, settings } = this.#context
+    const { leaseMs } = settings
+    const since = clock.now() - Math.max(this.#takenAt, this.#context.state.acked.lastAt ?? Number.NEGATIVE_INFINITY)
+    if (!this.#topics.waiting || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
+    this.#abstainUntil = clock.now() + 3 * leaseMs
+    this.#giveUp()
+  }
+
+  #giveUp(): void {
+    const { telemetry, state } = this.#context
+    const { claims } = state
+    const staying = claims.all.filter((claim) => !claim.leaving)
+    if (staying.length > 0) telemetry.emit('gave_up', { buckets: numbersOf(staying), owned: claims.size })
+    this.#leave(staying)
+  }
+
+  #leave(claims: readonly Claim[]): void {
+    const going = claims.filter((claim) => !claim.leaving)
+    for (const claim of going) claim.leaving = true
+    if (going.length > 0) letGoOf(this.#context, this.#topics, going)
+  }
+
+  #end(over: readonly Claim[], event: 'leases_lost' | 'leases_released'): void {
+    const begun = over.filter((claim) => !this.#loading.includes(claim))
+    this.#loading = this.#loading.filter((claim) => !over.includes(claim))
+    const ended = endClaims(this.#context, this.#topics, begun)
+    if (ended.length > 0) this.#context.telemetry.emit(event, { buckets: numbersOf(ended), owned: this.#claims.size })
+  }
+
+  get #claims(): Claims {
+    return this.#context.state.claims
+  }
+}

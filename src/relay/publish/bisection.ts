@@ -1,0 +1,71 @@
+import type { Outcome } from '../../transport/transport.ts'
+import type { CarriedRow } from '../state/claim.ts'
+
+/**
+ * Which rows of a lane may be at fault for a refusal, and how many go together while that is being found out: a batch that was refused as a
+ * whole is sent again in halves, and a row that Kafka has named comes alone, with the answer that it already has.
+ * Keeps rule 4 of docs/protocol.md.
+ */
+export class Bisection {
+  readonly #most: number
+  /** Records of the next request, at most. */
+  #limit: number
+  /** Rows at the head of the queue that were refused together: one of them is at fault. */
+  #refused = 0
+  readonly #named = new Map<CarriedRow, Outcome>()
+
+  /** `most`: records of one request while nothing is suspected. */
+  constructor(most: number) {
+    this.#most = most
+    this.#limit = most
+  }
+
+  get limit(): number {
+    return this.#limit
+  }
+
+  /** Kafka's answer to a row that it has named: it is the row's without being sent again. */
+  answerTo(row: CarriedRow | undefined): Outcome | undefined {
+    return row && this.#named.get(row)
+  }
+
+  isNamed(row: CarriedRow): boolean {
+    return this.#named.has(row)
+  }
+
+  /** So many rows were refused, and nobody says which of them is at fault. */
+  halve(rows: number): void {
+    this.#refused = rows
+    this.#limit = Math.ceil(rows / 2)
+  }
+
+  /** Kafka has said which rows are at fault. */
+  name(rows: readonly CarriedRow[], answer: Outcome): void {
+    this.#refused = 0
+    for (const row of rows) this.#named.set(row, answer)
+  }
+
+  /** So many rows were acknowledged: what is left of those that were refused is halved on. */
+  cleared(rows: number): void {
+    this.#refused = Math.max(0, this.#refused - rows)
+    this.#limit = this.#refused > 0 ? Math.ceil(this.#refused / 2) : this.#most
+  }
+
+  /** The row at fault is found. */
+  found(row: CarriedRow): void {
+    this.#named.delete(row)
+    this.#refused = 0
+    this.#limit = this.#most
+  }
+
+  /** The row leaves the lane. */
+  drop(row: CarriedRow): void {
+    this.#named.delete(row)
+  }
+
+  /** Rows left the queue, perhaps those that were refused together. */
+  dropAll(rows: readonly CarriedRow[]): void {
+    this.#refused = 0
+    for (const row of rows) this.#named.delete(row)
+  }
+}
