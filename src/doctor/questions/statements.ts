@@ -7,7 +7,13 @@ const timeoutMs = 5_000
 /** Waiting messages of each bucket among which the largest is looked for. */
 const headRows = 160
 
-const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+/** What the tables are called without schema, as the verdicts name them. */
+const names: Record<keyof Tables, string> = {
+  outbox: 'outbox',
+  lease: 'outbox_lease',
+  relay: 'outbox_relay',
+  dead: 'outbox_dead_letter',
+}
 
 /**
  * Every statement of the doctor. They only read, but for the one that takes out what the doctor itself wrote; those that read have a time-out,
@@ -16,10 +22,8 @@ const snakeCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${lette
 export function doctorStatements(tables: Tables) {
   const { outbox, lease } = tables
   const bounded = (sql: string) => `SET LOCAL statement_timeout=${timeoutMs};${ownPath}${sql}`
-  const named = `(VALUES ${Object.entries(tables)
-    .map(
-      ([name, table]) => `(${literal(name === 'outbox' ? name : `outbox_${snakeCase(name)}`)}, to_regclass(${literal(table)}))`,
-    )
+  const named = `(VALUES ${(Object.keys(names) as (keyof Tables)[])
+    .map((name) => `(${literal(names[name])}, to_regclass(${literal(tables[name])}))`)
     .join(', ')}) AS n(name, oid)`
 
   return {
