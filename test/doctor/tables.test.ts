@@ -74,9 +74,9 @@ test.each<Sickness>([
   {
     check: 'tables',
     level: 'failure',
-    sick: 'ALTER TABLE outbox_dead_letter RENAME request TO requests',
-    finding: 'outbox_dead_letter.request is missing',
-    cure: 'ALTER TABLE outbox_dead_letter RENAME requests TO request',
+    sick: 'ALTER TABLE outbox_dead_letter RENAME requested_action TO requests',
+    finding: 'outbox_dead_letter.requested_action is missing',
+    cure: 'ALTER TABLE outbox_dead_letter RENAME requests TO requested_action',
   },
   {
     check: 'tables',
