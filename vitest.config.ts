@@ -3,12 +3,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that say how long something took: they run after the others, and no more at once than there are cores. */
-const timed = [
-  'test/ops/sampler.test.ts',
-  'test/proof/*.test.ts',
-  'test/recovery/recovery.test.ts',
-  'test/support/tcp-proxy.test.ts',
-]
+const timed = ['test/ops/sampler.test.ts', 'test/proof/*.test.ts', 'test/recovery/recovery.test.ts']
 
 /** Small files that take long: begun last, as vitest would, one of them would run alone for a minute. */
 const long = ['test/history/smoke.test.ts', 'test/recovery/recovery.test.ts', 'test/relay/brokers.test.ts']

@@ -4,7 +4,7 @@ import { type Backlog, plainTable, preloadEventferry, preloadOutbox, preloadPlai
 import type { Ground } from './ground.ts'
 import { Program, programArgs } from './program.ts'
 import type { Load } from './programs/load.ts'
-import { rivalSchema } from './rivals.ts'
+import { eventferrySchema } from './rivals.ts'
 
 /** Something that moves messages, or a part of it that shows what the parts cost alone. */
 export interface Contender {
@@ -46,7 +46,7 @@ export const contenders = {
   /** A relay of others, with what its README advises for throughput and latency: batches of 1,000, woken by a trigger's NOTIFY. */
   eventferry: {
     get schema() {
-      return rivalSchema('eventferry')
+      return eventferrySchema()
     },
     preload: preloadEventferry,
     args: programArgs('eventferry'),
@@ -56,9 +56,6 @@ export const contenders = {
     way: 'eventferry',
   },
 } as const satisfies Record<string, Contender>
-
-/** Relays of others. */
-export const rivals: readonly string[] = ['eventferry'] satisfies (keyof typeof contenders)[]
 
 /** A contender by its name, after which flags may stand that its program is started with: `relay --lease-ms=3000`. */
 export function contenderOf(name: string): Contender {

@@ -1,6 +1,6 @@
 import pg from 'pg'
-import { Closing } from '../examples/orders/demo/closing.ts'
-import { prepareGround } from '../examples/orders/demo/ground.ts'
+import { Closing } from '../demo/closing.ts'
+import { prepareGround } from '../demo/ground.ts'
 import type { Inbox } from '../src/inbox/index.ts'
 import { effectsSql } from '../test/inbox/stage.ts'
 import { createTopic } from '../test/support/topics.ts'

@@ -10,7 +10,7 @@ export class Looks implements AsyncDisposable {
 
   constructor(urls: readonly string[]) {
     this.#done = Promise.all(urls.map((url) => this.#look(url)))
-    // Whoever disposes of it hears of it.
+    // Anyone who disposes of it hears of it.
     this.#done.catch(() => {})
   }
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type TransportName, transportNames } from '../src/embed.ts'
-import { rivals } from './contenders.ts'
+import { rivals } from './rivals.ts'
 
 /** What a benchmark is told. */
 export interface BenchOptions {
@@ -9,11 +9,11 @@ export interface BenchOptions {
   json: boolean
   /** How often each contender is measured. */
   runs: number
-  /** Messages of a run; undefined: what the mode takes by itself. */
+  /** Messages of a run; undefined: what the mode takes on its own. */
   messages: number | undefined
-  /** Seconds of a run in modes that measure for a time; undefined: what the mode takes by itself. */
+  /** Seconds of a run in modes that measure for a time; undefined: what the mode takes on its own. */
   seconds: number | undefined
-  /** Transactions a second, in the mode that measures latency; undefined: both that it takes by itself. */
+  /** Transactions a second, in the mode that measures latency; undefined: both that it takes on its own. */
   rate: number | undefined
   transport: TransportName
   /** Flags of the relay, without their dashes: it is measured with them beside itself without them. */
@@ -31,7 +31,7 @@ export const usage = (modes: readonly string[]): string => `Usage: npm run bench
   --rate <n>           transactions a second, in the mode latency (default: 200, then 1,000)
   --transport <name>   Kafka client: ${transportNames.join(' or ')} (default: kafkajs)
   --with <flag=value>  the relay with this flag of its own beside the relay without it, and nothing else; may come several times
-  --rival <name>       a relay of others beside it: ${rivals.join(' or ')}; RIVALS is the folder that bench/rivals.sh has filled`
+  --rival <name>       a relay of others beside it: ${rivals.join(' or ')}; RIVALS names the folder in which its packages are installed`
 
 /**
  * Reads the arguments of `npm run bench`.

@@ -32,7 +32,7 @@ function sharesOf({ nodes, samples, timeDeltas }: Profile): [part: string, share
   return [...shown, ['others', 1 - shown.reduce((sum, [, share]) => sum + share, 0)]]
 }
 
-/** A package, a folder of ours, or what Node does by itself. */
+/** A package, a folder of ours, or what Node does on its own. */
 function partOf(name: string, url: string): string {
   if (name === 'writeBuffer' || name === 'writev') return 'write() on a socket'
   const [, installed] = url.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/) ?? []

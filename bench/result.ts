@@ -18,6 +18,8 @@ export interface Result {
   at: string
   machine: { cpu: string; cores: number; memoryGiB: number; system: string; node: string; postgres: string }
   options: BenchOptions
+  /** Packages of the rivals, with versions. */
+  rivals: readonly string[]
   cases: {
     name: string
     contenders: Record<string, Partial<Record<Figure, Spread>>>
@@ -69,13 +71,14 @@ export function casesOf(mode: Mode, names: readonly string[], runs: readonly Run
 
 /** The result for people: Markdown tables, so that they can go into a document as they are. */
 export function tablesOf(
-  { mode, at, machine, options, cases }: Result,
+  { mode, at, machine, options, rivals, cases }: Result,
   { figure: compared, beside: other }: Mode['ratios'],
 ): string {
   const { cpu, cores, memoryGiB, node, postgres } = machine
   const lines = [
     `${mode}, ${options.runs} runs, ${options.transport}, ${at.slice(0, 16)}Z`,
     `${cores} cores of ${cpu}, ${memoryGiB} GiB, Node ${node.slice(1)}, PostgreSQL ${postgres}`,
+    ...(rivals.length > 0 ? [`beside ${rivals.join(', ')}`] : []),
   ]
   for (const { name, contenders, ratios, beside } of cases) {
     const shown = (Object.keys(figures) as Figure[]).filter((figure) => Object.values(contenders).some((of) => of[figure]))

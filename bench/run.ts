@@ -12,6 +12,7 @@ import { watchingMode } from './modes/watching.ts'
 import { xminMode } from './modes/xmin.ts'
 import type { BenchOptions } from './options.ts'
 import { casesOf, machine, type Result, type Run } from './result.ts'
+import { rivalVersions } from './rivals.ts'
 
 /** Every mode of `npm run bench`, by its name. */
 export const modes: Record<string, Mode> = {
@@ -53,6 +54,7 @@ function besideRivals(name: string, mode: Mode, rivals: readonly string[]): Mode
 export async function run(bench: Bench, tell: (line: string) => void): Promise<Result> {
   const { options } = bench
   const mode = modeOf(options)
+  const rivals = rivalVersions(options.rivals)
   const at = new Date().toISOString()
   const cases = mode.cases(options)
   const runs: Run[] = []
@@ -62,7 +64,7 @@ export async function run(bench: Bench, tell: (line: string) => void): Promise<R
   }
   const names = cases.map(({ name }) => name)
   const postgres = await postgresVersion(bench)
-  return { mode: options.mode, at, machine: machine(postgres), options, cases: casesOf(mode, names, runs), runs }
+  return { mode: options.mode, at, machine: machine(postgres), options, rivals, cases: casesOf(mode, names, runs), runs }
 }
 
 async function* runsOf(mode: Mode, bench: Bench, cases: readonly { name: string }[]): AsyncGenerator<Run> {

@@ -14,7 +14,7 @@ import { startPostgres } from '../test/support/postgres.ts'
 
 /**
  * What watching costs while ten million messages wait: the time of `status`, of `/metrics` and of each page of the dashboard, the CPU of
- * PostgreSQL for each, as a share of one core when it is asked for every five seconds, and what the relay costs it by itself. `npm run ten-million [rows]
+ * PostgreSQL for each, as a share of one core when it is asked for every five seconds, and what the relay costs it on its own. `npm run ten-million [rows]
  * [seconds]`, after `npm run build`. Starts a PostgreSQL of its own. Another owner holds every lease, so that the relay publishes nothing
  * and the cost is that of watching alone.
  */
@@ -43,7 +43,7 @@ const ended = once(unwatched, 'exit')
 // Its first reads are over by then.
 await pause(10_000)
 const alone = await share(async () => {})
-if (unwatched.exitCode !== null) throw new Error('The relay has ended by itself.')
+if (unwatched.exitCode !== null) throw new Error('The relay has ended on its own.')
 unwatched.kill('SIGTERM')
 await ended
 

@@ -2,8 +2,8 @@ import { OutboxError } from './message/errors.ts'
 import type { RelayOptions } from './relay/options.ts'
 import { type Relay, RelayEngine } from './relay/relay.ts'
 import { postgresStore } from './store/postgres/store.ts'
-import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
-import { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
+import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
+import { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'
 import type { Transport } from './transport/transport.ts'
 import { version } from './version.ts'
 
@@ -21,7 +21,7 @@ export interface CreateRelayOptions extends RelayOptions {
   kafka?: KafkajsTransportOptions | undefined
 }
 
-/** Names of the transports that {@link createRelay} makes by itself. */
+/** Names of the transports that {@link createRelay} makes on its own. */
 export const transportNames = ['kafkajs', 'platformatic'] as const
 /** One of {@link transportNames}. */
 export type TransportName = (typeof transportNames)[number]
@@ -76,9 +76,9 @@ export type { Listenable, Listener, NamedEvent } from './running/emitter.ts'
 export type { Holder, OutboxSample, OutboxStatus, RelayState } from './store/operator.ts'
 export type { Trouble } from './store/store.ts'
 export type { PasswordLogin } from './transport/access.ts'
-export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs.ts'
+export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
 export type { MskIamLogin } from './transport/msk-iam.ts'
-export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic.ts'
+export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'
 export type { KafkaTls, TlsFiles } from './transport/tls-files.ts'
 export type { Token } from './transport/token.ts'
 export type { TokenLogin } from './transport/token-login.ts'

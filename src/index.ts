@@ -1,6 +1,17 @@
-export type { Codec, EncodedEvent } from './enqueue/codec.ts'
 export type { EventMethods, MessageMethods, OutboxMethods } from './enqueue/enqueue.ts'
-export type { AnyEventMessage, EventMessage } from './enqueue/event-message.ts'
+export { enqueue, enqueueMany, outbox, withOutbox } from './enqueue/extension.ts'
+export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
+export type {
+  CallbackForm,
+  ExtensionArgs,
+  OutboxExtension,
+  OutboxTransaction,
+  OutboxTransactionInferred,
+  OutboxTransactionMethod,
+  RequiresModel,
+  TransactionClient,
+  WithOutbox,
+} from './enqueue/types.ts'
 export {
   type AnyEvent,
   type Catalogue,
@@ -18,22 +29,11 @@ export {
   type ReadPayloadOf,
   type Schemas,
   type SchemasOf,
-} from './enqueue/events.ts'
-export { enqueue, enqueueMany, outbox, withOutbox } from './enqueue/extension.ts'
-export type { EnqueueOptions, OutboxOptions } from './enqueue/options.ts'
-export type { InputOf, OutputOf, SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from './enqueue/standard-schema.ts'
-export type {
-  CallbackForm,
-  ExtensionArgs,
-  OutboxExtension,
-  OutboxTransaction,
-  OutboxTransactionInferred,
-  OutboxTransactionMethod,
-  RequiresModel,
-  TransactionClient,
-  WithOutbox,
-} from './enqueue/types.ts'
-export type { Unstable, WireStable } from './enqueue/wire.ts'
+} from './events/catalog.ts'
+export type { Codec, EncodedEvent } from './events/codec.ts'
+export type { AnyEventMessage, EventMessage } from './events/event-message.ts'
+export type { InputOf, OutputOf, SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from './events/standard-schema.ts'
+export type { Unstable, WireStable } from './events/wire.ts'
 export { type errorCodes, isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
 export type { MessageKey } from './message/key.ts'
 export type { Message } from './message/message.ts'

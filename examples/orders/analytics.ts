@@ -16,7 +16,7 @@ export function createAnalytics(sales: Sales): Server {
   })
 }
 
-/** Sends the figures now, and again after they have changed, until the browser goes away. It comes back by itself. */
+/** Sends the figures now, and again after they have changed, until the browser goes away. It comes back on its own. */
 function stream(sales: Sales, response: ServerResponse): void {
   let waiting: NodeJS.Timeout | undefined
   const send = () => {

@@ -3,7 +3,7 @@ import type { Kafka } from 'kafkajs'
 import { type AnyReceivedEvent, readEvent } from '../../src/inbox/index.ts' // your application: from 'prisma-extension-outbox/inbox'
 import { events, topic } from './events.ts'
 
-// The whole story, from the first record on: for views that are kept in memory and made anew at each start. The topic is created with
+// The whole story, from the first record on: for views that are kept in memory and rebuilt at each start. The topic is created with
 // `retention.ms=-1` for that; by default Kafka forgets after seven days.
 
 /** An event of the shop. */
@@ -13,7 +13,7 @@ export type ShopEvent = AnyReceivedEvent<typeof events.events>
 export async function readLog(kafka: Kafka, tell: (event: ShopEvent) => void): Promise<{ close(): Promise<void> }> {
   // A group of its own, that never commits: every start begins at the beginning.
   const consumer = kafka.consumer({ groupId: `log-${randomUUID()}`, maxWaitTimeInMs: 250 })
-  // Kafka may hold a message twice, with the same id; and after a broker's restart kafkajs itself begins anew.
+  // Kafka may hold a message twice, with the same id; and after a broker's restart kafkajs itself starts over.
   const seen = new Set<string>()
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })

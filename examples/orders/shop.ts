@@ -28,7 +28,7 @@ export function connectShop(databaseUrl: string) {
 }
 
 /**
- * Places an order: takes it from the inventory, asks for its shipping and announces it, all or nothing. Whoever listens to the topic
+ * Places an order: takes it from the inventory, asks for its shipping and announces it, all or nothing. Anyone who listens to the topic
  * hears of every order that was placed, and of no other.
  *
  * @throws OutOfStock

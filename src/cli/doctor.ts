@@ -4,13 +4,13 @@ import { Command } from 'commander'
 import { judgeDatabase } from '../doctor/database.ts'
 import { judgeKafka, judgeKafkaEncryption } from '../doctor/kafka.ts'
 import { judgePrisma } from '../doctor/project.ts'
+import { examineCluster } from '../doctor/questions/examine-cluster.ts'
+import { type DatabaseFacts, examineDatabase } from '../doctor/questions/examine-database.ts'
 import { judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
 import { inOneLine } from '../ops/format.ts'
-import { type DatabaseFacts, examineDatabase } from '../store/postgres/examine.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
-import { examineCluster } from '../transport/cluster.ts'
 import { databaseConfig, type Environment, type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
@@ -22,7 +22,7 @@ import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 /** The command `doctor`. */
 export function doctorCommand(): Command {
   const command = new Command('doctor')
-    .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to mend it')
+    .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to fix it')
     .option('--client <path>', 'Module that exports your Prisma client: try whether its transactions take back what they wrote')
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
@@ -74,7 +74,7 @@ async function relayVerdicts(
         'relays',
         `They cannot be asked for: ${(error as Error).message}`,
         'Nobody may be publishing.',
-        'Mend what is named above.',
+        'Fix what is named above.',
       ),
     ]
   }

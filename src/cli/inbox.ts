@@ -17,7 +17,7 @@ import { addDatabaseFlags } from './settings.ts'
 
 type Action = 'redrive' | 'discard'
 
-/** Milliseconds between two looks for an answer. */
+/** Milliseconds between two polls for an answer. */
 const lookMs = 100
 
 /** Messages of one call: each is named in the statement. */

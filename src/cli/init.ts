@@ -158,7 +158,7 @@ function declarations(text: string): { name: string; table: string | undefined; 
 
 const lowerFirst = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
 
-/** A table that nobody else would call so: whoever creates it has our migration. */
+/** A table that nobody else would call so: anyone who creates it has our migration. */
 const ownTable: Record<Part, string> = { outbox: 'outbox_lease', inbox: 'inbox_dead_letter' }
 
 /** The migration that creates our tables: the project's own if there is one, however it was written, else a new one. */

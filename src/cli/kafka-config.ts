@@ -1,5 +1,5 @@
 import { isLoopback } from '../running/loopback.ts'
-import type { KafkajsTransportOptions } from '../transport/kafkajs.ts'
+import type { KafkajsTransportOptions } from '../transport/kafkajs/kafkajs.ts'
 import type { KafkaTls } from '../transport/tls-files.ts'
 import { type Environment, type Flags, given, isSet, required, wrong } from './given.ts'
 import { kafkaSettings, type Setting } from './settings.ts'

@@ -14,5 +14,5 @@ export async function withOperator<T>(flags: Flags, use: (operator: Operator) =>
   }
 }
 
-/** Ends the program when its output cannot be written any more: of `list | head`, whoever reads has seen enough. */
+/** Ends the program when its output cannot be written any more: of `list | head`, anyone who reads has seen enough. */
 export const untilUnread = (): void => void process.stdout.on('error', () => process.exit(exitCodes.done))

@@ -14,7 +14,7 @@ import { addDatabaseFlags } from './settings.ts'
 
 type Action = 'redrive' | 'discard'
 
-/** Milliseconds between two looks for an answer. */
+/** Milliseconds between two polls for an answer. */
 const lookMs = 100
 
 /** Messages that are shown, at most. */
@@ -23,7 +23,7 @@ const shownMessages = 50
 /** Requests that are written before the relays have answered them: a million at once would be one long transaction after another. */
 const portion = 20_000
 
-/** Names of one look for an answer. */
+/** Names of one poll for an answer. */
 const lookRows = 1_000
 
 /** The command `redrive`. */

@@ -1,8 +1,8 @@
+import { placeSql, takeRemains } from '../doctor/questions/take-remains.ts'
+import { type TriedClient, tryRollback } from '../doctor/questions/try-rollback.ts'
 import { judgeRollback, type RollbackFacts, untriedRollback } from '../doctor/rollback.ts'
 import type { Verdict } from '../doctor/verdict.ts'
-import { type TriedClient, tryRollback } from '../enqueue/try-rollback.ts'
 import { OutboxError } from '../message/errors.ts'
-import { placeSql, takeRemains } from '../store/postgres/take-remains.ts'
 import { loadModule } from './module.ts'
 
 /** A client of the application, and the name that it has there. */

@@ -8,7 +8,7 @@ export interface Output {
   rows?: number | undefined
 }
 
-/** Lines of a terminal that are drawn anew in their place, below what it shows already: nothing scrolls, and the last ones stay. */
+/** Lines of a terminal that are redrawn in their place, below what it shows already: nothing scrolls, and the last ones stay. */
 export class Screen {
   readonly #out: Output
   /** Lines that stand above the cursor. */
@@ -30,7 +30,7 @@ export class Screen {
     this.#drawn = shown.length
   }
 
-  /** Goes to the first line; of another size the terminal has broken the lines anew, and nobody knows where they are. */
+  /** Goes to the first line; of another size the terminal has broken the lines again, and nobody knows where they are. */
   #back(size: string): string {
     const resized = this.#size !== '' && this.#size !== size
     this.#size = size

@@ -15,7 +15,7 @@ export function statusCommand(): Command {
   const command = new Command('status')
     .description('Show what waits, who relays it, and what is dead')
     .option('--json', 'As JSON, for scripts')
-    .option('--watch', 'Draw it anew every second, with rate and problems, until interrupted')
+    .option('--watch', 'Refresh every second, with rate and problems, until interrupted')
   addDatabaseFlags(command).action(status)
   return prismaHelp(command, [
     ['Once', ''],
@@ -34,7 +34,7 @@ async function status(flags: Flags): Promise<void> {
   })
 }
 
-/** Never ends by itself: whoever looks does that. */
+/** Never ends on its own: the viewer ends it. */
 async function watched(flags: Flags): Promise<void> {
   untilUnread()
   const operator = new OperatorOnDemand(() => postgresOperator(databaseConfig(flags, process.env)))

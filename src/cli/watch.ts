@@ -31,7 +31,7 @@ export interface View {
   servers: string
 }
 
-/** Asks the database, which may be connected anew for each question. */
+/** Asks the database, which may be connected again for each question. */
 export type Ask = <T>(what: (operator: Operator) => Promise<T>) => Promise<T>
 
 /** Shows how the outbox stands, again and again, until `signal` says so: in the same place of a terminal, elsewhere a line for each look. */

@@ -5,7 +5,7 @@ import { keyBytes } from '../ops/format.ts'
 import { describeFor, troubleLines } from '../ops/trouble.ts'
 import type { ListedMessage, Operator, RelayState, ShownMessage } from '../store/operator.ts'
 import { checkLogin } from '../transport/brokers.ts'
-import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } from '../transport/find-record.ts'
+import { type FoundRecord, findRecord, type RecordSearch, type RecordSearched } from '../transport/kafkajs/find-record.ts'
 import { type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { counted, type Field, fields, keyText, span } from './format.ts'
 import { prismaHelp } from './help.ts'
@@ -82,7 +82,7 @@ function dead(message: ShownMessage, head: ListedMessage | null): Field[] {
     ['Key', keyText(key, 200)],
     ['Reason', reason === null ? undefined : `${reason}: ${error}`],
     ['Since', `${diedAt}, by ${diedBy}`],
-    ['Next', `mend the cause, then: redrive ${head?.messageId ?? message.messageId}`],
+    ['Next', `fix the cause, then: redrive ${head?.messageId ?? message.messageId}`],
   ]
 }
 
@@ -91,7 +91,7 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
   const { topic, key, newerThan, timeout } = flags as { topic?: string; key?: string; newerThan?: number; timeout?: number }
   const nowhere = 'It is not in the outbox: published, discarded, rolled back, or never there.'
   if (topic === undefined) {
-    throw new OutboxError('NOT_FOUND', nowhere, { field: 'message-id', remedy: 'Give --topic, to look for it in Kafka.' })
+    throw new OutboxError('NOT_FOUND', nowhere, { field: 'message-id', remedy: 'Give --topic, to search for it in Kafka.' })
   }
   const kafka = kafkaConfigOf(flags, process.env)
   checkLogin(kafka)

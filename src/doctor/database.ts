@@ -1,5 +1,5 @@
 import { counted, span } from '../ops/format.ts'
-import type { DatabaseFacts } from '../store/postgres/examine.ts'
+import type { DatabaseFacts } from './questions/examine-database.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Difference of clocks, in ms, from which times of messages mislead. */

@@ -1,8 +1,8 @@
 import { counted } from '../ops/format.ts'
 import { told } from '../ops/trouble.ts'
 import { type Login, remoteBrokers, tellsSecret } from '../transport/brokers.ts'
-import type { ClusterFacts, TopicFacts } from '../transport/cluster.ts'
 import { blamesCertificate } from '../transport/kafka-codes.ts'
+import type { ClusterFacts, TopicFacts } from './questions/examine-cluster.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Judges whether others can read what goes to Kafka. */

@@ -45,7 +45,7 @@ export function judgeRelays(
           'dead',
           `Dead: ${refused.join(', ')}; ${dead.blocked} wait behind them.`,
           'They, and those behind them, are not published.',
-          'npx prisma-extension-outbox list --dead; mend the cause, then redrive or discard.',
+          'npx prisma-extension-outbox list --dead; fix the cause, then redrive or discard.',
         ),
   ]
 }

@@ -34,7 +34,7 @@ export function judgeRollback(name: string, { stayed, refused, samePlace, troubl
   }
   if (trouble !== undefined) {
     const what = `${name}: no transaction could be tried (${lastLine(trouble)}).`
-    return failure(check, what, 'Nobody knows whether its transactions hold together.', 'Mend what is named above.')
+    return failure(check, what, 'Nobody knows whether its transactions hold together.', 'Fix what is named above.')
   }
   if (!samePlace) {
     const what = `${name} writes to another outbox than this command looks at.`

@@ -1,6 +1,6 @@
 import { catchUp, tableFormat } from '../store/postgres/check.ts'
-import type { Attached, Column, Creators, DatabaseFacts, TableFacts } from '../store/postgres/examine.ts'
 import { authorTrigger } from '../store/postgres/statements.ts'
+import type { Attached, Column, Creators, DatabaseFacts, TableFacts } from './questions/examine-database.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Rights that a relay needs on each table. */

@@ -1,10 +1,11 @@
 import { types } from 'node:util'
+import type { Catalogue } from '../events/catalog.ts'
+import { type AnyEventMessage, type EventMessage, encodeEvent } from '../events/event-message.ts'
 import { OutboxError } from '../message/errors.ts'
 import { encodeMessage, type Message, type MessageRow } from '../message/message.ts'
 import { traceHeaders } from '../message/trace.ts'
-import { type AnyEventMessage, type EventMessage, encodeEvent } from './event-message.ts'
-import type { Catalogue } from './events.ts'
-import { insertRows, type OutboxTable, type SqlRunner } from './insert.ts'
+import type { SqlRunner } from '../prisma/statement.ts'
+import { insertRows, type OutboxTable } from './insert.ts'
 import { Scope } from './scope.ts'
 
 /** What the outbox model of an extended client can do beside Prisma's own methods; with a catalogue it takes the catalogue's events. */

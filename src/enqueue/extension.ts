@@ -1,16 +1,17 @@
+import type { Catalogue } from '../events/catalog.ts'
+import type { AnyEventMessage, EventMessage } from '../events/event-message.ts'
 import { OutboxError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
 import { wakeChannel } from '../message/wake.ts'
+import { inTransaction, modelsOf, ownerOf, schemaOf, transactionId } from '../prisma/client-internals.ts'
 import { type Destination, enqueueAll, enqueueOne, refuseInArray } from './enqueue.ts'
-import type { AnyEventMessage, EventMessage } from './event-message.ts'
-import type { Catalogue } from './events.ts'
 import type { OutboxTable } from './insert.ts'
 import { type EnqueueOptions, type OutboxOptions, type ResolvedOptions, resolveOptions } from './options.ts'
-import { currentScope, type Home, Scope, scopeOf } from './scope.ts'
+import { currentScope, type Home, Scope, scopeOf, transactionOf } from './scope.ts'
 import type { OutboxExtension, TransactionClient, WithOutbox } from './types.ts'
 import { WakeUp } from './wake-up.ts'
 
-// The only file that knows Prisma's inside. Everything it reads there is named in this file, with what happens where it is missing.
+// What an application extends its Prisma client with. Uses Prisma's public words only; its inside is read in prisma/client-internals.ts.
 
 /**
  * The extension: `new PrismaClient({ adapter }).$extends(outbox())` gives `tx.outbox.enqueue()` in every transaction; with `events` it
@@ -154,7 +155,7 @@ function runTransaction(
   home: Home,
   wake: () => void,
 ): Promise<any> {
-  const parent = isTransaction(client) ? scopeOf(transactionId(client)) : undefined
+  const parent = inTransaction(client) ? scopeOf(transactionId(client)) : undefined
   let scope: Scope | undefined
   const run = () =>
     start((tx) => {
@@ -170,7 +171,7 @@ function runTransaction(
 
 /** The scope of a client inside a transaction. Throws OUTER_CLIENT or OUTSIDE_TRANSACTION for one that is not. */
 function enter(client: any, requireTransaction: boolean): Scope | undefined {
-  if (isTransaction(client)) return scopeOf(transactionId(client))
+  if (inTransaction(client)) return scopeOf(transactionId(client))
   const around = currentScope()
   if (around?.isOpen && around.home.owner === ownerOf(client)) {
     const error = new OutboxError('OUTER_CLIENT', 'enqueue was called on the outer client inside a transaction.', {
@@ -186,84 +187,23 @@ function enter(client: any, requireTransaction: boolean): Scope | undefined {
   })
 }
 
-/** `$connect` is on Prisma's public list of what a transaction's client lacks; `$transaction` no longer is, since 7.5. */
-function isTransaction(client: any): boolean {
-  try {
-    return typeof client.$connect !== 'function'
-  } catch {
-    // The client that jest-prisma puts around a test's transaction throws for what a transaction's client lacks.
-    return true
-  }
-}
-
-/** Prisma's id of a transaction (6.x to 7.4) or of its savepoint (7.5 and newer); undefined where it has neither. */
-function transactionId(tx: any): unknown {
-  return tx[Symbol.for('prisma.client.transaction.scope_context')]?.scopeId ?? tx[Symbol.for('prisma.client.transaction.id')]
-}
-
-/** What stands for the database's transaction in which the client is, the same in its savepoints where they are known; undefined: none. */
-export const transactionOf = (client: any): object | undefined =>
-  isTransaction(client) ? (scopeOf(transactionId(client))?.root ?? client) : undefined
-
-/** The same object for all extended clients of one PrismaClient. */
-const ownerOf = (client: any): unknown => client._engineConfig
-
 const columns = ['bucket', 'id', 'message_id', 'topic', 'type', 'key', 'value', 'headers', 'created_at']
 
-/** A model's name as the client spells it. */
-const spelled = (model: string): string => model[0]!.toLowerCase() + model.slice(1)
-
 /** The outbox table as the Prisma schema names it, with `@@map` and `@@schema`. Throws MODEL_MISSING. */
-function locate(client: any, { model: name, schema }: ResolvedOptions): OutboxTable {
-  const models: Record<string, any> | undefined = client._runtimeDataModel?.models
-  if (!models) return { schema: schema ?? schemaOf(client) ?? 'public', table: 'outbox' }
-  const modelName = Object.keys(models).find((key) => spelled(key) === name)
+function locate(client: object, { model: name, schema }: ResolvedOptions): OutboxTable {
+  const models = modelsOf(client)
+  const placed = (own?: string) => schema ?? own ?? schemaOf(client) ?? 'public'
+  if (!models) return { schema: placed(), table: 'outbox' }
+  const model = models.find((one) => one.property === name)
   const remedy = 'Run "npx prisma-extension-outbox init", then "prisma generate", or name your model by the option model.'
-  if (modelName === undefined) {
-    throw new OutboxError('MODEL_MISSING', `The Prisma schema has no model for ${name}.`, { field: 'model', remedy })
-  }
-  const model = models[modelName]
-  const present = new Set(model.fields.map((field: any) => field.dbName ?? field.name))
-  const missing = columns.filter((column) => !present.has(column))
+  if (!model) throw new OutboxError('MODEL_MISSING', `The Prisma schema has no model for ${name}.`, { field: 'model', remedy })
+  const missing = columns.filter((column) => !Object.hasOwn(model.fields, column))
   if (missing.length > 0) {
-    const what = `The model ${modelName} has no field for ${missing.join(', ')}: it is not an outbox.`
+    const what = `The model ${model.name} has no field for ${missing.join(', ')}: it is not an outbox.`
     throw new OutboxError('MODEL_MISSING', what, { field: 'model', remedy })
   }
-  return { schema: schema ?? model.schema ?? schemaOf(client) ?? 'public', table: model.dbName ?? modelName }
-}
-
-/** The model that is a table: its name as the client spells it, and its fields by their columns. Undefined: the schema has none. */
-export function modelOfTable(client: any, table: string): { name: string; fields: Record<string, string> } | undefined {
-  const models: [string, any][] = Object.entries(client._runtimeDataModel?.models ?? {})
-  const [name, model] = models.find(([key, { dbName }]) => (dbName ?? key) === table) ?? []
-  if (name === undefined) return undefined
-  const fields = Object.fromEntries(model.fields.map((field: any) => [field.dbName ?? field.name, field.name]))
-  return { name: spelled(name), fields }
-}
-
-/** The PostgreSQL schema of a table: of the model that has it, else of the client, else public. */
-export function schemaOfTable(client: any, table: string): string {
-  const models: any[] = Object.values(client._runtimeDataModel?.models ?? {})
-  return models.find((model) => model.dbName === table)?.schema ?? schemaOf(client) ?? 'public'
+  return { schema: placed(model.schema), table: model.table }
 }
 
 /** The outbox table of a client, extended or not. Throws INVALID_OPTION and MODEL_MISSING. */
 export const outboxTable = (client: object, options: EnqueueOptions): OutboxTable => locate(client, resolveOptions(options))
-
-/** Whether the client is that of a transaction. */
-export const inTransaction = (client: object): boolean => isTransaction(client)
-
-/** The PostgreSQL schema that the client works in, if its driver adapter or its URL names one. */
-function schemaOf(client: any): string | undefined {
-  const { adapter, inlineDatasources, overrideDatasources, env } = client._engineConfig ?? {}
-  if (adapter?.options?.schema) return adapter.options.schema
-  const [name] = Object.keys(inlineDatasources ?? {})
-  const { value, fromEnvVar } = inlineDatasources?.[name!]?.url ?? {}
-  const url = overrideDatasources?.[name!]?.url ?? value ?? env?.[fromEnvVar] ?? process.env[fromEnvVar]
-  return schemaInUrl(adapter ? adapter.config?.connectionString : url)
-}
-
-function schemaInUrl(url: unknown): string | undefined {
-  if (typeof url !== 'string' || !URL.canParse(url)) return undefined
-  return new URL(url).searchParams.get('schema') || undefined
-}

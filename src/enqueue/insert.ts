@@ -1,11 +1,6 @@
-import { OutboxError } from '../message/errors.ts'
 import type { MessageRow } from '../message/message.ts'
-import { databaseTransaction, inThatTransaction, type SqlReader, transactionOver } from './transaction-id.ts'
-
-/** What can run an INSERT: a Prisma client inside or outside of a transaction. */
-export interface SqlRunner extends SqlReader {
-  $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
-}
+import { explain, quote, type SqlRunner, statement } from '../prisma/statement.ts'
+import { databaseTransaction, inThatTransaction, transactionOver } from '../prisma/transaction-id.ts'
 
 /** An outbox table by its names in PostgreSQL. */
 export interface OutboxTable {
@@ -13,7 +8,7 @@ export interface OutboxTable {
   table: string
 }
 
-/** The statements that write messages. All leave `id` and `created_at` to the database, and return nothing: INSERT is right enough. */
+/** The statements that write messages. All leave `id` and `created_at` to the database, and return nothing, so the role needs INSERT only. */
 interface Statements {
   one: TemplateStringsArray
   many: TemplateStringsArray
@@ -97,39 +92,4 @@ function write(insert: string, where: string): Statements {
   }
 }
 
-/** A name as SQL has it. */
-export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
-
-/** A statement as a tagged template gives it, since names cannot be parameters; each `?` outside a quoted name stands for a value. */
-export function statement(text: string): TemplateStringsArray {
-  const strings = text.split(/\?(?=[^"]*(?:"[^"]*"[^"]*)*$)/)
-  return Object.assign(strings, { raw: strings })
-}
-
 const grantInsert = 'Grant INSERT on the table and USAGE on its sequence, as ops/grants.sql does.'
-
-/** Two failures have a remedy that Prisma's message does not tell; every other stays as it is, for whoever retries on its code. */
-export function explain(
-  error: unknown,
-  { where, migration, grant }: { where: string; migration: string; grant: string },
-): unknown {
-  switch (sqlState(error)) {
-    case '42P01':
-    case '42703':
-    case '3F000': {
-      const remedy = `Apply the ${migration} migration to this database, or set the option schema.`
-      return new OutboxError('TABLES_MISSING', `The table ${where} is not there, or lacks a column.`, { remedy, cause: error })
-    }
-    case '42501':
-      return new OutboxError('MISSING_RIGHTS', `The database role may not write to ${where}.`, { remedy: grant, cause: error })
-    default:
-      return error
-  }
-}
-
-/** SQLSTATE of a failed raw statement: Prisma 7 has it in the cause of its driver adapter error, Prisma 6 in `meta.code`. */
-export function sqlState(error: unknown): unknown {
-  type Meta = { code?: unknown; driverAdapterError?: { cause?: { originalCode?: unknown; code?: unknown } } }
-  const meta = (error as { meta?: Meta } | null)?.meta
-  return meta?.driverAdapterError?.cause?.originalCode ?? meta?.code
-}

@@ -1,6 +1,6 @@
+import type { Catalogue } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import { defaultMaxBytes } from '../message/message.ts'
-import type { Catalogue } from './events.ts'
 
 /** Where the messages go, and how large they may be. */
 export interface EnqueueOptions<M extends string = string, C extends Catalogue | undefined = Catalogue | undefined> {

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Catalogue } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
-import type { Catalogue } from './events.ts'
+import { inTransaction, transactionId } from '../prisma/client-internals.ts'
 import type { OutboxTable } from './insert.ts'
 
 /** What belongs to a client and is the same for all its transactions. */
@@ -20,13 +21,17 @@ const open = new Map<unknown, Scope>()
 export const currentScope = (): Scope | undefined => current.getStore()
 
 /**
- * The scope of a transaction or savepoint by Prisma's id of it: exact, whoever calls. Asynchronous context is not: a loader or an emitter
+ * The scope of a transaction or savepoint by Prisma's id of it: exact, whatever code calls. Asynchronous context is not: a loader or an emitter
  * runs callbacks in a context of its own. It is the second choice, for a Prisma that has no such id.
  */
 export function scopeOf(id: unknown): Scope | undefined {
   const here = current.getStore()
   return id === undefined || here?.id === id ? here : open.get(id)
 }
+
+/** What stands for the database's transaction in which the client is, the same in its savepoints where they are known; undefined: none. */
+export const transactionOf = (client: object): object | undefined =>
+  inTransaction(client) ? (scopeOf(transactionId(client))?.root ?? client) : undefined
 
 /**
  * A transaction or savepoint as the outbox sees it: the chain of its INSERTs, and whether it may commit. Enqueues run one after another,

@@ -1,6 +1,6 @@
+import type { Catalogue } from '../events/catalog.ts'
+import type { SqlRunner } from '../prisma/statement.ts'
 import type { OutboxMethods } from './enqueue.ts'
-import type { Catalogue } from './events.ts'
-import type { SqlRunner } from './insert.ts'
 
 /** A client inside of a transaction, of any version and with any extensions. A client that can `$connect` is not in one. */
 export interface TransactionClient extends SqlRunner {

@@ -1,6 +1,6 @@
 import type { KafkaMessage } from 'kafkajs'
-import type { AnyEvent, Catalogue, EventMap } from '../enqueue/events.ts'
-import { upcast } from '../enqueue/upcast.ts'
+import type { AnyEvent, Catalogue, EventMap } from '../events/catalog.ts'
+import { upcast } from '../events/upcast.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import type { ReceivedEvent } from './handlers.ts'
 import { type InboxRecord, recordOf } from './record.ts'

@@ -1,5 +1,5 @@
-import { explain, sqlState } from '../enqueue/insert.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
+import { explain, sqlState } from '../prisma/statement.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
 // Keeps rule 25 of docs/protocol.md.

@@ -1,5 +1,5 @@
-import type { AnyEvent, Catalogue, EventMap, ReadPayloadOf } from '../enqueue/events.ts'
 import type { CallbackForm } from '../enqueue/types.ts'
+import type { AnyEvent, Catalogue, EventMap, ReadPayloadOf } from '../events/catalog.ts'
 import { wrongOption } from './failure.ts'
 import type { InboxRecord } from './record.ts'
 

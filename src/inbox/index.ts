@@ -1,5 +1,5 @@
 export type { Listenable, Listener, NamedEvent } from '../running/emitter.ts'
-export { guardConsumer } from '../transport/guarded-kafka.ts'
+export { guardConsumer } from '../transport/kafkajs/guarded-kafka.ts'
 
 import { once } from './inbox/once.ts'
 import { prune } from './inbox/upkeep.ts'

@@ -1,5 +1,5 @@
-import { quote, statement } from '../enqueue/insert.ts'
-import { inThatTransaction } from '../enqueue/transaction-id.ts'
+import { quote, statement } from '../prisma/statement.ts'
+import { inThatTransaction } from '../prisma/transaction-id.ts'
 
 // Keeps rules 22 and 23 of docs/protocol.md.
 

@@ -1,5 +1,5 @@
-import { transactionOf } from '../enqueue/extension.ts'
-import { databaseTransaction, transactionOver } from '../enqueue/transaction-id.ts'
+import { transactionOf } from '../enqueue/scope.ts'
+import { databaseTransaction, transactionOver } from '../prisma/transaction-id.ts'
 import { within } from '../running/within.ts'
 import { handlerTimeout, isAnswer, lost } from './failure.ts'
 import type { GuardedAnswer, SqlClient } from './statements.ts'

@@ -2,7 +2,7 @@ import type { Consumer, EachBatchPayload } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
-import { refusalIn } from '../transport/guarded-kafka.ts'
+import { refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
 import { codeOf } from './failure.ts'
 
 /** Waits between tries to reach Kafka at the start. */

@@ -107,7 +107,7 @@ export function linkOf(traceparent: string): { traceId: string; spanId: string; 
  */
 const mostLinks = 32
 
-/** The `traceparent` of each of these headers, each once, and at most 32; what is none is left out, whoever wrote it. */
+/** The `traceparent` of each of these headers, each once, and at most 32; what is none is left out, whatever its origin. */
 export function tracesOf(rows: readonly { headers: Readonly<Record<string, string>> | null }[]): string[] {
   // A set would hash every one of them; two that differ do so in their first characters.
   const found: string[] = []

@@ -81,7 +81,7 @@ function databaseCheck({ liveness, leaseMs }: HealthDeps): Check {
 }
 
 function tablesCheck({ liveness, formats }: HealthDeps): Check {
-  // Whoever serves has checked the format at its start.
+  // Anyone who serves has checked the format at its start.
   if (liveness.format === undefined)
     return liveness.served ? { ok: true, why: 'known format' } : { ok: false, why: 'not read yet' }
   const ok = formats.includes(liveness.format)

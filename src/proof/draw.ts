@@ -1,8 +1,8 @@
 import { bytesContentType, jsonContentType } from '../message/headers.ts'
 import { uuidv7 } from '../message/id.ts'
 import type { Message } from '../message/message.ts'
-import { fingerprint, latin1 } from './fingerprint.ts'
 import type { WrittenMessage } from './history.ts'
+import { fingerprint, latin1 } from './history.ts'
 
 /** What the writers write. */
 export interface WriterPlan {
@@ -105,4 +105,14 @@ export function meant({ message }: DrawnMessage, n: number | null, enqueuedAt: n
   if (type !== undefined) headers.type = type
   if (bytes !== null) headers['content-type'] = payload instanceof Uint8Array ? bytesContentType : jsonContentType
   return { id, topic, key: latin1(keyBytes(key)), n, value: fingerprint(bytes as Uint8Array | null), headers, enqueuedAt }
+}
+
+/** Repeatable random numbers from 0 to 1 (Park and Miller's minimal standard generator). `seed` is a whole number. */
+export function randomFrom(seed: number): () => number {
+  // 0 and multiples of the modulus would stay 0 forever.
+  let state = Math.abs(Math.trunc(seed)) % 2_147_483_647 || 1
+  return () => {
+    state = (state * 48_271) % 2_147_483_647
+    return state / 2_147_483_647
+  }
 }

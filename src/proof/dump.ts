@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, type KafkaConfig, type KafkaMessage, logLevel } from 'kafkajs'
-import { guardedKafka, refusalIn } from '../transport/guarded-kafka.ts'
-import { fingerprint, latin1 } from './fingerprint.ts'
+import { guardedKafka, refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
 import type { Dump, ReadRecord } from './history.ts'
+import { fingerprint, latin1 } from './history.ts'
 
 /** What kafkajs knows about the batch of a message, and does not put into its types. */
 interface BatchContext {
@@ -73,7 +73,7 @@ async function readTo(
         const end = ends.get(name) ?? 0
         for (const message of batch.messages) {
           const offset = Number(message.offset)
-          // A consumer that starts anew reads some of it twice: nothing committed tells it where it was.
+          // A consumer that starts over reads some of it twice: nothing committed tells it where it was.
           if (offset >= end || offset < (next.get(name) ?? 0)) continue
           next.set(name, offset + 1)
           records.push(toRead(batch.topic, batch.partition, message))

@@ -1,6 +1,5 @@
-import { type Evidence, placeOf } from './evidence.ts'
+import { type Evidence, mayBeInLog, placeOf, type Send } from './evidence.ts'
 import { type Finding, Tally } from './finding.ts'
-import { mayBeInLog, type Send } from './sends.ts'
 
 /** Copies in the log beyond the first of each message. */
 export const duplicatesIn = (copies: ReadonlyMap<string, readonly unknown[]>): number =>

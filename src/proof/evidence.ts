@@ -1,5 +1,15 @@
-import type { Attempt, Dump, History, LedgerRow, ReadRecord, TopicState, WrittenMessage } from './history.ts'
-import { type Send, sendsOf } from './sends.ts'
+import type {
+  Attempt,
+  Dump,
+  History,
+  LeaseName,
+  LedgerRow,
+  MonotonicMs,
+  ReadRecord,
+  TopicState,
+  Trace,
+  WrittenMessage,
+} from './history.ts'
 
 /** A message with everything that its writer knew about it. */
 export interface Known {
@@ -79,3 +89,38 @@ export function firstsByKey({ dump, copies }: ReadDump, topics: Evidence['topics
   }
   return firsts
 }
+
+/** One publish of a relay, from its trace. */
+export interface Send {
+  relay: string
+  at: MonotonicMs
+  topic: string
+  partition: number
+  ids: readonly string[]
+  leases: readonly LeaseName[]
+  spareMs: number | null
+  until: MonotonicMs
+  /** `none`: the relay ended before it knew. */
+  outcome: 'acked' | 'not-written' | 'unknown' | 'none'
+  endedAt: MonotonicMs
+  /** Offset of the first record, where it was acknowledged. */
+  offset: number | null
+}
+
+/** The publishes of one relay, with their outcomes. */
+export function sendsOf({ relay, lines }: Trace): Send[] {
+  const byBatch = new Map<number, Send>()
+  for (const line of lines) {
+    if (line.what === 'publishes') {
+      const { at, topic, partition, ids, leases, spareMs, until } = line
+      const open = { outcome: 'none', endedAt: Number.POSITIVE_INFINITY, offset: null } as const
+      byBatch.set(line.batch, { relay, at, topic, partition, ids, leases, spareMs, until, ...open })
+    } else if (line.what === 'published') {
+      Object.assign(byBatch.get(line.batch)!, { outcome: line.outcome, endedAt: line.at, offset: line.offset })
+    }
+  }
+  return [...byBatch.values()]
+}
+
+/** Whether the records of a publish may stand in the log. */
+export const mayBeInLog = (send: Send): boolean => send.outcome !== 'not-written'

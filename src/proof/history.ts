@@ -1,4 +1,20 @@
-import type { MonotonicMs } from './clock.ts'
+import { createHash } from 'node:crypto'
+
+// What a history of a run is made of. Written by the writers, the dumps and the traces of a run; read by the checks.
+
+/** Milliseconds of the machine's monotonic clock: one scale for all processes, so that traces and writers can be compared. */
+export type MonotonicMs = number
+
+/** Now, on the machine's monotonic clock. `performance.now()` counts from the start of its process, which no other process knows exactly. */
+export const monotonicMs = (): MonotonicMs => Number(process.hrtime.bigint()) / 1e6
+
+/** Half of the SHA-256 of bytes, in hexadecimal; `null` for a tombstone. Two values with one fingerprint are the same bytes. */
+export const fingerprint = (bytes: Uint8Array | null): string =>
+  bytes === null ? 'null' : createHash('sha256').update(bytes).digest('hex').slice(0, 32)
+
+/** Bytes as text, one character each. */
+export const latin1 = (bytes: Uint8Array | null): string | null =>
+  bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 
 /** A message as its writer meant it. Bytes of a key are written as latin1 text: every byte one character, and readable where it is ASCII. */
 export interface WrittenMessage {

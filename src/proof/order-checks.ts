@@ -1,7 +1,6 @@
-import type { MonotonicMs } from './clock.ts'
 import { type Evidence, firstsByKey, type Known, placeOf } from './evidence.ts'
 import { type Finding, Tally } from './finding.ts'
-import type { ReadRecord } from './history.ts'
+import type { MonotonicMs, ReadRecord } from './history.ts'
 
 /** Order of serialised keys: first copies of a key are n = 1, 2, 3, … without a gap. */
 export function checkSerialisedOrder(evidence: Evidence): Finding {

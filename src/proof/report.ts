@@ -1,6 +1,6 @@
 import type { Judgement, Verdict } from './checks.ts'
+import { sendsOf } from './evidence.ts'
 import type { History } from './history.ts'
-import { sendsOf } from './sends.ts'
 
 /** What was done to a run by one kind of fault, and how soon messages flowed again. */
 export interface KindOfFault {

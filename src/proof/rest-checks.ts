@@ -3,7 +3,7 @@ import { type Finding, notJudged, Tally } from './finding.ts'
 import type { DeadMessage } from './history.ts'
 
 /**
- * Liveness: after the last heal the outbox empties in time and by itself, no relay ended that nobody had killed, outbox_dead_letter holds
+ * Liveness: after the last heal the outbox empties in time and on its own, no relay ended that nobody had killed, outbox_dead_letter holds
  * exactly what is expected there, and messages that a fault leaves alone flow beside it.
  */
 export function checkLiveness(evidence: Evidence): Finding {
@@ -18,7 +18,7 @@ export function checkLiveness(evidence: Evidence): Finding {
     found: rest.emptiedMs === null || rest.left > 0 ? `${rest.left} rows are left` : `it took ${Math.round(rest.emptiedMs)} ms`,
   }))
   for (const end of rest.unexpectedEnds) {
-    tally.expect(false, () => ({ of: end, expected: 'no relay ends by itself', found: 'this one did' }))
+    tally.expect(false, () => ({ of: end, expected: 'no relay ends on its own', found: 'this one did' }))
   }
   checkDead(rest.dead, rest.expectedDead, tally)
   for (const { id } of rest.expectedDead) {
@@ -56,7 +56,7 @@ function checkDead(dead: readonly DeadMessage[], expected: readonly DeadMessage[
   const wanted = new Set(expected.map((one) => one.id))
   for (const { id, reason } of expected) {
     const found = reasons.get(id)
-    // Refused anew after a redrive, or come while its key was held already: it may wait behind another one instead.
+    // Refused again after a redrive, or come while its key was held already: it may wait behind another one instead.
     tally.expect(found === reason || found === null, () => ({
       of: id,
       expected: `in outbox_dead_letter with ${reason ?? 'no reason of its own'}`,
@@ -66,24 +66,4 @@ function checkDead(dead: readonly DeadMessage[], expected: readonly DeadMessage[
   for (const { id, reason } of dead) {
     tally.expect(wanted.has(id), () => ({ of: id, expected: 'not in outbox_dead_letter', found: `there with ${reason}` }))
   }
-}
-
-/** Resources: memory, handles and connections of every relay, and the write-ahead log of a message, within their budgets. */
-export function checkResources({ history }: Evidence): Finding {
-  const { resources } = history
-  if (!resources || resources.samples.length === 0) return notJudged('nothing was measured')
-  const { samples, budget, walBytesPerMessage } = resources
-  const tally = new Tally()
-  for (const sample of samples) {
-    for (const what of ['rssBytes', 'handles', 'connections'] as const) {
-      const expected = `${what} at most ${budget[what]}`
-      tally.expect(sample[what] <= budget[what], () => ({ of: sample.relay, expected, found: `${sample[what]}` }))
-    }
-  }
-  if (walBytesPerMessage !== null) {
-    const expected = `at most ${budget.walBytesPerMessage} bytes of write-ahead log a message`
-    const holds = walBytesPerMessage <= budget.walBytesPerMessage
-    tally.expect(holds, () => ({ of: 'database', expected, found: `${Math.round(walBytesPerMessage)}` }))
-  }
-  return tally
 }

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { OutboxError } from '../message/errors.ts'
 import { codeOf, connectionConfig } from '../store/postgres/line.ts'
 import { identifier, ownPath } from '../store/postgres/sql.ts'
-import { trouble } from '../transport/kafkajs-errors.ts'
+import { trouble } from '../transport/kafkajs/errors.ts'
 import { type ProofStatements, proofStatements } from './statements.ts'
 
 /** Where the scratch tables and the scratch topic are made. */

@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import type { Message } from '../message/message.ts'
-import { monotonicMs } from './clock.ts'
 import { type DrawnTransaction, drawTransaction, keyBytes, meant, serialisedKeys, type WriterPlan } from './draw.ts'
 import type { Attempt, LedgerRow, WrittenMessage } from './history.ts'
+import { monotonicMs } from './history.ts'
 import type { ProofStatements } from './statements.ts'
 
 /** What a writer does in its transaction. */
@@ -33,7 +33,7 @@ export interface Writers {
 
 class RolledBackOnPurpose extends Error {}
 
-/** Milliseconds to wait after a transaction that failed by itself: a database that is away is not asked without pause. */
+/** Milliseconds to wait after a transaction that failed on its own: a database that is away is not asked without pause. */
 const afterFailureMs = 200
 
 /**

@@ -228,7 +228,7 @@ export interface Discarded {
  * waits for Kafka, and all compare times in the database, by its clock.
  */
 export interface StoreSession {
-  /** Resolves with the cause when the session has ended by itself: an {@link IdsRestarted}, or a fault of the connection. */
+  /** Resolves with the cause when the session has ended on its own: an {@link IdsRestarted}, or a fault of the connection. */
   readonly lost: Promise<Error>
   /** The sequence of ids is behind the tables: SEQUENCE_BEHIND, with its remedy. Only for a relay that has served. */
   readonly behind?: OutboxError | undefined

@@ -1,9 +1,10 @@
 import { AssertionError } from 'node:assert'
 import { inspect } from 'node:util'
 import { outboxTable } from '../enqueue/extension.ts'
-import { type OutboxTable, quote } from '../enqueue/insert.ts'
+import type { OutboxTable } from '../enqueue/insert.ts'
 import { encodeKey, type MessageKey } from '../message/key.ts'
 import { pathTo } from '../message/payload.ts'
+import { quote } from '../prisma/statement.ts'
 import { difference, type Path } from './difference.ts'
 import { type OutboxMessage, tell } from './told.ts'
 

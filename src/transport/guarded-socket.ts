@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 
 /**
- * What a broker, or whoever answers in its place, may do to this process: the socket of a client is guarded before the client reads from
+ * What a broker, or anyone who answers in its place, may do to this process: the socket of a client is guarded before the client reads from
  * it. Both clients keep an answer in memory as a whole, and throw from within the socket's event when they cannot read one.
  */
 

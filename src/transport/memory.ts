@@ -29,7 +29,7 @@ export interface MemoryTransportOptions {
 export interface MemoryRefusal {
   /** What `publish` answers: anything but an acknowledgement. */
   outcome: Exclude<Outcome, { kind: 'acked' }>
-  /** After so many refusals it ends by itself. @default for ever */
+  /** After so many refusals it ends on its own. @default forever */
   times?: number
   /** The batch is in the log in spite of it: a lost acknowledgement. For `unknown` only. @default false */
   written?: boolean
@@ -227,7 +227,7 @@ class InMemory implements MemoryTransport {
     return new Promise((resolve) => this.#waits.add({ there, resolve }))
   }
 
-  /** Wakes whoever waits for what is there now. */
+  /** Wakes anyone who waits for what is there now. */
   #look(): void {
     for (const wait of this.#waits) {
       if (!wait.there()) continue

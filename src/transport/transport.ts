@@ -27,7 +27,7 @@ export interface TransportBatch<R extends TransportRecord = TransportRecord> {
  * - `not-written`: it is certain that nothing of it is, or will be, in the log. `scope` tells whose fault it is:
  *   `record` (one or more records of the batch; `refused` holds their indexes where they are known),
  *   `topic` (missing, no rights, a partition without a leader, …), `producer` (no broker reached, login, configuration of client or
- *   cluster: other topics will hardly do better), `transient` (will pass by itself; the number of partitions may have changed),
+ *   cluster: other topics will hardly do better), `transient` (will pass on its own; the number of partitions may have changed),
  *   `throttled` (nothing was sent, because the broker enforces a quota; send again after `waitMs`).
  * - `unknown`: may be in the log, now or later. Everything that does not prove one of the others is unknown.
  *
@@ -83,7 +83,7 @@ export interface Transport {
   /** Name for logs: `kafkajs`. */
   readonly name: string
   /**
-   * Resolves when a broker answers. Throws {@link TransportError} when none does; the relay tries again, for ever. May be called at any
+   * Resolves when a broker answers. Throws {@link TransportError} when none does; the relay tries again, forever. May be called at any
    * time, also while connected: it is the probe of an outage and asks a broker each time. Once `signal` is aborted it rejects with the
    * signal's reason, and so does `partitions`.
    */
@@ -96,7 +96,7 @@ export interface Transport {
    */
   allPartitions(topics: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number | TransportError>>
   /**
-   * Sends the batch once, with acks of all in-sync replicas, and never by itself again. Never rejects. Nothing of it is sent after
+   * Sends the batch once, with acks of all in-sync replicas, and never on its own again. Never rejects. Nothing of it is sent after
    * `timeoutMs`. Answers within `how.waitMs` (plus a moment, and plus what a broker asks for by its throttle time): what is undecided by
    * then is `unknown`, and its connection is thrown away.
    */

@@ -36,7 +36,7 @@ try {
   await pager.stop()
   await ground.close()
 }
-// Left to end by itself, Node 20 turns for ever while it cleans up (Environment::CleanupHandles), with nothing left to wait for.
+// Left to end on its own, Node 20 turns forever while it cleans up (Environment::CleanupHandles), with nothing left to wait for.
 process.exit()
 
 /** Names of what fired though nothing was wrong. */

@@ -23,7 +23,7 @@ beforeAll(async () => {
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox WHERE message_id = $1 RETURNING *)
-     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay, action, requested_by)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay, requested_action, requested_by)
      SELECT bucket, id, message_id, topic, type, key, value, headers, created_at, $2, $2, $2, 'redrive', $2 FROM gone`,
     [ids[1], hostile],
   )

@@ -219,7 +219,7 @@ describe('the rate of a counter', () => {
       points: [null, null, null, 100],
     },
     {
-      name: 'begins anew where the counter did',
+      name: 'starts over where the counter did',
       readings: [
         [0, 5_000],
         [5, 6_000],

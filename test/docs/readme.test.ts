@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { usage } from '../../examples/orders/demo/options.ts'
+import { usage } from '../../demo/options.ts'
 import { doctorCommand } from '../../src/cli/doctor.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { healthcheckCommand } from '../../src/cli/healthcheck.ts'
@@ -18,10 +18,10 @@ import { statusCommand } from '../../src/cli/status.ts'
 import { whereCommand } from '../../src/cli/where.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
 import { errorCodes } from '../../src/message/errors.ts'
-import { checkNames } from '../../src/proof/checks.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
-import { kafkajsTransportDefaults } from '../../src/transport/kafkajs.ts'
+import { kafkajsTransportDefaults } from '../../src/transport/kafkajs/kafkajs.ts'
 import { allFaults } from '../history/faults.ts'
+import { checkNames } from '../history/judge.ts'
 import { usage as tortureUsage } from '../history/options.ts'
 import { codeBlocks, pageOf, readme, section, tables } from '../support/readme.ts'
 
@@ -308,7 +308,7 @@ test('every file of the repository that a page names is there', () => {
   ]
   const ofExamples = new Set(pages.flatMap((page) => codeBlocks(page).map(({ path }) => path)))
   const named = pages.flatMap((page) =>
-    [...page.matchAll(/`((?:src|test|ops|docs|prisma|examples)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!),
+    [...page.matchAll(/`((?:src|test|ops|docs|prisma|examples|demo)\/[\w./-]+\.\w+)`/g)].map(([, name]) => name!),
   )
   expect(named.length).toBeGreaterThan(50)
   const own = named.filter((name) => !name.startsWith('prisma/schema') && !ofExamples.has(name))

@@ -1,6 +1,6 @@
 import kafkajs, { type Admin } from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { writeRights } from '../../src/transport/write-rights.ts'
+import { writeRights } from '../../src/doctor/questions/write-rights.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type KafkaServer, startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'

@@ -60,7 +60,7 @@ async function readSlot(slot: string): Promise<pg.Client> {
   const reader = new pg.Client({ connectionString: server.url, replication: 'database' } as pg.ClientConfig)
   reader.on('error', () => {})
   await reader.connect()
-  // It never ends by itself: the server streams from here on.
+  // It never ends on its own: the server streams from here on.
   reader.query(`START_REPLICATION SLOT ${slot} LOGICAL 0/0 (proto_version '1', publication_names 'none')`).catch(() => {})
   return reader
 }

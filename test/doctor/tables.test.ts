@@ -21,7 +21,7 @@ test('tables as the migration makes them are well', async () => {
   }
 })
 
-test('who may create functions where statements look for them, other than the owners, is named', async () => {
+test('who may create functions where statements search for them, other than the owners, is named', async () => {
   const { role, url } = await login('CREATE ON SCHEMA public')
   const own = `CREATE SCHEMA "${role}"; GRANT USAGE ON SCHEMA "${role}" TO PUBLIC`
   expect((await look()).of('search path')).toMatchObject({
@@ -74,9 +74,9 @@ test.each<Sickness>([
   {
     check: 'tables',
     level: 'failure',
-    sick: 'ALTER TABLE outbox_dead_letter RENAME request TO requests',
-    finding: 'outbox_dead_letter.request is missing',
-    cure: 'ALTER TABLE outbox_dead_letter RENAME requests TO request',
+    sick: 'ALTER TABLE outbox_dead_letter RENAME requested_action TO requests',
+    finding: 'outbox_dead_letter.requested_action is missing',
+    cure: 'ALTER TABLE outbox_dead_letter RENAME requests TO requested_action',
   },
   {
     check: 'tables',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { judgeDatabase } from '../../src/doctor/database.ts'
-import type { DatabaseFacts, Surroundings } from '../../src/store/postgres/examine.ts'
+import type { DatabaseFacts, Surroundings } from '../../src/doctor/questions/examine-database.ts'
 
 const well: Surroundings = {
   replica: false,

@@ -1,7 +1,7 @@
 import { expectTypeOf, test } from 'vitest'
 import { enqueue, outbox, withOutbox } from '../../src/index.ts'
+import { events } from '../events/catalogue.ts'
 import { type Prisma, PrismaClient } from '../support/prisma6/generated/client/client.ts'
-import { events } from './catalogue.ts'
 
 const base = new PrismaClient({ adapter: null as never })
 const order = { orderId: 'o', total: { amount: 1, currency: 'EUR' } }

@@ -1,6 +1,6 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import { enqueue, enqueueMany, type OutboxTransaction, outbox, withOutbox } from '../../src/index.ts'
-import { events } from './catalogue.ts'
+import { events } from '../events/catalogue.ts'
 import { type Prisma, PrismaClient } from './generated/client/client.ts'
 
 const base = new PrismaClient({ adapter: null as never })

@@ -29,7 +29,7 @@ function program(body: string): Promise<{ code: number | null; errors: string }>
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, errors })))
 }
 
-test('a program that enqueues and disconnects ends by itself', async () => {
+test('a program that enqueues and disconnects ends on its own', async () => {
   const begin = performance.now()
   const { code, errors } = await program(`
     for (let i = 0; i < 3; i++) await prisma.$transaction((tx) => tx.outbox.enqueue({ topic: 'a', payload: i }))

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { ConfigResourceTypes } from 'kafkajs'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
-import { Closing } from '../../examples/orders/demo/closing.ts'
-import { areRight, judgeEffects } from '../../examples/orders/demo/effects.ts'
-import { prepareGround } from '../../examples/orders/demo/ground.ts'
-import { isKept, judge } from '../../examples/orders/demo/judge.ts'
-import { random } from '../../examples/orders/demo/kills.ts'
-import { readOptions } from '../../examples/orders/demo/options.ts'
+import { Closing } from '../../demo/closing.ts'
+import { areRight, judgeEffects } from '../../demo/effects.ts'
+import { prepareGround } from '../../demo/ground.ts'
+import { isKept, judge } from '../../demo/judge.ts'
+import { random } from '../../demo/kills.ts'
+import { readOptions } from '../../demo/options.ts'
 
 const orders = [1, 2, 3, 4].map((id) => ({ id, customer: id % 2 === 1 ? 'ada' : 'bob' }))
 const announce = (...ids: number[]) => ids.map((orderId) => ({ orderId, key: orderId % 2 === 1 ? 'ada' : 'bob' }))
@@ -97,7 +97,7 @@ test('the moments of the kills are the same for the same seed, and others for an
   expect(draw(7)).not.toEqual(draw(8))
 })
 
-test('a topic of the demo keeps everything: views that are made anew begin with its first record', async () => {
+test('a topic of the demo keeps everything: views that are rebuilt begin with its first record', async () => {
   vi.stubEnv('DATABASE_URL', inject('databaseUrl'))
   vi.stubEnv('KAFKA_BROKERS', inject('brokers'))
   onTestFinished(() => void vi.unstubAllEnvs())
@@ -120,7 +120,7 @@ test('a topic of the demo keeps everything: views that are made anew begin with 
 
 /** Runs the demo on the servers of the test run. */
 function demo(...args: string[]): Promise<{ code: number; output: string }> {
-  const file = fileURLToPath(new URL('../../examples/orders/demo.ts', import.meta.url))
+  const file = fileURLToPath(new URL('../../demo/main.ts', import.meta.url))
   const env = { ...process.env, DATABASE_URL: inject('databaseUrl'), KAFKA_BROKERS: inject('brokers') }
   return new Promise((resolve) => {
     execFile(process.execPath, ['--import', 'tsx', file, ...args], { env }, (error, stdout, stderr) => {

@@ -14,7 +14,7 @@ let ended: Promise<number | null>
 
 beforeAll(async () => {
   browser = await startBrowser()
-  const file = fileURLToPath(new URL('../../examples/orders/demo.ts', import.meta.url))
+  const file = fileURLToPath(new URL('../../demo/main.ts', import.meta.url))
   const env = { ...process.env, DATABASE_URL: inject('databaseUrl'), KAFKA_BROKERS: inject('brokers') }
   demo = spawn(process.execPath, ['--import', 'tsx', file, '--rate', '4'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   ended = new Promise((resolve) => demo.once('exit', resolve))

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { randomFrom } from '../../src/proof/random.ts'
+import { randomFrom } from '../../src/proof/draw.ts'
 import { generateClients } from '../support/generate.ts'
 import { mutants, ruleMutants } from './mutants.ts'
 import { type TortureOptions, tortureDefaults } from './options.ts'

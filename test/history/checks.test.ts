@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkNames, judge } from '../../src/proof/checks.ts'
+import { checkNames, judge } from './judge.ts'
 import { copy, lines, message, records, stateOf, swap, violated } from './spoil.ts'
 import { recordOf, type Story, story } from './story.ts'
 
@@ -261,7 +261,7 @@ describe('liveness', () => {
   test.each([
     ['an outbox that is not empty', { emptiedMs: null, left: 3 }],
     ['an outbox that was empty too late', { emptiedMs: 1_001 }],
-    ['a relay that ended by itself', { unexpectedEnds: ['relay 3 ended with code 1'] }],
+    ['a relay that ended on its own', { unexpectedEnds: ['relay 3 ended with code 1'] }],
     ['a message that nobody expected in outbox_dead_letter', { dead: [{ id: 'a1', reason: 'INVALID_RECORD' }] }],
     ['a poison that is missing there', { expectedDead: [{ id: 'p1', reason: 'MESSAGE_TOO_LARGE' }] }],
     [

@@ -1,6 +1,6 @@
-import { monotonicMs } from '../../src/proof/clock.ts'
+import { randomFrom } from '../../src/proof/draw.ts'
 import type { InjectedFault } from '../../src/proof/history.ts'
-import { randomFrom } from '../../src/proof/random.ts'
+import { monotonicMs } from '../../src/proof/history.ts'
 import type { Fault, Ground, RelayFleet } from './fault.ts'
 import { namedFaults } from './faults.ts'
 import type { TortureGround } from './ground.ts'

@@ -1,5 +1,5 @@
-import { monotonicMs } from '../../src/proof/clock.ts'
 import type { ResourceSample, Resources } from '../../src/proof/history.ts'
+import { monotonicMs } from '../../src/proof/history.ts'
 import { usageOf } from './fleet.ts'
 import type { TortureGround } from './ground.ts'
 

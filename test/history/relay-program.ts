@@ -54,7 +54,7 @@ const watcher = new Watcher(trace, failpoint, options.leaseMs)
 
 async function ports(): Promise<RelayPorts> {
   const [{ kafkajsTransport }, { postgresStore }] = await Promise.all([
-    load('transport/kafkajs.ts') as Promise<typeof import('../../src/transport/kafkajs.ts')>,
+    load('transport/kafkajs/kafkajs.ts') as Promise<typeof import('../../src/transport/kafkajs/kafkajs.ts')>,
     load('store/postgres/store.ts') as Promise<typeof import('../../src/store/postgres/store.ts')>,
   ])
   const real: RelayPorts = {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { judge } from '../../src/proof/checks.ts'
 import { kindsOfFault, reportOf } from '../../src/proof/report.ts'
+import { judge } from './judge.ts'
 import { story } from './story.ts'
 
 test('recovery is the time from the heal of a fault to the next acknowledgement of any relay', () => {

@@ -1,4 +1,4 @@
-import { randomFrom } from '../../src/proof/random.ts'
+import { randomFrom } from '../../src/proof/draw.ts'
 import type { Fault } from './fault.ts'
 
 /** A fault at its time. */

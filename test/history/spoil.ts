@@ -1,9 +1,9 @@
-import { type CheckName, judge } from '../../src/proof/checks.ts'
 import type { TraceLine } from '../../src/proof/history.ts'
+import { type CheckName, judge } from './judge.ts'
 import { recordOf, type Story, story } from './story.ts'
 
 /** Checks that the spoilt story violates. */
-export function violated(spoil: (told: Story) => void): CheckName[] {
+export function violated(spoil: (told: Story) => void): string[] {
   const told = story()
   spoil(told)
   const { verdicts } = judge(told as never)

@@ -1,6 +1,6 @@
 import { bucketOf, partitionOf } from '../../src/message/key.ts'
-import { fingerprint } from '../../src/proof/fingerprint.ts'
 import type { Attempt, History, LedgerRow, ReadRecord, TraceLine, WrittenMessage } from '../../src/proof/history.ts'
+import { fingerprint } from '../../src/proof/history.ts'
 
 type Mutable<T> = { -readonly [K in keyof T]: Mutable<T[K]> }
 

@@ -1,6 +1,6 @@
-import { judge } from '../../src/proof/checks.ts'
 import { reportOf } from '../../src/proof/report.ts'
 import { generateClients } from '../support/generate.ts'
+import { judge } from './judge.ts'
 import { kept } from './kept.ts'
 import { tortureOptions } from './options.ts'
 

@@ -103,7 +103,7 @@ describe('trace', () => {
     expect(lost(3_000)).toEqual([])
   })
 
-  test('a bucket that a relay took anew after its lease had run out: the older claim is lost, the newer one is not', () => {
+  test('a bucket that a relay took again after its lease had run out: the older claim is lost, the newer one is not', () => {
     const retaken = (losses: number) =>
       violated((told) => {
         const [first] = lines(told) as unknown as [{ leases: [number, number][] }]

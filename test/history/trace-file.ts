@@ -1,6 +1,6 @@
 import { openSync, writeSync } from 'node:fs'
-import { monotonicMs } from '../../src/proof/clock.ts'
 import type { TraceLine } from '../../src/proof/history.ts'
+import { monotonicMs } from '../../src/proof/history.ts'
 
 type WithoutTime<L> = L extends unknown ? Omit<L, 'at'> : never
 

@@ -1,6 +1,6 @@
 import { bucketOf } from '../../src/message/key.ts'
-import { monotonicMs } from '../../src/proof/clock.ts'
 import type { LeaseName } from '../../src/proof/history.ts'
+import { monotonicMs } from '../../src/proof/history.ts'
 import { type Clock, systemClock } from '../../src/running/clock.ts'
 import type { Fetch, Fetched, Lease, RowName, Store, StoreSession } from '../../src/store/store.ts'
 import type { Outcome, Transport, TransportBatch } from '../../src/transport/transport.ts'

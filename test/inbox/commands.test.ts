@@ -55,7 +55,7 @@ test('redrive applies a key in the order of arrival, also from 9 to 10, and the 
     handlers: {
       Counted: async (event, tx) => {
         if (poison) throw new Error('cannot be done')
-        // The command looks for an answer more often than these are applied.
+        // The command searches for an answer more often than these are applied.
         await tx.$executeRaw`SELECT pg_sleep(0.4)`
         await effect(tx, 'mail', event as never)
       },

@@ -123,7 +123,7 @@ test('a redrive that comes upon a message of its key that is to be dropped drops
   )
   await times('blocked', 2)
   isPoison = false
-  // In one statement: whoever looks for requests finds both.
+  // In one statement: anyone who searches for requests finds both.
   await query(
     `UPDATE inbox_dead_letter SET requested_action = CASE WHEN reason IS NULL THEN 'discard' ELSE 'redrive' END, requested_by = 'somebody'
      WHERE reason IS NOT NULL OR convert_from(value, 'UTF8') LIKE '%"n":2%'`,

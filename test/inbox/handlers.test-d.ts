@@ -1,8 +1,8 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import { createInbox, createProjection, type TransactionOf } from '../../src/inbox/index.ts'
 import { type OutboxTransaction, outbox, withOutbox } from '../../src/index.ts'
-import { events } from '../enqueue/catalogue.ts'
 import { type Prisma, PrismaClient } from '../enqueue/generated/client/client.ts'
+import { events } from '../events/catalogue.ts'
 
 const base = new PrismaClient({ adapter: null as never })
 const announced = { type: 'StockCounted', payload: { sku: 'a', left: 1 } } as const

@@ -1,7 +1,7 @@
 import { type Admin, type Kafka, Partitioners } from 'kafkajs'
 import { expect, onTestFinished, test } from 'vitest'
 import { isOutboxError } from '../../src/message/errors.ts'
-import { TopicIds } from '../../src/transport/topic-id.ts'
+import { TopicIds } from '../../src/transport/kafkajs/topic-id.ts'
 import { startKafka } from '../support/kafka.ts'
 import { createTopicNamed, deleteTopic, growTopic, testKafka } from '../support/topics.ts'
 import { add, deleteRecords, produce, useReadModel } from './read-model.ts'

@@ -19,7 +19,7 @@ async function terminate(pid: number): Promise<void> {
   await expect.poll(() => query('SELECT FROM pg_stat_activity WHERE pid = $1', [pid])).toEqual([])
 }
 
-/** A statement under way; whoever awaits it hears of its failure. */
+/** A statement under way; anyone who awaits it hears of its failure. */
 function sleep(tx: Tx): Promise<unknown> {
   const slept = tx.$queryRaw`SELECT 1 FROM pg_sleep(30)`.then(() => {})
   slept.catch(() => {})

@@ -99,7 +99,7 @@ test('payloads, keys, header values, passwords and secrets are in no log, metric
   const shownKeys = Object.entries(outputs).filter(
     ([name, output]) => /\/mess|\/dead/.test(name) && output.includes(text('dead-key')),
   )
-  // The dashboard shows keys to whoever may see it, as `list` does.
+  // The dashboard shows keys to anyone who may see it, as `list` does.
   expect(shownKeys.length).toBeGreaterThan(2)
   const keys = [...birds.key.forms, ...birds['dead-key'].forms]
   for (const [name, output] of Object.entries(outputs)) {

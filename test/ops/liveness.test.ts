@@ -88,7 +88,7 @@ describe('signs of a relay, by what it tells', () => {
     expect(liveness.live.alive).toBe(true)
   })
 
-  test('when the database or Kafka is there again, the time begins anew', () => {
+  test('when the database or Kafka is there again, the time starts over', () => {
     const { clock, liveness, pass, telemetry } = keep()
     pass(1, 5)
     telemetry.emit('kafka_trouble', { code: 'C', error: 'e' })

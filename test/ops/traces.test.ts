@@ -5,7 +5,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { continueTrace, defineEvents, event, outbox } from '../../src/index.ts'
 import { relayTraces } from '../../src/ops/traces.ts'
 import { Telemetry } from '../../src/relay/telemetry.ts'
-import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
+import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { prisma7, shopSql } from '../enqueue/clients.ts'
 import { connect, createStage, effect, inboxDatabase, start } from '../inbox/stage.ts'
 import { createDatabase } from '../support/database.ts'
@@ -18,7 +18,7 @@ const { PrismaClient, PrismaPg } = prisma7
 /** The application's, of the SDK that is registered now. */
 const tracer = () => trace.getTracer('shop')
 
-/** A web application: each request is a span, in the trace of whoever asked. Gives its address. */
+/** A web application: each request is a span, in the trace of anyone who asked. Gives its address. */
 async function serve(handle: () => Promise<void>): Promise<string> {
   const server = createServer((request, response) => {
     const parent = propagation.extract(context.active(), request.headers)

@@ -74,7 +74,7 @@ test('the tarball holds what is needed to run, and neither sources nor tests', a
 /**
  * What stands in for two things that a machine without Docker and without Prisma's downloads lacks; nothing else is changed, and nothing is
  * added. The servers run already, at other addresses; Prisma's engine is WebAssembly (see environment()), which can either apply a migration
- * or look for drift, not both in one run. The package itself comes from its tarball, since it is not released.
+ * or search for drift, not both in one run. The package itself comes from its tarball, since it is not released.
  */
 function substituted(text: string): string {
   return text

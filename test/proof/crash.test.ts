@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { randomFrom } from '../../src/proof/random.ts'
+import { randomFrom } from '../../src/proof/draw.ts'
 import { shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'

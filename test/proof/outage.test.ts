@@ -20,7 +20,7 @@ const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.le
 // Sixty seconds for the figure in the README; shorter here, where the same is shown on every run.
 const outageMs = Number(process.env.PROOF_OUTAGE_MS ?? 8_000)
 
-test('Kafka stopped under load: no enqueue fails or slows down, memory stays flat, everything flows afterwards by itself', async () => {
+test('Kafka stopped under load: no enqueue fails or slows down, memory stays flat, everything flows afterwards on its own', async () => {
   const kafka = await startKafka()
   cleanups.push(() => kafka.remove())
   const database = await createDatabase(shopSql)
@@ -69,7 +69,7 @@ test('Kafka stopped under load: no enqueue fails or slows down, memory stays fla
 }, 180_000)
 
 for (const how of ['clean', 'crash'] as const) {
-  test(`PostgreSQL restarted under load (${how}): the relay works again by itself soon after its return, nothing is lost`, async () => {
+  test(`PostgreSQL restarted under load (${how}): the relay works again on its own soon after its return, nothing is lost`, async () => {
     const postgres = await startPostgres()
     cleanups.push(() => postgres.stop())
     const pool = new pg.Pool({ connectionString: postgres.url })

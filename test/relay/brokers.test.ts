@@ -1,7 +1,7 @@
 import type { Admin } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
-import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
+import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import type { Ground, KafkaCluster } from '../history/fault.ts'
 import { allFaults } from '../history/faults.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
-import { randomFrom } from '../../src/proof/random.ts'
+import { randomFrom } from '../../src/proof/draw.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'

@@ -231,7 +231,7 @@ describe('a topic in trouble', () => {
   })
 })
 
-test('brokers that answer and take nothing are asked more and more seldom, told once, and nothing is dead-lettered', async () => {
+test('brokers that answer and take nothing are asked more and less often, told once, and nothing is dead-lettered', async () => {
   const transport = memoryTransport({ partitions: 1 })
   const fault = { kind: 'not-written', scope: 'producer', code: 'CLUSTER_AUTHORIZATION_FAILED', error: 'no' } as const
   const accept = transport.refuse(() => true, { outcome: fault })

@@ -14,7 +14,7 @@ export const enqueueRules: readonly TakenOut[] = [
         to: 'const link = Promise.resolve().then(() => {',
       },
     ],
-    file: 'enqueue/events.test.ts',
+    file: 'events/catalog.test.ts',
     tests: 'ids follow the order of the calls',
   },
   {
@@ -48,7 +48,7 @@ export const enqueueRules: readonly TakenOut[] = [
     without: 'an INSERT that arrives after its transaction is written in the one that has its connection now',
     edits: [
       {
-        file: 'enqueue/transaction-id.ts',
+        file: 'prisma/transaction-id.ts',
         from: "'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'",
         to: "'(pg_catalog.now() <> pg_catalog.statement_timestamp() OR ?::text IS NULL)'",
       },

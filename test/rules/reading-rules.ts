@@ -341,7 +341,7 @@ export const readingRules: readonly TakenOut[] = [
     without: 'a row that cannot be a record is put into a lane',
     edits: [{ file: 'relay/fetch/route.ts', from: 'const fault = recordFault(row)', to: 'const fault = undefined' }],
     file: 'security/hostile-rows.test.ts',
-    tests: 'are dead-lettered, each by itself',
+    tests: 'are dead-lettered, each on its own',
   },
   {
     rule: 11,

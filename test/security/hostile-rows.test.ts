@@ -5,7 +5,7 @@ import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { outbox } from '../../src/index.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
-import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
+import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { diagnose } from '../doctor/diagnose.ts'
 import { PrismaClient } from '../enqueue/generated/client/client.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
@@ -69,7 +69,7 @@ describe.each(Object.entries(hostile))('a row with %s', (_, row) => {
 })
 
 describe('rows of tables without the CHECKs', () => {
-  test('are dead-lettered, each by itself; every other message flows, and no relay ends or refuses to start', async () => {
+  test('are dead-lettered, each on its own; every other message flows, and no relay ends or refuses to start', async () => {
     await withoutChecks(database.pool)
     await using running = testRelay(database.url, transport())
     await running.relay.start()

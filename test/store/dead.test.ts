@@ -109,7 +109,7 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
     // Above the sequence they would be rows from before the ids restarted.
     await sessions.database.query("SELECT setval('outbox_id_seq', 100000)")
     await sessions.database.query(
-      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, relay, action)
+      `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, relay, requested_action)
        SELECT $1, 1 + n + r * $2::int, gen_random_uuid(), 't', convert_to('k' || n, 'UTF8'), '', now(), CASE r WHEN 0 THEN 'R' END, 'r', CASE r WHEN 0 THEN 'redrive' END
        FROM generate_series(0, $2::int - 1) AS n, generate_series(0, $3::int - 1) AS r`,
       [lease.bucket, keys, rows],

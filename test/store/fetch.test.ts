@@ -38,7 +38,7 @@ const stored = async (where: string, limit: number) => {
   return database.query<{ bucket: number; id: number }>(rows)
 }
 
-/** Each asked by itself, as soon as one thing tells the scans apart. */
+/** Each asked on its own, as soon as one thing tells the scans apart. */
 const apart: [string, (what: Fetch) => Fetch][] = [
   [
     'one begins elsewhere',

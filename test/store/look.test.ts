@@ -71,7 +71,7 @@ function rowsOf(plan: Plan): number {
   return Math.max(plan['Actual Rows'] * plan['Actual Loops'], ...(plan.Plans ?? []).map(rowsOf))
 }
 
-test('a message is found at its place, by its id as well, and is too large for whoever wants less', async () => {
+test('a message is found at its place, by its id as well, and is too large for anyone who wants less', async () => {
   const messageId = randomUUID()
   const [id] = await insertRows(database.pool, [
     { topic: 't', key: 'k', messageId, value: 'x'.repeat(5_000), headers: { a: 'b' } },

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
-import { crc32c } from '../../src/transport/crc32c.ts'
+import { crc32c } from '../../src/transport/protocol/crc32c.ts'
 import { WireReader, WireWriter } from './kafka-wire.ts'
 
 /** A record of a batch, with everything that a producer may write: wrong lengths and offsets too. */

@@ -52,7 +52,7 @@ export class FakeKafka {
     return kafka
   }
 
-  /** Creates a topic, or sets its partitions anew: one for each leader. */
+  /** Creates a topic, or sets its partitions again: one for each leader. */
   createTopic(topic: string, leaders: readonly number[]): FakePartition[] {
     const partitions = leaders.map((leader) => new FakePartition(leader))
     this.#topics.set(topic, partitions)

@@ -64,7 +64,7 @@ class Forwarder implements TcpProxy {
     this.#stopListening()
   }
 
-  /** Wakes whoever waits for another mode, and opens or closes the port. */
+  /** Wakes anyone who waits for another mode, and opens or closes the port. */
   #apply(): void {
     this.#change.emit('change')
     if (this.#in('refuse')) this.#stopListening()

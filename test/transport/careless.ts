@@ -16,7 +16,7 @@ interface Waiting {
 
 /**
  * kafkajs as its documentation suggests it, against everything that our transports must do: what is published at once goes into one
- * `sendBatch`, kafkajs tries again by itself and chooses the partition of records without a key, whatever resolves counts as
+ * `sendBatch`, kafkajs tries again on its own and chooses the partition of records without a key, whatever resolves counts as
  * acknowledged, and every error of a broker as "not written".
  */
 export function carelessTransport(brokers: string[], { retries, idempotent = false }: Carelessness): Transport {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { judgeKafkaEncryption } from '../../src/doctor/kafka.ts'
-import { kafkajsTransport } from '../../src/transport/kafkajs.ts'
-import { platformaticTransport } from '../../src/transport/platformatic.ts'
+import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
+import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 

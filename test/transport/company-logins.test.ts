@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { openTransport, transportNames } from '../../src/embed.ts'
-import type { KafkajsTransportOptions } from '../../src/transport/kafkajs.ts'
+import type { KafkajsTransportOptions } from '../../src/transport/kafkajs/kafkajs.ts'
 import type { Transport } from '../../src/transport/transport.ts'
 import { type Certificates, makeCertificates } from '../support/certificates.ts'
 import type { KafkaServer } from '../support/kafka.ts'
@@ -192,7 +192,7 @@ describe('a broker that wants a token', () => {
       expect(JSON.stringify([outcome, String(error)])).not.toContain('S3cret')
     })
 
-    it('goes on by itself when a provider that failed works again', { timeout: 60_000 }, async () => {
+    it('continues on its own when a provider that failed works again', { timeout: 60_000 }, async () => {
       const topic = await createTopic('token-again', 1, { brokers: kafka.access })
       let works = true
       const transport = withToken(way, async () => {

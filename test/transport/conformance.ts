@@ -174,7 +174,7 @@ export function transportConformance(name: string, ground: Ground): void {
 
       await ground.growTopic(topic, 2)
       expect(await transport.partitions(topic, never)).toBe(2)
-      // A client may still have the old number: it says so, and asks anew for the next one.
+      // A client may still have the old number: it says so, and asks again for the next one.
       const first = await publish(1)
       if (first.kind !== 'acked') expect(first).toMatchObject({ kind: 'not-written', scope: 'transient' })
       if (first.kind !== 'acked') expect((await publish(1)).kind).toBe('acked')

@@ -39,7 +39,7 @@ it('a request that is not read meanwhile gets as much longer', async () => {
   expect(performance.now() - begun).toBeGreaterThanOrEqual(95)
 })
 
-it('after a throttling the broker gets one request at a time, and whoever waits for it hears of the next one', async () => {
+it('after a throttling the broker gets one request at a time, and anyone who waits for it hears of the next one', async () => {
   const quota = new Quotas().of(1)
   const over: Fuse[] = []
   await quota.enter(over)

@@ -50,7 +50,7 @@ export const scenarios = {
   'a response is lost, then another batch of the same size': async ({ judge }: Stage) => {
     const [place] = judge.createTopic('orders', [1])
     await judge.publish('orders', 0, 'warm')
-    // Twice: a client that tries again by itself has to give up.
+    // Twice: a client that tries again on its own has to give up.
     place!.next({ reply: 'lost' }, { reply: 'lost' })
     expect((await judge.publish('orders', 0, 'a')).kind).toBe('unknown')
     await judge.insist('orders', 0, 'b')
@@ -133,7 +133,7 @@ export const scenarios = {
     await judge.insist('orders', 1, 'c')
   },
 
-  'a connection hangs for ever, and the next batch needs another one': async ({ judge }: Stage) => {
+  'a connection hangs forever, and the next batch needs another one': async ({ judge }: Stage) => {
     const [place] = judge.createTopic('orders', [1])
     await judge.publish('orders', 0, 'warm')
     place!.next({ reply: 'never' })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
 import { openTransport, transportNames } from '../../src/embed.ts'
-import type { KafkajsTransportOptions } from '../../src/transport/kafkajs.ts'
+import type { KafkajsTransportOptions } from '../../src/transport/kafkajs/kafkajs.ts'
 import type { Transport } from '../../src/transport/transport.ts'
 import { type Certificates, makeCertificates } from '../support/certificates.ts'
 import { kafkaUser, startTlsKafka, type TlsKafka } from '../support/kafka-tls.ts'

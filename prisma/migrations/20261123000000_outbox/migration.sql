@@ -71,7 +71,7 @@ ALTER TABLE "outbox_lease" SET (fillfactor = 25);
 
 -- Relays that are alive: heartbeats, for fair shares and for `status`.
 CREATE TABLE "outbox_relay" (
-    -- Drawn anew at each start.
+    -- New at each start.
     "id" UUID NOT NULL,
     -- Name of the relay as the operator knows it, host and process by default.
     "name" TEXT NOT NULL,
@@ -131,7 +131,7 @@ CREATE TABLE "outbox_dead_letter" (
     CONSTRAINT "outbox_dead_letter_pkey" PRIMARY KEY ("bucket","id","message_id")
 );
 
--- Relays look for requests all the time, and must not read every dead message to find none.
+-- Relays poll for requests all the time, and must not read every dead message to find none.
 CREATE INDEX "outbox_dead_letter_requested_action_bucket_idx" ON "outbox_dead_letter"("requested_action", "bucket");
 
 -- Who asks is who the database knows, whatever the client says. A relay that carries a request on names its author itself.

@@ -1,5 +1,5 @@
-import { sqlState } from '../../enqueue/insert.ts'
 import { continueTrace } from '../../message/trace.ts'
+import { sqlState } from '../../prisma/statement.ts'
 import { within } from '../../running/within.ts'
 import { blameOf, Conflict, handlerTimeout, lost } from '../failure.ts'
 import type { ReceivedEvent } from '../handlers.ts'

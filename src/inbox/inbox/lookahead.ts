@@ -1,4 +1,4 @@
-import type { AnyEvent } from '../../enqueue/events.ts'
+import type { AnyEvent } from '../../events/catalog.ts'
 import { within } from '../../running/within.ts'
 import { type Decoded, decode } from '../decode.ts'
 import { handlerTimeout } from '../failure.ts'

@@ -1,4 +1,4 @@
-import type { Catalogue } from '../../enqueue/events.ts'
+import type { Catalogue } from '../../events/catalog.ts'
 import { OutboxError } from '../../message/errors.ts'
 import { wrongOption } from '../failure.ts'
 import { checkHandlers, type Handlers, type TransactionOf } from '../handlers.ts'

@@ -1,4 +1,4 @@
-import { schemaOfTable } from '../../enqueue/extension.ts'
+import { schemaOfTable } from '../../prisma/client-internals.ts'
 import type { Clock } from '../../running/clock.ts'
 import type { Emitter } from '../../running/emitter.ts'
 import { codeOf, explainInbox } from '../failure.ts'

@@ -2,7 +2,7 @@ import type { Admin, Kafka } from 'kafkajs'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import { backoff } from '../../running/backoff.ts'
 import { systemClock } from '../../running/clock.ts'
-import { TopicIds } from '../../transport/topic-id.ts'
+import { TopicIds } from '../../transport/kafkajs/topic-id.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import type { InboxStatements, SqlClient } from '../statements.ts'
 

@@ -1,5 +1,5 @@
-import type { Catalogue } from '../../enqueue/events.ts'
-import { schemaOfTable } from '../../enqueue/extension.ts'
+import type { Catalogue } from '../../events/catalog.ts'
+import { schemaOfTable } from '../../prisma/client-internals.ts'
 import { wrongOption } from '../failure.ts'
 import { checkHandlers, type Handlers, type ReceivedEvent, type TransactionOf, topicsOf } from '../handlers.ts'
 import type { SqlClient } from '../statements.ts'

@@ -1,5 +1,5 @@
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
-import { transactionOver } from '../../enqueue/transaction-id.ts'
+import { transactionOver } from '../../prisma/transaction-id.ts'
 import { backoff } from '../../running/backoff.ts'
 import { systemClock } from '../../running/clock.ts'
 import type { Emitter } from '../../running/emitter.ts'

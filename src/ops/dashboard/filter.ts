@@ -18,7 +18,7 @@ const texts = ['topic', 'key', 'reason', 'olderThan', 'newerThan'] as const
 /** Rows of each bucket that are looked at: 32,000 in all, so that a filter that fits nothing costs the database no more than this. */
 export const depth = 500
 
-/** The filter in an address. Blanks around a value are a slip of whoever pasted it. */
+/** The filter in an address. Blanks around a value come from pasting. */
 export function filterOf({ searchParams }: URL): Filter {
   const [topic, key, reason, olderThan, newerThan] = texts.map((name) => searchParams.get(name)?.trim() ?? '')
   return {

@@ -15,7 +15,7 @@ export interface Content {
   /** Position in the navigation. */
   at: (typeof places)[number][0]
   main: Html
-  /** Milliseconds after which the page is fetched anew, as long as somebody looks at it. Default: never. */
+  /** Milliseconds after which the page is fetched again, as long as somebody looks at it. Default: never. */
   refreshMs?: number | undefined
 }
 

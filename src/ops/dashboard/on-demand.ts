@@ -20,7 +20,7 @@ export class OperatorOnDemand {
     this.#open = open
   }
 
-  /** Asks the database; where that fails, the next question connects anew. */
+  /** Asks the database; where that fails, the next question connects again. */
   async ask<T>(what: (operator: Operator) => Promise<T>): Promise<T> {
     if (this.#waiting >= mostWaiting) throw new Busy()
     this.#waiting++
@@ -42,7 +42,7 @@ export class OperatorOnDemand {
     clearTimeout(this.#timer)
     const operator = this.#operator
     this.#operator = undefined
-    // Whoever asked is told of a connection that failed.
+    // Anyone who asked is told of a connection that failed.
     operator?.then(
       (one) => one.close(),
       () => {},

@@ -30,7 +30,7 @@ export interface Problem {
   runbook: string
   what: string
   remedy: string
-  /** Command that shows more, or mends it. */
+  /** Command that shows more, or fixes it. */
   command?: string | undefined
 }
 
@@ -63,7 +63,7 @@ function ofRelay(situation: Situation): Problem[] {
     databaseTrouble !== undefined && {
       runbook: 'OutboxDatabaseTrouble',
       what: `The database does not serve this relay (${databaseTrouble}).`,
-      remedy: 'Help the database. The relay connects again by itself.',
+      remedy: 'Help the database. The relay connects again on its own.',
     },
     kafkaTrouble !== undefined && {
       runbook: 'OutboxKafkaTrouble',
@@ -89,7 +89,7 @@ function ofRelay(situation: Situation): Problem[] {
     dying && {
       runbook: 'OutboxLeasesFlapping',
       what: 'Relays died one after another within the last hour.',
-      remedy: 'Give them more CPU, or a longer lease. Perhaps one message ends whoever reads it: look at the first rows.',
+      remedy: 'Give them more CPU, or a longer lease. One message may be crashing its reader: look at the first rows.',
       command: commandLine(['list', '--limit', '10']),
     },
     disordered && {

@@ -36,7 +36,7 @@ export function refusal(error: unknown): unknown {
 
 /**
  * What PgBouncer (1.18) hands on from the server it pools, or says itself, comes with 08P01 whatever the cause; the text alone tells a
- * wrong name, which no waiting mends, from a server that is restarting ("server login has been failing").
+ * wrong name, which no waiting fixes, from a server that is restarting ("server login has been failing").
  */
 function behindPooler(error: unknown): string | undefined {
   if (codeOf(error) !== '08P01' || !(error instanceof Error)) return undefined

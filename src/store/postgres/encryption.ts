@@ -23,7 +23,7 @@ export function encryptionOf(databaseUrl: string): Encryption {
 /** Words of `sslmode` that mean one thing to `pg`. */
 const modes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify']
 
-/** Parameters that would be passed over: whoever wrote them believes that they protect the connection. */
+/** Parameters that would be passed over: anyone who wrote them believes that they protect the connection. */
 export function refuseUnknownTls(url: URL, name: string): void {
   const refuse = (parameter: string, remedy: string) => {
     throw new OutboxError('DATABASE_REFUSED', `${name} has a parameter ${parameter} that this program cannot follow.`, {

@@ -39,7 +39,7 @@ const allBuckets = (outbox: string, what: FetchedRows, after: number): string =>
 function eachBucket(outbox: string, what: FetchedRows): string {
   const { scans, withoutTopics } = what
   const next = (rows: string) => rowsOf(outbox, what, '= o.b', 'o.lo', rows)
-  // Bounded: among ten million rows of topics that are left out, one statement would look for another until it is broken off.
+  // Bounded: among ten million rows of topics that are left out, one statement would search for another until it is broken off.
   const others = () => `SELECT m.* FROM (SELECT l.*, row_number() OVER () AS seen FROM (${next('o.look')}) AS l) AS m
     WHERE m."topic" <> ALL(ARRAY[${withoutTopics.map(literal).join(',')}]) OR m.seen = o.look LIMIT o.n`
   const columns = [

@@ -99,7 +99,7 @@ export class LowWaterMark {
 
 /** Why nothing that was known of ids holds any more. */
 function voided(before: Drawn, now: Drawn): Error | undefined {
-  if (now.started !== before.started) return new Error('The database server was started anew.')
+  if (now.started !== before.started) return new Error('The database server was restarted.')
   if (now.ids !== before.ids) return new IdsRestarted('The table outbox or the sequence of its ids was replaced.')
   if (Number(now.id) < Number(before.id)) return new IdsRestarted('The sequence of the outbox went back.')
   return now.again ? new IdsRestarted('Ids of the outbox came a second time.') : undefined

@@ -78,7 +78,7 @@ export const schemaOf = (url: URL, asked: string | undefined): string => asked ?
 export function parseUrl(text: string, name: string): URL {
   try {
     const url = new URL(text)
-    // Decodes the password and reads the certificates: what fails here would fail at every connection, and be waited out for ever.
+    // Decodes the password and reads the certificates: what fails here would fail at every connection, and be waited out forever.
     new pg.Client(connectionConfig(text))
     if (url.protocol === 'postgresql:' || url.protocol === 'postgres:') {
       refuseUnknownTls(url, name)

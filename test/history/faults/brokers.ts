@@ -4,7 +4,7 @@ import type { Broker, Fault, Ground, Heal } from '../fault.ts'
 /** Brokers that a fault has stopped or frozen: two faults that start the same broker would start it twice. */
 const taken = new WeakSet<Broker>()
 
-/** Takes one broker that no other fault has, breaks it, and mends it at the heal. */
+/** Takes one broker that no other fault has, breaks it, and repairs it at the heal. */
 async function onOne(
   ground: Ground,
   name: string,

@@ -5,12 +5,12 @@ import { eventually } from '../../support/eventually.ts'
 import { insertRows } from '../../support/rows.ts'
 import type { Fault, Ground } from '../fault.ts'
 
-/** Bytes of a message that the topic takes, and of one that it takes only when it is mended. */
+/** Bytes of a message that the topic takes, and of one that it takes only when it is repaired. */
 const bytes = { small: 10, large: 40_000 }
 
 const topicResource = 2
 
-/** Milliseconds between two messages of the key, and from the mending of the topic to the request, and from there to the last message. */
+/** Milliseconds between two messages of the key, and from the repair of the topic to the request, and from there to the last message. */
 const everyMs = 20
 const mendedMs = 500
 const goesOnMs = 3_000

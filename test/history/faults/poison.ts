@@ -119,7 +119,7 @@ async function write({ postgres, expectDead, note }: Ground, messages: readonly 
   for (const { id, dead } of rows) if (dead) expectDead([id], dead.reason)
 }
 
-/** Rows that Kafka refuses stay in one of the tables for ever, so they tell for the whole transaction. */
+/** Rows that Kafka refuses stay in one of the tables forever, so they tell for the whole transaction. */
 async function isCommitted({ admin }: Ground['postgres'], ids: readonly string[]): Promise<boolean> {
   for (;;) {
     try {

@@ -138,7 +138,7 @@ export const neverAnswered: Fault = withoutKafka(
   12_000,
 )
 
-/** A relay that another fault has frozen cannot stop: whoever wants it gone has to kill it, as a process manager does. */
+/** A relay that another fault has frozen cannot stop: anyone who wants it gone has to kill it, as a process manager does. */
 async function endOf(victim: { ended(): Promise<void>; signal(signal: NodeJS.Signals): void }): Promise<void> {
   const timer = setTimeout(() => victim.signal('SIGKILL'), 15_000)
   await victim.ended()

@@ -58,14 +58,14 @@ export const topicFaults: readonly Fault[] = [
         .catch((error) => note(`topic-acl: ${error}`))
       return async () => {
         const all = { operation: AclOperationTypes.ANY, permissionType: AclPermissionTypes.ANY }
-        // A failure is the caller's, who tries again: noted and forgotten, the topic would stay forbidden for ever.
+        // A failure is the caller's, who tries again: noted and forgotten, the topic would stay forbidden forever.
         await admin.deleteAcls({ filters: [{ ...about, ...all }] })
       }
     },
   },
 ]
 
-/** Milliseconds in which every relay has asked for the number of partitions anew, between two and seven sweeps of a bucket; and some more. */
+/** Milliseconds in which every relay has asked for the number of partitions again, between two and seven sweeps of a bucket; and some more. */
 const noticedMs = (7 * sweepMs) / 64 + 5_000
 
 /** For the broken relays that never use the new partitions. */

@@ -124,7 +124,7 @@ describe.skipIf(!chromiumPath)('in Chromium', { timeout: 180_000 }, () => {
       page.removeAllListeners('request')
       const own = [paths[name]!, '/dashboard.css', '/dashboard.js', '/icon.svg'].map((path) => outbox.url + path)
       expect([...new Set([...requests.map((one) => one.url()), iconUrl])].sort(), name).toEqual(own.sort())
-      // By address: a page that is slow to load may already fetch itself anew.
+      // By address: a page that is slow to load may already fetch itself again.
       const bytes = new Map([[iconUrl, icon]])
       for (const one of requests) {
         const { responseBodySize, responseHeadersSize } = await one.sizes()

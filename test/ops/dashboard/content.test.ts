@@ -20,7 +20,7 @@ beforeAll(async () => {
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox WHERE topic = 'mails' RETURNING *)
-     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay, action, requested_by)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay, requested_action, requested_by)
      SELECT bucket, id, message_id, topic, key, value, created_at, CASE WHEN message_id = $1 THEN 'TOO_LARGE' END,
        CASE WHEN message_id = $1 THEN 'over the limit' END, 'relay-1', NULL, NULL FROM gone`,
     [ids.dead],

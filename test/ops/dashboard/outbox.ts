@@ -39,7 +39,7 @@ export async function watchedOutbox(more: Record<string, string> = {}) {
   ])
   await database.query(
     `WITH gone AS (DELETE FROM outbox WHERE key IN ('dead', 'refused') RETURNING *)
-     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay, action, requested_by)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, type, key, value, headers, created_at, reason, error, relay, requested_action, requested_by)
      SELECT bucket, id, message_id, CASE WHEN topic = 'named-below' THEN $2 ELSE topic END, type, key, value, headers, created_at,
        CASE WHEN message_id = $1 THEN $2 WHEN topic = 'plain' THEN 'MESSAGE_TOO_LARGE' END, $2, $2, CASE WHEN message_id = $1 THEN 'none' END, $2 FROM gone`,
     [ids.dead, attack],

@@ -12,7 +12,7 @@ describe('html', () => {
   test.each<[string, unknown, string]>([
     ['text is escaped', `<b a="1" c='2'>&`, '&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;'],
     ['HTML stays', html`<b>${'<'}</b>`, '<b>&lt;</b>'],
-    ['each of a list is written by itself', ['<', html`<i>`, [1, null]], '&lt;<i>1'],
+    ['each of a list is written on its own', ['<', html`<i>`, [1, null]], '&lt;<i>1'],
     ['what is nothing leaves nothing', [null, undefined, false], ''],
     ['zero is a number', 0, '0'],
     ['what turns a line around is written out', 'a\u202eb\u0000\u200b\ud800', 'a\\u{202e}b\\u{0}\\u{200b}\\u{d800}'],
@@ -213,7 +213,7 @@ test('the strip tells relays apart without colour, and those of one name count a
   expect(text).toContain('aria-label="Leases of the 64 buckets: b 1, a 1, run out 1, free 1"')
 })
 
-test('every cell of a strip is drawn, whoever holds it', () => {
+test('every cell of a strip is drawn, whatever its owner', () => {
   const holders = Array.from({ length: 64 }, (_, bucket) => ({
     bucket,
     relay: bucket < 63 ? `relay-${bucket}` : null,

@@ -89,7 +89,7 @@ export class Database {
     this.writers.delete(writing)
   }
 
-  /** The server is started anew: what was not committed is gone, and its ids come again. */
+  /** The server is restarted: what was not committed is gone, and its ids come again. */
   restart(): void {
     this.started++
     for (const writing of [...this.writers]) this.rollBack(writing)

@@ -32,7 +32,7 @@ const beforeTaking = (store: Store, happen: () => Promise<void>): Store => ({
   },
 })
 
-test('whoever takes a bucket loads its blocked keys first: rows behind a dead one stay behind (rule 7)', async () => {
+test('anyone who takes a bucket loads its blocked keys first: rows behind a dead one stay behind (rule 7)', async () => {
   const transport = memoryTransport({ partitions: 1 })
   const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
   await insertRows(database.pool, numbered('t', 'k', 1))
@@ -79,7 +79,7 @@ test('a replaced connection means new epochs for all buckets, and positions from
   await transport.written(1)
 })
 
-test('a bucket that a relay takes although it has it, as its lease had run out by then, is read anew (rule 7)', async () => {
+test('a bucket that a relay takes although it has it, as its lease had run out by then, is read again (rule 7)', async () => {
   const transport = memoryTransport({ partitions: 1 })
   let atTaking = async () => {}
   const store = beforeTaking(postgresStore({ databaseUrl: database.url }), () => atTaking())
@@ -93,7 +93,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
   await one.until('heartbeat', (e) => e.inFlight === 2)
   const bucket = bucketOf('t', Buffer.from('k'))
   const other = (bucket + 1) % 64
-  // One bucket less than its share, so that the relay looks for another.
+  // One bucket less than its share, so that the relay searches for another.
   await database.query(
     `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, lease_ms = 300000, leased_until = clock_timestamp() + interval '4 minutes' WHERE bucket = ${other}`,
   )

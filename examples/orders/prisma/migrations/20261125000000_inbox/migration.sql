@@ -60,7 +60,7 @@ CREATE TABLE "inbox_dead_letter" (
 -- Every message asks whether its key is dead-lettered. A hash index takes keys of any length.
 CREATE INDEX "inbox_dead_letter_key_idx" ON "inbox_dead_letter" USING HASH ("key");
 
--- Consumers look for requests all the time, and must not read every dead-lettered message to find none.
+-- Consumers poll for requests all the time, and must not read every dead-lettered message to find none.
 CREATE INDEX "inbox_dead_letter_consumer_requested_action_idx" ON "inbox_dead_letter"("consumer", "requested_action");
 
 -- Who asks is who the database knows, whatever the client says. A consumer that carries a request on names its author itself.

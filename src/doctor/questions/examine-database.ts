@@ -1,0 +1,148 @@
+import pg from 'pg'
+import { isLoopback } from '../../running/loopback.ts'
+import { type Encryption, encryptionOf } from '../../store/postgres/encryption.ts'
+import { connectionConfig } from '../../store/postgres/line.ts'
+import { explained } from '../../store/postgres/operator.ts'
+import { tablesOf } from '../../store/postgres/statements.ts'
+import { parseUrl, schemaOf } from '../../store/postgres/store.ts'
+import { doctorStatements } from './statements.ts'
+
+/** The server, and how a session of this role begins. */
+export interface Surroundings {
+  replica: boolean
+  readOnly: boolean
+  /** 180001 is 18.1. */
+  version: number
+  synchronousCommit: string
+  fsync: string
+  isolation: string
+  timeZone: string
+  /** The server that answers is not the one that the connection was opened to: something pools in between. */
+  pooled: boolean
+  /** Clock of the database minus this machine's, in ms, and half of the time that the question took. */
+  clockMs: number
+  uncertainMs: number
+}
+
+/** One of the outbox tables. */
+export interface TableFacts {
+  name: string
+  unlogged: boolean
+  rowSecurity: boolean
+  vacuumOff: boolean
+  dead: number
+  live: number
+  vacuumedMsAgo: number | null
+  /** Of SELECT, INSERT, UPDATE, DELETE those that the role lacks. */
+  denied: string[]
+}
+
+/** A column, its type as `format_type` writes it. */
+export interface Column {
+  table: string
+  column: string
+  type: string
+  notNull: boolean
+}
+
+/** Roles that may create functions and operators in a schema whose path our tables or this role have. */
+export interface Creators {
+  schema: string
+  roles: string[]
+}
+
+/** A trigger or rule on one of the outbox tables: it runs with the rights of anyone who writes there. */
+export interface Attached {
+  table: string
+  kind: 'trigger' | 'rule'
+  name: string
+}
+
+/** Something that keeps VACUUM from dead rows. */
+export interface HorizonHolder {
+  kind: 'session' | 'slot' | 'prepared'
+  /** Process id, slot, or name of the prepared transaction. */
+  name: string
+  state: string
+  ageMs: number | null
+  xids: number
+}
+
+/** The last hop as the server sees it; behind a pooler it is that of the pooler's connection. */
+export interface ServerHop {
+  /** Version of TLS; null: none. */
+  serverTls: string | null
+  /** The connection comes from the server's own machine. */
+  serverLocal: boolean
+}
+
+/** What the doctor learned about the database. What lies behind missing tables or rights is null. */
+export interface DatabaseFacts {
+  schema: string
+  surroundings: Surroundings
+  encryption: Encryption & ServerHop
+  tables: TableFacts[]
+  columns: Column[]
+  holders: HorizonHolder[]
+  creators: Creators[]
+  attached: Attached[]
+  sequence: { cache: number; last: number; highest: number } | null
+  leases: { rows: number; format: number | null; leaseMs: number | null } | null
+  topics: { topic: string; bytes: number }[] | null
+}
+
+/**
+ * Asks the database everything that the doctor judges. Reads only.
+ *
+ * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE.
+ */
+export async function examineDatabase(options: { databaseUrl: string; schema?: string | undefined }): Promise<DatabaseFacts> {
+  const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
+  const sql = doctorStatements(tablesOf(schema))
+  const client = new pg.Client(connectionConfig(options.databaseUrl))
+  client.on('error', () => {})
+  const rows = async <T>(text: string) => {
+    const results = (await client.query(text)) as unknown as pg.QueryResult[]
+    return results.at(-1)!.rows as T[]
+  }
+  /** Null where a table, a right or time is missing: another check names it. */
+  const orNull = <T>(asked: Promise<T>) => asked.catch(() => null)
+  try {
+    await client.connect()
+    return {
+      schema,
+      surroundings: await surroundingsOf(client, () => rows(sql.surroundings())),
+      encryption: { ...encryptionOf(options.databaseUrl), ...(await serverHop(() => rows(sql.ownLink()))) },
+      tables: await rows(sql.tables()),
+      columns: await rows(sql.columns()),
+      holders: await rows(sql.holders()),
+      creators: await rows(sql.creators(schema)),
+      attached: await rows(sql.attached()),
+      sequence: (await orNull(rows<NonNullable<DatabaseFacts['sequence']>>(sql.sequence())))?.[0] ?? null,
+      leases: (await orNull(rows<NonNullable<DatabaseFacts['leases']>>(sql.leases())))?.[0] ?? null,
+      topics: await orNull(rows(sql.topics())),
+    }
+  } catch (error) {
+    throw explained(error)
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+async function serverHop(ask: () => Promise<{ serverTls: string | null; from: string | null }[]>): Promise<ServerHop> {
+  const [own] = await ask()
+  const from = own?.from ?? null
+  return { serverTls: own?.serverTls ?? null, serverLocal: from === null || isLoopback(from) }
+}
+
+type Answer = Omit<Surroundings, 'pooled' | 'clockMs' | 'uncertainMs'> & { pid: number; nowMs: number }
+
+async function surroundingsOf(client: pg.Client, ask: () => Promise<Answer[]>): Promise<Surroundings> {
+  const began = Date.now()
+  const [answer] = await ask()
+  const uncertainMs = (Date.now() - began) / 2
+  const { pid, nowMs, ...rest } = answer!
+  // PgBouncer tells its clients a process id of its own.
+  const pooled = (client as unknown as { processID: number }).processID !== pid
+  return { ...rest, pooled, clockMs: nowMs - (began + uncertainMs), uncertainMs }
+}

@@ -1,0 +1,41 @@
+import pg from 'pg'
+import { connectionConfig } from '../../store/postgres/line.ts'
+import { explained } from '../../store/postgres/operator.ts'
+import { tablesOf } from '../../store/postgres/statements.ts'
+import { doctorStatements } from './statements.ts'
+
+/** What is left of a transaction that was rolled back. */
+export interface Remains {
+  /** Where this outbox is, told so that no other outbox tells the same. */
+  place: string
+  /** Ids of the messages that stayed. They are taken out. */
+  stayed: string[]
+}
+
+/** The statement that tells where the outbox of a schema is: for anyone who has another connection. */
+export const placeSql = (schema: string): string => doctorStatements(tablesOf(schema)).place()
+
+/**
+ * Looks for messages that should not be there, and takes them out.
+ *
+ * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, MISSING_RIGHTS.
+ */
+export async function takeRemains(
+  { databaseUrl, schema }: { databaseUrl: string; schema: string },
+  bucket: number,
+  ids: readonly string[],
+): Promise<Remains> {
+  const sql = doctorStatements(tablesOf(schema))
+  const client = new pg.Client(connectionConfig(databaseUrl))
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    const results = (await client.query(sql.takeRemains(bucket, ids))) as unknown as pg.QueryResult<{ id: string }>[]
+    const [found] = (await client.query<{ place: string }>(sql.place())).rows
+    return { place: found!.place, stayed: results.at(-1)!.rows.map(({ id }) => id) }
+  } catch (error) {
+    throw explained(error)
+  } finally {
+    await client.end().catch(() => {})
+  }
+}

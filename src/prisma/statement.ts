@@ -1,0 +1,44 @@
+import { OutboxError } from '../message/errors.ts'
+import type { SqlReader } from './transaction-id.ts'
+
+// Raw SQL through a Prisma client: how a statement is written, and what its failure means. Used by enqueue, inbox and testing.
+
+/** What can run a raw statement: a Prisma client inside or outside of a transaction. */
+export interface SqlRunner extends SqlReader {
+  $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
+}
+
+/** A name as SQL has it. */
+export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
+
+/** A statement as a tagged template gives it, since names cannot be parameters; each `?` outside a quoted name stands for a value. */
+export function statement(text: string): TemplateStringsArray {
+  const strings = text.split(/\?(?=[^"]*(?:"[^"]*"[^"]*)*$)/)
+  return Object.assign(strings, { raw: strings })
+}
+
+/** Adds a remedy to missing tables and missing rights; every other error is returned unchanged, so that retries on its code still work. */
+export function explain(
+  error: unknown,
+  { where, migration, grant }: { where: string; migration: string; grant: string },
+): unknown {
+  switch (sqlState(error)) {
+    case '42P01':
+    case '42703':
+    case '3F000': {
+      const remedy = `Apply the ${migration} migration to this database, or set the option schema.`
+      return new OutboxError('TABLES_MISSING', `The table ${where} is not there, or lacks a column.`, { remedy, cause: error })
+    }
+    case '42501':
+      return new OutboxError('MISSING_RIGHTS', `The database role may not write to ${where}.`, { remedy: grant, cause: error })
+    default:
+      return error
+  }
+}
+
+/** SQLSTATE of a failed raw statement: Prisma 7 has it in the cause of its driver adapter error, Prisma 6 in `meta.code`. */
+export function sqlState(error: unknown): unknown {
+  type Meta = { code?: unknown; driverAdapterError?: { cause?: { originalCode?: unknown; code?: unknown } } }
+  const meta = (error as { meta?: Meta } | null)?.meta
+  return meta?.driverAdapterError?.cause?.originalCode ?? meta?.code
+}

@@ -1,0 +1,74 @@
+import type { Admin, Kafka } from 'kafkajs'
+import { clusterMaker } from './cluster.ts'
+
+// kafkajs 2.2.4 fails a metadata request as a whole if one of its topics is missing. The request is made and decoded by kafkajs here, and only
+// judged topic by topic. Used by the transport to ask for many topics at once.
+
+/** Answer of a metadata request, as kafkajs decodes it. */
+interface Answer {
+  topicMetadata: { topic: string; partitionMetadata: unknown[] }[]
+}
+
+/** What is used of kafkajs' insides. */
+interface Cluster {
+  brokerPool: { connect(): Promise<void>; seedBroker: Broker }
+}
+
+interface Response {
+  parse(answer: Answer): Promise<Answer>
+}
+
+interface Broker {
+  lookupRequest(...args: unknown[]): (what: object) => { request: object; response: Response }
+  metadata(topics: readonly string[]): Promise<Answer>
+}
+
+const clusters = new WeakMap<Admin, Cluster>()
+
+/** An admin client that {@link countPartitionsOfAll} can use. */
+export function openAdmin(kafka: Kafka): Admin {
+  const { create, replace } = clusterMaker<Cluster>(kafka)
+  let cluster: Cluster | undefined
+  replace((options) => {
+    cluster = create(options)
+    return cluster
+  })
+  const admin = kafka.admin()
+  clusters.set(admin, cluster!)
+  return admin
+}
+
+/**
+ * Partitions of each topic, or the error that kafkajs would have thrown for this topic alone, in one request. `admin` is connected, and
+ * was opened by {@link openAdmin}.
+ */
+export async function countPartitionsOfAll(admin: Admin, topics: readonly string[]): Promise<Map<string, number | Error>> {
+  const { brokerPool } = clusters.get(admin)!
+  await brokerPool.connect()
+  const { answer, parse } = await ask(brokerPool.seedBroker, topics)
+  const counts = new Map<string, number | Error>()
+  for (const one of answer.topicMetadata) {
+    const refusal = await parse({ ...answer, topicMetadata: [one] }).then(
+      () => undefined,
+      (error: Error) => error,
+    )
+    counts.set(one.topic, refusal ?? one.partitionMetadata.length)
+  }
+  return counts
+}
+
+async function ask(broker: Broker, topics: readonly string[]): Promise<{ answer: Answer; parse: Response['parse'] }> {
+  let parse: Response['parse'] | undefined
+  const unjudged: Broker['lookupRequest'] =
+    (...args) =>
+    (what) => {
+      const { request, response } = broker.lookupRequest(...args)(what)
+      parse = response.parse
+      return { request, response: { ...response, parse: async (answer) => answer } }
+    }
+  const asking: Broker = Object.create(broker, {
+    lookupRequest: { value: unjudged },
+    allowAutoTopicCreation: { value: false },
+  })
+  return { answer: await asking.metadata(topics), parse: parse! }
+}

@@ -1,0 +1,129 @@
+import { isIP, type Socket } from 'node:net'
+import type { Producer, ProducerOptions } from '@platformatic/kafka'
+import type { Access } from '../access.ts'
+import type { Fuse } from '../fuse.ts'
+import { guarded } from '../guarded-socket.ts'
+import { refusalOf, type TokenLogin } from '../token-login.ts'
+import { TransportError } from '../transport.ts'
+import { loadPackage } from './package.ts'
+import { type Produce, produceWith } from './produce.ts'
+import { type CountPartitions, countWith } from './topics.ts'
+
+/** A producer of bytes. */
+export type BytesProducer = Producer<Buffer, Buffer, Buffer, Buffer>
+
+/** What a {@link PlatformaticClient} connects with. */
+export interface ClientSettings extends Access {
+  brokers: string[]
+  clientId: string
+  connectionTimeoutMs: number
+}
+
+/** Longer than any deadline of ours, which closes the sockets: a request that the client gives up stays in its way (ms). */
+const noTimeoutMs = 2_000_000_000
+
+/** The client asks for nothing twice, and holds nothing back in queues of its own. */
+const plain = {
+  retries: 0,
+  autocreateTopics: false,
+  requestTimeout: noTimeoutMs,
+  // A request that waits in the client could be sent after its deadline.
+  maxInflights: Number.MAX_SAFE_INTEGER,
+} as const
+
+/** One producer of @platformatic/kafka, with the sends under way, and a way to end all of it. */
+export class PlatformaticClient {
+  /** Rejects when the client has been thrown away before the package was loaded. */
+  readonly producer: Promise<BytesProducer>
+  /** There when {@link producer} has resolved. */
+  produce!: Produce
+  /** There when {@link producer} has resolved. */
+  countPartitions!: CountPartitions
+  /** Sends under way. */
+  readonly sends = new Set<Fuse>()
+  /** Topics whose metadata must be read again. */
+  readonly stale = new Set<string>()
+  readonly #alive: Set<PlatformaticClient>
+  #opened: BytesProducer | undefined
+  #retired = false
+  #destroyed = false
+
+  /** `alive` holds the client until its sockets are closed. */
+  constructor(settings: ClientSettings, alive: Set<PlatformaticClient>) {
+    this.#alive = alive
+    alive.add(this)
+    this.producer = this.#open(settings)
+    this.producer.catch(() => {})
+  }
+
+  /** Ends a send; the last one of a retired client closes it. */
+  ended(send: Fuse): void {
+    this.sends.delete(send)
+    if (this.#retired) this.retire()
+  }
+
+  /** Lets the sends under way finish, then closes every socket. */
+  retire(): void {
+    this.#retired = true
+    if (this.sends.size === 0) this.destroy()
+  }
+
+  /** Closes every socket now, and for good. Nothing is sent after it. */
+  destroy(): void {
+    this.#destroyed = true
+    this.#alive.delete(this)
+    const producer = this.#opened
+    if (!producer) return
+    const connections = [...producer.connections].map(([, connection]) => connection)
+    // It would wait for what is still to be written; it also keeps the client from opening new connections.
+    producer.close().catch(() => {})
+    for (const { socket } of connections) socket?.destroy()
+  }
+
+  async #open(settings: ClientSettings): Promise<BytesProducer> {
+    const loaded = await loadPackage()
+    if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
+    this.produce = produceWith(loaded)
+    this.countPartitions = countWith(loaded)
+    this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
+    // The socket is there when the events of this turn are over, and read from only after a connection.
+    this.#opened.connections.on('connecting', ({ connection }: { connection: { socket?: Socket } }) => {
+      process.nextTick(() => connection.socket && guarded(connection.socket))
+    })
+    return this.#opened
+  }
+}
+
+function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buffer, Buffer, Buffer> {
+  const { brokers, clientId, ssl, sasl, connectionTimeoutMs } = settings
+  const tls = ssl === true ? {} : ssl
+  // Node refuses an IP address as the name that TLS asks for.
+  const named = !(tls || undefined)?.servername && brokers.every((broker) => isIP(broker.slice(0, broker.lastIndexOf(':'))) === 0)
+  return {
+    ...plain,
+    bootstrapBrokers: brokers,
+    clientId,
+    connectTimeout: connectionTimeoutMs,
+    ...(tls ? { tls, tlsServerName: named } : {}),
+    ...(sasl ? { sasl: loginOf(sasl) } : {}),
+  }
+}
+
+type Login = NonNullable<ProducerOptions<Buffer, Buffer, Buffer, Buffer>['sasl']>
+
+/** A login of kafkajs' shape in that of this client, which asks for a token and then for its extensions. */
+function loginOf(sasl: NonNullable<Access['sasl']>): Login {
+  if (!('oauthBearerProvider' in sasl)) return { ...sasl, mechanism: sasl.mechanism.toUpperCase() } as Login
+  let extensions: Record<string, string> = {}
+  const token = async () => {
+    const { value, extensions: own = {} } = await (sasl as TokenLogin).oauthBearerProvider()
+    extensions = own
+    return value
+  }
+  return {
+    mechanism: 'OAUTHBEARER',
+    token,
+    oauthBearerExtensions: () => extensions,
+    authBytesValidator: (answer, done) => done(refusalOf(answer) ?? null, answer),
+  }
+}

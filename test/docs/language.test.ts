@@ -1,0 +1,77 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { type Prose, proseOf } from './language.ts'
+
+// The language of pages, comments and strings. Words of the project's own that the field does not use, and sentences that nobody reads to
+// their end. What stood there before this test is counted: a number here may only fall. Lower it with each text that you correct.
+
+const words: Record<string, { found: RegExp; held: number }> = {
+  wish: { found: /\bwish(?:es|ed|ing)?\b/gi, held: 0 },
+  mend: { found: /\bmend(?:s|ed|ing)?\b/gi, held: 0 },
+  anew: { found: /\banew\b/gi, held: 4 },
+  seldom: { found: /\bseldom\b/gi, held: 1 },
+  'for ever': { found: /\bfor ever\b/gi, held: 9 },
+  whoever: { found: /\bwhoever\b/gi, held: 6 },
+  'by itself': { found: /\bby itself\b/gi, held: 7 },
+  'look for': { found: /\blooks? for\b/gi, held: 9 },
+}
+
+/** Words of a sentence; a span of code, a link's address and a sign are none or one. */
+const longest = 40
+const longSentences = 55
+
+const prose = files().flatMap(proseOf)
+
+test.each(Object.entries(words))('no text says "%s"', (word, { found, held }) => {
+  const places = prose.flatMap((one) => Array.from(withoutCode(one.text).match(found) ?? [], () => `${one.file}:${one.line}`))
+  report(`"${word}"`, places, held)
+})
+
+test(`no sentence has more than ${longest} words`, () => {
+  const places = prose.flatMap((one) =>
+    sentencesOf(one)
+      .filter((sentence) => wordsIn(sentence) > longest)
+      .map((sentence) => `${one.file}:${one.line}: ${sentence.trim().slice(0, 60)}`),
+  )
+  report(`sentences over ${longest} words`, places, longSentences)
+})
+
+test('a word and a long sentence are found on a page, in a comment and in a string', () => {
+  const [page, program] = [proseOf('docs/protocol.md'), proseOf('src/relay/relay.ts')]
+  expect(page.length).toBeGreaterThan(50)
+  expect(program.length).toBeGreaterThan(10)
+  expect(sentencesOf({ file: '', line: 1, text: `One. ${'two '.repeat(50)}. Three` }).map(wordsIn)).toEqual([1, 50, 1])
+  expect(prose.some(({ file, text }) => file === 'src/message/errors.ts' && text.includes(' '))).toBe(true)
+})
+
+/** Every text of the repository that is written by hand. */
+function files(): string[] {
+  const root = fileURLToPath(new URL('../../', import.meta.url))
+  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: root,
+    encoding: 'utf8',
+  }).split('\n')
+  const texts = listed.filter((file) => /\.(md|ts|mjs|js|sql|prisma|yml)$/.test(file) && !/^test\/docs\/language/.test(file))
+  const gone = new Set(execFileSync('git', ['ls-files', '--deleted'], { cwd: root, encoding: 'utf8' }).split('\n'))
+  return texts.filter((file) => !gone.has(file))
+}
+
+function sentencesOf({ text }: Prose): string[] {
+  return withoutCode(text).split(/(?<=[.!?])["')*]*\s+/)
+}
+
+/** Names in code, addresses and titles of tests are no words of a sentence. */
+function withoutCode(text: string): string {
+  return text.replace(/`[^`]*`/g, 'code').replace(/\]\([^)]*\)/g, ']')
+}
+
+function wordsIn(sentence: string): number {
+  return sentence.split(/\s+/).filter((word) => /[A-Za-z]/.test(word)).length
+}
+
+/** Fails if there are more than `held`; prints what is left, so that it is not forgotten. */
+function report(what: string, places: readonly string[], held: number): void {
+  if (places.length > 0) console.log(`${what}: ${places.length} left, ${held} allowed`)
+  expect(places.length, `${what}: more than the ${held} that stood there before\n${places.join('\n')}`).toBeLessThanOrEqual(held)
+}
