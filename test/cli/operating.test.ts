@@ -41,7 +41,7 @@ async function insertDead(topic = 't'): Promise<[head: string, behind: string]> 
 }
 
 const requests = () =>
-  database.query<{ action: string }>('SELECT requested_action FROM outbox_dead_letter WHERE requested_action IS NOT NULL')
+  database.query<{ requested_action: string }>('SELECT requested_action FROM outbox_dead_letter WHERE requested_action IS NOT NULL')
 
 describe('redrive', () => {
   test('once the fault is mended, a key comes back as a whole, in order, and nothing is dead any more', async () => {
@@ -224,7 +224,7 @@ describe('discard', () => {
       const { code, screen } = await answer('y\r')
       expect(screen).toContain('OUTBOX_NO_ANSWER')
       expect(code).toBe(1)
-      expect(await requests()).toEqual([{ action: 'discard' }])
+      expect(await requests()).toEqual([{ requested_action: 'discard' }])
     })
   })
 })

@@ -131,7 +131,7 @@ describe('a message in the outbox', () => {
     const waits = await cli(['where', behind], env)
     expect(waits.stdout).toContain(`waits behind the dead message ${head} (INVALID_RECORD)`)
     expect(waits.stdout).toContain(`redrive ${head}`)
-    expect((await where(behind)).json).toMatchObject({ state: 'behind', blockedBy: head })
+    expect((await where(behind)).json).toMatchObject({ state: 'blocked', blockedBy: head })
   })
 })
 

@@ -62,7 +62,7 @@ describe('status', () => {
       backlog: { messages: 0, exact: true, oldestMs: null },
       leases: { held: 0, expired: 0, free: 64 },
       relays: [],
-      dead: { byReason: {}, behind: 0, exact: true },
+      dead: { byReason: {}, blocked: 0, exact: true },
     })
   })
 
@@ -97,7 +97,7 @@ describe('status', () => {
       { topic: 't', key: 'c', reason: 'MESSAGE_TOO_LARGE' },
     ])
     const { dead } = await operator.status()
-    expect(dead).toEqual({ byReason: { MESSAGE_TOO_LARGE: 2, INVALID_RECORD: 1 }, behind: 1, exact: true })
+    expect(dead).toEqual({ byReason: { MESSAGE_TOO_LARGE: 2, INVALID_RECORD: 1 }, blocked: 1, exact: true })
   })
 
   test('of a backlog of 300,000 messages ten thousand are read, and the rest estimated', async () => {
@@ -131,7 +131,7 @@ describe('list and show', () => {
     )
     const rows = await operator.list({ dead: false, limit: 3 })
     expect(idsOf(rows)).toEqual(ids.slice(0, 3))
-    expect(rows[0]).toMatchObject({ state: 'waiting', claimedBy: 'relay-one', bytes: 8, reason: null, action: null })
+    expect(rows[0]).toMatchObject({ state: 'waiting', claimedBy: 'relay-one', bytes: 8, reason: null, requestedAction: null })
     expect(rows[0]!.claimedForMs).toBeGreaterThan(0)
     expect(Math.abs(Date.parse(rows[0]!.claimedUntil!) - Date.now() - rows[0]!.claimedForMs!)).toBeLessThan(5_000)
     expect(JSON.stringify(rows)).not.toContain('S3cret')
@@ -177,9 +177,9 @@ describe('list and show', () => {
       state: 'dead',
       reason: 'INVALID_RECORD',
       error: 'in words',
-      behind: 1,
+      blocked: 1,
     })
-    expect(await operator.show(behind!.messageId, false)).toMatchObject({ state: 'behind', reason: null, behind: 0 })
+    expect(await operator.show(behind!.messageId, false)).toMatchObject({ state: 'blocked', reason: null, blocked: 0 })
     expect(await operator.show(randomUUID(), false)).toBeNull()
   })
 })
@@ -277,7 +277,7 @@ describe('requests', () => {
     expect((await operator.list({ dead: true, limit: 9 })).map((row) => row.state)).toEqual(['skipped', 'dead'])
     expect(idsOf(await operator.choose({ limit: 9 }, 'redrive'))).toEqual(idsOf(dead))
     expect(await operator.reach({ limit: 9 }, 'redrive')).toEqual({ keys: 2, messages: 2 })
-    expect(await operator.show(dead[0]!.messageId, false)).toMatchObject({ state: 'skipped', behind: 0 })
+    expect(await operator.show(dead[0]!.messageId, false)).toMatchObject({ state: 'skipped', blocked: 0 })
   })
 
   test('a request stands on its rows until a relay answers, and wakes the relays', async () => {
@@ -288,7 +288,7 @@ describe('requests', () => {
     const woken = new Promise((resolve) => listener.once('notification', (note) => resolve(note.payload)))
     const chosen = await operator.choose({ limit: 100 }, 'redrive')
     await operator.request(chosen, 'redrive', 'ada@laptop')
-    expect(await woken).toBe('action')
+    expect(await woken).toBe('request')
     await listener.end()
     expect(await database.query('SELECT id::int FROM outbox_dead_letter WHERE requested_action IS NOT NULL ORDER BY id')).toEqual(
       [{ id: dead[0]!.id }, { id: dead[1]!.id }],

@@ -37,7 +37,7 @@ test('an overview of more topics and relays than it shows, with long names and a
       leases: { held: 64, expired: 0, free: 0 },
       holders,
       relays: relays.map((relay) => ({ ...relay, version: '1.0.0' })),
-      dead: { byReason: {}, behind: 0, exact: true },
+      dead: { byReason: {}, blocked: 0, exact: true },
       blockedKeys: 0,
       oldestTransactionMs: 0,
     } as unknown as RelayEvents['sampled'])
