@@ -113,7 +113,7 @@ describe('may run again', () => {
     const shop = project({ 'prisma/schema.prisma': datasource })
     shop.init()
     const fresh = shop.read('prisma/schema.prisma')
-    const outdated = fresh.replace(/^ {2}action .*\n/m, '')
+    const outdated = fresh.replace(/^ {2}requestedAction .*\n/m, '')
     expect(outdated).not.toBe(fresh)
     shop.write({ 'prisma/schema.prisma': `${outdated}\n${order}` })
     expect(shop.init().files.map((file) => file.done)).toEqual(['updated', 'unchanged'])
