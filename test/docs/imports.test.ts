@@ -70,7 +70,7 @@ const knows: Record<string, string[]> = {
 
 /** Files beside the folders: entries of the package, and its version. */
 const entries: Record<string, string[]> = {
-  'index.ts': ['enqueue/', 'message/'],
+  'index.ts': ['enqueue/', 'events/', 'message/'],
   'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'running/', 'version.ts'],
   'version.ts': [],
 }
