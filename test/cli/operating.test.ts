@@ -41,7 +41,9 @@ async function insertDead(topic = 't'): Promise<[head: string, behind: string]> 
 }
 
 const requests = () =>
-  database.query<{ requested_action: string }>('SELECT requested_action FROM outbox_dead_letter WHERE requested_action IS NOT NULL')
+  database.query<{ requested_action: string }>(
+    'SELECT requested_action FROM outbox_dead_letter WHERE requested_action IS NOT NULL',
+  )
 
 describe('redrive', () => {
   test('once the fault is mended, a key comes back as a whole, in order, and nothing is dead any more', async () => {

@@ -223,7 +223,9 @@ CREATE TRIGGER slow BEFORE INSERT ON outbox_dead_letter FOR EACH ROW EXECUTE FUN
       keys: [{ topic: 't', key: Buffer.from('k'), next: ids[1] }],
     })
     expect(
-      await sessions.database.query('SELECT id, requested_action, requested_by FROM outbox_dead_letter WHERE requested_action IS NOT NULL'),
+      await sessions.database.query(
+        'SELECT id, requested_action, requested_by FROM outbox_dead_letter WHERE requested_action IS NOT NULL',
+      ),
     ).toEqual([{ id: String(ids[1]), requested_action: 'redrive', requested_by: 'ada@laptop' }])
   })
 
