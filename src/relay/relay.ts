@@ -218,7 +218,7 @@ export class RelayEngine implements Relay {
     )
   }
 
-  /** Tells that ids have restarted, and that the sequence is behind, each once; the buckets have been taken anew by then. */
+  /** Tells that ids have restarted, and that the sequence is behind, each once; the buckets have been taken again by then. */
   #tellIds({ behind }: StoreSession): void {
     const error = this.#restarted ?? (this.#describeBlocked ? undefined : behind?.message)
     this.#restarted = undefined
