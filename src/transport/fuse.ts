@@ -41,6 +41,11 @@ export class Fuse {
     return this.#blown || performance.now() >= this.#deadline
   }
 
+  /** Milliseconds in which the encoder is still let through. */
+  get leftMs(): number {
+    return Math.max(0, this.#deadline - performance.now())
+  }
+
   /** Lets the encoder through, once; throws when the fuse is blown. */
   pass<T>(value: T): T {
     if (this.late) throw Object.assign(new Error('Too late to send.'), { code: 'TIMEOUT' })

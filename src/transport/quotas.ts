@@ -9,6 +9,9 @@ const cautiousMs = 60_000
 /** A broker is silent towards us for so many milliseconds at most, whatever it says: its window of a quota is 11 s by default. */
 const mostThrottleMs = 60_000
 
+/** A request that waited for another one is tried again after so many milliseconds. */
+const busyMs = 500
+
 /** Thrown in place of a send while the broker has told us to be silent. */
 export class Throttled extends Error {
   override readonly name = 'Throttled'
@@ -39,15 +42,30 @@ export class Quota {
     return Math.max(0, this.#until - performance.now())
   }
 
-  /** Resolves when a request may be sent. Rejects with {@link Throttled}. */
+  /**
+   * Resolves when a request may be sent. Rejects with {@link Throttled}, also if another request keeps this one waiting for half of the time
+   * that it has to be sent: the broker does not read, and nobody is in trouble.
+   */
   async enter(request: readonly Fuse[]): Promise<void> {
+    const until = performance.now() + Math.min(mostThrottleMs, ...request.map(({ leftMs }) => leftMs)) / 2
     for (;;) {
       if (this.leftMs > 0) throw new Throttled(this.leftMs)
       const cautious = performance.now() < this.#until + cautiousMs
       if (!cautious || this.#underWay.size === 0) break
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+      if (performance.now() >= until) throw new Throttled(busyMs)
+      await this.#left(until - performance.now())
     }
     this.#underWay.add(request)
+  }
+
+  /** Resolves when a request has left, or after so many milliseconds. */
+  async #left(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve)
+      timer = setTimeout(resolve, ms)
+    })
+    clearTimeout(timer)
   }
 
   /** The request was answered with that throttle time, or failed. Requests that the broker does not read meanwhile get as much longer. */

@@ -52,3 +52,16 @@ it('after a throttling the broker gets one request at a time, and anyone who wai
   quota.leave(first, 50)
   expect(await second).toBeInstanceOf(Throttled)
 })
+
+it('and is throttled, not too late, if that one keeps it waiting for half of its own time', async () => {
+  const quota = new Quotas().of(1)
+  const over: Fuse[] = []
+  await quota.enter(over)
+  quota.leave(over, 1)
+  await inMs(5)
+  await quota.enter([])
+  const waiting = new Fuse(200)
+  expect(await quota.enter([waiting]).catch((error: unknown) => error)).toBeInstanceOf(Throttled)
+  expect(waiting.late).toBe(false)
+  waiting.end()
+})
