@@ -134,7 +134,7 @@ function leaseMetrics(relay: RelayEventSource, registry: Registry): void {
   relay.on('leases_taken', count(taken))
   relay.on('leases_released', count(released))
   relay.on('leases_lost', count(lost))
-  // A new connection claims the buckets anew.
+  // A new connection claims the buckets again.
   relay.on('database_trouble', () => {
     owned.set(0)
     // Without heartbeats it would look like trouble of Kafka.

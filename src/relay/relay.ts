@@ -89,7 +89,7 @@ export class RelayEngine implements Relay {
   #troubleSince: number | undefined
   /** Why everything known of ids is void, until it is told. */
   #restarted: string | undefined
-  #describeBlocked = false
+  #toldOfSequence = false
 
   /** @throws OutboxError INVALID_OPTION */
   constructor(ports: RelayPorts, options: RelayOptions = {}) {
@@ -220,9 +220,9 @@ export class RelayEngine implements Relay {
 
   /** Tells that ids have restarted, and that the sequence is behind, each once; the buckets have been taken again by then. */
   #tellIds({ behind }: StoreSession): void {
-    const error = this.#restarted ?? (this.#describeBlocked ? undefined : behind?.message)
+    const error = this.#restarted ?? (this.#toldOfSequence ? undefined : behind?.message)
     this.#restarted = undefined
-    this.#describeBlocked = behind !== undefined
+    this.#toldOfSequence = behind !== undefined
     if (error !== undefined) this.telemetry.emit('ids_restarted', { error, remedy: behind?.remedy ?? null })
   }
 

@@ -41,7 +41,7 @@ function importsOf(file: string): Import[] {
   return found
 }
 
-/** Pipeline of a message's way, what relay and consumer run on, and what each may know of. A path is that file only: the ports. */
+/** Stages of a message's way, what relay and consumer run on, and what each may know of. A path is that file only: the ports. */
 const knows: Record<string, string[]> = {
   message: [],
   running: [],

@@ -23,7 +23,7 @@ export interface Fault {
 
 /** What a TCP proxy does to connections; old and new ones alike. */
 export type ProxyMode =
-  /** InFlights every byte on. */
+  /** Hands every byte on. */
   | { kind: 'pass' }
   /** Ends what is open, refuses what comes. */
   | { kind: 'refuse' }
@@ -31,11 +31,11 @@ export type ProxyMode =
   | { kind: 'reset' }
   /** Takes bytes and hands nothing on, in both directions; connections stay open. */
   | { kind: 'black-hole' }
-  /** InFlights every chunk on `ms` later. */
+  /** Hands every chunk on `ms` later. */
   | { kind: 'delay'; ms: number }
-  /** InFlights the answers to Produce requests on `ms` later; everything else at once. */
+  /** Hands the answers to Produce requests on `ms` later; everything else at once. */
   | { kind: 'slow-produce'; ms: number }
-  /** InFlights on so many bytes a second. */
+  /** Hands on so many bytes a second. */
   | { kind: 'throttle'; bytesPerSecond: number }
   /** Resets a connection when the client has sent this text (`COMMIT`), after handing it on: the outcome is unknown to the client. */
   | { kind: 'reset-after'; text: string }

@@ -136,7 +136,7 @@ class Pair {
     this.#target.resetAndDestroy()
   }
 
-  /** InFlights the bytes of one direction on, chunk by chunk, as the modes in force say. */
+  /** Hands the bytes of one direction on, chunk by chunk, as the modes in force say. */
   async #pump(from: Socket, to: Socket, proxy: Forwarder, watched: boolean): Promise<void> {
     const { signal } = this.#over
     const queue: { chunk: Buffer | undefined; at: number }[] = []

@@ -103,7 +103,7 @@ export class Lookahead {
   async #decode(record: NewRecord, event: AnyEvent): Promise<Decoded | { cause: unknown }> {
     try {
       const { events, handlerTimeoutMs } = this.#ports.options
-      // A codec may ask a registry that never answers: heartbeats would go on for ever.
+      // A codec may ask a registry that never answers: heartbeats would never end.
       return await within(decode(record, event, events), handlerTimeoutMs, handlerTimeout)
     } catch (cause) {
       return { cause }

@@ -68,7 +68,7 @@ export interface PruneOptions {
 }
 
 /**
- * Deletes the rows of messages that no copy can come of any more, and gives their number. `createInbox` does it by itself; who uses
+ * Deletes the rows of messages that no copy can come of any more, and returns their number. `createInbox` calls it; who uses
  * `inbox.once` alone calls it now and then, outside of a transaction: each portion is one of its own.
  *
  * Throws INVALID_OPTION, TABLES_MISSING and MISSING_RIGHTS.

@@ -38,7 +38,7 @@ export class Mover {
       if (isLocked(error)) this.#metLock(first)
       else if (!isTooSlow(error)) throw error
       else if (first.why) this.#tooSlow(first, error)
-      // One that is too large by itself stays in the outbox; its key is blocked here, and its next owner tries again.
+      // One that is too large alone stays in the outbox; its key is blocked here, and its next owner tries again.
       else if (this.#moveRows === 1) this.#context.state.moves.over([first])
       this.#moveRows = Math.ceil(this.#moveRows / fewer)
     }

@@ -258,7 +258,7 @@ export class Topics implements KnownTopics {
   }
 
   /**
-   * The topic of that name; a new one opens by itself. Undefined if it is one of many that take no rows: while there are any, a new one is
+   * The topic of that name; a new one opens without being told. Undefined if it is one of many that take no rows: while there are any, a new one is
    * too, since rows of it may have been skipped before.
    */
   get(name: string): Topic | undefined {

@@ -17,7 +17,7 @@ export class SkippedFrom {
     return known !== undefined && known <= id
   }
 
-  /** InFlights the skipped range over: [bucket, lowest id] pairs; afterwards nothing is skipped. */
+  /** Returns and forgets what was skipped: [bucket, lowest id] pairs. */
   take(): [bucket: number, id: number][] {
     const skipped = [...this.#lowest]
     this.#lowest.clear()
