@@ -10,6 +10,7 @@ export type {
   OutboxTransactionMethod,
   RequiresModel,
   TransactionClient,
+  TransactionOf,
   WithOutbox,
 } from './enqueue/types.ts'
 export {
@@ -31,7 +32,7 @@ export {
   type SchemasOf,
 } from './events/catalog.ts'
 export type { Codec, EncodedEvent } from './events/codec.ts'
-export type { AnyEventMessage, EventMessage } from './events/event-message.ts'
+export type { AnyEventMessage, EventExtras, EventMessage } from './events/event-message.ts'
 export type { InputOf, OutputOf, SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from './events/standard-schema.ts'
 export type { Unstable, WireStable } from './events/wire.ts'
 export { type errorCodes, isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'

@@ -106,11 +106,13 @@ function endOnErrors(logger: Logger): void {
   process.stdout.on('error', () => {})
 }
 
-/** Stops the relay on SIGTERM and SIGINT; a second signal ends the process at once. `ended` is the exit code. */
+/**
+ * Stops the relay on SIGTERM and SIGINT; a second signal ends the process at once. `ended` is the exit code when the relay has ended, also on
+ * its own after a bug.
+ */
 function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; ended: Promise<number> } {
-  let clean = false
-  relay.on('stopped', (event) => {
-    clean = event.clean
+  const ended = new Promise<number>((resolve) => {
+    relay.on('stopped', ({ clean }) => resolve(clean ? exitCodes.done : exitCodes.failed))
   })
   const asked = new Promise<void>((resolve) => {
     let first: number | undefined
@@ -126,7 +128,7 @@ function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; en
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
   })
-  const ended = asked.then(() => relay.stop()).then(() => (clean ? exitCodes.done : exitCodes.failed))
+  void asked.then(() => relay.stop())
   return { asked, ended }
 }
 

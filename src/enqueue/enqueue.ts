@@ -1,15 +1,23 @@
 import { types } from 'node:util'
-import type { Catalogue } from '../events/catalog.ts'
-import { type AnyEventMessage, type EventMessage, encodeEvent } from '../events/event-message.ts'
+import type { Catalogue, PayloadOf } from '../events/catalog.ts'
+import { type EventExtras, type EventMessage, encodeEvent } from '../events/event-message.ts'
 import { OutboxError } from '../message/errors.ts'
 import { encodeMessage, type Message, type MessageRow } from '../message/message.ts'
+import { oneForAll } from '../message/one-copy.ts'
 import { traceHeaders } from '../message/trace.ts'
 import type { SqlRunner } from '../prisma/statement.ts'
 import { insertRows, type OutboxTable } from './insert.ts'
 import { Scope } from './scope.ts'
 
-/** What the outbox model of an extended client can do beside Prisma's own methods; with a catalogue it takes the catalogue's events. */
-export type OutboxMethods<C extends Catalogue | undefined = undefined> = C extends Catalogue ? EventMethods<C> : MessageMethods
+/**
+ * What the outbox model of an extended client can do beside Prisma's own methods; with a catalogue it takes the catalogue's events. It asks for
+ * undefined first: without `strictNullChecks` undefined extends every type.
+ */
+export type OutboxMethods<C extends Catalogue | undefined = undefined> = C extends undefined
+  ? MessageMethods
+  : C extends Catalogue
+    ? EventMethods<C>
+    : never
 
 /** Without a catalogue: any message. */
 export interface MessageMethods {
@@ -22,15 +30,28 @@ export interface MessageMethods {
   enqueueMany(messages: readonly Message[]): Promise<string[]>
 }
 
-/** With a catalogue: its events, and nothing else. */
-export interface EventMethods<C extends Catalogue> {
+/**
+ * With a catalogue: its events, and nothing else. Neither an interface nor {@link EventMessage} as the parameter: an editor would show the
+ * whole catalogue as its type argument, instead of the fields of the message.
+ */
+export type EventMethods<C extends Catalogue> = {
   /**
    * Validates an event and writes it in the caller's transaction; gives the id of the message. Refusals are thrown at the call, those of a
    * schema that validates asynchronously come in the promise. Also without `await` it is written before its transaction ends, or fails it.
    */
-  enqueue<const T extends keyof C['events']>(message: EventMessage<C['events'], T>): Promise<string>
+  enqueue<const T extends keyof C['events']>(
+    message: {
+      /** Name of the event: the Kafka header `type`. */
+      type: T
+      /** What the newest schema of the event takes. */
+      payload: PayloadOf<C['events'][T]>
+    } & EventExtras,
+  ): Promise<string>
   /** As `enqueue`, for several events in one INSERT; ids and order are those of the array. */
-  enqueueMany(messages: readonly AnyEventMessage<C['events']>[]): Promise<string[]>
+  enqueueMany(
+    messages: readonly ({ [T in keyof C['events']]: { type: T; payload: PayloadOf<C['events'][T]> } }[keyof C['events']] &
+      EventExtras)[],
+  ): Promise<string[]>
 }
 
 /** Where an enqueue goes. */
@@ -48,7 +69,7 @@ export interface Destination {
   written?: (() => void) | undefined
 }
 
-const scopes = new WeakMap<object, Scope>()
+const scopes = oneForAll('scopes-of-enqueues', () => new WeakMap<object, Scope>())
 
 /** Writes one message and gives its id. */
 export function enqueueOne(to: Destination, message: unknown): Promise<string> {

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Catalogue } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
+import { oneForAll } from '../message/one-copy.ts'
 import { inTransaction, transactionId } from '../prisma/client-internals.ts'
 import type { OutboxTable } from './insert.ts'
 
@@ -14,8 +15,9 @@ export interface Home {
   owner: unknown
 }
 
-const current = new AsyncLocalStorage<Scope>()
-const open = new Map<unknown, Scope>()
+// A transaction may be begun by one copy of the package and enqueued in by another. They use each other's scopes by public members alone.
+const current = oneForAll('current-scope', () => new AsyncLocalStorage<Scope>())
+const open = oneForAll('open-scopes', () => new Map<unknown, Scope>())
 
 /** The scope in whose callback the present code runs. It may be over: code can outlive the callback. */
 export const currentScope = (): Scope | undefined => current.getStore()

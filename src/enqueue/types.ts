@@ -4,8 +4,9 @@ import type { OutboxMethods } from './enqueue.ts'
 
 /** A client inside of a transaction, of any version and with any extensions. A client that can `$connect` is not in one. */
 export interface TransactionClient extends SqlRunner {
-  $connect?: never
-  $extends?: never
+  /** No client has such a value: the type is the compiler's answer to one that is not in a transaction. */
+  $connect?: 'Pass the tx of prisma.$transaction(async (tx) => …), not the client itself.'
+  $extends?: 'Pass the tx of prisma.$transaction(async (tx) => …), not the client itself.'
 }
 
 /** A client whose schema has the model: compared with the user's, so that a wrong name is an error where the extension is applied. */
@@ -37,6 +38,18 @@ export type CallbackForm<Client> = Client extends {
   ? { tx: Tx; options: Options }
   : never
 
+/**
+ * The client of a transaction, as the callback of the client's `$transaction` gets it, with all its extensions: the type of helpers, whether
+ * the client was made by `$extends(outbox())` or by `withOutbox()`.
+ *
+ * @example
+ * ```ts
+ * type Tx = TransactionOf<typeof prisma>
+ * const announce = (tx: Tx, id: number) => tx.outbox.enqueue({ topic: 'order_placed', key: id, payload: { id } })
+ * ```
+ */
+export type TransactionOf<Client> = CallbackForm<Client>['tx']
+
 export interface OutboxTransactionMethod<Client, M extends string, C extends Catalogue | undefined> {
   $transaction<R>(
     callback: (tx: OutboxTransaction<CallbackForm<Client>['tx'], M, C>) => Promise<R>,
@@ -56,7 +69,7 @@ export interface OutboxTransactionInferred<Client, M extends string, C extends C
 }
 
 /**
- * A transaction's client with the outbox: `OutboxTransaction<Prisma.TransactionClient>` for the helpers of an application that enqueue.
+ * A transaction's client with the outbox, as `withOutbox()` gives it; helpers take {@link TransactionOf}, which fits both forms.
  * Its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same. With a catalogue the third argument is its type.
  */
 export type OutboxTransaction<Tx, M extends string = 'outbox', C extends Catalogue | undefined = undefined> = (Tx extends {

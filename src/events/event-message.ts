@@ -8,16 +8,20 @@ import type { JsonPayload } from '../message/payload.ts'
 import type { AnyEvent, Catalogue, EventMap, EventVersion, PayloadOf } from './catalog.ts'
 import { validate } from './validate.ts'
 
-/** A message of the catalogue. Topic, key and version come from the event. */
-export interface EventMessage<E extends EventMap, T extends keyof E = keyof E> {
-  /** Name of the event: the Kafka header `type`. */
-  type: T
-  /** What the newest schema of the event takes. */
-  payload: PayloadOf<E[T]>
+/** The optional fields of an {@link EventMessage}. */
+export interface EventExtras {
   /** Kafka headers beside those that the outbox writes. */
   headers?: Record<string, string> | undefined
   /** UUID of the message: the Kafka header `id`. @default a new UUIDv7 */
   id?: string | undefined
+}
+
+/** A message of the catalogue. Topic, key and version come from the event. */
+export interface EventMessage<E extends EventMap, T extends keyof E = keyof E> extends EventExtras {
+  /** Name of the event: the Kafka header `type`. */
+  type: T
+  /** What the newest schema of the event takes. */
+  payload: PayloadOf<E[T]>
 }
 
 /** A message of any event of the catalogue: payload and type belong together. */

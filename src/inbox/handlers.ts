@@ -1,4 +1,3 @@
-import type { CallbackForm } from '../enqueue/types.ts'
 import type { AnyEvent, Catalogue, EventMap, ReadPayloadOf } from '../events/catalog.ts'
 import { wrongOption } from './failure.ts'
 import type { InboxRecord } from './record.ts'
@@ -25,13 +24,11 @@ export interface ReceivedEvent<E extends EventMap = EventMap, T extends keyof E 
 
 /** What is done with the events of a catalogue, by their names; those that are not named are skipped. With `Batch`, several at once. */
 export type Handlers<E extends EventMap, Tx, Batch> = {
-  [T in keyof E]?: [Batch] extends [number]
-    ? (events: readonly ReceivedEvent<E, T>[], tx: Tx) => unknown
-    : (event: ReceivedEvent<E, T>, tx: Tx) => unknown
+  // Asks for undefined: without `strictNullChecks` undefined extends number.
+  [T in keyof E]?: [Batch] extends [undefined]
+    ? (event: ReceivedEvent<E, T>, tx: Tx) => unknown
+    : (events: readonly ReceivedEvent<E, T>[], tx: Tx) => unknown
 }
-
-/** The client of a transaction, as the callback of the client's `$transaction` gets it, with all its extensions. */
-export type TransactionOf<Client> = CallbackForm<Client>['tx']
 
 /** The event of a record that has a handler; undefined also for a type of the same name in a topic of somebody else's. */
 export function handledEvent(

@@ -1,3 +1,5 @@
+import { instancesOfAll } from './one-copy.ts'
+
 /** Where the documentation is. The only place that knows the address: errors, alerts and the dashboard link below it. */
 export const docsUrl = 'https://github.com/prisma-extension-outbox/prisma-extension-outbox/blob/main/docs'
 
@@ -86,10 +88,14 @@ export interface OutboxErrorDetails {
 }
 
 /**
- * The only error class of this package. Tell errors apart by `code`, not by `instanceof`: two copies of a package have two classes.
- * Message and fields never hold a payload, a key, a header value or a secret.
+ * The only error class of this package. `instanceof` holds for errors of every copy of it, ES module or CommonJS. Message and fields never
+ * hold a payload, a key, a header value or a secret.
  */
 export class OutboxError extends Error {
+  static {
+    instancesOfAll(OutboxError, 'OutboxError')
+  }
+
   override readonly name = 'OutboxError'
   /** Stable code, listed in `docs/reference/errors.md`. */
   readonly code: OutboxErrorCode
@@ -119,6 +125,5 @@ export class OutboxError extends Error {
  * ```
  */
 export function isOutboxError(error: unknown, code?: OutboxErrorCode): error is OutboxError {
-  if (!(error instanceof Error) || error.name !== 'OutboxError') return false
-  return code === undefined || (error as OutboxError).code === code
+  return error instanceof OutboxError && (code === undefined || error.code === code)
 }

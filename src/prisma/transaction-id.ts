@@ -1,4 +1,5 @@
 import { OutboxError } from '../message/errors.ts'
+import { oneForAll } from '../message/one-copy.ts'
 
 // The guard against statements that outlive their transaction. Prisma checks that a transaction is open and dispatches the statement later
 // (prisma/orm#29762): one that is held up meanwhile arrives after the ROLLBACK and would commit alone, or in the transaction of another request
@@ -20,7 +21,7 @@ const text = ['SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid"'
 const question: TemplateStringsArray = Object.assign(text, { raw: text })
 
 /** Ids by the object that stands for a transaction. Written and read here only. */
-const known = new WeakMap<object, Promise<string>>()
+const known = oneForAll('transaction-ids', () => new WeakMap<object, Promise<string>>())
 
 /**
  * PostgreSQL's id of the transaction in which `tx` runs, asked once for each `transaction`. Await it before the guarded statement is

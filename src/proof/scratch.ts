@@ -1,6 +1,7 @@
 import type { Admin, Kafka } from 'kafkajs'
 import pg from 'pg'
 import { OutboxError } from '../message/errors.ts'
+import { isProgrammingError } from '../running/programming-error.ts'
 import { codeOf, connectionConfig } from '../store/postgres/line.ts'
 import { identifier, ownPath } from '../store/postgres/sql.ts'
 import { trouble } from '../transport/kafkajs/errors.ts'
@@ -105,7 +106,7 @@ function refusedTables(error: unknown): unknown {
       cause: error,
     })
   }
-  if (error instanceof pg.DatabaseError && !/^(08|53|57P)/.test(code ?? '')) return error
+  if (isProgrammingError(error) || (error instanceof pg.DatabaseError && !/^(08|53|57P)/.test(code ?? ''))) return error
   return new OutboxError('DATABASE_UNREACHABLE', `The database cannot be reached (${code ?? (error as Error).message}).`, {
     field: 'DATABASE_URL',
     remedy: 'See whether it runs, and whether host and port are right.',

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { isOutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
+import { isProgrammingError, stackOf } from '../running/programming-error.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
 import { type DrainReport, drain } from './drain.ts'
@@ -50,7 +51,8 @@ export interface Relay extends RelayEventSource, AsyncDisposable {
    * calls return the same promise.
    *
    * @throws OutboxError when this database can never serve: DATABASE_REFUSED, TABLES_MISSING, TABLE_FORMAT, READ_ONLY_DATABASE,
-   *   ROW_SECURITY, SEQUENCE_BEHIND, MISSING_RIGHTS.
+   *   ROW_SECURITY, SEQUENCE_BEHIND, MISSING_RIGHTS. A TypeError, ReferenceError or RangeError is a bug, and ends the relay at any time: after
+   *   the start the events `internal_error` and `stopped` tell it.
    */
   start(): Promise<void>
   /**
@@ -62,7 +64,7 @@ export interface Relay extends RelayEventSource, AsyncDisposable {
    * Publishes what is in the outbox now, then stops.
    *
    * @returns what had to stay.
-   * @throws OutboxError as `start`.
+   * @throws OutboxError as `start`; the error itself if a bug has ended the relay.
    */
   drain(): Promise<DrainReport>
   /** Stops the relay: for `await using`. */
@@ -87,6 +89,8 @@ export class RelayEngine implements Relay {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
   #troubleSince: number | undefined
+  /** The bug that has ended the relay. */
+  #bug: Error | undefined
   /** Why everything known of ids is void, until it is told. */
   #restarted: string | undefined
   #toldOfSequence = false
@@ -125,6 +129,7 @@ export class RelayEngine implements Relay {
       this.#running = this.#live(resolve).then(resolve, (error) => {
         this.#end.abort()
         reject(error)
+        if (isProgrammingError(error)) this.#fail(error)
       })
     })
     return this.#starting
@@ -137,14 +142,18 @@ export class RelayEngine implements Relay {
 
   async drain(): Promise<DrainReport> {
     await this.start()
-    const report = await drain({
-      clock: this.#clock,
-      pipeline: this.#pipeline,
-      signal: this.#end.signal,
-      ask: (question) => this.#patiently(question),
-    })
-    await this.stop()
-    return report
+    try {
+      const report = await drain({
+        clock: this.#clock,
+        pipeline: this.#pipeline,
+        signal: this.#end.signal,
+        ask: (question) => this.#patiently(question),
+      })
+      if (this.#bug) throw this.#bug
+      return report
+    } finally {
+      await this.stop()
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -166,7 +175,7 @@ export class RelayEngine implements Relay {
         })
       } catch (error) {
         // Once it has served, no answer of the database is final: passwords are rotated, primaries fail over.
-        if (first && isOutboxError(error)) throw error
+        if ((first && isOutboxError(error)) || isProgrammingError(error)) throw error
         if (error instanceof IdsRestarted) this.#restarted = error.message
         else if (!this.#end.signal.aborted) this.#troubled(error)
       }
@@ -233,6 +242,13 @@ export class RelayEngine implements Relay {
     this.telemetry.emit('database_trouble', { code: code ?? 'UNKNOWN', error: message ?? 'unknown' })
   }
 
+  /** A bug is no trouble of a server: another session would meet it again. The buckets go to others when their leases run out. */
+  #fail(error: Error): void {
+    this.#bug = error
+    this.telemetry.emit('internal_error', { during: 'relay', error: stackOf(error) })
+    void this.stop()
+  }
+
   #recovered(): void {
     if (this.#troubleSince === undefined) return
     this.telemetry.emit('database_recovered', { ms: Math.round(this.#clock.now() - this.#troubleSince) })
@@ -248,7 +264,7 @@ export class RelayEngine implements Relay {
     while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
       await this.#clock.wait(lookMs, this.#end.signal)
     }
-    const clean = !busy() && locked.size === 0
+    const clean = this.#bug === undefined && !busy() && locked.size === 0
     // A statement that waits for a lock, or for a network that is gone, may take many seconds more: the time is over, and what is left
     // behind, leases and heartbeat, runs out by itself.
     const farewell = this.#session?.farewell().catch(() => {})
@@ -265,10 +281,11 @@ export class RelayEngine implements Relay {
     for (;;) {
       try {
         if (this.#session) return await ask(this.#session)
-      } catch {
+      } catch (error) {
+        if (isProgrammingError(error)) throw error
         // The loops see the same fault, and tell it.
       }
-      if (this.#end.signal.aborted) throw new Error('The relay was stopped.')
+      if (this.#end.signal.aborted) throw this.#bug ?? new Error('The relay was stopped.')
       await this.#clock.wait(lookMs, this.#end.signal)
     }
   }

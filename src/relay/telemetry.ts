@@ -67,10 +67,11 @@ export interface RelayEvents {
     traces: string[]
   }
   /**
-   * A bug of the relay or of a Kafka client, not trouble of a server: please report it. The batch is sent again. Emitted once, with the
-   * first failure; `error` is the error's name and its stack, without its message.
+   * A bug of the relay or of a Kafka client, not trouble of a server: please report it. `error` is the error's name and its stack, without its
+   * message. After one during `publish`, or when the client was `asked` for partitions, the client is called again; emitted with the first
+   * failure. One of the `relay` itself ends it.
    */
-  internal_error: { during: 'publish'; error: string }
+  internal_error: { during: 'publish' | 'asked' | 'relay'; error: string }
   /**
    * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. TroubleText
    * once, with the first row, until none is locked any more; `topic` and `messageId` are null if only the bucket is known.

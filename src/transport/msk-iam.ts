@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
 import { OutboxError } from '../message/errors.ts'
+import { findOptional, loadOptional } from '../running/optional-package.ts'
 import type { TimedToken } from './token.ts'
 
 /** Login of AWS MSK by IAM: a token that Amazon's signer makes of the credentials that the AWS SDK finds. */
@@ -13,7 +13,7 @@ export interface MskIamLogin {
 const name = 'aws-msk-iam-sasl-signer-js'
 
 /** Throws OUTBOX_TRANSPORT_PACKAGE if the signer is not installed. Loads nothing of it. */
-export function checkSigner(resolve: (name: string) => string = createRequire(import.meta.url).resolve): void {
+export function checkSigner(resolve: (name: string) => string = findOptional): void {
   try {
     resolve(name)
   } catch (cause) {
@@ -24,7 +24,7 @@ export function checkSigner(resolve: (name: string) => string = createRequire(im
 
 /** Signs a token for the region. Loads the signer when it is called. */
 export async function signedToken(region: string): Promise<TimedToken> {
-  const { generateAuthToken } = await import('aws-msk-iam-sasl-signer-js')
+  const { generateAuthToken } = await loadOptional<typeof import('aws-msk-iam-sasl-signer-js')>(name)
   const { token, expiryTime } = await generateAuthToken({ region })
   return { value: token, expiresAtMs: expiryTime }
 }

@@ -1,3 +1,5 @@
+import { instancesOfAll } from '../message/one-copy.ts'
+
 /** Age in milliseconds at which the list of partitions and leaders is read again. */
 export const metadataMaxAgeMs = 60_000
 
@@ -39,8 +41,12 @@ export type Outcome =
   | { kind: 'not-written'; scope: 'throttled'; code: string; error: string; waitMs: number }
   | { kind: 'unknown'; code: string; error: string }
 
-/** Thrown by {@link Transport.connect} and {@link Transport.partitions}. */
+/** Thrown by {@link Transport.connect} and {@link Transport.partitions}. `instanceof` holds for errors of every copy of this package. */
 export class TransportError extends Error {
+  static {
+    instancesOfAll(TransportError, 'TransportError')
+  }
+
   override readonly name = 'TransportError'
   /** Kafka's name of the error, or the client's. */
   readonly code: string

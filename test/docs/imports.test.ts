@@ -6,6 +6,9 @@ import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 
 const src = fileURLToPath(new URL('../../src/', import.meta.url))
+const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  peerDependencies: Record<string, string>
+}
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => name.replaceAll('\\', '/'))
@@ -64,7 +67,7 @@ const knows: Record<string, string[]> = {
   doctor: ['message/', 'running/', 'prisma/', 'enqueue/', 'store/', 'transport/', 'ops/format.ts', 'ops/trouble.ts'],
   'schema-compat': ['message/', 'events/'],
   testing: ['message/', 'events/', 'prisma/', 'enqueue/', 'store/', 'transport/', 'relay/'],
-  proof: ['message/', 'store/', 'transport/'],
+  proof: ['message/', 'running/', 'store/', 'transport/'],
   cli: [''],
 }
 
@@ -123,13 +126,30 @@ describe('what an entry of the package loads', () => {
     expect(packagesOf('embed.ts')).toEqual(['kafkajs', 'pg', 'zod'])
   })
 
-  test('an optional package is loaded by import() alone, where it is used', () => {
-    const optional = files.flatMap((file) =>
-      importsOf(file).filter(({ to, typesOnly }) => to === '@platformatic/kafka' && !typesOnly),
-    )
-    expect(optional.map(({ late }) => late)).toEqual([true])
+  test('an optional package is loaded by its name in a variable alone: a bundler would follow a literal import()', () => {
+    const names = Object.keys(manifest.peerDependencies).filter((name) => !name.startsWith('@prisma/'))
+    expect(names).toContain('@platformatic/kafka')
+    const optional = files.flatMap((file) => importsOf(file).filter(({ to }) => names.includes(to)))
+    expect(optional.length).toBeGreaterThan(3)
+    expect(optional.filter(({ typesOnly }) => !typesOnly)).toEqual([])
+  })
+
+  test('import.meta, which a bundle of CommonJS lacks, stands in one file that an entry loads, with what is used instead', () => {
+    const reached = ['index.ts', 'embed.ts', 'inbox/index.ts', 'ops/index.ts', 'testing/index.ts'].flatMap((entry) => [
+      ...graphOf(entry),
+    ])
+    const using = [...new Set(reached)].filter((file) => readFileSync(join(src, file), 'utf8').includes('import.meta'))
+    expect(using).toEqual(['running/optional-package.ts'])
   })
 })
+
+/** Files that are loaded, directly or not, when a file is, or later by an import(). */
+function graphOf(entry: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(entry)) return seen
+  seen.add(entry)
+  for (const { to, own, typesOnly } of importsOf(entry)) if (own && !typesOnly) graphOf(to, seen)
+  return seen
+}
 
 /** Packages that are loaded, directly or not, when a file is; not those that wait for an import(). */
 function packagesOf(entry: string): string[] {
@@ -141,7 +161,7 @@ function packagesOf(entry: string): string[] {
     for (const { to, own, typesOnly, late } of importsOf(file)) {
       if (typesOnly || late) continue
       if (own) follow(to)
-      else if (!isBuiltin(to)) packages.add(to)
+      else if (!isBuiltin(to)) packages.add(/^(?:@[^/]+\/)?[^/]+/.exec(to)![0])
     }
   }
   follow(entry)

@@ -1,5 +1,13 @@
 import { describe, expectTypeOf, test } from 'vitest'
-import { enqueue, enqueueMany, type OutboxMethods, type OutboxTransaction, outbox, withOutbox } from '../../src/index.ts'
+import {
+  enqueue,
+  enqueueMany,
+  type OutboxMethods,
+  type OutboxTransaction,
+  outbox,
+  type TransactionOf,
+  withOutbox,
+} from '../../src/index.ts'
 import { type Prisma, PrismaClient } from './generated/client/client.ts'
 
 const base = new PrismaClient({ adapter: null as never })
@@ -164,6 +172,37 @@ describe('withOutbox', () => {
       expectTypeOf(tx.order.shout()).toEqualTypeOf<'x'>()
       expectTypeOf(tx.outbox.enqueue(message)).toEqualTypeOf<Promise<string>>()
     })
+  })
+})
+
+describe('TransactionOf, the type of helpers', () => {
+  const placed = async (tx: TransactionOf<typeof extended>) =>
+    (await tx.order.count()) + (await tx.outbox.enqueue(message)).length
+  const wrappedPlaced = async (tx: TransactionOf<typeof wrapped>) => {
+    await helper(tx)
+    return tx.outbox.enqueueMany([message])
+  }
+
+  test('fits the transactions of both forms, and their savepoints', () => {
+    void extended.$transaction(placed)
+    void extended.$transaction((tx) => tx.$transaction(placed))
+    void wrapped.$transaction(wrappedPlaced)
+    void wrapped.$transaction((tx) => tx.$transaction(wrappedPlaced))
+  })
+
+  test('fits a client that was extended before or afterwards', () => {
+    const shouting = { model: { order: { shout: () => 'x' as const } } }
+    const client = base.$extends(shouting).$extends(outbox())
+    void client.$transaction((tx: TransactionOf<typeof client>) => tx.outbox.enqueue({ ...message, type: tx.order.shout() }))
+    const later = base.$extends(outbox()).$extends(shouting)
+    void later.$transaction((tx: TransactionOf<typeof later>) => tx.outbox.enqueue({ ...message, type: tx.order.shout() }))
+  })
+
+  test('refuses the client itself, and a client without the outbox', () => {
+    // @ts-expect-error the callback's tx
+    void base.$transaction(placed)
+    // @ts-expect-error no tx
+    void wrappedPlaced(base)
   })
 })
 

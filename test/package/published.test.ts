@@ -2,13 +2,14 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { version } from '../../src/version.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const file = (path: string) => readFileSync(`${root}/${path}`, 'utf8')
 const manifest = JSON.parse(file('package.json')) as Record<
   'dependencies' | 'devDependencies' | 'scripts',
   Record<string, string>
->
+> & { version: string }
 
 interface Lock {
   packages: Record<string, { dev?: boolean; devOptional?: boolean; hasInstallScript?: boolean; resolved?: string }>
@@ -28,6 +29,10 @@ test('the bill of materials names every package that is shipped, and none that o
   expect(named.length).toBeGreaterThan(20)
   for (const name of Object.keys(manifest.dependencies)) expect(named.join()).toContain(`${name}@`)
   expect(bill.components.map((one) => one['bom-ref']).sort()).toEqual([...new Set(named)].sort())
+})
+
+test('the version in the source, which bundles have, is that of package.json', () => {
+  expect(version).toBe(manifest.version)
 })
 
 test('nothing that is shipped runs a script when it is installed', () => {

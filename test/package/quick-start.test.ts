@@ -10,6 +10,7 @@ import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { type KafkaServer, startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
 import { codeBlocks, pageOf, readme, section } from '../support/readme.ts'
+import { pack, shellIn, userEnvironment } from '../support/tarball.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -29,7 +30,7 @@ let tarball: string
 beforeAll(async () => {
   // A broker of its own: the topic has the name that the page gives it.
   const started = Promise.all([createDatabase('', { migrate: false }), startKafka()])
-  tarball = await pack()
+  tarball = await pack(home)
   ;[database, kafka] = await started
   port = await freePort()
   mkdirSync(project)
@@ -73,7 +74,7 @@ test('the tarball holds what is needed to run, and neither sources nor tests', a
 
 /**
  * What stands in for two things that a machine without Docker and without Prisma's downloads lacks; nothing else is changed, and nothing is
- * added. The servers run already, at other addresses; Prisma's engine is WebAssembly (see environment()), which can either apply a migration
+ * added. The servers run already, at other addresses; Prisma's engine is WebAssembly (see tarball.ts), which can either apply a migration
  * or search for drift, not both in one run. The package itself comes from its tarball, since it is not released.
  */
 function substituted(text: string): string {
@@ -194,44 +195,14 @@ function writeCompilerOptions(): void {
   write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['src', 'prisma.config.ts'] }))
 }
 
-/** Packs what the test run has built. */
-async function pack(): Promise<string> {
-  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', home], { cwd: root })
-  return join(home, JSON.parse(stdout)[0].filename)
-}
-
-function environment(): NodeJS.ProcessEnv {
-  return {
-    ...process.env,
-    // The page puts both into .env.
-    DATABASE_URL: undefined,
-    KAFKA_BROKERS: undefined,
-    // Prisma's own commands run on its schema engine as WebAssembly: the native one is a download from another host than npm's.
-    PRISMA_SCHEMA_ENGINE_BINARY: join(root, 'test', 'support', 'schema-engine.mjs'),
-    PRISMA_HIDE_UPDATE_MESSAGE: '1',
-    CHECKPOINT_DISABLE: '1',
-    NO_COLOR: '1',
-    npm_config_audit: 'false',
-    npm_config_fund: 'false',
-    npm_config_prefer_offline: 'true',
-  }
-}
-
 /** Runs commands in the project; gives what they print, throws with it where one fails. */
-async function shell(text: string): Promise<string> {
-  try {
-    return (await run('bash', ['-e', '-c', text], { cwd: project, env: environment() })).stdout
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: string; stderr: string }
-    throw new Error(`${text}\n${stdout}${stderr}`)
-  }
-}
+const shell = (text: string): Promise<string> => shellIn(project, text)
 
 /** Starts a program of a page, which runs until it is stopped; its whole group ends with the tests. */
 function start(command: string): { output(): string; ended: Promise<unknown> } {
   const child = spawn('bash', ['-e', '-c', `exec ${command}`], {
     cwd: project,
-    env: environment(),
+    env: userEnvironment(),
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   })

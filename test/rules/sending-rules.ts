@@ -138,8 +138,8 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/publish/topic.ts',
-        from: "        if (known.scope === 'topic') this.#blamed(known)\n        else breaker",
-        to: '        circuit breaker',
+        from: "        else if (error.scope === 'topic') this.#blamed(error)\n        else breaker",
+        to: '        else breaker',
       },
     ],
     file: 'relay/relay.test.ts',

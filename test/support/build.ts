@@ -14,9 +14,5 @@ export async function buildIfStale(): Promise<void> {
   const built = statSync(builtMain, { throwIfNoEntry: false })?.mtimeMs ?? 0
   const names = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
   if (names.every((name) => statSync(join(root, 'src', name)).mtimeMs <= built)) return
-  await promisify(execFile)(
-    process.execPath,
-    [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'],
-    { cwd: root },
-  )
+  await promisify(execFile)(process.execPath, [join(root, 'build.mjs')], { cwd: root })
 }

@@ -1,7 +1,8 @@
+import type { TransactionOf } from '../../enqueue/types.ts'
 import type { Catalogue } from '../../events/catalog.ts'
 import { OutboxError } from '../../message/errors.ts'
 import { wrongOption } from '../failure.ts'
-import { checkHandlers, type Handlers, type TransactionOf } from '../handlers.ts'
+import { checkHandlers, type Handlers } from '../handlers.ts'
 import type { SqlClient } from '../statements.ts'
 import type { PrismaLike } from '../transaction.ts'
 

@@ -1,7 +1,8 @@
+import type { TransactionOf } from '../../enqueue/types.ts'
 import type { Catalogue } from '../../events/catalog.ts'
 import { schemaOfTable } from '../../prisma/client-internals.ts'
 import { wrongOption } from '../failure.ts'
-import { checkHandlers, type Handlers, type ReceivedEvent, type TransactionOf, topicsOf } from '../handlers.ts'
+import { checkHandlers, type Handlers, type ReceivedEvent, topicsOf } from '../handlers.ts'
 import type { SqlClient } from '../statements.ts'
 import type { PrismaLike } from '../transaction.ts'
 

@@ -5,6 +5,7 @@ import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
 import { Bisection } from './bisection.ts'
+import { bugCode, bugText, tellBug } from './bug.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 import { type Failure, Patience } from './patience.ts'
 import { toRecord } from './record.ts'
@@ -13,21 +14,6 @@ import { verdict } from './verdict.ts'
 
 /** Milliseconds over which lanes that were throttled together come back. */
 const spreadMs = 100
-
-/** The client threw, which its contract forbids: a bug. The record may be in the log all the same. */
-const bugCode = 'INTERNAL_ERROR'
-
-/** Where an error was thrown; of its message only the kind of error, since the rest may hold data. */
-const stackOf = (error: unknown): string =>
-  error instanceof Error
-    ? [
-        error.name,
-        ...(error.stack ?? '')
-          .split('\n')
-          .filter((line) => /^\s+at /.test(line))
-          .slice(0, 5),
-      ].join('\n')
-    : 'not an error'
 
 /** A request on its way. */
 interface Flight {
@@ -227,9 +213,9 @@ export class Lane {
         how,
       )
     } catch (error) {
-      if (this.#failure?.code !== bugCode)
-        this.#context.telemetry.emit('internal_error', { during: 'publish', error: stackOf(error) })
-      return { kind: 'unknown', code: bugCode, error: 'An error of the program, not of Kafka.' }
+      // The record may be in the log all the same.
+      if (this.#failure?.code !== bugCode) tellBug(this.#context.telemetry, 'publish', error)
+      return { kind: 'unknown', code: bugCode, error: bugText }
     }
   }
 

@@ -3,6 +3,7 @@ import { TransportError } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import { Signal } from '../state/signal.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
+import { tellBug } from './bug.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 
 /** The topics that the relay serves. */
@@ -127,7 +128,7 @@ export class MissingTopics {
 
   /** One question. Without an answer the topics are asked for again. */
   async #ask(names: readonly string[]): Promise<void> {
-    const { transport, signal, clock, random } = this.#context
+    const { transport, telemetry, signal, clock, random } = this.#context
     const breaker = this.#breaker
     await breaker.passable()
     if (signal.aborted) return
@@ -138,8 +139,8 @@ export class MissingTopics {
       this.#answered(counts)
     } catch (error) {
       if (signal.aborted) return
-      const { code, message } = error instanceof TransportError ? error : { code: 'UNKNOWN', message: String(error) }
-      breaker.doubt(this, code, message)
+      if (error instanceof TransportError) breaker.doubt(this, error.code, error.message)
+      else if (this.#attempt === 0) tellBug(telemetry, 'asked', error)
       await clock.wait(backoff(++this.#attempt, random()), signal)
     }
   }

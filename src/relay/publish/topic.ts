@@ -6,6 +6,7 @@ import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { onDeadOf } from '../state/on-dead-letter.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
+import { tellBug } from './bug.ts'
 import { ClusterBreaker } from './cluster-breaker.ts'
 import { Probe } from './half-open.ts'
 import { Lane, type LaneTopic } from './lane.ts'
@@ -194,9 +195,9 @@ export class Topic implements LaneTopic {
       } catch (error) {
         // Broken off by the end of the relay: no trouble of Kafka's.
         if (signal.aborted) return
-        const known = error instanceof TransportError ? error : new TransportError('UNKNOWN', 'producer', String(error))
-        if (known.scope === 'topic') this.#blamed(known)
-        else breaker.doubt(this, known.code, known.message)
+        if (!(error instanceof TransportError)) this.#bug(error)
+        else if (error.scope === 'topic') this.#blamed(error)
+        else breaker.doubt(this, error.code, error.message)
         wait = backoff(++this.#attempt, random(), lookAgain)
       }
     }
@@ -206,6 +207,11 @@ export class Topic implements LaneTopic {
   #blamed({ code, message }: TransportError): void {
     this.#tellPaused(code, message)
     this.#breaker.trust(this)
+  }
+
+  /** Asked again, with the usual back-off: neither this topic nor Kafka is in trouble. */
+  #bug(error: unknown): void {
+    if (this.#attempt === 0) tellBug(this.#context.telemetry, 'asked', error)
   }
 
   async #look(): Promise<number> {

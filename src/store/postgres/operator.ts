@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { OutboxError } from '../../message/errors.ts'
+import { isProgrammingError } from '../../running/programming-error.ts'
 import type {
   DeadGroup,
   Holder,
@@ -83,6 +84,7 @@ export function explained(error: unknown): unknown {
 
 /** A failure of the network, or of a server that starts, stops or is full. `pg` gives some of them without a code. */
 function isOutOfReach(error: unknown): boolean {
+  if (isProgrammingError(error)) return false
   if (error instanceof pg.DatabaseError) return /^(08|57P|53)/.test(error.code ?? '')
   return codeOf(error) !== undefined || Object.getPrototypeOf(error) === Error.prototype
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { CompressionCodecs, Consumer, ISocketFactoryArgs, Kafka } from 'kafkajs'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
+import { oneForAll } from '../../message/one-copy.ts'
 import { guarded, mostAnswerBytes, mostFetchedBytes, tooLargeCode } from '../guarded-socket.ts'
 import { fetchVersions, readFetchAnswer } from '../protocol/fetch-answer.ts'
 import type { Codecs } from '../protocol/record-batch-reader.ts'
@@ -45,7 +46,8 @@ interface OwnCopy {
 /** Index of the connection over which kafkajs fetches, among those to one broker. */
 const fetchIndex = 1
 
-const known = new WeakSet<Cluster | Broker>()
+/** Those that are guarded, by whatever copy of this package. */
+const known = oneForAll('guarded-clients', () => new WeakSet<Cluster | Broker>())
 let loading: Promise<OwnCopy | undefined> | undefined
 
 /** Loaded when it is needed: the entry of the inbox loads no package. Undefined if it cannot be loaded, or is another version. */

@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module'
+// @ts-expect-error kafkajs has no types for its inside. A static import, so that a bundle has it.
+import Queue from 'kafkajs/src/network/requestQueue/index.js'
 
 /** The parts of kafkajs' RequestQueue that the patch touches. */
 interface RequestQueue {
@@ -12,6 +13,9 @@ interface RequestQueue {
 /** How often a queue that is full, but not throttled, is looked at: kafkajs' own CHECK_PENDING_REQUESTS_INTERVAL, in ms. */
 const pendingCheckMs = 10
 
+/** How the method of 2.2.4 sets its timer, also in a minified bundle. */
+const known = /\bthis\.throttleCheckTimeoutId\s*=\s*setTimeout\(/
+
 /**
  * Stops the timers of idle kafkajs connections, in the whole process.
  *
@@ -22,12 +26,10 @@ const pendingCheckMs = 10
  * @returns whether the patch is in place
  */
 export function quietKafkajsTimers(): boolean {
-  const require = createRequire(import.meta.url)
-  if (require('kafkajs/package.json').version !== '2.2.4') return false
-  const { prototype } = require('kafkajs/src/network/requestQueue') as { prototype: RequestQueue }
+  const { prototype } = Queue as { prototype: RequestQueue }
   if (prototype.scheduleCheckPendingRequests === scheduleCheckPendingRequests) return true
   if (typeof prototype.checkPendingRequests !== 'function') return false
-  if (!String(prototype.scheduleCheckPendingRequests).includes('this.throttleCheckTimeoutId = setTimeout(')) return false
+  if (!known.test(String(prototype.scheduleCheckPendingRequests))) return false
   prototype.scheduleCheckPendingRequests = scheduleCheckPendingRequests
   return true
 }

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { OutboxError } from '../../message/errors.ts'
+import { findOptional, loadOptional } from '../../running/optional-package.ts'
 
 /** The package behind the transport, an optional peer dependency. */
 const name = '@platformatic/kafka'
 
 /** Loads the package; once, however often it is called. */
-export const loadPackage = () => import('@platformatic/kafka')
+export const loadPackage = () => loadOptional<typeof import('@platformatic/kafka')>(name)
 
 /**
  * Why this version of the package cannot be used on this version of Node; undefined if it can.
@@ -26,7 +26,7 @@ export function unsuitable(version: string, node: string): string | undefined {
 }
 
 /** Throws OUTBOX_TRANSPORT_PACKAGE if the package is missing or does not suit this version of Node. Loads nothing of it. */
-export function checkPackage(resolve: (name: string) => string = createRequire(import.meta.url).resolve): void {
+export function checkPackage(resolve: (name: string) => string = findOptional): void {
   const install = `Run "npm install ${name}@${Number.parseInt(process.versions.node, 10) < 22 ? '1.35.0' : '2'}", or use the kafkajs transport.`
   let entry: string
   try {
