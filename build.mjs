@@ -21,17 +21,21 @@ const compile = (project) =>
     stdio: 'inherit',
   })
 
-/** What a literal import() loads, by require(): Jest has no other way to load late. A package of CommonJS is its own default export. */
-function required(from) {
+/**
+ * A literal import() of an own file or of kafkajs as a require(): Jest has no other way to load late. kafkajs is its own default export. Of
+ * packages that are ES modules only it stays an import().
+ */
+function required(whole, from) {
   const loaded = `require('${from.replace(/\.ts$/, '.js')}') as typeof import('${from}')`
-  return `Promise.resolve().then(() => (${from.startsWith('.') ? loaded : `{ default: ${loaded} }`}))`
+  if (from.startsWith('.')) return `Promise.resolve().then(() => ${loaded})`
+  return from === 'kafkajs' ? `Promise.resolve().then(() => ({ default: ${loaded} }))` : whole
 }
 
 /** A source with the few words that only ES modules have replaced. */
 const asCommonJs = (text) =>
   text
     .replaceAll('import.meta.url', "typeof __filename === 'string' ? __filename : undefined")
-    .replaceAll(/(?<!typeof )\bimport\('([^']+)'\)/g, (_, from) => required(from))
+    .replaceAll(/(?<!typeof )\bimport\('([^']+)'\)/g, required)
 
 /** The compiler takes the format from the package.json above a file, so the sources are compiled in a folder that has its own. */
 function buildCommonJs() {

@@ -1,9 +1,9 @@
 import { backoff } from '../../running/backoff.ts'
-import { TransportError } from '../../transport/transport.ts'
+import { asTransportError, type TransportError } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import { Signal } from '../state/signal.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
-import { tellBug } from './bug.ts'
+import { bugCode, tellBug } from './bug.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 
 /** The topics that the relay serves. */
@@ -139,7 +139,8 @@ export class MissingTopics {
       this.#answered(counts)
     } catch (error) {
       if (signal.aborted) return
-      if (error instanceof TransportError) breaker.doubt(this, error.code, error.message)
+      const { code, message } = asTransportError(error)
+      if (code !== bugCode) breaker.doubt(this, code, message)
       else if (this.#attempt === 0) tellBug(telemetry, 'asked', error)
       await clock.wait(backoff(++this.#attempt, random()), signal)
     }
