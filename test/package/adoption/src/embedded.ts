@@ -25,5 +25,5 @@ async function main() {
 
 main().catch((error) => {
   console.log(error.message)
-  process.exitCode = 1
+  process.exit(1)
 })
