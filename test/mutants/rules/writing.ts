@@ -1,4 +1,4 @@
-import type { TakenOut } from './rules.ts'
+import type { RulePart } from '../mutant.ts'
 
 const rules = 'relay/rules/writing.test.ts'
 const statements = 'store/postgres/statements.ts'
@@ -7,7 +7,7 @@ const dead = 'store/dead.test.ts'
 const leases = 'store/leases.test.ts'
 
 /** Rules 12 to 16: writing. */
-export const writingRules: readonly TakenOut[] = [
+export const writingRules: readonly RulePart[] = [
   {
     rule: 12,
     without: 'rows are deleted by bucket and id alone',

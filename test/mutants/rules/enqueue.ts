@@ -1,9 +1,9 @@
-import type { TakenOut } from './rules.ts'
+import type { RulePart } from '../mutant.ts'
 
 const behaviour = 'enqueue/prisma-7.test.ts'
 
 /** Rules 17 to 19: enqueueing, and waking the relay. Rule 17 holds after the end of a transaction too: what comes late writes nothing. */
-export const enqueueRules: readonly TakenOut[] = [
+export const enqueueRules: readonly RulePart[] = [
   {
     rule: 17,
     without: 'enqueues of a transaction do not wait for one another',

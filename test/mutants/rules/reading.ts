@@ -1,4 +1,4 @@
-import type { TakenOut } from './rules.ts'
+import type { RulePart } from '../mutant.ts'
 
 const rules = 'relay/rules/reading.test.ts'
 const reader = 'relay/reader.test.ts'
@@ -6,7 +6,7 @@ const restarted = 'relay/ids-restarted.test.ts'
 const stuck = 'relay/stuck.test.ts'
 
 /** Rules 7 to 11 and 20: reading. */
-export const readingRules: readonly TakenOut[] = [
+export const readingRules: readonly RulePart[] = [
   {
     rule: 7,
     without: 'a mark passes ids whose transactions are still open',

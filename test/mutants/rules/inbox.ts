@@ -1,4 +1,4 @@
-import type { TakenOut } from './rules.ts'
+import type { RulePart } from '../mutant.ts'
 
 const late = 'inbox/late.test.ts'
 const recreated = 'inbox/recreated.test.ts'
@@ -10,7 +10,7 @@ const projectionLog = 'inbox/projection-log.test.ts'
  * Rules 22 to 25: a position belongs to one log and one transaction, a write to its transaction, an offset is no identity, and trouble of the
  * database is no fault of a message.
  */
-export const inboxRules: readonly TakenOut[] = [
+export const inboxRules: readonly RulePart[] = [
   {
     rule: 22,
     without: 'a projection goes on in a topic that was created again',

@@ -1,11 +1,11 @@
-import type { TakenOut } from './rules.ts'
+import type { RulePart } from '../mutant.ts'
 
 const cutOff = 'relay/cut-off.test.ts'
 const rules = 'relay/rules/sending.test.ts'
 const patience = 'relay/patience.test.ts'
 
 /** Rules 1 to 6: sending. */
-export const sendingRules: readonly TakenOut[] = [
+export const sendingRules: readonly RulePart[] = [
   {
     rule: 1,
     without: 'the next batch is sent before the outcome of the last one is known',
