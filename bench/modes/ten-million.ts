@@ -39,9 +39,9 @@ const asks = 10
 const settings = { shared_buffers: '1GB', wal_level: 'minimal', max_wal_senders: 0, fsync: 'off', autovacuum: 'off' } as const
 
 /**
- * What watching costs while ten million messages wait: the time of `status`, of `/metrics` and of each page of the dashboard, with the CPU of
- * PostgreSQL for each as a share of one core when it is asked for every five seconds, and what the relay costs it on its own. Another
- * owner holds every lease, so that the relay publishes nothing and the cost is that of watching alone.
+ * What watching costs while ten million messages wait. Measured are the time of `status`, of `/metrics` and of each page of the dashboard, and
+ * the CPU of PostgreSQL as a share of one core: for each if it is asked for every five seconds, and for the relay on its own. Another owner
+ * holds every lease, so that the relay publishes nothing and the cost is that of watching alone.
  */
 export const tenMillionMode: Mode<Case> = {
   cases: ({ messages = 10_000_000, seconds = 60 }) => [{ name: `${messages} messages wait`, messages, seconds }],

@@ -1,20 +1,18 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { beforeAll, describe, expect, inject, test } from 'vitest'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let env: Record<string, string>
 beforeAll(async () => {
-  database = await createDatabase()
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers') }
 })
-afterAll(() => database.drop())
 
 describe('bad input ends with exit code 2, one sentence and the remedy', () => {
   const canary = 'S3cretCanary'

@@ -1,18 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { builtMain } from '../support/build.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { testKafka } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  // An outbox in use, which the proof must leave alone.
-  database = await createDatabase()
-  await database.query("INSERT INTO outbox (bucket, message_id, topic) VALUES (1, gen_random_uuid(), 'mine')")
-})
-afterAll(() => database.drop())
+// An outbox in use, which the proof must leave alone.
+const database = useDatabase('all', "INSERT INTO outbox (bucket, message_id, topic) VALUES (1, gen_random_uuid(), 'mine')")
 
 interface Run {
   child: ChildProcess

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { openPasswords, withoutValues } from '../../src/cli/usage-errors.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createDatabase, type TestDatabase, useDatabase } from '../support/database.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 
 /** A topic that commands a terminal, turns the line around, hides letters and begins a line of its own. */
@@ -10,10 +10,9 @@ const hostile = 'T\u001b]0;pwned\u0007\u001b[2J\u009b2J\u202e\u200b\ufe0f\u2028\
 /** What no output may hold but for its line ends. */
 const hidden = /(?!\n)[\p{C}\p{DI}\u2028\u2029]/u
 
-let database: TestDatabase
+const database = useDatabase('all')
 let env: Record<string, string>
 beforeAll(async () => {
-  database = await createDatabase()
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
   // Tables of an older version, which took such topics.
   await withoutChecks(database.pool)
@@ -32,7 +31,6 @@ beforeAll(async () => {
     [hostile],
   )
 })
-afterAll(() => database.drop())
 
 const ids = ['0197f3a0-0000-7000-8000-000000000001', '0197f3a0-0000-7000-8000-000000000002']
 

@@ -5,12 +5,12 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
 import { testRelay } from '../support/relay.ts'
@@ -18,10 +18,9 @@ import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let env: Record<string, string>
 beforeAll(async () => {
-  database = await createDatabase()
   env = {
     DATABASE_URL: database.url,
     KAFKA_BROKERS: inject('brokers'),
@@ -34,7 +33,6 @@ beforeEach(async () => {
   await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
   await database.query('UPDATE outbox_lease SET owner = NULL, format = 1')
 })
-afterAll(() => database.drop())
 
 /** A relay that listens; `ask` reads a page of it. */
 async function watchedRelay(more: Record<string, string> = {}, flags: readonly string[] = []) {

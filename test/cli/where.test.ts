@@ -1,22 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { advice, unsuccessful } from '../../src/cli/where.ts'
 import { uuidv7 } from '../../src/message/id.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let env: Record<string, string>
 beforeAll(async () => {
-  database = await createDatabase()
   env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000', OUTBOX_NAME: 'relay-w' }
 })
 beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay'))
-afterAll(() => database.drop())
 
 const where = async (...args: string[]) => {
   const { code, stdout, stderr } = await cli(['where', ...args, '--json'], env)

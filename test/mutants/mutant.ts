@@ -20,7 +20,7 @@ export interface Mutant {
   /** The rule of docs/protocol.md that it lacks a part of; without, it is broken in a way in which a published outbox was. */
   readonly rule?: number
   /** Made in a copy of src/, from which it is then run. */
-  readonly edits?: readonly Edit[]
+  readonly edits?: Edit | readonly Edit[]
   /** Changes to the tables. */
   readonly sql?: string
   /** Replaces ports, below the trace: the trace tells what the relay was told. */
@@ -47,7 +47,7 @@ export interface RulePart extends Tests {
   readonly rule: number
   /** What the code does without it. */
   readonly without: string
-  readonly edits: readonly Edit[]
+  readonly edits: Edit | readonly Edit[]
 }
 
 /** What is asked whether it notices a mutant. */
@@ -64,6 +64,9 @@ export interface Oracle {
 /** The repository. */
 export const root: string = fileURLToPath(new URL('../..', import.meta.url))
 
+/** The edits of a mutant, in their order. */
+export const editsOf = ({ edits = [] }: Pick<Mutant, 'edits'>): readonly Edit[] => [edits].flat()
+
 /** The text with the edit made. Throws with `name` if the text to replace is not there exactly once. */
 export function edited(text: string, { file, from, to }: Edit, name: string): string {
   const found = text.split(from).length - 1
@@ -72,13 +75,13 @@ export function edited(text: string, { file, from, to }: Edit, name: string): st
 }
 
 /** Copies these folders and files of the repository, src/ with the edits of a mutant, and returns the new folder: it never touches the real one. */
-export async function mutatedCopy(name: string, { edits = [] }: Mutant, parts: readonly string[]): Promise<string> {
+export async function mutatedCopy(name: string, mutant: Mutant, parts: readonly string[]): Promise<string> {
   const copy = join(root, '.cache', 'mutants', `${name}.${process.pid}`)
   await rm(copy, { recursive: true, force: true })
   await mkdir(copy, { recursive: true })
   const exactly = { recursive: true, preserveTimestamps: true, verbatimSymlinks: true }
   for (const part of parts) await cp(join(root, part), join(copy, part), exactly)
-  for (const edit of edits) {
+  for (const edit of editsOf(mutant)) {
     const path = join(copy, 'src', edit.file)
     await writeFile(path, edited(await readFile(path, 'utf8'), edit, `mutant ${name}`))
   }

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { namedFaults } from '../history/faults.ts'
 import { mutants } from './list.ts'
-import { edited } from './mutant.ts'
+import { edited, editsOf } from './mutant.ts'
 
 const place = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 const source = (path: string) => readFileSync(place(path), 'utf8')
@@ -65,9 +65,9 @@ const known = namedFaults.map(({ name }) => name)
 test.each(Object.entries(mutants))(
   'mutant %s: the code still has what it breaks, and what must notice is there',
   (name, mutant) => {
-    const { edits = [], tests, faults = [] } = mutant
+    const { tests, faults = [] } = mutant
     const texts = new Map<string, string>()
-    for (const edit of edits)
+    for (const edit of editsOf(mutant))
       texts.set(edit.file, edited(texts.get(edit.file) ?? source(`src/${edit.file}`), edit, `mutant ${name}`))
     if (tests) expect(testsIn(tests.file)).toContain(tests.tests)
     expect(known).toEqual(expect.arrayContaining([...faults]))

@@ -5,7 +5,7 @@ import { buildIfStale } from '../support/build.ts'
 import { generateClients } from '../support/generate.ts'
 import { kafkaJars } from '../support/kafka.ts'
 import { type Servers, startServers } from '../support/servers.ts'
-import { type Mutant, mutatedCopy, type Oracle, root, type Tests } from './mutant.ts'
+import { editsOf, type Mutant, mutatedCopy, type Oracle, root, type Tests } from './mutant.ts'
 
 /** What tests need of the repository, besides node_modules. */
 const tested = [
@@ -23,7 +23,7 @@ export const testsOracle = (): Promise<Oracle> =>
 /** The random interleavings of the relay must notice what is broken in src/relay. */
 export const interleavingsOracle = (): Promise<Oracle> =>
   oracle(
-    ({ rule, edits = [] }) => rule !== undefined && edits.every(({ file }) => file.startsWith('relay/')),
+    (mutant) => mutant.rule !== undefined && editsOf(mutant).every(({ file }) => file.startsWith('relay/')),
     () => ({ file: 'relay/interleavings.test.ts', tests: 'nothing overtakes its key' }),
   )
 

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
 import { insertMany } from '../support/rows.ts'
 import { createTopic, type LogRecord, readTopic, testKafka } from '../support/topics.ts'
@@ -12,11 +12,7 @@ const rows = Number(process.env.PROOF_POISON_ROWS ?? 5_000)
 const pairs = Number(process.env.PROOF_POISON_PAIRS ?? 1)
 const keys = 500
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 const environment = () => ({ DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' })
 const count = async (table: string) => (await database.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`))[0]!.n

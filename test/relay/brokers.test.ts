@@ -1,10 +1,10 @@
 import type { Admin } from 'kafkajs'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import type { Ground, KafkaCluster } from '../history/fault.ts'
 import { allFaults } from '../history/faults.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type TestDatabase, useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { type TestRelay, testRelay } from '../support/relay.ts'
@@ -22,13 +22,11 @@ afterAll(async () => {
   await cluster?.remove()
 })
 
-let database: TestDatabase
+const database = useDatabase()
 let topic: string
 beforeEach(async () => {
-  database = await createDatabase()
   topic = await createTopic('brokers', 6, { brokers: cluster.direct, replication: 3 })
 })
-afterEach(() => database.drop())
 
 const keys = Array.from({ length: 24 }, (_, index) => `key-${index}`)
 

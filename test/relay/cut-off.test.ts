@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered } from '../support/numbered.ts'
 import { type TestRelay, testRelay } from '../support/relay.ts'
@@ -12,11 +12,7 @@ import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
 /** A relay that no broker answers, beside others (rule 5). */
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** Nobody listens there. */
 const nowhere = ['127.0.0.1:1']

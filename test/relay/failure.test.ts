@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Transport, TransportRecord } from '../../src/transport/transport.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, testRelay } from '../support/relay.ts'
@@ -11,11 +11,7 @@ import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const

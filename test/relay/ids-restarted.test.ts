@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { migrationSql } from '../support/migrations.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
@@ -9,11 +9,7 @@ import { shared, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const oneToN = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 

@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, testRelay } from '../support/relay.ts'
@@ -10,11 +10,7 @@ import { createTopic, readTopic } from '../support/topics.ts'
 
 // A trigger or a rule of somebody else keeps rows that the relay has deleted.
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const trigger = (condition: string) => `CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER keep BEFORE DELETE ON outbox FOR EACH ROW WHEN (${condition}) EXECUTE FUNCTION keep()`

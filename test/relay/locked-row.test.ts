@@ -1,9 +1,9 @@
 import type pg from 'pg'
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterEach, describe, expect, inject, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, testRelay } from '../support/relay.ts'
@@ -11,14 +11,10 @@ import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
+const database = useDatabase()
 const locks = new Set<() => Promise<void>>()
 afterEach(async () => {
   for (const end of locks) await end()
-  await database.drop()
 })
 
 const kafka = () => kafkajsTransport({ brokers: inject('brokers').split(',') })

@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
 import type { Outcome, Transport } from '../../src/transport/transport.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { kafkaTool } from '../support/kafka.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
@@ -11,11 +11,7 @@ import { shared, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** A request may take half of it. */
 const leaseMs = 3_000

@@ -1,16 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { shared, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const left = async () => Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM outbox'))[0]!.n)
 const numbers = (values: (Uint8Array | null)[]) => values.map((value) => JSON.parse(Buffer.from(value!).toString()).n)

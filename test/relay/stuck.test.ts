@@ -1,17 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { numberOf } from '../support/numbered.ts'
 import { testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const refusal = { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'too few' } as const
 const unknown = { kind: 'unknown', code: 'REQUEST_TIMED_OUT', error: 'too late' } as const

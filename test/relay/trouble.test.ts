@@ -1,9 +1,9 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { placementHash } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
 import type { Broker, KafkaCluster } from '../history/fault.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { numberOf } from '../support/numbered.ts'
@@ -21,11 +21,7 @@ afterAll(async () => {
   await cluster?.remove()
 })
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** A topic of twelve partitions on the brokers that are named for each, the leader first. */
 const create = (name: string, placed: (partition: number) => number[], least: string): Promise<string> =>

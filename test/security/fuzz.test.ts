@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { beforeAll, expect, inject, test } from 'vitest'
 import { isTopic } from '../../src/message/topic.ts'
 import { randomFrom } from '../../src/proof/draw.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { testRelay } from '../support/relay.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
@@ -16,13 +16,11 @@ import { createTopic, readTopic } from '../support/topics.ts'
 const rows = Number(process.env.OUTBOX_FUZZ_ROWS ?? 400)
 const seed = Number(process.env.OUTBOX_FUZZ_SEED ?? Math.floor(Math.random() * 1e9))
 
-let database: TestDatabase
+const database = useDatabase('all')
 let topic: string
 beforeAll(async () => {
-  database = await createDatabase()
   topic = await createTopic('fuzz', 3)
 })
-afterAll(() => database.drop())
 
 const random = randomFrom(seed)
 const oneOf = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!

@@ -2,13 +2,13 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { beforeEach, describe, expect, inject, test } from 'vitest'
 import { outbox } from '../../src/index.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { diagnose } from '../doctor/diagnose.ts'
 import { PrismaClient } from '../enqueue/generated/client/client.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { type TestRelay, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
@@ -17,13 +17,11 @@ import { createTopic, readTopic } from '../support/topics.ts'
 
 /** Rows that SQL wrote and that no relay can publish: a slip of a hand-written INSERT, a restore, or an attack on every relay at once. */
 
-let database: TestDatabase
+const database = useDatabase()
 let topic: string
 beforeEach(async () => {
-  database = await createDatabase()
   topic = await createTopic('hostile', 2)
 })
-afterEach(() => database.drop())
 
 /** What an application of ours never writes, by column: SQL of the values in the place of the usual ones. */
 type Row = Partial<Record<'id' | 'topic' | 'type' | 'headers' | 'created_at', string>>

@@ -1,19 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { diagnose } from '../doctor/diagnose.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { testRelay } from '../support/relay.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 
 /** What a login with the rights of a relay can write to keep the others from their work. */
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** Every bucket leased by nobody for that long. */
 const leased = (until: string, leaseMs: number) =>

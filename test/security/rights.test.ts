@@ -1,12 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { migration } from '../../src/cli/fragment.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { inboxSql } from '../support/migrations.ts'
 import { testRelay } from '../support/relay.ts'
@@ -14,12 +14,10 @@ import { insertRows } from '../support/rows.ts'
 
 const grants = readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8')
 
-let database: TestDatabase
+const database = useDatabase()
 beforeEach(async () => {
-  database = await createDatabase()
   await database.query(grants)
 })
-afterEach(() => database.drop())
 
 async function login(...grants: string[]): Promise<{ role: string; url: string; query(sql: string): Promise<unknown> }> {
   const role = `role_${randomBytes(6).toString('hex')}`

@@ -6,15 +6,14 @@ import type { Operator, Selection } from '../../src/store/operator.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
 import { tablesOf } from '../../src/store/postgres/statements.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { insertRows, type NewRow, withoutChecks } from '../support/rows.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let operator: Operator
 
 beforeAll(async () => {
-  database = await createDatabase()
   operator = await postgresOperator({ databaseUrl: database.url })
 })
 beforeEach(async () => {
@@ -23,7 +22,6 @@ beforeEach(async () => {
 })
 afterAll(async () => {
   operator.close()
-  await database.drop()
 })
 
 /** Puts rows into outbox_dead_letter; a row without a reason waits behind the one before it. */

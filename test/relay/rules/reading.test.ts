@@ -1,20 +1,16 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { bucketOf } from '../../../src/message/key.ts'
 import { postgresStore } from '../../../src/store/postgres/store.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { memoryTransport } from '../../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { useDatabase } from '../../support/database.ts'
 import { emptied, eventually } from '../../support/eventually.ts'
 import { numbered, numberOf } from '../../support/numbered.ts'
 import { shared, testRelay } from '../../support/relay.ts'
 import { action } from '../../support/requests.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
 

@@ -1,16 +1,12 @@
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { memoryTransport } from '../../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { useDatabase } from '../../support/database.ts'
 import { emptied } from '../../support/eventually.ts'
 import { numbered, numberOf } from '../../support/numbered.ts'
 import { shared, testRelay } from '../../support/relay.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const unknown = { kind: 'unknown', code: 'ECONNRESET', error: 'gone' } as const
 
