@@ -69,7 +69,11 @@ export const enqueueRules: readonly RulePart[] = [
   {
     rule: 19,
     without: 'every commit wakes the relays',
-    edits: { file: 'enqueue/wake-up.ts', from: 'const wait = this.#last + wakeIntervalMs - performance.now()', to: 'const wait = 0' },
+    edits: {
+      file: 'enqueue/wake-up.ts',
+      from: 'const wait = this.#last + wakeIntervalMs - performance.now()',
+      to: 'const wait = 0',
+    },
     file: behaviour,
     tests: 'at most 20 times a second',
   },

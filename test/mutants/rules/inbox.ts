@@ -34,7 +34,7 @@ export const inboxRules: readonly RulePart[] = [
     edits: {
       file: statements,
       from: 'WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND ${inThatTransaction}`),',
-        to: 'WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND ?::text IS NOT NULL`),',
+      to: 'WHERE "name" = ?::text AND "topic" = ?::text AND "partition" = ?::int AND ?::text IS NOT NULL`),',
     },
     file: 'inbox/projection-late.test.ts',
     tests: 'moves nothing',
@@ -45,7 +45,7 @@ export const inboxRules: readonly RulePart[] = [
     edits: {
       file: statements,
       from: 'SELECT ?::pg_catalog.text, ?::pg_catalog.uuid WHERE ${inThatTransaction}`',
-        to: 'SELECT ?::pg_catalog.text, ?::pg_catalog.uuid WHERE ?::pg_catalog.text IS NOT NULL`',
+      to: 'SELECT ?::pg_catalog.text, ?::pg_catalog.uuid WHERE ?::pg_catalog.text IS NOT NULL`',
     },
     file: late,
     tests: 'comes late: each message has its effect once, and none is lost',
@@ -96,7 +96,7 @@ export const inboxRules: readonly RulePart[] = [
     edits: {
       file: statements,
       from: 'ORDER BY p."arrival" LIMIT 1 FOR NO KEY UPDATE NOWAIT`',
-        to: 'ORDER BY p."offset" LIMIT 1 FOR NO KEY UPDATE NOWAIT`',
+      to: 'ORDER BY p."offset" LIMIT 1 FOR NO KEY UPDATE NOWAIT`',
     },
     file: recreated,
     tests: 'in the order of arrival, over both logs',
@@ -111,7 +111,11 @@ export const inboxRules: readonly RulePart[] = [
   {
     rule: 25,
     without: 'a failure that may be the database’s counts at once',
-    edits: { file: 'inbox/partition.ts', from: 'const again = this.#lastCode === code', to: 'const again = this.#lastCode !== null' },
+    edits: {
+      file: 'inbox/partition.ts',
+      from: 'const again = this.#lastCode === code',
+      to: 'const again = this.#lastCode !== null',
+    },
     file: trouble,
     tests: 'once does not count',
   },

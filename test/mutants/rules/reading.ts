@@ -31,7 +31,11 @@ export const readingRules: readonly RulePart[] = [
   {
     rule: 7,
     without: 'a sequence that was set back and has caught up goes unnoticed',
-    edits: { file: 'store/postgres/low-water-mark.ts', from: 'return now.again ?', to: 'return now.again && now.id === before.at ?' },
+    edits: {
+      file: 'store/postgres/low-water-mark.ts',
+      from: 'return now.again ?',
+      to: 'return now.again && now.id === before.at ?',
+    },
     file: restarted,
     tests: 'setval',
   },
@@ -261,8 +265,8 @@ export const readingRules: readonly RulePart[] = [
     without: 'a topic that has grown is used with its old number of partitions',
     edits: {
       file: 'relay/publish/topic.ts',
-      from: 'if ((await this.#look()) !== this.#partitions && this.#open) this.#close()',
-      to: 'await this.#look()',
+      from: 'if ((await this.#ask()) === this.#lanes.length || !this.open) return',
+      to: 'await this.#ask()\n      if (this.name) return',
     },
     file: rules,
     tests: '(rule 20)',

@@ -60,14 +60,14 @@ export const sendingRules: readonly RulePart[] = [
   {
     rule: 3,
     without: 'a lane waits on for an answer whose lease is lost',
-    edits: { file: 'relay/publish/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' },
+    edits: { file: 'relay/publish/lane.ts', from: '    if (this.#request?.rows.some(which)) this.#request.endWait()\n', to: '' },
     file: patience,
     tests: 'is let go of when the lease is lost',
   },
   {
     rule: 3,
     without: 'a relay that stops waits for an answer as long as ever',
-    edits: { file: 'relay/publish/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' },
+    edits: { file: 'relay/publish/lane.ts', from: '    if (this.#request?.rows.some(which)) this.#request.endWait()\n', to: '' },
     file: patience,
     tests: 'keeps no relay from stopping',
   },
@@ -115,8 +115,8 @@ export const sendingRules: readonly RulePart[] = [
     without: 'a missing topic is trouble of all topics',
     edits: {
       file: 'relay/publish/topic.ts',
-      from: "        if (known.scope === 'topic') this.#blamed(known)\n        else breaker",
-      to: '        circuit breaker',
+      from: "      if (known.scope === 'topic') this.#missing(known)\n      else this",
+      to: '      this',
     },
     file: 'relay/relay.test.ts',
     tests: 'a missing topic waits',
@@ -126,8 +126,8 @@ export const sendingRules: readonly RulePart[] = [
     without: 'a topic that stays missing keeps the relay in trouble after Kafka has come back',
     edits: {
       file: 'relay/publish/topic.ts',
-      from: '    this.#tellPaused(code, message)\n    this.#breaker.trust(this)\n',
-      to: '    this.#tellPaused(code, message)\n',
+      from: '    this.#blame(code, message)\n    this.#breaker.trust(this)\n',
+      to: '    this.#blame(code, message)\n',
     },
     file: 'relay/kafka-recovered.test.ts',
     tests: 'the broker’s answer ends the trouble',

@@ -14,7 +14,7 @@ export const writingRules: readonly RulePart[] = [
     edits: {
       file: statements,
       from: 'WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,',
-        to: 'WHERE m."bucket" = n.b AND m."id" = n.i`,',
+      to: 'WHERE m."bucket" = n.b AND m."id" = n.i`,',
     },
     file: dead,
     tests: 'settling deletes by message id as well',
@@ -61,7 +61,7 @@ export const writingRules: readonly RulePart[] = [
     edits: {
       file: statements,
       from: 'FOR UPDATE OF ${identifier(\'outbox_lease\')} SKIP LOCKED) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
-        to: 'FOR UPDATE OF ${identifier(\'outbox_lease\')}) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
+      to: 'FOR UPDATE OF ${identifier(\'outbox_lease\')}) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
     },
     file: 'relay/locked-row.test.ts',
     tests: 'a locked lease row keeps its bucket',
@@ -69,14 +69,22 @@ export const writingRules: readonly RulePart[] = [
   {
     rule: 12,
     without: 'an id that came a second time is taken for the row in flight',
-    edits: { file: 'relay/state/in-flight.ts', from: "return mine.messageId === row.messageId ? 'yes' : 'other'", to: "return 'yes'" },
+    edits: {
+      file: 'relay/state/in-flight.ts',
+      from: "return mine.messageId === row.messageId ? 'yes' : 'other'",
+      to: "return 'yes'",
+    },
     file: 'relay/reader.test.ts',
     tests: '(rule 12)',
   },
   {
     rule: 13,
     without: 'a bucket can be taken over while a dead-letter of its old owner is under way',
-    edits: { file: 'store/postgres/dead-letter-statements.ts', from: '"epoch" = ${epoch} FOR SHARE)`', to: '"epoch" = ${epoch})`' },
+    edits: {
+      file: 'store/postgres/dead-letter-statements.ts',
+      from: '"epoch" = ${epoch} FOR SHARE)`',
+      to: '"epoch" = ${epoch})`',
+    },
     file: dead,
     tests: '(rule 13)',
   },
