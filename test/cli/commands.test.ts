@@ -1,18 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { beforeAll, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
 const database = useDatabase('all')
-let env: Record<string, string>
-beforeAll(async () => {
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers') }
-})
+const env = relayEnv(database)
 
 describe('bad input ends with exit code 2, one sentence and the remedy', () => {
   const canary = 'S3cretCanary'

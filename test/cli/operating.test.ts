@@ -3,24 +3,17 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { ConfigResourceTypes } from 'kafkajs'
-import { beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
 
-const database = useDatabase('all')
-let env: Record<string, string>
-beforeAll(async () => {
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query('UPDATE outbox_lease SET owner = NULL')
-})
+const database = useDatabase('emptied')
+const env = relayEnv(database)
 
 /** A dead message of a key, and one that waits behind it. */
 async function insertDead(topic = 't'): Promise<[head: string, behind: string]> {

@@ -2,25 +2,18 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
-import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-const database = useDatabase('all')
-let env: Record<string, string>
-beforeAll(async () => {
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query('UPDATE outbox_lease SET owner = NULL')
-})
+const database = useDatabase('emptied')
+const env = relayEnv(database)
 
 /** Longer than npm takes to pass a signal on, after which a second one counts. */
 const afterEcho = 600

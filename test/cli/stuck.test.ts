@@ -1,20 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { readTopic, testKafka } from '../support/topics.ts'
 import { messageOfA, page, surfaces, twoRelays, urlOf } from './surfaces.ts'
 
 /** What keeps messages from Kafka is said by every command and by every relay, not only by the one that has the bucket. */
 const database = useDatabase()
-let env: Record<string, string>
 const brokers = inject('brokers')
-beforeEach(async () => {
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: brokers, OUTBOX_LEASE_MS: '3000', OUTBOX_LISTEN: '127.0.0.1:0' }
-})
+const env = relayEnv(database, { OUTBOX_LISTEN: '127.0.0.1:0' })
 
 test('a topic that does not exist: each says so, with the command and the brokers, and none says to start another relay', async () => {
   const { a, b } = await twoRelays(database, env)

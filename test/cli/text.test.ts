@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openPasswords, withoutValues } from '../../src/cli/usage-errors.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase, useDatabase } from '../support/database.ts'
+import { relayEnv } from '../support/relay-process.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 
 /** A topic that commands a terminal, turns the line around, hides letters and begins a line of its own. */
@@ -11,9 +12,8 @@ const hostile = 'T\u001b]0;pwned\u0007\u001b[2J\u009b2J\u202e\u200b\ufe0f\u2028\
 const hidden = /(?!\n)[\p{C}\p{DI}\u2028\u2029]/u
 
 const database = useDatabase('all')
-let env: Record<string, string>
+const env = relayEnv(database)
 beforeAll(async () => {
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
   // Tables of an older version, which took such topics.
   await withoutChecks(database.pool)
   await insertRows(database.pool, [

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { beforeEach, describe, expect, inject, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { pointMs, Rate, sparkline } from '../../src/cli/rate.ts'
 import { fitted, Screen } from '../../src/cli/screen.ts'
 import { watch, watchAsJson } from '../../src/cli/watch.ts'
@@ -16,11 +16,7 @@ import { createTopic } from '../support/topics.ts'
 // Leases run out and relays start while it is looked at.
 vi.setConfig({ testTimeout: 120_000 })
 
-const database = useDatabase('all')
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01'")
-})
+const database = useDatabase('emptied')
 
 /** Watches in a terminal until the test is over; `done` is how it ended. */
 function watching(terminal = new Terminal()) {

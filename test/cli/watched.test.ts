@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { builtMain } from '../support/build.ts'
@@ -14,25 +14,12 @@ import { useDatabase } from '../support/database.ts'
 import { startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
 import { testRelay } from '../support/relay.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
-const database = useDatabase('all')
-let env: Record<string, string>
-beforeAll(async () => {
-  env = {
-    DATABASE_URL: database.url,
-    KAFKA_BROKERS: inject('brokers'),
-    OUTBOX_LEASE_MS: '3000',
-    OUTBOX_LISTEN: '127.0.0.1:0',
-    OUTBOX_NAME: 'relay-1',
-  }
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query('UPDATE outbox_lease SET owner = NULL, format = 1')
-})
+const database = useDatabase('emptied')
+const env = relayEnv(database, { OUTBOX_LISTEN: '127.0.0.1:0', OUTBOX_NAME: 'relay-1' })
 
 /** A relay that listens; `ask` reads a page of it. */
 async function watchedRelay(more: Record<string, string> = {}, flags: readonly string[] = []) {

@@ -1,19 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { advice, unsuccessful } from '../../src/cli/where.ts'
 import { uuidv7 } from '../../src/message/id.ts'
 import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
 
 const database = useDatabase('all')
-let env: Record<string, string>
-beforeAll(async () => {
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000', OUTBOX_NAME: 'relay-w' }
-})
+const env = relayEnv(database, { OUTBOX_NAME: 'relay-w' })
 beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay'))
 
 const where = async (...args: string[]) => {

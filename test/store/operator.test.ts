@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Operator, Selection } from '../../src/store/operator.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
@@ -10,15 +10,11 @@ import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { insertRows, type NewRow, withoutChecks } from '../support/rows.ts'
 
-const database = useDatabase('all')
+const database = useDatabase('emptied')
 let operator: Operator
 
 beforeAll(async () => {
   operator = await postgresOperator({ databaseUrl: database.url })
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000")
 })
 afterAll(async () => {
   operator.close()

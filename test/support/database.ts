@@ -54,13 +54,22 @@ export async function createDatabase(sql = '', { migrate = true } = {}): Promise
   }
 }
 
-/** A database as {@link createDatabase} makes it for each test of a file or a `describe`, or one for all of them; it is dropped after them. */
-export function useDatabase(per: 'each' | 'all' = 'each', ...how: Parameters<typeof createDatabase>): TestDatabase {
+/**
+ * A database as {@link createDatabase} makes it for each test of a file or a `describe`, or one for all of them; it is dropped after them.
+ * `emptied`: one for all, whose tables are as new before each.
+ */
+export function useDatabase(per: 'each' | 'all' | 'emptied' = 'each', ...how: Parameters<typeof createDatabase>): TestDatabase {
   let database: TestDatabase
   const [before, after] = per === 'each' ? [beforeEach, afterEach] : [beforeAll, afterAll]
   before(async () => {
     database = await createDatabase(...how)
   })
+  if (per === 'emptied') {
+    beforeEach(async () => {
+      await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
+      await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000, format = 1")
+    })
+  }
   // Nothing to drop where an earlier hook has failed.
   const drop = async () => database?.drop()
   after(drop)

@@ -41,17 +41,14 @@ export const postgresFaults: readonly Fault[] = [
     name: 'pg-row-locks',
     what: 'an admin session holds SELECT … FOR SHARE on half of outbox_lease for longer than a lease',
     lastsMs: [3_500, 8_000],
-    begin: (ground) =>
-      inSession(ground, (client) => client.query('SELECT 1 FROM outbox_lease WHERE bucket % 2 = 0 FOR SHARE')),
+    begin: (ground) => inSession(ground, (client) => client.query('SELECT 1 FROM outbox_lease WHERE bucket % 2 = 0 FOR SHARE')),
   },
   {
     name: 'pg-long-reader',
     what: 'a REPEATABLE READ transaction holds its snapshot, so that no dead row can be removed',
     lastsMs: [10_000, 40_000],
     begin: (ground) =>
-      inSession(ground, (client) =>
-        client.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM outbox'),
-      ),
+      inSession(ground, (client) => client.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM outbox')),
   },
   {
     name: 'pg-reset-after-commit',
