@@ -83,20 +83,19 @@ async function fill({ pool }: Ground, messages: number): Promise<void> {
   client.release()
   await pool.query(`INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, created_at, reason, error, relay)
     SELECT bucket, id, message_id, topic, key, created_at, 'MESSAGE_TOO_LARGE', 'too large', 'relay' FROM outbox ORDER BY bucket, id LIMIT 20000`)
-  await pool.query(
-    `UPDATE outbox_lease SET owner = gen_random_uuid(), leased_until = now() + interval '1 day', lease_ms = 86400000`,
-  )
   await pool.query('VACUUM (ANALYZE) outbox')
 }
 
 async function* watched(ground: Ground, seconds: number, cpuMs: () => number): AsyncGenerator<[contender: string, Measured]> {
   const env = { DATABASE_URL: ground.databaseUrl, KAFKA_BROKERS: ground.brokers, LOG_LEVEL: 'trace' }
   const share = async (): Promise<Measured> => {
+    await holdLeases(ground)
     const [since, before] = [performance.now(), cpuMs()]
     await sleep(seconds * 1_000)
     return { cpuPercent: ((cpuMs() - before) / (performance.now() - since)) * 100 }
   }
   const asked = async (ask: () => Promise<unknown>): Promise<Measured> => {
+    await holdLeases(ground)
     const times: number[] = []
     const before = cpuMs()
     for (let n = 0; n < asks; n++) times.push(await timed(ask))
@@ -105,6 +104,7 @@ async function* watched(ground: Ground, seconds: number, cpuMs: () => number): A
     return { p50Ms: percentile(times, 0.5), mostMs: Math.max(...times), cpuPercent }
   }
   {
+    await holdLeases(ground)
     await using relay = new Program([builtMain, 'relay'], env)
     await relay.line('"started"')
     // Its first reads are over by then.
@@ -126,6 +126,12 @@ async function* watched(ground: Ground, seconds: number, cpuMs: () => number): A
   await using _ = new Looks([`${url}/metrics`])
   yield [scraped, await share()]
 }
+
+/** Gives every lease to another owner, for the longest time that a lease can last. */
+const holdLeases = ({ pool }: Ground) =>
+  pool.query(
+    `UPDATE outbox_lease SET owner = '00000000-0000-4000-8000-000000000000', leased_until = now() + interval '290 s', lease_ms = 300000`,
+  )
 
 function statusCommand(env: Record<string, string>): void {
   const { status, stderr } = spawnSync(process.execPath, [builtMain, 'status'], {

@@ -10,7 +10,7 @@ import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
-import { createTopic, readTopic, testKafka } from '../support/topics.ts'
+import { createTopic, readTopic, withAdmin } from '../support/topics.ts'
 
 const database = useDatabase('emptied')
 const env = relayEnv(database)
@@ -49,14 +49,9 @@ describe('redrive', () => {
     )
     const relay = startRelayProcess(env)
     await relay.until((line) => line.event === 'blocked')
-    const admin = testKafka().admin()
-    await admin.connect()
     const configEntries = [{ name: 'max.message.bytes', value: '1000000' }]
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }],
-    })
-    await admin.disconnect()
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }]
+    await withAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }))
     const { code, stdout } = await cli(['redrive', '--reason', 'MESSAGE_TOO_LARGE'], env)
     expect(code).toBe(0)
     expect(stdout).toContain('Put back: 1 key, 21 messages.')

@@ -5,7 +5,7 @@ import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
-import { readTopic, testKafka } from '../support/topics.ts'
+import { readTopic, withAdmin } from '../support/topics.ts'
 import { messageOfA, page, surfaces, twoRelays, urlOf } from './surfaces.ts'
 
 /** What keeps messages from Kafka is said by every command and by every relay, not only by the one that has the bucket. */
@@ -30,10 +30,7 @@ test('a topic that does not exist: each says so, with the command and the broker
   expect(JSON.parse((await cli(['where', id, '--json'], env)).stdout).trouble).toEqual([
     { topic, partition: null, code: 'UNKNOWN_TOPIC_OR_PARTITION' },
   ])
-  const admin = testKafka().admin()
-  await admin.connect()
-  await admin.createTopics({ topics: [{ topic }] })
-  await admin.disconnect()
+  await withAdmin((admin) => admin.createTopics({ topics: [{ topic }] }))
   await emptied(database.pool)
   await eventually(database.pool, "SELECT FROM outbox_relay HAVING bool_and(trouble = '[]')")
   expect((await cli(['status'], env)).stdout).not.toContain('!')
@@ -61,10 +58,7 @@ describe('--create-topics', () => {
     const args = ['relay', '--drain', '--create-topics', '--partitions', '5']
     expect(await cli(args, { ...env, OUTBOX_LISTEN: '' })).toMatchObject({ code: 0 })
     expect(await readTopic(topic)).toHaveLength(1)
-    const admin = testKafka().admin()
-    await admin.connect()
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
-    await admin.disconnect()
+    const { topics } = await withAdmin((admin) => admin.fetchTopicMetadata({ topics: [topic] }))
     expect(topics[0]!.partitions).toHaveLength(5)
   })
 

@@ -7,7 +7,7 @@ import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
-import { createTopic, readTopic, testKafka } from '../support/topics.ts'
+import { createTopic, readTopic, withAdmin } from '../support/topics.ts'
 
 const database = useDatabase('all')
 const env = relayEnv(database, { OUTBOX_NAME: 'relay-w' })
@@ -71,10 +71,7 @@ describe('a message that is published', () => {
     const { code, stderr } = await where(later, '--topic', topic)
     expect(code).toBe(1)
     expect(stderr).toContain('Nor is it among the 0 records')
-    const admin = testKafka().admin()
-    await admin.connect()
-    const { groups } = await admin.listGroups()
-    await admin.disconnect()
+    const { groups } = await withAdmin((admin) => admin.listGroups())
     expect(groups.filter(({ groupId }) => groupId.startsWith('outbox-where-'))).toEqual([])
   })
 

@@ -4,7 +4,7 @@ import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
 import { insertMany } from '../support/rows.ts'
-import { createTopic, type LogRecord, readTopic, testKafka } from '../support/topics.ts'
+import { createTopic, type LogRecord, readTopic, withAdmin } from '../support/topics.ts'
 import { median, ratePerSecond, ratiosText } from './drain-rate.ts'
 
 // 100,000 rows and five pairs for the figure in docs/guarantees.md; fewer here, where only what arrives is judged and not how fast.
@@ -75,9 +75,7 @@ test('one refused record among many: only its key waits, the others flow as with
 const topicResource = 2
 
 async function raiseLimit(topic: string): Promise<void> {
-  const admin = testKafka().admin()
-  await admin.connect()
   const configEntries = [{ name: 'max.message.bytes', value: '1000000' }]
-  await admin.alterConfigs({ validateOnly: false, resources: [{ type: topicResource, name: topic, configEntries }] })
-  await admin.disconnect()
+  const resources = [{ type: topicResource, name: topic, configEntries }]
+  await withAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }))
 }

@@ -7,7 +7,7 @@ import { allFaults } from '../history/faults.ts'
 import { type TestDatabase, useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
-import { type TestRelay, testRelay } from '../support/relay.ts'
+import { startedRelay, type TestRelay } from '../support/relay.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
 
 let cluster: KafkaCluster
@@ -92,8 +92,7 @@ describe('a relay on three brokers delivers everything in order', () => {
   ])(
     'through %s, told as %s, during which %i of six partitions go on',
     async (name, code, partitions) => {
-      await using one = testRelay(database.url, kafkajsTransport({ brokers: cluster.bootstrap.split(',') }))
-      await one.relay.start()
+      await using one = await startedRelay(database.url, kafkajsTransport({ brokers: cluster.bootstrap.split(',') }))
       const stop = load(database.pool)
       await goOn(one, 6)
       const heal = await allFaults.find((fault) => fault.name === name)!.begin(ground())

@@ -7,7 +7,7 @@ import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { kafkaTool } from '../support/kafka.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { shared, testRelay } from '../support/relay.ts'
+import { shared, startedRelay, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
@@ -42,8 +42,7 @@ describe('a broker that answers after the time-out', () => {
     const memory = memoryTransport({ partitions: 1 })
     const transport = slow(memory, () => 2_000)
     await insertMany(database.pool, 't', 500, 10)
-    await using one = testRelay(database.url, transport, { leaseMs })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport, { leaseMs })
     await emptied(database.pool)
     const unknown = one.all('publish_failed')
     expect(unknown).toHaveLength(1)
@@ -57,8 +56,7 @@ describe('a broker that answers after the time-out', () => {
     let ms = 9_000
     const transport = slow(memory, () => ms)
     await insertRows(database.pool, numbered('t', 'k', 1))
-    await using one = testRelay(database.url, transport, { leaseMs })
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport, { leaseMs })
     await emptied(database.pool)
     expect(transport.waits).toEqual([1_500, 3_000, 6_000, 12_000])
     ms = 1
@@ -113,8 +111,7 @@ describe.each([
     const where = ['--bootstrap-server', inject('brokers'), '--entity-type', 'clients', '--entity-name', clientId]
     await kafkaTool('kafka.admin.ConfigCommand', [...where, '--alter', '--add-config', 'producer_byte_rate=50000'])
     const topic = await createTopic('quota', 6)
-    await using one = testRelay(database.url, transport(clientId), { leaseMs: 10_000 })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport(clientId), { leaseMs: 10_000 })
     const value = (n: number) => `{"n":${n},"x":"${'x'.repeat(1_000)}"}`
     await insertRows(
       database.pool,

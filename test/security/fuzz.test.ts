@@ -5,7 +5,7 @@ import { randomFrom } from '../../src/proof/draw.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
-import { testRelay } from '../support/relay.ts'
+import { startedRelay } from '../support/relay.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
@@ -91,8 +91,7 @@ test.each([true, false])(
   async (checked) => {
     if (!checked) await withoutChecks(database.pool)
     await database.query('TRUNCATE outbox_dead_letter')
-    await using one = testRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
-    await one.relay.start()
+    await using one = await startedRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
     const hostile: string[] = []
     const good: string[] = []
     for (let n = 0; n < rows; n++) {
@@ -118,8 +117,7 @@ test.each([true, false])(
     for (const event of ['database_trouble', 'kafka_trouble', 'topic_paused', 'leases_lost'] as const)
       expect(one.all(event)).toEqual([])
     // Neither what was dead-lettered nor what came through keeps a relay from its start.
-    await using late = testRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
-    await late.relay.start()
+    await using _late = await startedRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
   },
   60_000 + rows * 60,
 )
