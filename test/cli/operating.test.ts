@@ -9,7 +9,7 @@ import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { insertMany, insertRows, moveToDead, times } from '../support/rows.ts'
 import { createTopic, readTopic, withAdmin } from '../support/topics.ts'
 
 const database = useDatabase('emptied')
@@ -22,12 +22,7 @@ async function insertDead(topic = 't'): Promise<[head: string, behind: string]> 
     { topic, key: 'k', messageId: head },
     { topic, key: 'k', messageId: behind },
   ])
-  await database.query(
-    `WITH gone AS (DELETE FROM outbox RETURNING *)
-     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
-     SELECT bucket, id, message_id, topic, key, value, created_at, CASE message_id WHEN $1 THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
-    [head],
-  )
+  await moveToDead(database.pool, head)
   return [head, behind]
 }
 
@@ -45,7 +40,7 @@ describe('redrive', () => {
     ])
     await insertRows(
       database.pool,
-      Array.from({ length: 20 }, (_, n) => ({ topic, key: 'k', value: String(n) })),
+      times(20, (n) => ({ topic, key: 'k', value: String(n) })),
     )
     const relay = startRelayProcess(env)
     await relay.until((line) => line.event === 'blocked')
@@ -136,12 +131,9 @@ describe('what is chosen', () => {
     const topic = await createTopic('compact', 1, { config: { 'cleanup.policy': 'compact' } })
     await insertRows(
       database.pool,
-      Array.from({ length: 60 }, () => ({ topic })),
+      times(60, () => ({ topic })),
     )
-    await database.query(
-      `WITH gone AS (DELETE FROM outbox RETURNING *) INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, value, created_at, reason, relay)
-       SELECT bucket, id, message_id, topic, value, created_at, 'INVALID_RECORD', 'r' FROM gone`,
-    )
+    await moveToDead(database.pool)
     startRelayProcess(env)
     const { code, stdout } = await cli(['redrive', '--all'], env)
     expect(code).toBe(0)

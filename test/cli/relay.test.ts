@@ -9,7 +9,7 @@ import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
-import { insertRows } from '../support/rows.ts'
+import { insertRows, times } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
 const database = useDatabase('emptied')
@@ -119,7 +119,7 @@ describe('--drain ends with 3 and says why', () => {
     await other.until((line) => line.event === 'leases_taken' && line.owned === 64)
     await insertRows(
       database.pool,
-      Array.from({ length: 64 }, (_, n) => ({ topic: 'waits', key: `k${n}` })),
+      times(64, (n) => ({ topic: 'waits', key: `k${n}` })),
     )
     const { code, stderr } = await cli(['relay', '--drain'], { ...env, KAFKA_BROKERS: inject('brokers') })
     expect(code).toBe(3)

@@ -3,7 +3,7 @@ import { openPasswords, withoutValues } from '../../src/cli/usage-errors.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, type TestDatabase, useDatabase } from '../support/database.ts'
 import { relayEnv } from '../support/relay-process.ts'
-import { insertRows, withoutChecks } from '../support/rows.ts'
+import { insertRows, moveToDead, withoutChecks } from '../support/rows.ts'
 
 /** A topic that commands a terminal, turns the line around, hides letters and begins a line of its own. */
 const hostile = 'T\u001b]0;pwned\u0007\u001b[2J\u009b2J\u202e\u200b\ufe0f\u2028\r\n✓ tables: all is well\n! done'
@@ -128,11 +128,7 @@ describe('with standard_conforming_strings = off', () => {
       off.pool,
       ['k1', 'k31', '\\', '\\x6b31'].map((key, n) => ({ topic: 't', key, messageId: `0197f3a0-0000-7000-8000-00000000001${n}` })),
     )
-    await off.query(
-      `WITH gone AS (DELETE FROM outbox RETURNING *)
-       INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
-       SELECT bucket, id, message_id, topic, key, value, created_at, 'R', 'e', 'r' FROM gone`,
-    )
+    await moveToDead(off.pool)
   })
   afterAll(() => off.drop())
 

@@ -6,7 +6,7 @@ import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
-import { insertRows } from '../support/rows.ts'
+import { insertRows, moveToDead } from '../support/rows.ts'
 import { createTopic, readTopic, withAdmin } from '../support/topics.ts'
 
 const database = useDatabase('all')
@@ -111,12 +111,7 @@ describe('a message in the outbox', () => {
       { topic: 't', key: 'k', messageId: head },
       { topic: 't', key: 'k', messageId: behind },
     ])
-    await database.query(
-      `WITH gone AS (DELETE FROM outbox RETURNING *)
-       INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
-       SELECT bucket, id, message_id, topic, key, value, created_at, CASE message_id WHEN $1 THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
-      [head],
-    )
+    await moveToDead(database.pool, head)
     const dead = await cli(['where', head], env)
     expect(dead.stdout).toMatch(/^State +dead; 1 message of its key behind it$/m)
     expect(dead.stdout).toContain('INVALID_RECORD: e')

@@ -8,7 +8,7 @@ import { emptied } from '../support/eventually.ts'
 import { kafkaTool } from '../support/kafka.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
 import { shared, startedRelay, testRelay } from '../support/relay.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { insertMany, insertRows, times } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
 const database = useDatabase()
@@ -115,7 +115,7 @@ describe.each([
     const value = (n: number) => `{"n":${n},"x":"${'x'.repeat(1_000)}"}`
     await insertRows(
       database.pool,
-      Array.from({ length: 1_200 }, (_, n) => ({ topic, key: `key-${n % 50}`, value: value(n + 1) })),
+      times(1_200, (n) => ({ topic, key: `key-${n % 50}`, value: value(n + 1) })),
     )
     await emptied(database.pool)
     await kafkaTool('kafka.admin.ConfigCommand', [...where, '--alter', '--delete-config', 'producer_byte_rate'])

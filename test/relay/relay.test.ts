@@ -4,7 +4,7 @@ import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { shared, startedRelay, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { insertMany, insertRows, times } from '../support/rows.ts'
 
 const database = useDatabase()
 
@@ -74,7 +74,7 @@ test('messages without a key keep their order in one partition; `keyless: spread
   const transport = memoryTransport({ partitions: 6 })
   await insertRows(
     database.pool,
-    Array.from({ length: 20 }, (_, n) => ({ topic: 't', value: `{"n":${n}}` })),
+    times(20, (n) => ({ topic: 't', value: `{"n":${n}}` })),
   )
   await testRelay(database.url, transport).relay.drain()
   expect(new Set(transport.records().map((record) => record.partition)).size).toBe(1)
@@ -82,7 +82,7 @@ test('messages without a key keep their order in one partition; `keyless: spread
   const spread = memoryTransport({ partitions: 6 })
   await insertRows(
     database.pool,
-    Array.from({ length: 20 }, (_, n) => ({ topic: 't', value: `{"n":${n}}` })),
+    times(20, (n) => ({ topic: 't', value: `{"n":${n}}` })),
   )
   await testRelay(database.url, spread, { keyless: 'spread' }).relay.drain()
   expect(new Set(spread.records().map((record) => record.partition)).size).toBe(6)
@@ -96,7 +96,7 @@ test('a row of a transaction that commits late is delivered, and later rows of i
   await insertRows(late, [{ topic: 't', key: 'late', value: '{"n":1}' }])
   await insertRows(
     database.pool,
-    Array.from({ length: 30 }, (_, n) => ({ topic: 't', key: `k${n}`, value: `{"n":${n}}` })),
+    times(30, (n) => ({ topic: 't', key: `k${n}`, value: `{"n":${n}}` })),
   )
   await transport.written(30)
   await late.query('COMMIT')
@@ -222,7 +222,7 @@ describe('refused messages', () => {
     const transport = memoryTransport({ partitions: 1 })
     await insertRows(
       database.pool,
-      Array.from({ length: 20 }, (_, n) => ({ topic: 'bad', key: `k${n}`, value: `{"n":${n}}` })),
+      times(20, (n) => ({ topic: 'bad', key: `k${n}`, value: `{"n":${n}}` })),
     )
     const accept = transport.refuse((_, batch) => batch.topic === 'bad', refusal)
     await using one = await startedRelay(database.url, transport)
@@ -241,7 +241,7 @@ describe('Kafka in trouble', () => {
     const transport = memoryTransport({ topics: { missing: 0 } })
     await insertRows(
       database.pool,
-      Array.from({ length: 10 }, (_, n) => ({ topic: 'missing', key: 'k', value: `{"n":${n}}` })),
+      times(10, (n) => ({ topic: 'missing', key: 'k', value: `{"n":${n}}` })),
     )
     await using one = await startedRelay(database.url, transport)
     await one.until('topic_paused')

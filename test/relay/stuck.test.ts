@@ -5,7 +5,7 @@ import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { numberOf } from '../support/numbered.ts'
 import { startedRelay } from '../support/relay.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { insertMany, insertRows, times } from '../support/rows.ts'
 
 const database = useDatabase()
 
@@ -82,7 +82,7 @@ describe('twenty thousand messages of lanes that cannot progress', () => {
     const value = Buffer.alloc(50_000, 'x')
     await insertRows(
       database.pool,
-      Array.from({ length: 200 }, (_, n) => ({ topic: 'stuck', key: `key-${n % 20}`, value })),
+      times(200, (n) => ({ topic: 'stuck', key: `key-${n % 20}`, value })),
     )
     await using _one = await startedRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
     await transport.called(6)
@@ -190,7 +190,7 @@ test('a lane of large messages leaves bytes to the others while it still waits f
   const value = Buffer.alloc(50_000, 'x')
   await insertRows(
     database.pool,
-    Array.from({ length: 100 }, () => ({ topic: 'slow', key: 'k', value })),
+    times(100, () => ({ topic: 'slow', key: 'k', value })),
   )
   await using _one = await startedRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
   await asked
@@ -208,7 +208,7 @@ test('messages without a key that may go anywhere go past a stuck lane (rule 8)'
   const keyless = (count: number) =>
     insertRows(
       database.pool,
-      Array.from({ length: count }, () => ({ topic: 't', key: null })),
+      times(count, () => ({ topic: 't', key: null })),
     )
   await keyless(30)
   await one.until('publish_failed', () => one.all('publish_failed').length >= 2)

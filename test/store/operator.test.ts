@@ -8,7 +8,7 @@ import { operatorStatements } from '../../src/store/postgres/operator-statements
 import { tablesOf } from '../../src/store/postgres/statements.ts'
 import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
-import { insertRows, type NewRow, withoutChecks } from '../support/rows.ts'
+import { insertRows, type NewRow, times, withoutChecks } from '../support/rows.ts'
 
 const database = useDatabase('emptied')
 let operator: Operator
@@ -121,7 +121,7 @@ describe('list and show', () => {
     await insertRelay('relay-one', { buckets: 64, leftMs: 10_000 })
     const ids = await insertRows(
       database.pool,
-      Array.from({ length: 5 }, (_, n) => ({ topic: 't', key: `k${n}`, value: 'S3cret' })),
+      times(5, (n) => ({ topic: 't', key: `k${n}`, value: 'S3cret' })),
     )
     const rows = await operator.list({ dead: false, limit: 3 })
     expect(idsOf(rows)).toEqual(ids.slice(0, 3))
