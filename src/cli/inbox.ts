@@ -37,8 +37,8 @@ export function inboxCommand(): Command {
     .option('--key <key>', 'Only of this key, as text, or 0x… for bytes')
     .option('--reason <code>', 'Only those of this reason')
     .option('--all', 'All dead-lettered messages')
-    .option('--limit <n>', `At most so many (default: 50 of list, else ${mostMessages})`, count)
-    .option('--yes', 'Of discard: do not ask')
+    .option('--limit <n>', `At most N messages (default: 50 for list, otherwise ${mostMessages}, which is the most)`, count)
+    .option('--yes', 'For discard: do not ask')
     .option('--timeout <seconds>', 'Time for the consumer to answer (default: 30)', count)
     .option('--json', 'As JSON, keys in base64')
   addDatabaseFlags(command).action(async (action: string, ids: string[] | undefined, flags: Flags) => {

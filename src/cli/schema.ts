@@ -26,8 +26,8 @@ export function schemaCommand(): Command {
     .argument('<lock|check>', 'Write the lock file, or compare it with the events')
     .option('--events <path>', 'Module that exports the catalogue', 'src/events.ts')
     .option('--lock <path>', 'Lock file', 'events.lock.json')
-    .option('--accept <reason>', 'Of lock: write it although something breaks, and keep the reason in the file')
-    .option('--git <ref>', 'Of check: compare with the lock file of that commit or branch')
+    .option('--accept <reason>', 'For lock: write it although something breaks, and keep the reason in the file')
+    .option('--git <ref>', 'For check: compare with the lock file of that commit or branch')
     .option('--json', 'Findings as JSON')
     .action(async (action: string, flags: SchemaFlags) => {
       if (action === 'lock') return lockEvents(flags)
