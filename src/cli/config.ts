@@ -42,10 +42,11 @@ export function createTopicsConfig(flags: Flags, env: Environment): { partitions
   const { read, refuse } = given(flags, env)
   const partitions = read('partitions')
   if (!read('createTopics')) {
-    if (partitions !== undefined) throw refuse('partitions', 'is for topics that --create-topics creates')
+    if (partitions !== undefined)
+      throw refuse('partitions', 'is for topics that --create-topics creates', 'Remove it, or give --create-topics.')
     return undefined
   }
-  if (env.NODE_ENV === 'production') throw refuse('createTopics', 'is for development, and NODE_ENV is production')
+  if (env.NODE_ENV === 'production') throw refuse('createTopics', 'is for development, and NODE_ENV is production', 'Remove it.')
   return { partitions }
 }
 

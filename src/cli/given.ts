@@ -16,18 +16,22 @@ export interface Given {
   /** As `read`; refuses a setting that is missing. */
   need<N extends SettingName>(name: N): SettingValue<N>
   /** The error of a wrong setting. Names the flag or variable that was given, never its value. */
-  refuse(name: SettingName, what: string): OutboxError
+  refuse(name: SettingName, what: string, remedy?: string): OutboxError
 }
 
 /** Reads settings from flags, variables, and the files of secrets. */
 export function given(flags: Flags, env: Environment): Given {
-  const refuse: Given['refuse'] = (name, what) => refusal(settings[name], sourceOf(name, flags, env)?.as, what)
+  const refuse: Given['refuse'] = (name, what, remedy) => {
+    const as = sourceOf(name, flags, env)?.as
+    const { env: field } = settings[name]
+    return new OutboxError('INVALID_OPTION', `${as ?? field} ${what}.`, { field, remedy: remedy ?? remedyOf(settings[name], as) })
+  }
   const read: Given['read'] = (name) => {
     const source = sourceOf(name, flags, env)
     if (!source) return undefined
     const { values, env: variable, secret }: Setting = settings[name]
     if (source.as === variable && secret && env[`${variable}_FILE`]) {
-      throw refuse(name, `is given twice: as ${variable} and as ${variable}_FILE`)
+      throw refuse(name, `is given twice: as ${variable} and as ${variable}_FILE`, 'Remove one of them.')
     }
     const text = source.text ?? fileText(source.path!, (what) => refuse(name, what))
     const { success, data } = values.check.safeParse(values.fromText(text))
@@ -62,13 +66,12 @@ function sourceOf(name: SettingName, flags: Flags, env: Environment): Source | u
   return file ? { as: `${variable}_FILE`, path: file } : undefined
 }
 
-/** The error of a setting, `as` it was given; undefined: it was not. */
-function refusal(setting: Setting, as: string | undefined, what: string): OutboxError {
+/** What to do about a wrong value, or about a setting that is missing. */
+function remedyOf(setting: Setting, as: string | undefined): string {
   const { env, flag } = setting
+  if (as === undefined) return `Set ${env}${flag === undefined ? '' : `, or give ${nameOf(flag)}`}.`
   const otherwise = defaultText(setting)?.replaceAll('`', '')
-  const correct = `Correct it${otherwise === undefined ? '' : `, or leave it out: the default is ${otherwise}`}.`
-  const set = `Set ${env}${flag === undefined ? '' : `, or give ${nameOf(flag)}`}.`
-  return new OutboxError('INVALID_OPTION', `${as ?? env} ${what}.`, { field: env, remedy: as === undefined ? set : correct })
+  return `Correct it${otherwise === undefined ? '' : `, or leave it out: the default is ${otherwise}`}.`
 }
 
 /** The text of a file without the end of its last line. The errors do not name the path: it may be the secret itself. */

@@ -44,8 +44,8 @@ export function inboxCommand(): Command {
   addDatabaseFlags(command).action(async (action: string, ids: string[] | undefined, flags: Flags) => {
     const act = actions[action as keyof typeof actions]
     if (act === undefined) {
-      const remedy = 'It is "inbox list", "inbox redrive" or "inbox discard".'
-      throw new OutboxError('INVALID_OPTION', 'The command inbox has no such part.', { field: 'inbox', remedy })
+      const remedy = 'Use "inbox list", "inbox redrive" or "inbox discard".'
+      throw new OutboxError('INVALID_OPTION', 'The command inbox has no such action.', { field: 'inbox', remedy })
     }
     const operator = await postgresInboxOperator(databaseConfig(flags, process.env))
     try {
@@ -76,7 +76,7 @@ const actions = {
 async function requestAndWait(operator: InboxOperator, action: Action, which: InboxSelection, flags: Flags): Promise<void> {
   if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
     const remedy = 'Give message ids, --consumer, --topic, --key, --reason or --all.'
-    throw new OutboxError('INVALID_OPTION', `dead-lettered ${action} needs to know which messages.`, {
+    throw new OutboxError('INVALID_OPTION', `inbox ${action} needs to know which messages.`, {
       field: 'message-ids',
       remedy,
     })

@@ -46,7 +46,8 @@ function tlsConfig({ read, refuse }: Given): boolean | KafkaTls {
   if (certFile !== undefined && keyFile === undefined) throw refuse('kafkaSslKey', 'is missing: a certificate needs its key')
   if (passphrase !== undefined && keyFile === undefined) throw refuse('kafkaSslKey', 'is missing: a passphrase is for a key')
   if (caFile === undefined && certFile === undefined) return on ?? false
-  if (on === false) throw refuse('kafkaSsl', 'is false, and certificates for TLS are given')
+  if (on === false)
+    throw refuse('kafkaSsl', 'is false, and certificates for TLS are given', 'Set it to true, or remove the certificates.')
   return {
     ...(caFile === undefined ? {} : { caFile }),
     ...(certFile === undefined ? {} : { certFile, keyFile }),
@@ -61,7 +62,7 @@ function saslConfig(settings: Given, env: Environment): KafkajsTransportOptions[
   const mechanism = need('kafkaSaslMechanism')
   const own: readonly SettingName[] = partsOf[mechanism]
   const foreign = present.find((name) => !own.includes(name))
-  if (foreign !== undefined) throw refuse(foreign, `is given, and the mechanism ${mechanism} does not take it`)
+  if (foreign !== undefined) throw refuse(foreign, `is given, and the mechanism ${mechanism} does not take it`, 'Remove it.')
   if (mechanism === 'oauthbearer') return { mechanism, oauthBearerProvider: tokenConfig(settings) }
   if (mechanism === 'aws-msk-iam') {
     const region = read('kafkaSaslRegion') ?? (env.AWS_REGION || env.AWS_DEFAULT_REGION)
@@ -78,10 +79,11 @@ function tokenConfig({ read, need, refuse }: Given): ReturnType<typeof commandTo
     const ofUrl = ['kafkaSaslUsername', 'kafkaSaslPassword', 'kafkaSaslScope'] as const
     const foreign = ofUrl.find((name) => read(name) !== undefined)
     if (command === undefined) throw refuse('kafkaSaslTokenCommand', 'is missing, and so is KAFKA_SASL_TOKEN_URL')
-    if (foreign !== undefined) throw refuse(foreign, 'is given, and a token command does not take it')
+    if (foreign !== undefined) throw refuse(foreign, 'is given, and a token command does not take it', 'Remove it.')
     return commandToken(command)
   }
-  if (command !== undefined) throw refuse('kafkaSaslTokenUrl', 'is given, and KAFKA_SASL_TOKEN_COMMAND is given too')
+  if (command !== undefined)
+    throw refuse('kafkaSaslTokenUrl', 'is given, and KAFKA_SASL_TOKEN_COMMAND is given too', 'Remove one of them.')
   return urlToken({
     url,
     clientId: need('kafkaSaslUsername'),

@@ -7,200 +7,137 @@ import { transportNames } from '../embed.ts'
 import { logLevels } from '../ops/log.ts'
 import { relayOptions } from '../relay/options.ts'
 import { isLoopback } from '../running/loopback.ts'
-import { defaultText, integer, oneOf, onOff, parsed, type Setting, text, type ValueOf } from '../running/setting.ts'
+import { defaultText, integer, oneOf, onOff, parsed, type Setting, setting, text, type ValueOf } from '../running/setting.ts'
 
 const database = {
-  databaseUrl: {
-    flag: '--database-url <url>',
-    env: 'DATABASE_URL',
-    values: text('a URL'),
+  databaseUrl: setting('--database-url <url>', 'DATABASE_URL', text('a URL'), {
     secret: true,
     what: 'Database that the application writes to; a process list shows a flag, so prefer the variable or its file',
     page: 'operating.md#encryption',
-  },
-  schema: {
-    flag: '--schema <name>',
-    env: 'OUTBOX_SCHEMA',
-    values: text('a name'),
+  }),
+  schema: setting('--schema <name>', 'OUTBOX_SCHEMA', text('a name'), {
     otherwise: "the URL's `?schema=`, otherwise `public`",
     what: 'PostgreSQL schema of the tables',
-  },
-} as const satisfies Record<string, Setting>
+  }),
+}
+
+// An error of the transport would quote the text: a URL in its place may hold a password.
+const brokers = parsed('a list of host:port, separated by commas', z.array(z.string().regex(/^[^\s:@/]+:\d+$/)), (list) =>
+  list.split(',').map((broker) => broker.trim()),
+)
+
+const mechanism = oneOf('plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'aws-msk-iam')
+
+const tokenUrl = parsed('an https:// URL without a login; http:// on this machine only', z.string(), safeUrl)
 
 const kafka = {
-  kafkaBrokers: {
-    flag: '--kafka-brokers <list>',
-    env: 'KAFKA_BROKERS',
-    // An error of the transport would quote the text: a URL in its place may hold a password.
-    values: parsed('a list of host:port, separated by commas', z.array(z.string().regex(/^[^\s:@/]+:\d+$/)), (list) =>
-      list.split(',').map((broker) => broker.trim()),
-    ),
-    what: 'Kafka brokers to begin with',
-  },
-  kafkaClientId: {
-    flag: '--kafka-client-id <id>',
-    env: 'KAFKA_CLIENT_ID',
-    values: text('a name'),
+  kafkaBrokers: setting('--kafka-brokers <list>', 'KAFKA_BROKERS', brokers, { what: 'Kafka brokers to begin with' }),
+  kafkaClientId: setting('--kafka-client-id <id>', 'KAFKA_CLIENT_ID', text('a name'), {
     default: 'prisma-extension-outbox',
     what: 'Name that brokers see',
-  },
-  kafkaSsl: { flag: '--kafka-ssl', env: 'KAFKA_SSL', values: onOff, default: false, what: 'TLS to Kafka' },
-  kafkaSslCa: {
-    flag: '--kafka-ssl-ca <path>',
-    env: 'KAFKA_SSL_CA',
-    values: text('a path'),
+  }),
+  kafkaSsl: setting('--kafka-ssl', 'KAFKA_SSL', onOff, { default: false, what: 'TLS to Kafka' }),
+  kafkaSslCa: setting('--kafka-ssl-ca <path>', 'KAFKA_SSL_CA', text('a path'), {
     otherwise: 'the authorities that Node knows',
     what: 'PEM file with the authorities of the brokers, and no others; turns TLS on',
-  },
-  kafkaSslCert: {
-    flag: '--kafka-ssl-cert <path>',
-    env: 'KAFKA_SSL_CERT',
-    values: text('a path'),
+  }),
+  kafkaSslCert: setting('--kafka-ssl-cert <path>', 'KAFKA_SSL_CERT', text('a path'), {
     what: 'PEM file with the certificate of this client; turns TLS on',
-  },
-  kafkaSslKey: {
-    flag: '--kafka-ssl-key <path>',
-    env: 'KAFKA_SSL_KEY',
-    values: text('a path'),
+  }),
+  kafkaSslKey: setting('--kafka-ssl-key <path>', 'KAFKA_SSL_KEY', text('a path'), {
     what: 'PEM file with the key of that certificate',
-  },
-  kafkaSslKeyPassphrase: {
-    env: 'KAFKA_SSL_KEY_PASSPHRASE',
-    values: text('text'),
+  }),
+  kafkaSslKeyPassphrase: setting(undefined, 'KAFKA_SSL_KEY_PASSPHRASE', text('text'), {
     secret: true,
     what: 'Passphrase of an encrypted key',
-  },
-  kafkaSaslMechanism: {
-    flag: '--kafka-sasl-mechanism <name>',
-    env: 'KAFKA_SASL_MECHANISM',
-    values: oneOf('plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'aws-msk-iam'),
+  }),
+  kafkaSaslMechanism: setting('--kafka-sasl-mechanism <name>', 'KAFKA_SASL_MECHANISM', mechanism, {
     otherwise: 'no login',
     what: 'SASL mechanism of the login',
     page: 'guides/kafka-auth.md',
-  },
-  kafkaSaslUsername: {
-    flag: '--kafka-sasl-username <name>',
-    env: 'KAFKA_SASL_USERNAME',
-    values: text('a name'),
+  }),
+  kafkaSaslUsername: setting('--kafka-sasl-username <name>', 'KAFKA_SASL_USERNAME', text('a name'), {
     what: 'User name for SASL; with a token URL the id of the client',
-  },
-  kafkaSaslPassword: {
-    env: 'KAFKA_SASL_PASSWORD',
-    values: text('text'),
+  }),
+  kafkaSaslPassword: setting(undefined, 'KAFKA_SASL_PASSWORD', text('text'), {
     secret: true,
     what: 'Password for SASL; with a token URL the secret of the client',
-  },
-  kafkaSaslTokenCommand: {
-    flag: '--kafka-sasl-token-command <command>',
-    env: 'KAFKA_SASL_TOKEN_COMMAND',
-    values: text('a shell command'),
+  }),
+  kafkaSaslTokenCommand: setting('--kafka-sasl-token-command <command>', 'KAFKA_SASL_TOKEN_COMMAND', text('a shell command'), {
     what: 'Shell command that prints a token for `oauthbearer`',
-  },
-  kafkaSaslTokenUrl: {
-    flag: '--kafka-sasl-token-url <url>',
-    env: 'KAFKA_SASL_TOKEN_URL',
-    values: parsed('an https:// URL without a login; http:// on this machine only', z.string(), safeUrl),
+  }),
+  kafkaSaslTokenUrl: setting('--kafka-sasl-token-url <url>', 'KAFKA_SASL_TOKEN_URL', tokenUrl, {
     what: 'OAuth endpoint that returns a token for `oauthbearer`, by client credentials',
-  },
-  kafkaSaslScope: {
-    flag: '--kafka-sasl-scope <scope>',
-    env: 'KAFKA_SASL_SCOPE',
-    values: text('text'),
+  }),
+  kafkaSaslScope: setting('--kafka-sasl-scope <scope>', 'KAFKA_SASL_SCOPE', text('text'), {
     what: 'Scope that the token URL is asked for',
-  },
-  kafkaSaslRegion: {
-    flag: '--kafka-sasl-region <region>',
-    env: 'KAFKA_SASL_REGION',
-    values: text('a region'),
+  }),
+  kafkaSaslRegion: setting('--kafka-sasl-region <region>', 'KAFKA_SASL_REGION', text('a region'), {
     otherwise: '`AWS_REGION`',
     what: 'AWS region of the cluster for `aws-msk-iam`',
-  },
-  kafkaSaslInsecure: {
-    flag: '--kafka-sasl-insecure',
-    env: 'KAFKA_SASL_INSECURE',
-    values: onOff,
+  }),
+  kafkaSaslInsecure: setting('--kafka-sasl-insecure', 'KAFKA_SASL_INSECURE', onOff, {
     default: false,
     what: 'Allow `plain` or a token without TLS to brokers on other machines',
-  },
-} as const satisfies Record<string, Setting>
+  }),
+}
 
 const relay = {
   ...relayOptions,
-  listenUrl: {
-    flag: '--listen-url <url>',
-    env: 'OUTBOX_LISTEN_URL',
-    values: text('a URL, or off'),
+  listenUrl: setting('--listen-url <url>', 'OUTBOX_LISTEN_URL', text('a URL, or off'), {
     secret: true,
     otherwise: 'the database URL',
     what: 'Database URL for LISTEN past a pooler; `off` polls only',
-  },
-  transport: {
-    flag: '--transport <name>',
-    env: 'OUTBOX_TRANSPORT',
-    values: oneOf(...transportNames),
+  }),
+  transport: setting('--transport <name>', 'OUTBOX_TRANSPORT', oneOf(...transportNames), {
     default: 'kafkajs',
     what: 'Kafka client; `platformatic` needs the package @platformatic/kafka',
     page: 'guides/kafka-clients.md',
-  },
-  createTopics: {
-    flag: '--create-topics',
-    env: 'OUTBOX_CREATE_TOPICS',
-    values: onOff,
+  }),
+  createTopics: setting('--create-topics', 'OUTBOX_CREATE_TOPICS', onOff, {
     default: false,
     what: 'For development: create topics that do not exist; refused if NODE_ENV is `production`',
-  },
-  partitions: {
-    flag: '--partitions <n>',
-    env: 'OUTBOX_PARTITIONS',
-    values: integer(1, 10_000),
+  }),
+  partitions: setting('--partitions <n>', 'OUTBOX_PARTITIONS', integer(1, 10_000), {
     otherwise: "the brokers' `num.partitions`",
     what: 'Partitions of a topic that `--create-topics` creates',
-  },
-  logLevel: {
-    flag: '--log-level <level>',
-    env: 'LOG_LEVEL',
-    values: oneOf(...logLevels),
+  }),
+  logLevel: setting('--log-level <level>', 'LOG_LEVEL', oneOf(...logLevels), {
     default: 'info',
     what: 'Lowest level of the log',
-  },
-} as const satisfies Record<string, Setting>
+  }),
+}
+
+const hostAndPort = z.object({ host: z.string(), port: z.number().max(65_535) })
+const address = parsed('host:port, or a port of loopback', hostAndPort, (given) => {
+  const [, host = '127.0.0.1', port] = /^(?:\[?([^\s/@]+?)\]?:)?(\d{1,5})$/.exec(given) ?? []
+  return { host, port: port === undefined ? port : Number(port) }
+})
+
+const userAndPassword = z.object({ user: z.string(), password: z.string() })
+const login = parsed('user:password, on one line', userAndPassword, (given) => {
+  const [, user, password] = /^([^:\r\n]+):([^\r\n]+)\r?\n?$/.exec(given) ?? []
+  return { user, password }
+})
 
 const http = {
-  listen: {
-    flag: '--listen <address>',
-    env: 'OUTBOX_LISTEN',
-    values: parsed(
-      'host:port, or a port of loopback',
-      z.object({ host: z.string(), port: z.number().max(65_535) }),
-      (address) => {
-        const [, host = '127.0.0.1', port] = /^(?:\[?([^\s/@]+?)\]?:)?(\d{1,5})$/.exec(address) ?? []
-        return { host, port: port === undefined ? port : Number(port) }
-      },
-    ),
+  listen: setting('--listen <address>', 'OUTBOX_LISTEN', address, {
     otherwise: 'serve nothing',
     what: 'Serve a dashboard, /livez, /readyz and /metrics',
     page: 'guides/monitoring.md',
-  },
-  dashboard: {
-    flag: '--dashboard <what>',
-    env: 'OUTBOX_DASHBOARD',
-    values: oneOf('on', 'payload', 'off'),
+  }),
+  dashboard: setting('--dashboard <what>', 'OUTBOX_DASHBOARD', oneOf('on', 'payload', 'off'), {
     default: 'on',
     what: 'Pages for people; `payload` also shows header values and payloads',
-  },
-  httpLogin: {
-    env: 'OUTBOX_HTTP_LOGIN',
-    values: parsed('user:password, on one line', z.object({ user: z.string(), password: z.string() }), (login) => {
-      const [, user, password] = /^([^:\r\n]+):([^\r\n]+)\r?\n?$/.exec(login) ?? []
-      return { user, password }
-    }),
+  }),
+  httpLogin: setting(undefined, 'OUTBOX_HTTP_LOGIN', login, {
     secret: true,
     fileFlag: '--http-login-file <path>',
     otherwise: 'no login',
     what: 'Login that dashboard and /metrics ask for; the flag names a file that holds it',
     page: 'guides/monitoring.md#dashboard',
-  },
-} as const satisfies Record<string, Setting>
+  }),
+}
 
 /** The URL, if nobody on the way can read the client's secret, and it holds no secret itself. */
 function safeUrl(text: string): string | undefined {

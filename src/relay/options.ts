@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { OutboxError } from '../message/errors.ts'
-import { integer, oneOf, type Setting, text } from '../running/setting.ts'
+import { integer, oneOf, type Setting, setting, text, type Values } from '../running/setting.ts'
 import type { OnDeadLetterByTopic } from './state/on-dead-letter.ts'
 
 /** Settings of a relay. Every one has a default that suits most. Durations are milliseconds, sizes bytes. */
@@ -76,93 +76,67 @@ function onDeadLetterFrom(given: string): unknown {
   return Object.fromEntries(parts.map((part) => (part.length === 1 ? ['*', part[0]] : [part[0], part.slice(1).join('=')])))
 }
 
+const blockOrSkipByTopic: Values<OnDeadLetterByTopic> = {
+  check: z.union([blockOrSkip, z.record(z.string().regex(/^(\*|[\w.-]{1,249})$/), blockOrSkip)]),
+  range: '`block`, `skip`, or these by topic: `skip,audit_log=block`',
+  must: 'block or skip, or these by topic, such as skip,audit_log=block',
+  fromText: onDeadLetterFrom,
+}
+
 /** Each option with its flag, variable, range, default and sentence: checks, `--help` and the reference page come from here. */
 export const relayOptions = {
-  name: {
-    flag: '--name <name>',
-    env: 'OUTBOX_NAME',
-    values: text('text of 1 to 200 characters', '1 to 200 characters', z.string().min(1).max(200)),
-    otherwise: 'host name and process id',
-    what: 'Name in logs, tables and `status`',
-  },
-  leaseMs: {
-    flag: '--lease-ms <ms>',
-    env: 'OUTBOX_LEASE_MS',
-    values: integer(3_000, 300_000, 'ms'),
+  name: setting(
+    '--name <name>',
+    'OUTBOX_NAME',
+    text('text of 1 to 200 characters', '1 to 200 characters', z.string().min(1).max(200)),
+    {
+      otherwise: 'host name and process id',
+      what: 'Name in logs, tables and `status`',
+    },
+  ),
+  leaseMs: setting('--lease-ms <ms>', 'OUTBOX_LEASE_MS', integer(3_000, 300_000, 'ms'), {
     default: 10_000,
     what: 'Length of a lease: how long the buckets of a relay that died stay untouched',
-  },
-  requestTimeoutMs: {
-    flag: '--request-timeout-ms <ms>',
-    env: 'OUTBOX_REQUEST_TIMEOUT_MS',
-    values: integer(250, 150_000, 'ms'),
+  }),
+  requestTimeoutMs: setting('--request-timeout-ms <ms>', 'OUTBOX_REQUEST_TIMEOUT_MS', integer(250, 150_000, 'ms'), {
     otherwise: 'half of the lease, which is also the most',
     what: 'Time to send a request and to get its first answer; if it is over, the outcome is unknown and the next answer gets twice as long, up to 30 s',
-  },
-  maxInFlight: {
-    flag: '--max-in-flight <n>',
-    env: 'OUTBOX_MAX_IN_FLIGHT',
-    values: integer(4, 1_000_000, 'rows'),
+  }),
+  maxInFlight: setting('--max-in-flight <n>', 'OUTBOX_MAX_IN_FLIGHT', integer(4, 1_000_000, 'rows'), {
     default: 6_000,
     what: 'Rows read and not yet deleted; one partition may have a quarter, and more while others need less',
-  },
-  maxInFlightBytes: {
-    flag: '--max-in-flight-bytes <n>',
-    env: 'OUTBOX_MAX_IN_FLIGHT_BYTES',
-    values: integer(1_000, 4_000_000_000, 'bytes'),
+  }),
+  maxInFlightBytes: setting('--max-in-flight-bytes <n>', 'OUTBOX_MAX_IN_FLIGHT_BYTES', integer(1_000, 4_000_000_000, 'bytes'), {
     default: 67_108_864,
     what: 'Bytes read and not yet acknowledged',
-  },
-  batchRecords: {
-    flag: '--batch-records <n>',
-    env: 'OUTBOX_BATCH_RECORDS',
-    values: integer(1, 1_000, 'records'),
+  }),
+  batchRecords: setting('--batch-records <n>', 'OUTBOX_BATCH_RECORDS', integer(1, 1_000, 'records'), {
     default: 250,
     what: 'Records of one produce request',
-  },
-  batchBytes: {
-    flag: '--batch-bytes <n>',
-    env: 'OUTBOX_BATCH_BYTES',
-    values: integer(1_000, 100_000_000, 'bytes'),
+  }),
+  batchBytes: setting('--batch-bytes <n>', 'OUTBOX_BATCH_BYTES', integer(1_000, 100_000_000, 'bytes'), {
     default: 900_000,
     what: "Bytes of one produce request, at most the broker's `message.max.bytes`; a larger message goes alone",
-  },
-  maxRowBytes: {
-    flag: '--max-row-bytes <n>',
-    env: 'OUTBOX_MAX_ROW_BYTES',
-    values: integer(1_000, 1_000_000_000, 'bytes'),
+  }),
+  maxRowBytes: setting('--max-row-bytes <n>', 'OUTBOX_MAX_ROW_BYTES', integer(1_000, 1_000_000_000, 'bytes'), {
     default: 10_485_760,
     what: 'Size from which a message is never loaded, but dead-lettered as MESSAGE_TOO_LARGE',
-  },
-  keyless: {
-    flag: '--keyless <way>',
-    env: 'OUTBOX_KEYLESS',
-    values: oneOf('topic', 'spread'),
+  }),
+  keyless: setting('--keyless <way>', 'OUTBOX_KEYLESS', oneOf('topic', 'spread'), {
     default: 'topic',
     what: 'Messages without a key: `topic` keeps their order in one partition, `spread` uses all in turn',
-  },
-  onDeadLetter: {
-    flag: '--on-dead-letter <way>',
-    env: 'OUTBOX_ON_DEAD_LETTER',
-    values: {
-      check: z.union([blockOrSkip, z.record(z.string().regex(/^(\*|[\w.-]{1,249})$/), blockOrSkip)]),
-      range: '`block`, `skip`, or these by topic: `skip,audit_log=block`',
-      must: 'block or skip, or these by topic, such as skip,audit_log=block',
-      fromText: onDeadLetterFrom,
-    },
+  }),
+  onDeadLetter: setting('--on-dead-letter <way>', 'OUTBOX_ON_DEAD_LETTER', blockOrSkipByTopic, {
     default: 'block',
     what: 'After Kafka rejects a message for good, `block` its key or `skip` the message; the flag may come several times',
     page: 'guides/dead-letters.md#block-or-skip',
     repeatable: true,
-  },
-  stopTimeoutMs: {
-    flag: '--stop-timeout-ms <ms>',
-    env: 'OUTBOX_STOP_TIMEOUT_MS',
-    values: integer(0, 600_000, 'ms'),
+  }),
+  stopTimeoutMs: setting('--stop-timeout-ms <ms>', 'OUTBOX_STOP_TIMEOUT_MS', integer(0, 600_000, 'ms'), {
     default: 8_000,
     what: 'Time to settle what is in flight when the relay stops',
-  },
-} as const satisfies { [K in keyof RelaySettings]: Setting }
+  }),
+} satisfies { [K in keyof RelaySettings]: Setting }
 
 type Constant = {
   [K in keyof RelaySettings as (typeof relayOptions)[K] extends { default: unknown } ? K : never]: RelaySettings[K]

@@ -36,6 +36,16 @@ export interface Setting<T = unknown> {
   repeatable?: true
 }
 
+type Rest<T> = Omit<Setting<T>, 'flag' | 'env' | 'values'>
+
+/** Declares a setting. */
+export const setting = <T, R extends Rest<T>>(
+  flag: string | undefined,
+  env: string,
+  values: Values<T>,
+  rest: R,
+): R & Pick<Setting<T>, 'flag' | 'env' | 'values'> => ({ ...(flag === undefined ? {} : { flag }), env, values, ...rest })
+
 /** Type of a setting's value. */
 export type ValueOf<S extends Setting> = z.infer<S['values']['check']>
 
