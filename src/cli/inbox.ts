@@ -39,15 +39,15 @@ export function inboxCommand(): Command {
     .option('--key <key>', 'Only of this key, as text, or 0x… for bytes')
     .option('--reason <code>', 'Only those of this reason')
     .option('--all', 'All dead-lettered messages')
-    .option('--limit <n>', `At most so many (default: 50 of list, else ${mostMessages})`, count)
-    .option('--yes', 'Of discard: do not ask')
+    .option('--limit <n>', `At most N messages (default: 50 for list, otherwise ${mostMessages}, which is the most)`, count)
+    .option('--yes', 'For discard: do not ask')
     .option('--timeout <seconds>', 'Time for the consumer to answer (default: 30)', count)
     .option('--json', 'As JSON, keys in base64')
   addDatabaseFlags(command).action(async (action: string, ids: string[] | undefined, flags: Flags) => {
     const act = actions[action as keyof typeof actions]
     if (act === undefined) {
-      const remedy = 'It is "inbox list", "inbox redrive" or "inbox discard".'
-      throw new OutboxError('INVALID_OPTION', 'The command inbox has no such part.', { field: 'inbox', remedy })
+      const remedy = 'Use "inbox list", "inbox redrive" or "inbox discard".'
+      throw new OutboxError('INVALID_OPTION', 'The command inbox has no such action.', { field: 'inbox', remedy })
     }
     await withInboxOperator(flags, (operator) =>
       act(operator, { ...selectionOf(flags, ids), consumer: flags.consumer as string | undefined }, flags),
@@ -97,7 +97,7 @@ const actions = {
 async function requestAndWait(operator: InboxOperator, action: Action, which: InboxSelection, flags: Flags): Promise<void> {
   if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
     const remedy = 'Give message ids, --consumer, --topic, --key, --reason or --all.'
-    throw new OutboxError('INVALID_OPTION', `dead-lettered ${action} needs to know which messages.`, {
+    throw new OutboxError('INVALID_OPTION', `inbox ${action} needs to know which messages.`, {
       field: 'message-ids',
       remedy,
     })

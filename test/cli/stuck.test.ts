@@ -65,7 +65,7 @@ describe('--create-topics', () => {
   test.each([
     [['--create-topics'], { NODE_ENV: 'production' }, 'is for development'],
     [['--partitions', '5'], {}, 'is for topics that --create-topics creates'],
-    [['--create-topics', '--partitions', '0'], {}, 'must be from 1 to 10000'],
+    [['--create-topics', '--partitions', '0'], {}, '--partitions must be a whole number from 1 to 10,000.'],
   ])('%s with %o is refused', async (flags, more, words) => {
     const { code, stderr } = await cli(['relay', ...flags], { ...env, ...more })
     expect([code, stderr]).toEqual([2, expect.stringContaining(words)])

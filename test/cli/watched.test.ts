@@ -184,15 +184,21 @@ describe('the login of /metrics', () => {
   })
 
   test.each([
-    ['OUTBOX_HTTP_LOGIN', 'canary', 'OUTBOX_HTTP_LOGIN must hold user:password'],
-    ['OUTBOX_HTTP_LOGIN_FILE', '/not/there', '--http-login-file (OUTBOX_HTTP_LOGIN_FILE) cannot be read (ENOENT)'],
-    ['OUTBOX_LISTEN', 'http://u:canary@h', '--listen (OUTBOX_LISTEN) must be host:port'],
-    ['OUTBOX_LISTEN', '127.0.0.1:70000', '--listen (OUTBOX_LISTEN) must be host:port'],
+    ['OUTBOX_HTTP_LOGIN', 'canary', 'OUTBOX_HTTP_LOGIN must be user:password'],
+    ['OUTBOX_HTTP_LOGIN_FILE', '/not/there', 'OUTBOX_HTTP_LOGIN_FILE names a file that cannot be read (ENOENT)'],
+    ['OUTBOX_LISTEN', 'http://u:canary@h', 'OUTBOX_LISTEN must be host:port'],
+    ['OUTBOX_LISTEN', '127.0.0.1:70000', 'OUTBOX_LISTEN must be host:port'],
   ])('%s=%s is refused', async (name, value, words) => {
     const { code, stderr } = await cli(['relay'], { ...env, [name]: value })
     expect([code, stderr]).toEqual([2, expect.stringContaining(words)])
     expect(stderr).not.toContain('canary')
   })
+})
+
+test('--http-login-file wins over the variable, and its path is not shown', async () => {
+  const { code, stderr } = await cli(['relay', '--http-login-file', '/not/canary'], { ...env, OUTBOX_HTTP_LOGIN: 'u:canary' })
+  expect([code, stderr]).toEqual([2, expect.stringContaining('--http-login-file names a file that cannot be read (ENOENT)')])
+  expect(stderr).not.toContain('canary')
 })
 
 describe('--dashboard', () => {
@@ -232,7 +238,7 @@ describe('--dashboard', () => {
 
   test('another word is refused', async () => {
     const { code, stderr } = await cli(['relay', '--dashboard', 'canary'], env)
-    expect([code, stderr]).toEqual([2, expect.stringContaining('--dashboard (OUTBOX_DASHBOARD) must be one of on, payload, off')])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--dashboard must be one of on, payload, off')])
     expect(stderr).not.toContain('canary')
   })
 })
@@ -248,6 +254,6 @@ test('healthcheck without a relay, or without its address, says so', async () =>
   expect(nobody).toMatchObject({ code: 1, stdout: 'No answer of a relay (ECONNREFUSED).\n' })
   expect(await cli(['healthcheck'])).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('--listen (OUTBOX_LISTEN) is missing'),
+    stderr: expect.stringContaining('OUTBOX_LISTEN is missing. Set OUTBOX_LISTEN, or give --listen.'),
   })
 })
