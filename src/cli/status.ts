@@ -14,7 +14,7 @@ import { type Ask, watch, watchAsJson } from './watch.ts'
 export function statusCommand(): Command {
   const command = new Command('status')
     .description('Show what waits, who relays it, and what is dead')
-    .option('--json', 'As JSON, for scripts')
+    .option('--json', 'As JSON: spans in milliseconds')
     .option('--watch', 'Refresh every second, with rate and problems, until interrupted')
   addDatabaseFlags(command).action(status)
   return prismaHelp(command, [

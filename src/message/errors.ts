@@ -90,6 +90,11 @@ export interface OutboxErrorDetails {
 /**
  * The only error class of this package. `instanceof` holds for errors of every copy of it, ES module or CommonJS. Message and fields never
  * hold a payload, a key, a header value or a secret.
+ *
+ * @example
+ * ```ts
+ * if (isOutboxError(error)) log.error({ code: error.code, field: error.field, docs: error.docs })
+ * ```
  */
 export class OutboxError extends Error {
   static {

@@ -41,7 +41,14 @@ export type Outcome =
   | { kind: 'not-written'; scope: 'throttled'; code: string; error: string; waitMs: number }
   | { kind: 'unknown'; code: string; error: string }
 
-/** Thrown by {@link Transport.connect} and {@link Transport.partitions}. `instanceof` holds for errors of every copy of this package. */
+/**
+ * Thrown by {@link Transport.connect} and {@link Transport.partitions}. `instanceof` holds for errors of every copy of this package.
+ *
+ * @example
+ * ```ts
+ * throw new TransportError('UNKNOWN_TOPIC_OR_PARTITION', 'topic', `The topic ${topic} does not exist.`)
+ * ```
+ */
 export class TransportError extends Error {
   static {
     instancesOfAll(TransportError, 'TransportError')
