@@ -3,12 +3,22 @@ import { type Access, type AccessOptions, accessOf } from './access.ts'
 import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import type { KafkaClient } from './kafka-client.ts'
-import { replicaTimeShare, unfit, unfitWords } from './records.ts'
-import { noAnswer, type Outcome, type Sending, type Transport, type TransportBatch, TransportError } from './transport.ts'
+import {
+  noAnswer,
+  type Outcome,
+  type Sending,
+  type Transport,
+  type TransportBatch,
+  TransportError,
+  type TransportRecord,
+} from './transport.ts'
 
 // The part of a transport that no Kafka package decides: options, which broker a client begins with, when a client is thrown away, and how long
 // a send may take. kafkajs/ and platformatic/ extend it with what their package does. It owns the clients: one that sends, one that asks about
 // topics, and those that were retired with sends under way. Keeps rule 2 of docs/protocol.md.
+
+/** Share of a publish's time that the broker may wait for its replicas, so that its own REQUEST_TIMED_OUT comes before our deadline. */
+const replicaTimeShare = 0.7
 
 /** Options that both Kafka transports have. */
 export interface KafkaTransportOptions {
@@ -149,8 +159,8 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
 
   async publish(batch: TransportBatch, timeoutMs: number, how: Sending = {}): Promise<Outcome> {
     if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
-    const refused = unfit(batch.records)
-    if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
+    const refused = unfitRecords(batch.records)
+    if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfit, refused }
 
     // Synchronous, so that all who publish after a disposal share one connect.
     const own = how.alone === 'connection'
@@ -206,6 +216,20 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
     const { code, error: words, ofTopic } = this.fault(error)
     return new TransportError(code, scope ?? (ofTopic ? 'topic' : 'producer'), words, error)
   }
+}
+
+const unfit = 'A key or value is not bytes, or a header is not a string.'
+
+/** Indexes of records that a client could not encode, or would encode as something else: an undefined value as a tombstone. */
+function unfitRecords(records: readonly TransportRecord[]): number[] {
+  const isBytes = (bytes: unknown) => bytes === null || bytes instanceof Uint8Array
+  const found: number[] = []
+  for (const [index, { key, value, headers }] of records.entries()) {
+    let fits = isBytes(key) && isBytes(value)
+    for (const name in headers) fits &&= typeof headers[name] === 'string'
+    if (!fits) found.push(index)
+  }
+  return found
 }
 
 /** The answer lacks a topic that it was asked for. */
