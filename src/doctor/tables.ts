@@ -1,4 +1,4 @@
-import { tablesOf } from '../message/tables.ts'
+import { quote, tablesOf } from '../message/tables.ts'
 import type { Column, TableFacts } from '../store/postgres/facts.ts'
 import {
   activeRowSecurity,
@@ -81,9 +81,9 @@ function judgeCreators(creators: readonly Creators[]): Verdict {
   const what = creators.map(({ schema, roles }) => `${roles.join(', ')} may create objects in schema ${schema}`).join('; ')
   const why =
     'A function or operator that such a role leaves there can replace one of PostgreSQL: your statements, and those of a superuser in psql, run it with their rights. The statements of relays and commands search pg_catalog only.'
-  const role = (name: string) => (name === 'PUBLIC' ? name : `"${name}"`)
+  const role = (name: string) => (name === 'PUBLIC' ? name : quote(name))
   const fix = creators
-    .map(({ schema, roles }) => `REVOKE CREATE ON SCHEMA "${schema}" FROM ${roles.map(role).join(', ')};`)
+    .map(({ schema, roles }) => `REVOKE CREATE ON SCHEMA ${quote(schema)} FROM ${roles.map(role).join(', ')};`)
     .join(' ')
   return warning('search path', `${what}.`, why, fix)
 }
@@ -107,33 +107,34 @@ function judgeAttached(all: readonly Attached[]): Verdict {
 }
 
 function judgeEach(tables: readonly TableFacts[]): Verdict[] {
-  const names = (which: (table: TableFacts) => boolean) => tables.filter(which).map(({ name }) => name)
-  const statements = (list: string[], end: string) => list.map((name) => `ALTER TABLE "${name}" ${end};`).join(' ')
-  const unlogged = names((table) => table.unlogged)
-  const off = names(({ vacuumOff }) => vacuumOff)
-  const behind = names(({ dead, live }) => dead > deadRows && dead > live)
+  const namesOf = (list: TableFacts[]) => list.map(({ name }) => name).join(', ')
+  const statements = (list: TableFacts[], end: string) =>
+    list.map(({ qualified }) => `ALTER TABLE ${qualified} ${end};`).join(' ')
+  const unlogged = tables.filter((table) => table.unlogged)
+  const off = tables.filter(({ vacuumOff }) => vacuumOff)
+  const behind = tables.filter(({ dead, live }) => dead > deadRows && dead > live)
   return [
     unlogged.length === 0
       ? ok('logged', 'All tables are logged.')
       : failure(
           'logged',
-          `UNLOGGED: ${unlogged.join(', ')}.`,
+          `UNLOGGED: ${namesOf(unlogged)}.`,
           'A crash of the server empties them: messages are lost.',
           statements(unlogged, 'SET LOGGED'),
         ),
     off.length > 0
       ? warning(
           'vacuum',
-          `Autovacuum is off for ${off.join(', ')}.`,
+          `Autovacuum is off for ${namesOf(off)}.`,
           'Every published message leaves a dead row; reads grow slower and slower.',
           `${statements(off, 'RESET (autovacuum_enabled)')} and see that autovacuum = on.`,
         )
       : behind.length > 0
         ? warning(
             'vacuum',
-            `More dead rows than live ones in ${behind.join(', ')}.`,
+            `More dead rows than live ones in ${namesOf(behind)}.`,
             'Autovacuum does not keep up, or an old transaction holds it back.',
-            `${behind.map((name) => `VACUUM "${name}";`).join(' ')} See also the check horizon.`,
+            `${behind.map(({ qualified }) => `VACUUM ${qualified};`).join(' ')} See also the check horizon.`,
           )
         : ok('vacuum', 'Autovacuum is on, and keeps up.'),
   ]
