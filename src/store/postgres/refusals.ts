@@ -1,7 +1,6 @@
 import { OutboxError } from '../../message/errors.ts'
 import { type Tables, tableNames } from '../../message/tables.ts'
 import { type IdFacts, outboxTables, type SequenceFacts, type TableFacts } from './facts.ts'
-import { literal } from './sql.ts'
 
 // Judges the facts: why no relay may serve an outbox. The start check throws the first refusal, the doctor tells them all.
 // Keeps rule 16 of docs/protocol.md.
@@ -139,7 +138,7 @@ const drawnId = 2 ** 52
  */
 export function sequenceBehind({ outbox, dead }: Tables, name: string, { highest, last }: IdFacts): Refusal | undefined {
   if (last >= highest) return undefined
-  const sequence = literal(name)
+  const sequence = `'${name.replaceAll("'", "''")}'`
   const fix =
     highest < drawnId
       ? `SELECT setval(${sequence}, ${highest});`
