@@ -1,3 +1,5 @@
+import { digestBytes } from '../../message/key-digest.ts'
+
 /**
  * Begins every message of ours on a connection of our own, in force until its transaction ends. With the path of the role, a login that may
  * create a function or an operator in a schema of that path could have this role run it.
@@ -59,3 +61,7 @@ export const columns = '"bucket", "id", "message_id", "topic", "type", "key", "v
 /** {@link columns} of a table with that alias. */
 export const columnsOf = (alias: string): string =>
   columns.replaceAll('"bucket"', `${alias}."bucket"`).replaceAll(', "', `, ${alias}."`)
+
+/** Name of a row's topic and key, as `keyDigest` makes it; NULL without a key. */
+export const digestOf = (alias: string): string =>
+  `substring(sha256(convert_to(${alias}."topic", 'UTF8') || ${bytes(Buffer.from('\n'))} || ${alias}."key"), 1, ${digestBytes})`
