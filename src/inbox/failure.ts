@@ -1,5 +1,6 @@
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { explain, sqlState } from '../prisma/statement.ts'
+import { trouble as kafkaTrouble } from '../transport/kafkajs/errors.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
 // Keeps rule 25 of docs/protocol.md.
@@ -113,8 +114,13 @@ export const lost = (error: unknown): unknown =>
     ? new ConnectionLost(error instanceof Error ? error.message : String(error), { cause: error })
     : error
 
-/** A short name of a failure: a code of PostgreSQL, of the adapter, of Prisma or of the error, else its name. Never its message: it may hold values. */
+/**
+ * A short name of a failure: a code of Kafka, of PostgreSQL, of the adapter, of Prisma or of the error, else its name. Never its message: it
+ * may hold values.
+ */
 export function codeOf(error: unknown): string {
+  // By name: an application may hold two copies of kafkajs.
+  if (error instanceof Error && error.name.startsWith('KafkaJS')) return kafkaTrouble(error).code
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
   const { kind } = (typeof error === 'object' && error !== null && adapterCause(error)) || {}
   const state = typeof error === 'object' && error !== null ? stateOf(error) : undefined

@@ -54,6 +54,7 @@ async function readTo(
   const consumer = kafka.consumer({
     groupId: `proof-${randomBytes(6).toString('hex')}`,
     maxWaitTimeInMs: 100,
+    allowAutoTopicCreation: false,
     readUncommitted: isolation === 'read_uncommitted',
   })
   const open = new Set(ends.keys())

@@ -3,13 +3,15 @@ import type { Catalogue } from '../../events/catalog.ts'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import { schemaOfTable } from '../../prisma/client-internals.ts'
 import { systemClock } from '../../running/clock.ts'
+import { consoleLines } from '../../running/console-lines.ts'
 import { Emitter, type Listenable } from '../../running/emitter.ts'
 import { guardConsumer } from '../../transport/kafkajs/guarded-kafka.ts'
+import { inboxLines } from '../event-lines.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import { topicsOf } from '../handlers.ts'
 import { type InboxStatements, inboxStatements } from '../statements.ts'
 import type { InboxEvents } from '../telemetry.ts'
-import { runWatched } from '../watched-consumer.ts'
+import { consumerDefaults, runWatched } from '../watched-consumer.ts'
 import { Applier } from './applier.ts'
 import { type InboxOptions, type ResolvedInbox, resolveInbox } from './options.ts'
 import { Reader } from './reader.ts'
@@ -28,7 +30,7 @@ export interface RunOptions {
 export class Inbox implements Listenable<InboxEvents> {
   /** Calls a handler with each event of a name, or with every event. Register before `run`. */
   readonly on: Listenable<InboxEvents>['on']
-  readonly #telemetry = new Emitter<InboxEvents>()
+  readonly #telemetry = new Emitter<InboxEvents>(consoleLines(inboxLines))
   /** Topics of the events that have a handler. */
   readonly topics: readonly string[]
   readonly #options: ResolvedInbox
@@ -57,11 +59,12 @@ export class Inbox implements Listenable<InboxEvents> {
   /**
    * Settings for `kafka.consumer()`: the group is called as the consumer unless it is named, the session fits the watchdog, and a fetch
    * waits half a second at most, since a paused partition comes back only with the next one. Fetches are smaller than by default: what a
-   * slow handler does not get to in its turn is fetched again.
+   * slow handler does not get to in its turn is fetched again. No topic is created, and partitions that are added to one are found within half
+   * a minute.
    */
   consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
     const { consumer, sessionTimeoutMs: sessionTimeout } = this.#options
-    return { groupId: consumer, maxWaitTimeInMs: 500, maxBytesPerPartition: 262_144, sessionTimeout, ...config }
+    return { groupId: consumer, ...consumerDefaults, maxBytesPerPartition: 262_144, sessionTimeout, ...config }
   }
 
   /** For a wiring of your own: give it to `consumer.run` with `eachBatchAutoResolve: false`. Nothing prunes or redrives then. */
@@ -120,7 +123,7 @@ export class Inbox implements Listenable<InboxEvents> {
           silenceMs: 2 * sessionTimeoutMs,
           eachBatch: this.#reader.eachBatch,
           assigned: (partitions) => telemetry.emit('partitions_assigned', { consumer, partitions }),
-          crashed: (code, restart) => telemetry.emit('consumer_crashed', { consumer, code, restart }),
+          crashed: (code, restart, topic) => telemetry.emit('consumer_crashed', { consumer, code, topic, restart }),
         },
         systemClock,
         this.#end.signal,
@@ -150,7 +153,7 @@ export class Inbox implements Listenable<InboxEvents> {
 /**
  * A consumer of kafkajs that applies each message once: the events of a catalogue, brought to their newest version, one transaction for
  * the handler and the row of the inbox. What fails is tried again in its place, while other partitions go on; with `dead-letter` it is put aside
- * with those of its key behind it. Throws INVALID_OPTION.
+ * with those of its key behind it. Warnings and errors go to the console unless a handler listens. Throws INVALID_OPTION.
  *
  * @example
  * const mail = createInbox({ prisma, consumer: 'mail', events, handlers: { OrderPlaced: async (event, tx) => { … } } })

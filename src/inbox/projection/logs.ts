@@ -24,7 +24,7 @@ export interface ProjectionLogsPorts {
   topics: readonly string[]
   allowMissingStart: boolean
   /** At the start: database or Kafka could not be asked; they are asked again. */
-  crashed: (code: string, restart: boolean) => void
+  crashed: (code: string, restart: boolean, topic: string | null) => void
   /** The projection must not go on: PROJECTION_LOG_CHANGED or PROJECTION_START_GONE. */
   refused: (error: OutboxError) => void
 }
@@ -63,21 +63,25 @@ export class ProjectionLogs {
    */
   async start(signal: AbortSignal): Promise<Map<string, bigint>> {
     for (let attempt = 1; !signal.aborted; attempt++) {
+      let topic: string | null = null
       try {
-        return await this.#ends()
+        return await this.#ends((now) => {
+          topic = now
+        })
       } catch (error) {
         const explained = explainInbox(error, this.#ports.schema)
         if (isOutboxError(explained)) throw explained
-        this.#ports.crashed(codeOf(error), true)
+        this.#ports.crashed(codeOf(error), true, topic)
         await systemClock.wait(backoff(attempt, Math.random(), { firstMs: 250, maxMs: 10_000 }), signal)
       }
     }
     return new Map()
   }
 
-  async #ends(): Promise<Map<string, bigint>> {
+  async #ends(asks: (topic: string) => void): Promise<Map<string, bigint>> {
     const ends = new Map<string, bigint>()
     for (const topic of this.#ports.topics) {
+      asks(topic)
       for (const { partition, low, high } of await this.check(topic)) {
         ends.set(`${topic}/${partition}`, low === high ? 0n : BigInt(high))
       }

@@ -2,22 +2,26 @@ import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
 import type { Catalogue } from '../../events/catalog.ts'
 import type { OutboxError } from '../../message/errors.ts'
 import { systemClock } from '../../running/clock.ts'
+import { consoleLines } from '../../running/console-lines.ts'
 import { Emitter, type Listenable } from '../../running/emitter.ts'
 import { guardedKafka } from '../../transport/kafkajs/guarded-kafka.ts'
+import { projectionLines } from '../event-lines.ts'
 import { wrongOption } from '../failure.ts'
 import { inboxDefaults } from '../inbox/options.ts'
 import { type InboxStatements, inboxStatements } from '../statements.ts'
 import type { ProjectionEvents } from '../telemetry.ts'
-import { runWatched } from '../watched-consumer.ts'
+import { consumerDefaults, runWatched, type WatchOptions } from '../watched-consumer.ts'
 import { ProjectionLogs } from './logs.ts'
 import { type ProjectionOptions, type ResolvedProjection, resolveProjection } from './options.ts'
 import { ProjectionReader } from './reader.ts'
+
+type Crashed = WatchOptions['crashed']
 
 /** A read model that is fed from topics. Its position in them is stored with it. Made by {@link createProjection}. */
 export class Projection implements Listenable<ProjectionEvents> {
   /** Calls a handler with each event of a name, or with every event. Register before `run`. */
   readonly on: Listenable<ProjectionEvents>['on']
-  readonly #telemetry = new Emitter<ProjectionEvents>()
+  readonly #telemetry = new Emitter<ProjectionEvents>(consoleLines(projectionLines))
   /** Resolves when everything that was in the topics at the start is applied. Only this member's partitions count. */
   readonly live: Promise<void>
   readonly #options: ResolvedProjection
@@ -43,7 +47,7 @@ export class Projection implements Listenable<ProjectionEvents> {
 
   /** Settings for `kafka.consumer()`. */
   consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
-    return { groupId: this.#options.name, maxWaitTimeInMs: 500, sessionTimeout: inboxDefaults.sessionTimeoutMs, ...config }
+    return { groupId: this.#options.name, ...consumerDefaults, sessionTimeout: inboxDefaults.sessionTimeoutMs, ...config }
   }
 
   /**
@@ -71,8 +75,8 @@ export class Projection implements Listenable<ProjectionEvents> {
 
   async #run(kafka: Kafka, consumer: Consumer): Promise<void> {
     const { signal } = this.#end
-    const crashed = (code: string, restart: boolean) =>
-      this.#telemetry.emit('consumer_crashed', { consumer: this.#options.name, code, restart })
+    const crashed: Crashed = (code, restart, topic) =>
+      this.#telemetry.emit('consumer_crashed', { consumer: this.#options.name, code, topic, restart })
     const refused = (error: OutboxError) => {
       this.#refusal ??= error
       this.#end.abort()
@@ -88,12 +92,7 @@ export class Projection implements Listenable<ProjectionEvents> {
     if (this.#refusal) throw this.#refusal
   }
 
-  async #read(
-    consumer: Consumer,
-    logs: ProjectionLogs,
-    ends: ReadonlyMap<string, bigint>,
-    crashed: (code: string, restart: boolean) => void,
-  ): Promise<void> {
+  async #read(consumer: Consumer, logs: ProjectionLogs, ends: ReadonlyMap<string, bigint>, crashed: Crashed): Promise<void> {
     const { signal } = this.#end
     const reader = new ProjectionReader({
       options: this.#options,
@@ -158,7 +157,7 @@ export class Projection implements Listenable<ProjectionEvents> {
 
 /**
  * A read model that follows topics: one transaction for the changes of many records and for the position in the topic, so that each record is
- * applied exactly once, whatever crashes. Throws INVALID_OPTION.
+ * applied exactly once, whatever crashes. Warnings and errors go to the console unless a handler listens. Throws INVALID_OPTION.
  *
  * @example
  * const orders = createProjection({ prisma, name: 'orders_v2', events, handlers: { OrderPlaced: (event, tx) => tx.orderView.upsert(…) } })

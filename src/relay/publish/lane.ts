@@ -1,5 +1,6 @@
 import { tracesOf } from '../../message/trace.ts'
 import { backoff } from '../../running/backoff.ts'
+import { stackOf } from '../../running/stack-of.ts'
 import type { Outcome, TransportRecord } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
@@ -16,18 +17,6 @@ const spreadMs = 100
 
 /** The client threw, which its contract forbids: a bug. The record may be in the log all the same. */
 const bugCode = 'INTERNAL_ERROR'
-
-/** Where an error was thrown; of its message only the kind of error, since the rest may hold data. */
-const stackOf = (error: unknown): string =>
-  error instanceof Error
-    ? [
-        error.name,
-        ...(error.stack ?? '')
-          .split('\n')
-          .filter((line) => /^\s+at /.test(line))
-          .slice(0, 5),
-      ].join('\n')
-    : 'not an error'
 
 /** A request on its way. */
 interface Flight {
