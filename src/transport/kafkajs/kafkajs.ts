@@ -1,6 +1,6 @@
 // Keeps rule 2 of docs/protocol.md.
 
-import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
+import { type Admin, Kafka, type Producer, type RecordMetadata } from 'kafkajs'
 import { within } from '../../running/within.ts'
 import { type Access, type AccessOptions, accessOf } from '../access.ts'
 import { checkBrokers, checkLogin } from '../brokers.ts'
@@ -16,7 +16,7 @@ import {
   TransportError,
 } from '../transport.ts'
 import { KafkajsBatch } from './batch.ts'
-import { KafkajsClient } from './client.ts'
+import { type ClientConfig, KafkajsClient } from './client.ts'
 import { clusterMaker } from './cluster.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, throttling, trouble } from './errors.ts'
 import { SharedRequests } from './shared-requests.ts'
@@ -241,7 +241,7 @@ class KafkajsTransport implements Transport {
   #open<C extends Producer | Admin>(create: (kafka: Kafka) => C, brokers = this.#inTurn()): KafkajsClient<C> {
     if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
     const { clientId, connectionTimeoutMs } = this.#settings
-    const config: KafkaConfig = {
+    const config: ClientConfig = {
       brokers,
       clientId,
       ...this.#access,
