@@ -13,7 +13,7 @@ export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 's
 /** One of {@link logLevels}. */
 export type LogLevel = (typeof logLevels)[number]
 
-const { levels, linesPerMinute, kindOf, fieldsOf } = relayLines
+const { levelOf, linesPerMinute, kindOf, fieldsOf } = relayLines
 
 /** A log: JSON lines, or, for a person at a terminal, one short line for each event. */
 export function createLogger(level: LogLevel, terminal: boolean, out: NodeJS.WritableStream = process.stdout): Logger {
@@ -35,7 +35,7 @@ export function logEvents(
 ): Listener<RelayEvents> {
   const throttle = new Throttle(now)
   return (event, fields) => {
-    const level = levels[event]
+    const level = levelOf(event, fields)
     // Most events are told at levels that nobody turns on; their fields need not be made.
     if (!logger.isLevelEnabled(level)) return
     const lines = linesPerMinute[event]

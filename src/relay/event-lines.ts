@@ -1,10 +1,10 @@
-import type { EventLines } from '../running/console-lines.ts'
+import type { EventLines, Level } from '../running/console-lines.ts'
 import type { RelayEvent, RelayEvents } from './telemetry.ts'
 
 // How the events of a relay are written, to a log or to the console.
 
 /** How loud each event is. */
-const levels: Record<RelayEvent, 'trace' | 'debug' | 'info' | 'warn' | 'error'> = {
+const levels: Record<RelayEvent, Level> = {
   started: 'info',
   stopped: 'info',
   heartbeat: 'trace',
@@ -59,6 +59,15 @@ const linesPerMinute: Partial<Record<RelayEvent, number>> = {
   rows_kept: 1,
 }
 
+/**
+ * Troubles of the database by which nothing is wrong, with their level: it closed an idle connection, which is made again at once, and
+ * somebody has locked a table, for a migration for example, which is waited for.
+ */
+const mildTrouble: Readonly<Record<string, Level>> = { '57P05': 'info', '55P03': 'warn' }
+
+const levelOf = (event: RelayEvent, fields: object): Level =>
+  (event === 'database_trouble' ? mildTrouble[(fields as RelayEvents['database_trouble']).code] : undefined) ?? levels[event]
+
 /** Refused connections must not hide a wrong login: each reason has lines of its own. */
 const kindOf = (event: RelayEvent, fields: object): string =>
   event === 'http_refused' && 'reason' in fields ? String(fields.reason) : event
@@ -76,4 +85,4 @@ function fieldsOf(event: RelayEvent, fields: object): object {
 }
 
 /** See {@link EventLines}. */
-export const relayLines = { levels, linesPerMinute, kindOf, fieldsOf } satisfies EventLines<RelayEvents>
+export const relayLines = { levelOf, linesPerMinute, kindOf, fieldsOf } satisfies EventLines<RelayEvents>
