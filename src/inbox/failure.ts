@@ -1,6 +1,6 @@
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { explain, sqlState } from '../prisma/statement.ts'
-import { trouble as kafkaTrouble } from '../transport/kafkajs/errors.ts'
+import { blamesTopic, trouble as kafkaTrouble } from '../transport/kafkajs/errors.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
 // Keeps rule 25 of docs/protocol.md.
@@ -127,6 +127,10 @@ export function codeOf(error: unknown): string {
   for (const found of [state, kind, code, name]) if (typeof found === 'string' && found !== '') return found
   return 'UNKNOWN'
 }
+
+/** The topic that was asked about, if Kafka blames it: missing, forbidden, or without a leader. */
+export const blamedTopic = (error: unknown, topic: string | null): string | null =>
+  blamesTopic(kafkaTrouble(error)) ? topic : null
 
 /** A handler, a codec or the database took longer than it may; the transaction is rolled back. */
 export const handlerTimeout = (limitMs: number): Error => new HandlerTimeout(limitMs)

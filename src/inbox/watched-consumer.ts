@@ -2,8 +2,9 @@ import type { Consumer, ConsumerConfig, EachBatchPayload } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
+import { retry } from '../running/retry.ts'
 import { refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
-import { codeOf } from './failure.ts'
+import { blamedTopic, codeOf } from './failure.ts'
 
 /** Waits between tries to reach Kafka at the start. */
 const connectRetry = { firstMs: 250, maxMs: 10_000 }
@@ -104,21 +105,21 @@ export async function runWatched(consumer: Consumer, options: WatchOptions, cloc
 
 /** Connects and subscribes; false where the end came first. */
 async function reach(consumer: Consumer, options: WatchOptions, clock: Clock, signal: AbortSignal): Promise<boolean> {
-  for (let attempt = 1; !signal.aborted; attempt++) {
-    let topic: string | null = null
-    try {
-      await consumer.connect()
-      // One by one: the error of kafkajs does not name the topic.
-      for (topic of options.topics) await consumer.subscribe({ topic, fromBeginning: options.fromBeginning })
-      return true
-    } catch (error) {
-      // Wrong credentials, or no right to read: waiting would heal neither.
-      if ((error as { retriable?: boolean }).retriable === false) throw ended('Kafka refuses the consumer', error)
-      options.crashed(codeOf(error), true, topic)
-      await clock.wait(backoff(attempt, Math.random(), connectRetry), signal)
-    }
+  let topic: string | null = null
+  const subscribe = async () => {
+    topic = null
+    await consumer.connect()
+    // One by one: the error of kafkajs does not name the topic.
+    for (topic of options.topics) await consumer.subscribe({ topic, fromBeginning: options.fromBeginning })
+    return true
   }
-  return false
+  const failed = (error: unknown, attempt: number) => {
+    // Wrong credentials, or no right to read: waiting would heal neither.
+    if ((error as { retriable?: boolean }).retriable === false) throw ended('Kafka refuses the consumer', error)
+    options.crashed(codeOf(error), true, blamedTopic(error, topic))
+    return backoff(attempt, Math.random(), connectRetry)
+  }
+  return (await retry(subscribe, failed, { clock, signal })) ?? false
 }
 
 async function silence(silentMs: () => number, limitMs: number, clock: Clock, signal: AbortSignal): Promise<void> {

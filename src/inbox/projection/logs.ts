@@ -2,8 +2,9 @@ import type { Admin, Kafka } from 'kafkajs'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import { backoff } from '../../running/backoff.ts'
 import { systemClock } from '../../running/clock.ts'
+import { retry } from '../../running/retry.ts'
 import { TopicIds } from '../../transport/kafkajs/topic-id.ts'
-import { codeOf, explainInbox } from '../failure.ts'
+import { blamedTopic, codeOf, explainInbox } from '../failure.ts'
 import type { InboxStatements, SqlClient } from '../statements.ts'
 
 // Keeps rule 22 of docs/protocol.md.
@@ -62,20 +63,18 @@ export class ProjectionLogs {
    * @throws OutboxError PROJECTION_LOG_CHANGED, PROJECTION_START_GONE and TABLES_MISSING.
    */
   async start(signal: AbortSignal): Promise<Map<string, bigint>> {
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      let topic: string | null = null
-      try {
-        return await this.#ends((now) => {
-          topic = now
-        })
-      } catch (error) {
-        const explained = explainInbox(error, this.#ports.schema)
-        if (isOutboxError(explained)) throw explained
-        this.#ports.crashed(codeOf(error), true, topic)
-        await systemClock.wait(backoff(attempt, Math.random(), { firstMs: 250, maxMs: 10_000 }), signal)
-      }
+    let topic: string | null = null
+    const ask = () =>
+      this.#ends((now) => {
+        topic = now
+      })
+    const failed = (error: unknown, attempt: number) => {
+      const explained = explainInbox(error, this.#ports.schema)
+      if (isOutboxError(explained)) throw explained
+      this.#ports.crashed(codeOf(error), true, blamedTopic(error, topic))
+      return backoff(attempt, Math.random(), { firstMs: 250, maxMs: 10_000 })
     }
-    return new Map()
+    return (await retry(ask, failed, { clock: systemClock, signal })) ?? new Map()
   }
 
   async #ends(asks: (topic: string) => void): Promise<Map<string, bigint>> {
