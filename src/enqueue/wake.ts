@@ -1,6 +1,8 @@
 import { wakeChannel } from '../message/wake.ts'
 import { WakeUp } from './wake-up.ts'
 
+// Keeps rule 19 of docs/protocol.md.
+
 /** A Prisma client outside of a transaction, of any version and with any extensions. */
 export interface WakingClient {
   $connect: unknown
