@@ -1,12 +1,14 @@
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
-import type { ListedMessage, Operator, Reach, Selection } from '../store/operator.ts'
+import type { ListedMessage, Operator, Portion, Reach, Selection } from '../store/operator.ts'
 import type { RowName } from '../store/store.ts'
 import { type Action, chosen, confirmed, operatorName, timeoutOf, untilAnswered } from './action.ts'
 import type { Flags } from './config.ts'
+import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { withOperator } from './operator.ts'
+import { outcomeOf, outcomeText, type Redriven } from './outcome.ts'
 import { print, printJson } from './print.ts'
 import { addFilterFlags, count, messageId, messageJson, messagesText, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
@@ -54,7 +56,13 @@ function addAction(command: Command, action: Action): Command {
     )
     .option('--dry-run', 'Only show the messages')
     .option('--json', 'As JSON: spans in milliseconds, keys in base64')
-    .option('--timeout <seconds>', 'Time for the relay to answer (default: 30)', count)
+    .option(
+      '--timeout <seconds>',
+      action === 'redrive'
+        ? 'Time for the relay to answer, and then to publish what was put back (default: 30)'
+        : 'Time for the relay to answer (default: 30)',
+      count,
+    )
   return addFilterFlags(addDatabaseFlags(command)).action((ids: string[], flags: Flags) =>
     withOperator(flags, (operator) => carryOut(operator, action, ids ?? [], flags)),
   )
@@ -70,23 +78,29 @@ async function carryOut(operator: Operator, action: Action, ids: readonly string
   }
   const shown = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, action)
   const by = operatorName()
-  const json = (done: boolean) =>
-    printJson({ action, by, dryRun: flags.dryRun === true, done, ...reach, shown: shown.map((one) => messageJson(one)) })
+  const json = (done: boolean, outcome?: Redriven) => {
+    const messages = shown.map((one) => messageJson(one))
+    printJson({ action, by, dryRun: flags.dryRun === true, done, ...reach, ...outcome, shown: messages })
+  }
   if (flags.json !== true) print(chosenText(shown, reach))
   if (flags.dryRun === true) return flags.json === true ? json(false) : undefined
   if (action === 'discard' && flags.yes !== true && !(await confirmed(reach.messages, flags.json === true))) {
     return flags.json === true ? json(false) : print('Nothing was dropped.')
   }
-  await requestAndWait(operator, action, {
-    which,
-    limit,
-    keys: reach.keys,
-    by,
-    timeoutMs: timeoutOf(flags),
-  })
-  if (flags.json === true) return json(true)
+  const timeoutMs = timeoutOf(flags)
+  const what = { which, limit, keys: reach.keys, by, timeoutMs }
   const messages = counted(reach.messages, 'message')
-  print(action === 'redrive' ? `Put back: ${counted(reach.keys, 'key')}, ${messages}.` : `Dropped: ${messages}.`)
+  if (action === 'discard') {
+    await requestAndWait(operator, action, what, (part) => operator.names(part))
+    return flags.json === true ? json(true) : print(`Dropped: ${messages}.`)
+  }
+  const keys = await requestAndWait(operator, action, what, (part) => operator.keys(part))
+  if (flags.json !== true) print(`Put back: ${counted(reach.keys, 'key')}, ${messages}.`)
+  const outcome = await outcomeOf(operator, keys, timeoutMs)
+  // As a handler that failed again: no success, whatever was tried.
+  if (Object.keys(outcome.deadAgain).length > 0) process.exitCode = exitCodes.failed
+  if (flags.json === true) json(true, outcome)
+  else print(outcomeText(outcome))
 }
 
 function chosenText(chosen: readonly ListedMessage[], { keys }: Reach): string {
@@ -96,23 +110,26 @@ function chosenText(chosen: readonly ListedMessage[], { keys }: Reach): string {
 
 /**
  * Writes the requests portion by portion, and waits until the relays have answered each. In the order of the ids: what is refused once more
- * stands below those that are still to come, and is not asked for a second time.
+ * stands below those that are still to come, and is not asked for a second time. Returns what was requested.
  */
-async function requestAndWait(
+async function requestAndWait<Name extends RowName>(
   operator: Operator,
   action: Action,
   what: { which: Selection; limit: number; keys: number; by: string; timeoutMs: number },
-): Promise<void> {
-  let after = 0
-  for (let left = what.keys; left > 0; ) {
-    const names = await operator.names({ ...what.which, after, limit: Math.min(portion, left) }, action)
+  choose: (part: Selection & Portion) => Promise<Name[]>,
+): Promise<Name[]> {
+  const requested: Name[] = []
+  for (let left = what.keys, after = 0; left > 0; ) {
+    const names = await choose({ ...what.which, after, limit: Math.min(portion, left) })
     // Another operator was quicker.
-    if (names.length === 0) return
+    if (names.length === 0) break
     await operator.request(names, action, what.by)
     await answered(operator, action, names, what.timeoutMs)
+    requested.push(...names)
     left -= names.length
     after = names.at(-1)!.id
   }
+  return requested
 }
 
 /** Waits until the relays that own the buckets have answered; `timeoutMs` since the last answer. */

@@ -2,6 +2,7 @@ import { OutboxError } from '../../message/errors.ts'
 import { tablesOf } from '../../message/tables.ts'
 import type {
   DeadGroup,
+  DeadKey,
   Holder,
   ListedMessage,
   Look,
@@ -10,6 +11,7 @@ import type {
   OutboxStatus,
   Portion,
   Reach,
+  RedriveOutcome,
   RelayState,
   Selection,
   ShownMessage,
@@ -110,6 +112,11 @@ class PostgresOperator implements Operator {
     return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, dead: toDead(dead, countedDead) }
   }
 
+  async database(): Promise<string> {
+    const [row] = await this.#ask<{ name: string }>('SELECT current_database()::text AS name')
+    return row!.name
+  }
+
   relays(): Promise<RelayState[]> {
     return this.#ask(this.#sql.relays())
   }
@@ -172,8 +179,12 @@ class PostgresOperator implements Operator {
     return this.#ask(this.#sql.choose(this.#sql[action](which, { limit, after })))
   }
 
-  names({ limit, after = 0, ...which }: Selection & Portion, action: 'redrive' | 'discard'): Promise<RowName[]> {
-    return this.#ask(this.#sql.chosenNames(this.#sql[action](which, { limit, after })))
+  names({ limit, after = 0, ...which }: Selection & Portion): Promise<RowName[]> {
+    return this.#ask(this.#sql.chosenNames(this.#sql.discard(which, { limit, after })))
+  }
+
+  keys({ limit, after = 0, ...which }: Selection & Portion): Promise<DeadKey[]> {
+    return this.#ask(this.#sql.chosenKeys(this.#sql.redrive(which, { limit, after })))
   }
 
   async reach({ limit, after = 0, ...which }: Selection & Portion, action: 'redrive' | 'discard'): Promise<Reach> {
@@ -190,6 +201,10 @@ class PostgresOperator implements Operator {
 
   unanswered(rows: readonly RowName[], action: 'redrive' | 'discard'): Promise<RowName[]> {
     return this.#ask(this.#sql.unanswered(rows, action))
+  }
+
+  outcomes(keys: readonly DeadKey[]): Promise<RedriveOutcome[]> {
+    return this.#ask(this.#sql.outcomes(keys))
   }
 
   async #ask<T>(sql: string): Promise<T[]> {

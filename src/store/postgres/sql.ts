@@ -1,3 +1,4 @@
+import { digestBytes } from '../../message/key-digest.ts'
 import type { RowName } from '../store.ts'
 
 /**
@@ -49,11 +50,15 @@ export const integers = (values: readonly number[], type: 'smallint' | 'bigint')
 /** UUIDs as an array. */
 export const uuids = (values: readonly string[]): string => `'{${values.join(',')}}'::uuid[]`
 
-/** Rows by their names, as a table `n(b, i, m)`. */
-export const rowNames = (rows: readonly RowName[]): string => {
+/** Rows by their names, as arguments of FROM: three columns, and `more` of as many values. */
+export function unnested(rows: readonly RowName[], more: readonly string[] = []): string {
   const column = <K extends keyof RowName>(name: K) => rows.map((row) => row[name])
-  return `unnest(${integers(column('bucket'), 'smallint')}, ${integers(column('id'), 'bigint')}, ${uuids(column('messageId'))}) AS n(b, i, m)`
+  const names = [integers(column('bucket'), 'smallint'), integers(column('id'), 'bigint'), uuids(column('messageId'))]
+  return `unnest(${[...names, ...more].join(', ')})`
 }
+
+/** Rows by their names, as a table `n(b, i, m)`. */
+export const rowNames = (rows: readonly RowName[]): string => `${unnested(rows)} AS n(b, i, m)`
 
 /** A span of time. */
 export const milliseconds = (ms: number): string => `interval '${Math.round(ms)} milliseconds'`
@@ -71,3 +76,7 @@ export const columns = '"bucket", "id", "message_id", "topic", "type", "key", "v
 /** {@link columns} of a table with that alias. */
 export const columnsOf = (alias: string): string =>
   columns.replaceAll('"bucket"', `${alias}."bucket"`).replaceAll(', "', `, ${alias}."`)
+
+/** Name of a row's topic and key, as `keyDigest` makes it; NULL without a key. */
+export const digestOf = (alias: string): string =>
+  `substring(sha256(convert_to(${alias}."topic", 'UTF8') || ${bytes(Buffer.from('\n'))} || ${alias}."key"), 1, ${digestBytes})`

@@ -1,11 +1,17 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type Admin, type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel, type Producer } from 'kafkajs'
+import { tellAdvertised } from '../advertised.ts'
+import { addressOf } from '../brokers.ts'
 import { guarded } from '../guarded-socket.ts'
 import { KafkaClient } from '../kafka-client.ts'
+import { brokerNames, hostOf } from './ipv6.ts'
 
 /** Interval of TCP keep-alive probes, as in kafkajs' own socket factory, in ms. */
 const keepAliveMs = 60_000
+
+/** What a client is opened with. */
+export type ClientConfig = KafkaConfig & { brokers: string[]; connectionTimeout: number }
 
 /**
  * One producer or admin of kafkajs together with the sockets that it opened. kafkajs' own `disconnect` waits for hung requests, and its
@@ -16,12 +22,17 @@ export class KafkajsClient<C extends Producer | Admin> extends KafkaClient {
   /** Settles when the first broker has answered. */
   readonly ready: Promise<void>
   readonly #sockets = new Set<Socket>()
+  readonly #brokers: readonly string[]
+  readonly #connectionTimeoutMs: number
 
   /** Connects at once. */
-  constructor(config: KafkaConfig, open: (kafka: Kafka) => C, alive: Set<KafkaClient>) {
+  constructor(config: ClientConfig, open: (kafka: Kafka) => C, alive: Set<KafkaClient>) {
     super(alive)
+    this.#brokers = config.brokers
+    this.#connectionTimeoutMs = config.connectionTimeout
     const kafka = new Kafka({
       ...config,
+      brokers: brokerNames(config.brokers),
       // kafkajs prints a line for every error, also for those that are handled.
       logLevel: logLevel.NOTHING,
       logCreator: () => () => {},
@@ -37,13 +48,16 @@ export class KafkajsClient<C extends Producer | Admin> extends KafkaClient {
     for (const socket of this.#sockets) socket.destroy(new Error('thrown away'))
   }
 
-  #socket({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
+  #socket({ host: name, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
     if (this.destroyed) throw new Error('thrown away')
+    const host = hostOf(name)
     const server = isIP(host) ? {} : { servername: host }
     const socket = ssl ? connectTls({ host, port, ...server, ...ssl }, onConnect) : connect({ host, port }, onConnect)
     // Nagle's algorithm would hold the end of a request back until the last acknowledgement.
     socket.setNoDelay(true)
     socket.setKeepAlive(true, keepAliveMs)
+    const address = addressOf(host, port)
+    if (!this.#brokers.includes(address)) tellAdvertised(socket, address, this.#connectionTimeoutMs)
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
     return guarded(socket)

@@ -1,7 +1,7 @@
 // The transport that kafkajs 2.2.4 serves: how it sends a batch, asks about topics, and what its errors mean. Everything else is in
 // ../kafka-transport.ts. Keeps rule 2 of docs/protocol.md.
 
-import { type Admin, Kafka, type KafkaConfig, type Producer, type RecordMetadata } from 'kafkajs'
+import { type Admin, Kafka, type Producer, type RecordMetadata } from 'kafkajs'
 import type { AccessOptions } from '../access.ts'
 import {
   acknowledged,
@@ -14,7 +14,7 @@ import {
 } from '../kafka-transport.ts'
 import { metadataMaxAgeMs, type Outcome, type Transport, TransportError } from '../transport.ts'
 import { KafkajsBatch } from './batch.ts'
-import { KafkajsClient } from './client.ts'
+import { type ClientConfig, KafkajsClient } from './client.ts'
 import { clusterMaker } from './cluster.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, throttling, trouble } from './errors.ts'
 import { SharedRequests } from './shared-requests.ts'
@@ -66,7 +66,7 @@ class KafkajsTransport extends KafkaTransport<KafkajsClient<Producer>, KafkajsCl
     return new KafkajsClient(this.#config(brokers), openAdmin, this.alive)
   }
 
-  #config(brokers: string[]): KafkaConfig {
+  #config(brokers: string[]): ClientConfig {
     const { clientId, connectionTimeoutMs } = this.settings
     return {
       brokers,

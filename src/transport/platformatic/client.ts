@@ -1,6 +1,8 @@
 import { isIP, type Socket } from 'node:net'
 import type { Producer, ProducerOptions } from '@platformatic/kafka'
 import type { Access } from '../access.ts'
+import { tellAdvertised } from '../advertised.ts'
+import { addressOf, hostAndPort } from '../brokers.ts'
 import { guarded } from '../guarded-socket.ts'
 import { KafkaClient } from '../kafka-client.ts'
 import { refusalOf, type TokenLogin } from '../token-login.ts'
@@ -30,6 +32,12 @@ const plain = {
   // A request that waits in the client could be sent after its deadline.
   maxInflights: Number.MAX_SAFE_INTEGER,
 } as const
+
+/** A connection that is being made, of the client's event. */
+interface Connecting {
+  broker: { host: string; port: number }
+  connection: { socket?: Socket }
+}
 
 /** One producer of @platformatic/kafka. */
 export class PlatformaticClient extends KafkaClient {
@@ -65,8 +73,13 @@ export class PlatformaticClient extends KafkaClient {
     this.countPartitions = countWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
     // The socket is there when the events of this turn are over, and read from only after a connection.
-    this.#opened.connections.on('connecting', ({ connection }: { connection: { socket?: Socket } }) => {
-      process.nextTick(() => connection.socket && guarded(connection.socket))
+    this.#opened.connections.on('connecting', ({ broker, connection }: Connecting) => {
+      const address = addressOf(broker.host, broker.port)
+      process.nextTick(() => {
+        if (!connection.socket) return
+        guarded(connection.socket)
+        if (!settings.brokers.includes(address)) tellAdvertised(connection.socket, address, settings.connectionTimeoutMs)
+      })
     })
     return this.#opened
   }
@@ -76,10 +89,10 @@ function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buff
   const { brokers, clientId, ssl, sasl, connectionTimeoutMs } = settings
   const tls = ssl === true ? {} : ssl
   // Node refuses an IP address as the name that TLS asks for.
-  const named = !(tls || undefined)?.servername && brokers.every((broker) => isIP(broker.slice(0, broker.lastIndexOf(':'))) === 0)
+  const named = !(tls || undefined)?.servername && brokers.every((broker) => isIP(hostAndPort(broker).host) === 0)
   return {
     ...plain,
-    bootstrapBrokers: brokers,
+    bootstrapBrokers: brokers.map(hostAndPort),
     clientId,
     connectTimeout: connectionTimeoutMs,
     ...(tls ? { tls, tlsServerName: named } : {}),
