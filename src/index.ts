@@ -13,6 +13,7 @@ export type {
   TransactionOf,
   WithOutbox,
 } from './enqueue/types.ts'
+export { type WakingClient, wake } from './enqueue/wake.ts'
 export {
   type AnyEvent,
   type Catalogue,

@@ -3,7 +3,9 @@ import { setMaxListeners } from 'node:events'
 import { isOutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
-import { isProgrammingError, stackOf } from '../running/programming-error.ts'
+import { watching } from '../running/emitter.ts'
+import { isProgrammingError } from '../running/programming-error.ts'
+import { stackOf } from '../running/stack-of.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
 import { type DrainReport, drain } from './drain.ts'
@@ -63,7 +65,7 @@ export interface Relay extends RelayEventSource, AsyncDisposable {
   /**
    * Publishes what is in the outbox now, then stops.
    *
-   * @returns what had to stay.
+   * @returns how many it published, and what had to stay.
    * @throws OutboxError as `start`; the error itself if a bug has ended the relay.
    */
   drain(): Promise<DrainReport>
@@ -141,16 +143,21 @@ export class RelayEngine implements Relay {
   }
 
   async drain(): Promise<DrainReport> {
+    let published = 0
+    // Not a handler: what nobody else hears still goes to the console.
+    watching(this.telemetry).on('published', ({ records }) => {
+      published += records
+    })
     await this.start()
     try {
-      const report = await drain({
+      const rest = await drain({
         clock: this.#clock,
         pipeline: this.#pipeline,
         signal: this.#end.signal,
         ask: (question) => this.#patiently(question),
       })
       if (this.#bug) throw this.#bug
-      return report
+      return { published, ...rest }
     } finally {
       await this.stop()
     }

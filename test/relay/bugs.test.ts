@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { isProgrammingError } from '../../src/running/programming-error.ts'
-import { explained } from '../../src/store/postgres/operator.ts'
+import { explained } from '../../src/store/postgres/errors.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { Store, StoreSession } from '../../src/store/store.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'

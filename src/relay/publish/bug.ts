@@ -1,4 +1,4 @@
-import { stackOf } from '../../running/programming-error.ts'
+import { stackOf } from '../../running/stack-of.ts'
 import type { Telemetry } from '../telemetry.ts'
 
 /** Code of an error that is no Kafka's: the client threw what its contract forbids. The record may be in the log all the same. */
