@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test, vi } from 'vitest'
-import { pointMs, Rate, sparkline } from '../../src/cli/rate.ts'
 import { fitted, Screen } from '../../src/cli/screen.ts'
 import { watch, watchAsJson } from '../../src/cli/watch.ts'
 import { OperatorOnDemand } from '../../src/ops/dashboard/on-demand.ts'
+import { pointMs, Rate, sparkline } from '../../src/ops/rate.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { builtMain } from '../support/build.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
@@ -121,7 +121,7 @@ describe('status --watch --json', () => {
     const [answers, errors] = [new Terminal({ columns: 1_000 }), new Terminal({ columns: 1_000 })]
     const end = new AbortController()
     const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl: database.url, timeoutMs: 2_000 }))
-    const done = watchAsJson((what) => operator.ask(what), answers, errors, end.signal)
+    const done = watchAsJson((what) => operator.ask(what), answers, errors, end.signal, 'kafka-1:9092')
     onTestFinished(async () => {
       end.abort()
       await done

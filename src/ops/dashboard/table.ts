@@ -1,8 +1,8 @@
 import { type Html, html, type Part } from './html.ts'
 
-/** A row of a {@link table}: its cells by their headings, the first one names the row. */
-export const row = (cells: Readonly<Record<string, Part>>): Html =>
-  html`<tr role="row">${Object.entries(cells).map(([heading, cell], n) =>
+/** A row of a {@link table}: its cells by their headings, the first one names the row. `key`: a refresh keeps the row that has it. */
+export const row = (cells: Readonly<Record<string, Part>>, key?: string): Html =>
+  html`<tr role="row"${key !== undefined && html` data-key="${key}"`}>${Object.entries(cells).map(([heading, cell], n) =>
     n === 0 ? html`<th role="rowheader" scope="row">${cell}</th>` : html`<td role="cell" data-name="${heading}">${cell}</td>`,
   )}</tr>`
 
