@@ -154,7 +154,7 @@ document.addEventListener('click', async ({ target }) => {
   if (!target.matches('[data-copy]')) return
   const code = target.parentElement.querySelector('code')
   // A short id stands for the whole one.
-  const text = target.dataset.copy || code.textContent
+  const text = code.parentElement.title || code.textContent
   try {
     await navigator.clipboard.writeText(text)
     target.textContent = 'Copied'

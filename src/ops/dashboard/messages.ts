@@ -79,14 +79,14 @@ const messageRow = (message: ListedMessage): Html => {
     Size: message.bytes === null ? '' : `${numberText(message.bytes)} B`,
     'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, nameLength),
   }
-  return row(cells, message.messageId)
+  return row(cells, `${message.bucket}.${message.id}`)
 }
 
 /** Both ends of the id: ids of one moment begin with the same time. The whole one is a hover or a click away. */
 function shortId({ messageId, bucket, id }: ListedMessage): Html {
   const short = `${messageId.slice(0, 8)}…${messageId.slice(-8)}`
   return html`<span class="id"><a href="/message?id=${messageId}&at=${bucket}.${id}" title="${messageId}"><code>${short}</code></a>
-<button type="button" data-copy="${messageId}" aria-label="Copy: ${messageId}">Copy</button></span>`
+<button type="button" data-copy aria-label="Copy: ${messageId}">Copy</button></span>`
 }
 
 /** State, reason and request of a message in a few words. */
