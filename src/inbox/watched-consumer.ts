@@ -2,6 +2,7 @@ import type { Consumer, EachBatchPayload } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
+import { retry } from '../running/retry.ts'
 import { refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
 import { codeOf } from './failure.ts'
 
@@ -94,19 +95,18 @@ export async function runWatched(consumer: Consumer, options: WatchOptions, cloc
 
 /** Connects and subscribes; false where the end came first. */
 async function reach(consumer: Consumer, options: WatchOptions, clock: Clock, signal: AbortSignal): Promise<boolean> {
-  for (let attempt = 1; !signal.aborted; attempt++) {
-    try {
-      await consumer.connect()
-      await consumer.subscribe({ topics: options.topics, fromBeginning: options.fromBeginning })
-      return true
-    } catch (error) {
-      // Wrong credentials, or no right to read: waiting would heal neither.
-      if ((error as { retriable?: boolean }).retriable === false) throw ended('Kafka refuses the consumer', error)
-      options.crashed(codeOf(error), true)
-      await clock.wait(backoff(attempt, Math.random(), connectRetry), signal)
-    }
+  const subscribe = async () => {
+    await consumer.connect()
+    await consumer.subscribe({ topics: options.topics, fromBeginning: options.fromBeginning })
+    return true
   }
-  return false
+  const failed = (error: unknown, attempt: number) => {
+    // Wrong credentials, or no right to read: waiting would heal neither.
+    if ((error as { retriable?: boolean }).retriable === false) throw ended('Kafka refuses the consumer', error)
+    options.crashed(codeOf(error), true)
+    return backoff(attempt, Math.random(), connectRetry)
+  }
+  return (await retry(subscribe, failed, { clock, signal })) ?? false
 }
 
 async function silence(silentMs: () => number, limitMs: number, clock: Clock, signal: AbortSignal): Promise<void> {

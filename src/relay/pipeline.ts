@@ -6,7 +6,7 @@ import { Reader, sweepMs } from './fetch/reader.ts'
 import { Answers } from './leases/answers.ts'
 import { Leases } from './leases/leases.ts'
 import { Notifications } from './notifications.ts'
-import { Topics } from './publish/topic.ts'
+import { Topics } from './publish/topics.ts'
 import { Settler } from './settle/settler.ts'
 import { RelayState } from './state/state.ts'
 

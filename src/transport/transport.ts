@@ -54,6 +54,12 @@ export class TransportError extends Error {
   }
 }
 
+/** What `connect` or `partitions` rejected with. Anything but a {@link TransportError} is a bug of the client, and none of Kafka's. */
+export const asTransportError = (error: unknown): TransportError =>
+  error instanceof TransportError
+    ? error
+    : new TransportError('INTERNAL_ERROR', 'producer', 'An error of the program, not of Kafka.', error)
+
 /** No broker said anything in so many milliseconds. */
 export const noAnswer = (limitMs: number): TransportError =>
   new TransportError('TIMEOUT', 'producer', `No answer within ${limitMs} ms.`)

@@ -302,8 +302,8 @@ export const readingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/publish/topic.ts',
-        from: 'if ((await this.#look()) !== this.#partitions && this.#open) this.#close()',
-        to: 'await this.#look()',
+        from: 'if ((await this.#ask()) === this.#lanes.length || !this.open) return',
+        to: 'await this.#ask()\n      if (this.name) return',
       },
     ],
     file: rules,

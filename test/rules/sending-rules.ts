@@ -68,14 +68,18 @@ export const sendingRules: readonly TakenOut[] = [
   {
     rule: 3,
     without: 'a lane waits on for an answer whose lease is lost',
-    edits: [{ file: 'relay/publish/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    edits: [
+      { file: 'relay/publish/lane.ts', from: '    if (this.#request?.rows.some(which)) this.#request.endWait()\n', to: '' },
+    ],
     file: patience,
     tests: 'is let go of when the lease is lost',
   },
   {
     rule: 3,
     without: 'a relay that stops waits for an answer as long as ever',
-    edits: [{ file: 'relay/publish/lane.ts', from: '    if (this.#flying.some(which)) this.#endWait()\n', to: '' }],
+    edits: [
+      { file: 'relay/publish/lane.ts', from: '    if (this.#request?.rows.some(which)) this.#request.endWait()\n', to: '' },
+    ],
     file: patience,
     tests: 'keeps no relay from stopping',
   },
@@ -138,8 +142,8 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/publish/topic.ts',
-        from: "        if (known.scope === 'topic') this.#blamed(known)\n        else breaker",
-        to: '        circuit breaker',
+        from: "      if (known.scope === 'topic') this.#missing(known)\n      else this",
+        to: '      this',
       },
     ],
     file: 'relay/relay.test.ts',
@@ -151,8 +155,8 @@ export const sendingRules: readonly TakenOut[] = [
     edits: [
       {
         file: 'relay/publish/topic.ts',
-        from: '    this.#tellPaused(code, message)\n    this.#breaker.trust(this)\n',
-        to: '    this.#tellPaused(code, message)\n',
+        from: '    this.#blame(code, message)\n    this.#breaker.trust(this)\n',
+        to: '    this.#blame(code, message)\n',
       },
     ],
     file: 'relay/kafka-recovered.test.ts',

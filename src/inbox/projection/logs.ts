@@ -2,6 +2,7 @@ import type { Admin, Kafka } from 'kafkajs'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import { backoff } from '../../running/backoff.ts'
 import { systemClock } from '../../running/clock.ts'
+import { retry } from '../../running/retry.ts'
 import { TopicIds } from '../../transport/kafkajs/topic-id.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import type { InboxStatements, SqlClient } from '../statements.ts'
@@ -62,17 +63,13 @@ export class ProjectionLogs {
    * @throws OutboxError PROJECTION_LOG_CHANGED, PROJECTION_START_GONE and TABLES_MISSING.
    */
   async start(signal: AbortSignal): Promise<Map<string, bigint>> {
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      try {
-        return await this.#ends()
-      } catch (error) {
-        const explained = explainInbox(error, this.#ports.schema)
-        if (isOutboxError(explained)) throw explained
-        this.#ports.crashed(codeOf(error), true)
-        await systemClock.wait(backoff(attempt, Math.random(), { firstMs: 250, maxMs: 10_000 }), signal)
-      }
+    const failed = (error: unknown, attempt: number) => {
+      const explained = explainInbox(error, this.#ports.schema)
+      if (isOutboxError(explained)) throw explained
+      this.#ports.crashed(codeOf(error), true)
+      return backoff(attempt, Math.random(), { firstMs: 250, maxMs: 10_000 })
     }
-    return new Map()
+    return (await retry(() => this.#ends(), failed, { clock: systemClock, signal })) ?? new Map()
   }
 
   async #ends(): Promise<Map<string, bigint>> {

@@ -1,7 +1,7 @@
 import type { StoreSession } from '../../store/store.ts'
 import type { RelayContext } from '../context.ts'
 import type { Notifications } from '../notifications.ts'
-import type { Topics } from '../publish/topic.ts'
+import type { Topics } from '../publish/topics.ts'
 import { Mover } from './mover.ts'
 import { OperatorRequests } from './operator-requests.ts'
 

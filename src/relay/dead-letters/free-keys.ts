@@ -1,7 +1,7 @@
 import { keyDigest } from '../../message/key-digest.ts'
 import type { FreedKey } from '../../store/store.ts'
 import type { RelayContext } from '../context.ts'
-import type { Topics } from '../publish/topic.ts'
+import type { Topics } from '../publish/topics.ts'
 import type { CarriedRow, Claim } from '../state/claim.ts'
 
 /**

@@ -2,7 +2,7 @@ import { isLocked, isTooSlow, type Redriven, type StoreSession } from '../../sto
 import type { RelayContext } from '../context.ts'
 import { loseClaim } from '../leases/end-claims.ts'
 import type { Notifications } from '../notifications.ts'
-import type { Topics } from '../publish/topic.ts'
+import type { Topics } from '../publish/topics.ts'
 import type { Claim } from '../state/claim.ts'
 import { lockedAgainMs } from '../state/locked-rows.ts'
 import { freeKeys } from './free-keys.ts'

@@ -2,7 +2,7 @@ import type { Fetch, Fetched, OutboxRow, Scan, StoreSession } from '../../store/
 import type { RelayContext } from '../context.ts'
 import type { Notifications } from '../notifications.ts'
 import type { Lane } from '../publish/lane.ts'
-import type { Topics } from '../publish/topic.ts'
+import type { Topics } from '../publish/topics.ts'
 import type { Claim } from '../state/claim.ts'
 import { fullLaneMs, type Last, rowsOf, scansOf } from './fetch-plan.ts'
 import { Mark } from './low-water-mark.ts'

@@ -1,5 +1,5 @@
 import type { RelayContext } from '../context.ts'
-import type { Topics } from '../publish/topic.ts'
+import type { Topics } from '../publish/topics.ts'
 import type { Claim } from '../state/claim.ts'
 
 /** Nothing new of these claims is read or sent; what is in flight is finished. */

@@ -1,6 +1,6 @@
 import type { BlockedKeyPosition, Lease, Pulse, StoreSession } from '../../store/store.ts'
 import type { RelayContext } from '../context.ts'
-import type { Topics } from '../publish/topic.ts'
+import type { Topics } from '../publish/topics.ts'
 import { troubleOf } from '../publish/trouble.ts'
 import { Claim, type Claims } from '../state/claim.ts'
 import type { Answers } from './answers.ts'

@@ -1,6 +1,7 @@
 import { backoff } from '../../running/backoff.ts'
 import type { Clock } from '../../running/clock.ts'
-import type { Transport } from '../../transport/transport.ts'
+import { retry } from '../../running/retry.ts'
+import { asTransportError, type Transport } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { Telemetry } from '../telemetry.ts'
 
@@ -78,15 +79,17 @@ export class ClusterBreaker {
   }
 
   async #probe(again: boolean): Promise<void> {
-    if (!again && ++this.#doubts > 1) await this.#clock.wait(backoff(this.#doubts - 1, this.#random()), this.#signal)
-    for (let attempt = 1; !this.#signal.aborted; attempt++) {
-      // No answer is reason to give up: only the end of the relay is.
-      const answers = await this.#transport.connect(this.#signal).then(
-        () => true,
-        () => false,
-      )
-      if (answers) return
-      await this.#clock.wait(backoff(attempt, this.#random(), askAgain), this.#signal)
+    const clock = this.#clock
+    const signal = this.#signal
+    if (!again && ++this.#doubts > 1) await clock.wait(backoff(this.#doubts - 1, this.#random()), signal)
+    const connect = async () => {
+      try {
+        await this.#transport.connect(signal)
+      } catch (error) {
+        throw asTransportError(error)
+      }
     }
+    // No answer is reason to give up: only the end of the relay is.
+    await retry(connect, (_, attempt) => backoff(attempt, this.#random(), askAgain), { clock, signal })
   }
 }

@@ -1,40 +1,18 @@
-import { tracesOf } from '../../message/trace.ts'
 import { backoff } from '../../running/backoff.ts'
-import type { Outcome, TransportRecord } from '../../transport/transport.ts'
+import type { Outcome } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
 import { Bisection } from './bisection.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 import { type Failure, Patience } from './patience.ts'
-import { toRecord } from './record.ts'
-import { bytesOf, Queue } from './send-queue.ts'
+import type { Refusals } from './refusals.ts'
+import { bugCode, Request } from './request.ts'
+import { Queue } from './send-queue.ts'
 import { verdict } from './verdict.ts'
 
 /** Milliseconds over which lanes that were throttled together come back. */
 const spreadMs = 100
-
-/** The client threw, which its contract forbids: a bug. The record may be in the log all the same. */
-const bugCode = 'INTERNAL_ERROR'
-
-/** Where an error was thrown; of its message only the kind of error, since the rest may hold data. */
-const stackOf = (error: unknown): string =>
-  error instanceof Error
-    ? [
-        error.name,
-        ...(error.stack ?? '')
-          .split('\n')
-          .filter((line) => /^\s+at /.test(line))
-          .slice(0, 5),
-      ].join('\n')
-    : 'not an error'
-
-/** A request on its way. */
-interface Flight {
-  sentAt: number
-  /** Ends the wait for its answer. */
-  giveUp: AbortController
-}
 
 /** What a lane tells its topic. */
 export interface LaneTopic {
@@ -47,11 +25,7 @@ export interface LaneTopic {
   turn(lane: Lane): Promise<'probe' | 'free'>
   /** The lane has no answer to give about the topic: it is another one's turn. */
   pass(lane: Lane): void
-  /** Keys refused in a row with that code, none accepted since. */
-  refusedKeys(code: string): number
-  refused(code: string, row: CarriedRow): void
-  /** Whether a record of its key was refused since one was accepted. */
-  wasRefused(row: CarriedRow): boolean
+  readonly refusals: Refusals
   accepted(): void
   pause(code: string, error: string): void
   recheck(): void
@@ -65,7 +39,7 @@ export interface LaneTopic {
  *
  * A lane is stuck when its batch has no decided outcome after the first retry. It keeps that batch, drops and skips everything else, and
  * resumes once the batch is decided (rule 8), so that trouble of one partition costs the others neither room nor time.
- * Keeps rules 1 and 2 of docs/protocol.md.
+ * Keeps rules 1, 2 and 3 of docs/protocol.md.
  */
 export class Lane {
   readonly partition: number
@@ -76,13 +50,11 @@ export class Lane {
   readonly #bisection: Bisection
   readonly #queue: Queue
   /** The batch on its way. */
-  #flying: readonly CarriedRow[] = []
+  #request: Request | undefined
   /** The batch at the head of the queue that was sent and has no decided outcome. */
   #undecided: readonly CarriedRow[] = []
   /** How it failed the last time. */
   #failure: Failure | undefined
-  #flyingBytes = 0
-  #flight: Flight | undefined
   readonly #patience: Patience
   /** Times that it failed, one after another. */
   #attempt = 0
@@ -136,8 +108,12 @@ export class Lane {
     return this.#queue.length + this.#flying.length
   }
 
+  get #flying(): readonly CarriedRow[] {
+    return this.#request?.rows ?? []
+  }
+
   get #bytes(): number {
-    return this.#queue.bytes + this.#flyingBytes
+    return this.#queue.bytes + (this.#request?.bytes ?? 0)
   }
 
   push(row: CarriedRow): void {
@@ -148,7 +124,7 @@ export class Lane {
 
   /** Lets go of rows that are not on their way; gives them to the caller, who may skip them. */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
-    if (this.#flying.some(which)) this.#endWait()
+    if (this.#request?.rows.some(which)) this.#request.endWait()
     const gone = this.#queue.letGo(which)
     for (const row of gone) this.#context.state.inFlight.drop(row)
     return gone
@@ -162,7 +138,7 @@ export class Lane {
 
   /** Resolves when no request is outstanding. */
   async idle(): Promise<void> {
-    if (this.#flying.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+    if (this.#request) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 
   async #run(): Promise<void> {
@@ -175,7 +151,7 @@ export class Lane {
       this.#waitsForBreaker = false
       const turn = await this.#topic.turn(this)
       if (signal.aborted) break
-      if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.wasRefused(row))
+      if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.refusals.has(row))
       const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
       const answer = this.#bisection.answerTo(batch[0])
       if (answer) this.#decide(batch, answer, this.#context.clock.now())
@@ -193,44 +169,16 @@ export class Lane {
   }
 
   async #send(batch: CarriedRow[]): Promise<void> {
-    const { clock } = this.#context
-    const sentAt = clock.now()
-    const giveUp = new AbortController()
-    this.#flying = batch
-    this.#flyingBytes = bytesOf(batch)
-    this.#flight = { sentAt, giveUp }
-    const outcome = await this.#publish(batch, giveUp.signal)
-    this.#flying = []
-    this.#flyingBytes = 0
-    this.#flight = undefined
-    this.#tell(batch, outcome, sentAt)
-    this.#patience.learn(outcome, clock.now() - sentAt, this.#isTentative)
-    const wait = this.#decide(batch, outcome, sentAt)
+    const { clock, signal } = this.#context
+    const request = new Request(batch, { topic: this.#topic.name, partition: this.partition }, this.#context)
+    this.#request = request
+    const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs }
+    const outcome = await request.outcome(how, this.#failure?.code)
+    this.#request = undefined
+    this.#patience.learn(outcome, clock.now() - request.sentAt, this.#isTentative)
+    const wait = this.#decide(batch, outcome, request.sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
-    if (wait > 0) await clock.wait(wait, this.#context.signal)
-  }
-
-  /** Never rejects: nobody waits for a lane, and what it threw would end the process. */
-  async #publish(batch: readonly CarriedRow[], giveUp: AbortSignal): Promise<Outcome> {
-    let records: TransportRecord[]
-    try {
-      records = batch.map(toRecord)
-    } catch {
-      return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'It cannot be made a record.' }
-    }
-    const { transport, settings } = this.#context
-    try {
-      const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs, giveUp }
-      return await transport.publish(
-        { topic: this.#topic.name, partition: this.partition, records },
-        settings.requestTimeoutMs,
-        how,
-      )
-    } catch (error) {
-      if (this.#failure?.code !== bugCode)
-        this.#context.telemetry.emit('internal_error', { during: 'publish', error: stackOf(error) })
-      return { kind: 'unknown', code: bugCode, error: 'An error of the program, not of Kafka.' }
-    }
+    if (wait > 0) await clock.wait(wait, signal)
   }
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */
@@ -243,7 +191,7 @@ export class Lane {
     }
     if (outcome.kind === 'unknown') this.#keepBusy(batch, sentAt)
     const { code, error } = outcome
-    const next = verdict(outcome, { records: batch.length, refusedKeys: this.#topic.refusedKeys(code) })
+    const next = verdict(outcome, { records: batch.length, refusedKeys: this.#topic.refusals.count(code) })
     if (next.kind === 'dead-letter') {
       this.#refused(batch[0]!, code, error)
       return 0
@@ -251,7 +199,7 @@ export class Lane {
     const kept = this.#putBack(batch)
     switch (next.kind) {
       case 'pause-topic':
-        if (outcome.kind === 'not-written' && outcome.scope === 'record') this.#topic.refused(code, batch[0]!)
+        if (outcome.kind === 'not-written' && outcome.scope === 'record') this.#topic.refusals.add(code, batch[0]!)
         this.#topic.pause(code, error)
         return 0
       case 'split':
@@ -290,18 +238,6 @@ export class Lane {
   /** Whether the next request may be a copy: one record finds out whether the broker answers in time. */
   get #isTentative(): boolean {
     return this.#failure?.kind === 'unknown'
-  }
-
-  /**
-   * The leases of the batch on its way end, or are to be given back: it is waited for as long as any request is, and no longer (rule 3). The
-   * next owner of its buckets begins no sooner: the leases were as long when it was sent.
-   */
-  #endWait(): void {
-    const { clock, settings, signal } = this.#context
-    const { sentAt, giveUp } = this.#flight!
-    const left = sentAt + settings.requestTimeoutMs - clock.now()
-    if (left <= 0) giveUp.abort()
-    else void clock.wait(left, signal).then(() => giveUp.abort())
   }
 
   /** The batch has no decided outcome. */
@@ -348,7 +284,7 @@ export class Lane {
     this.#context.state.inFlight.unkeep([row])
     this.#decided()
     this.#bisection.found(row)
-    this.#topic.refused(code, row)
+    this.#topic.refusals.add(code, row)
     const claim = this.#context.state.claims.get(row.bucket)
     // Without a claim nothing may be moved; whoever has the bucket finds the row, and the refusal, by itself.
     if (!claim || claim.leaving) {
@@ -387,29 +323,5 @@ export class Lane {
     if (this.load > 0 && (this.load > inFlight.shareRows / 2 || this.#bytes > inFlight.shareBytes / 2)) return
     positions.resume(this.skippedFrom, this.#gaveUp)
     this.#gaveUp = false
-  }
-
-  #tell(batch: CarriedRow[], outcome: Outcome, sentAt: number): void {
-    const { telemetry, clock } = this.#context
-    const what = {
-      topic: this.#topic.name,
-      partition: this.partition,
-      records: batch.length,
-      ms: clock.now() - sentAt,
-      traces: tracesOf(batch),
-    }
-    if (outcome.kind === 'not-written' && outcome.scope === 'throttled') return
-    if (outcome.kind !== 'acked') {
-      telemetry.emit('publish_failed', { ...what, kind: outcome.kind, code: outcome.code })
-      return
-    }
-    let bytes = 0
-    const agesMs: number[] = []
-    const now = clock.date()
-    for (const row of batch) {
-      bytes += row.bytes
-      agesMs.push(now - row.createdAt)
-    }
-    telemetry.emit('published', { ...what, bytes, agesMs })
   }
 }

@@ -1,5 +1,5 @@
 import { backoff } from '../../running/backoff.ts'
-import { TransportError } from '../../transport/transport.ts'
+import { asTransportError, type TransportError } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import { Signal } from '../state/signal.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
@@ -138,7 +138,7 @@ export class MissingTopics {
       this.#answered(counts)
     } catch (error) {
       if (signal.aborted) return
-      const { code, message } = error instanceof TransportError ? error : { code: 'UNKNOWN', message: String(error) }
+      const { code, message } = asTransportError(error)
       breaker.doubt(this, code, message)
       await clock.wait(backoff(++this.#attempt, random()), signal)
     }

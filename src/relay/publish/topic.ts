@@ -1,64 +1,86 @@
 import { placementHash } from '../../message/key.ts'
-import { keyDigest } from '../../message/key-digest.ts'
 import { backoff } from '../../running/backoff.ts'
-import { TransportError } from '../../transport/transport.ts'
+import { retry } from '../../running/retry.ts'
+import { asTransportError, type TransportError } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
-import { onDeadOf } from '../state/on-dead-letter.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
-import { ClusterBreaker } from './cluster-breaker.ts'
+import type { ClusterBreaker } from './cluster-breaker.ts'
 import { Probe } from './half-open.ts'
 import { Lane, type LaneTopic } from './lane.ts'
-import { type KnownTopics, MissingTopics } from './missing-topics.ts'
+import { Refusals } from './refusals.ts'
 
-/** Back-off between two looks at a topic in trouble, in milliseconds: one that was created must not wait long for its messages. */
-const lookAgain = { firstMs: 500, maxMs: 5_000 }
+/** Back-off between two questions about a topic in trouble, in milliseconds: one that was created must not wait long for its messages. */
+const askAgain = { firstMs: 500, maxMs: 5_000 }
+
+/** Why a topic takes no messages, and since when on the relay's clock. */
+interface Trouble {
+  readonly code: string
+  readonly error: string
+  readonly since: number
+}
 
 /**
- * One topic with its lanes. A topic takes rows only while it is open; until its partitions are known, and while it is in trouble, it lets
- * go of its rows and remembers what it skips, so that a dead topic costs the others neither room nor time. After trouble one record goes
- * first, and the others wait for what becomes of it.
+ * - `resolving`: the number of partitions is being asked for. Rows are skipped. Answered: `open`; the topic is missing or may not be
+ *   written: `paused`.
+ * - `open`: rows go to the lanes. A refusal that blames the topic: `paused`; another number of partitions: `resolving`.
+ * - `paused`: the topic takes no messages. Rows are skipped, and the topic is asked for with back-off. Answered: `half-open`.
+ * - `half-open`: rows go to the lanes, and one record at a time is sent, to find out. Acknowledged: `open`; refused, or another number of
+ *   partitions: `paused`.
+ */
+type TopicState = { name: 'resolving' | 'open' } | { name: 'paused' | 'half-open'; trouble: Trouble }
+
+const takesRows = (state: TopicState) => state.name === 'open' || state.name === 'half-open'
+
+const troubleOf = (state: TopicState) => ('trouble' in state ? state.trouble : undefined)
+
+/**
+ * One topic with its lanes, and its circuit breaker. While it takes no rows it remembers what it skips, so that a dead topic costs the
+ * others neither room nor time.
  * Keeps rules 5, 8 and 20 of docs/protocol.md.
  */
 export class Topic implements LaneTopic {
   readonly name: string
   readonly skippedFrom = new SkippedFrom()
+  readonly refusals: Refusals
   readonly #context: RelayContext
   readonly #breaker: ClusterBreaker
-  #open = false
-  #lanes: Lane[] = []
-  #partitions = 0
-  #turn = 0
-  #refusedCode = ''
-  #refused = new Set<string>()
-  #attempt = 0
-  #pausedSince: number | undefined
-  #trouble: { code: string; error: string } | undefined
-  #opening: Promise<void> | undefined
   readonly #probe: Probe
+  /** Changed by `#enter` alone. */
+  #state: TopicState = { name: 'resolving' }
+  /** One for each partition; empty until the first answer. */
+  #lanes: Lane[] = []
+  /** Lane of the next row without a key, where those are spread. */
+  #turn = 0
+  /** Questions and refusals since the last acknowledgement. */
+  #attempt = 0
+  /** The question under way, at most one. */
+  #asking: Promise<void> | undefined
 
-  /** `partitions`: how many Kafka has just told; otherwise they are asked for. */
+  /** `partitions`: how many Kafka has just named; otherwise they are asked for. */
   constructor(name: string, context: RelayContext, breaker: ClusterBreaker, partitions?: number) {
     this.name = name
     this.#context = context
     this.#breaker = breaker
     this.#probe = new Probe(context.signal)
+    this.refusals = new Refusals(name, context.settings.onDeadLetter)
     if (partitions === undefined) this.#reopen(0)
-    else this.#opened(partitions)
+    else this.#answered(partitions)
   }
 
+  /** Whether rows go to its lanes. */
   get open(): boolean {
-    return this.#open
+    return takesRows(this.#state)
   }
 
   /** Why the topic is paused, while it is. */
   get trouble(): { code: string; error: string } | undefined {
-    return this.#open ? undefined : this.#trouble
+    return this.open ? undefined : troubleOf(this.#state)
   }
 
   /** Code of the reason, while the topic is paused or finds out whether it may go on. */
   get pausedBy(): string | undefined {
-    return this.#pausedSince === undefined ? undefined : this.#trouble?.code
+    return troubleOf(this.#state)?.code
   }
 
   get lanes(): readonly Lane[] {
@@ -68,7 +90,7 @@ export class Topic implements LaneTopic {
   /** Lane of a row. Only while open. */
   laneOf(row: CarriedRow): Lane {
     if (row.key === null && this.#context.settings.keyless === 'spread') return this.#nextLane()
-    return this.#lanes[placementHash(row.topic, row.key) % this.#partitions]!
+    return this.#lanes[placementHash(row.topic, row.key) % this.#lanes.length]!
   }
 
   /** The lanes in turn; a stuck one only where all are. */
@@ -90,26 +112,6 @@ export class Topic implements LaneTopic {
     for (const lane of this.#lanes) lane.letGo(which)
   }
 
-  refusedKeys(code: string): number {
-    return code === this.#refusedCode ? this.#refused.size : 0
-  }
-
-  refused(code: string, row: CarriedRow): void {
-    if (code !== this.#refusedCode) this.#refused = new Set()
-    this.#refusedCode = code
-    this.#refused.add(this.#counted(row))
-  }
-
-  wasRefused(row: CarriedRow): boolean {
-    return this.#refused.has(this.#counted(row))
-  }
-
-  /** What counts as one that was refused: where the relay goes on with a key, one key alone could empty a topic that takes nothing. */
-  #counted(row: CarriedRow): string {
-    if (row.key === null || onDeadOf(this.#context.settings.onDeadLetter, this.name) === 'skip') return row.messageId
-    return keyDigest(this.name, row.key)
-  }
-
   turn(lane: Lane): Promise<'probe' | 'free'> {
     return this.#probe.turn(lane)
   }
@@ -119,185 +121,121 @@ export class Topic implements LaneTopic {
   }
 
   accepted(): void {
-    this.#refused.clear()
+    this.refusals.clear()
     // An answer to what was sent before the pause: it ends no trouble, and would let every partition try at once afterwards.
-    if (!this.#open) return
-    this.#probe.end()
+    if (!this.open) return
     this.#attempt = 0
-    this.#trouble = undefined
-    if (this.#pausedSince === undefined) return
-    this.#context.telemetry.emit('topic_resumed', {
-      topic: this.name,
-      ms: Math.round(this.#context.clock.now() - this.#pausedSince),
-    })
-    this.#pausedSince = undefined
+    if (this.#state.name !== 'open') this.#enter({ name: 'open' })
   }
 
   /** The topic cannot take messages: its rows wait in the table until it can. */
   pause(code: string, error: string): void {
     // What was on its way at the first refusal is refused as well: one trouble, not one for each partition.
-    if (!this.#open) return
-    this.#tellPaused(code, error)
-    this.#close()
-    this.#reopen(backoff(++this.#attempt, this.#context.random(), lookAgain))
+    if (!this.open) return
+    this.#blame(code, error)
+    this.#reopen(backoff(++this.#attempt, this.#context.random(), askAgain))
   }
 
   /** Asks for the number of partitions anew; if it has changed, finishes what is in flight, lets go of the rest and goes on with the new one. */
   recheck(): void {
-    if (!this.#open || this.#opening) return
-    this.#track(this.#closeIfGrown())
+    if (this.open && !this.#asking) this.#track(this.#closeIfGrown())
   }
 
   async #closeIfGrown(): Promise<void> {
     try {
-      if ((await this.#look()) !== this.#partitions && this.#open) this.#close()
+      if ((await this.#ask()) === this.#lanes.length || !this.open) return
+      const trouble = troubleOf(this.#state)
+      this.#enter(trouble ? { name: 'paused', trouble } : { name: 'resolving' })
     } catch {
-      // Trouble of a topic shows itself at the next publish; a look alone is no reason to stop.
-    }
-  }
-
-  #close(): void {
-    this.#open = false
-    this.#probe.end()
-    for (const lane of this.#lanes) {
-      for (const row of lane.letGo(() => true)) this.skip(row)
-      for (const [bucket, id] of lane.skippedFrom.take()) this.skippedFrom.skip(bucket, id)
+      // Trouble of a topic shows itself at the next publish; a question alone is no reason to stop.
     }
   }
 
   #reopen(afterMs: number): void {
-    if (!this.#opening) this.#track(this.#openWhenPossible(afterMs))
+    if (!this.#asking) this.#track(this.#openWhenPossible(afterMs))
   }
 
-  /** One look at a time. A topic that was closed while one was under way is opened afterwards. */
-  #track(look: Promise<void>): void {
-    this.#opening = look.finally(() => {
-      this.#opening = undefined
-      if (!this.#open && !this.#context.signal.aborted)
-        this.#reopen(this.#attempt === 0 ? 0 : backoff(this.#attempt, this.#context.random(), lookAgain))
+  /** One question at a time. A topic that was closed while one was under way is opened afterwards. */
+  #track(question: Promise<void>): void {
+    this.#asking = question.finally(() => {
+      this.#asking = undefined
+      if (!this.open && !this.#context.signal.aborted)
+        this.#reopen(this.#attempt === 0 ? 0 : backoff(this.#attempt, this.#context.random(), askAgain))
     })
   }
 
   async #openWhenPossible(afterMs: number): Promise<void> {
     const { clock, signal, random } = this.#context
-    const breaker = this.#breaker
-    let wait = afterMs
-    for (;;) {
-      await clock.wait(wait, signal)
-      await breaker.passable()
-      if (signal.aborted) return
-      try {
-        const partitions = await this.#look()
-        for (const lane of this.#lanes) await lane.idle()
-        if (!signal.aborted) this.#opened(partitions)
-        return
-      } catch (error) {
-        // Broken off by the end of the relay: no trouble of Kafka's.
-        if (signal.aborted) return
-        const known = error instanceof TransportError ? error : new TransportError('UNKNOWN', 'producer', String(error))
-        if (known.scope === 'topic') this.#blamed(known)
-        else breaker.doubt(this, known.code, known.message)
-        wait = backoff(++this.#attempt, random(), lookAgain)
-      }
+    await clock.wait(afterMs, signal)
+    const ask = async () => {
+      await this.#breaker.passable()
+      const partitions = await this.#ask()
+      for (const lane of this.#lanes) await lane.idle()
+      return partitions
+    }
+    const failed = (error: unknown) => {
+      const known = error as TransportError
+      if (known.scope === 'topic') this.#missing(known)
+      else this.#breaker.doubt(this, known.code, known.message)
+      return backoff(++this.#attempt, random(), askAgain)
+    }
+    const partitions = await retry(ask, failed, { clock, signal })
+    if (partitions !== undefined) this.#answered(partitions)
+  }
+
+  /** Rejects with a TransportError. */
+  async #ask(): Promise<number> {
+    try {
+      return await this.#context.transport.partitions(this.name, this.#context.signal)
+    } catch (error) {
+      throw asTransportError(error)
     }
   }
 
   /** A broker answered: this topic cannot take messages, but Kafka is not in trouble. */
-  #blamed({ code, message }: TransportError): void {
-    this.#tellPaused(code, message)
+  #missing({ code, message }: TransportError): void {
+    this.#blame(code, message)
     this.#breaker.trust(this)
   }
 
-  async #look(): Promise<number> {
-    return this.#context.transport.partitions(this.name, this.#context.signal)
-  }
-
-  #opened(partitions: number): void {
-    const before = this.#partitions
+  #answered(partitions: number): void {
+    const before = this.#lanes.length
     if (before !== 0 && before !== partitions) {
       this.#context.telemetry.emit('partitions_changed', { topic: this.name, from: before, to: partitions })
     }
     if (before !== partitions) {
       this.#lanes = Array.from({ length: partitions }, (_, partition) => new Lane(this, partition, this.#context, this.#breaker))
-      this.#partitions = partitions
     }
-    if (this.#pausedSince !== undefined) this.#probe.begin()
     this.#breaker.trust(this)
-    this.#open = true
-    this.#context.state.positions.resume(this.skippedFrom, true)
+    const trouble = troubleOf(this.#state)
+    this.#enter(trouble ? { name: 'half-open', trouble } : { name: 'open' })
   }
 
-  #tellPaused(code: string, error: string): void {
-    this.#trouble = { code, error }
-    if (this.#pausedSince !== undefined) return
-    this.#pausedSince = this.#context.clock.now()
-    this.#context.telemetry.emit('topic_paused', { topic: this.name, code, error })
-  }
-}
-
-/** Topics that take no rows and are asked for one by one, left out of a fetch, and told of by name. More are {@link MissingTopics}. */
-export const mostClosed = 100
-
-/** The topics that the relay has met. */
-export class Topics implements KnownTopics {
-  readonly missing: MissingTopics
-  readonly #byName = new Map<string, Topic>()
-  readonly #context: RelayContext
-  readonly #breaker: ClusterBreaker
-
-  /** `mostMissing`: as {@link MissingTopics} has it. */
-  constructor(context: RelayContext, mostMissing?: number) {
-    this.#context = context
-    this.#breaker = new ClusterBreaker(context)
-    this.missing = new MissingTopics(context, this.#breaker, this, mostMissing)
+  #blame(code: string, error: string): void {
+    const since = troubleOf(this.#state)?.since ?? this.#context.clock.now()
+    this.#enter({ name: 'paused', trouble: { code, error, since } })
   }
 
-  /** A topic exists: from now on it takes rows itself. */
-  found(name: string, partitions: number): void {
-    this.#byName.set(name, new Topic(name, this.#context, this.#breaker, partitions))
-  }
-
-  /**
-   * The topic of that name; a new one opens without being told. Undefined if it is one of many that take no rows: while there are any, a new one is
-   * too, since rows of it may have been skipped before.
-   */
-  get(name: string): Topic | undefined {
-    const known = this.#byName.get(name)
-    if (known || this.missing.any || this.closed().length >= mostClosed) return known
-    const topic = new Topic(name, this.#context, this.#breaker)
-    this.#byName.set(name, topic)
-    return topic
-  }
-
-  get all(): Iterable<Topic> {
-    return this.#byName.values()
-  }
-
-  /** Topics that take no rows at present, the first hundred of them. */
-  closed(): Topic[] {
-    const closed: Topic[] = []
-    for (const topic of this.#byName.values()) if (!topic.open && closed.push(topic) >= mostClosed) break
-    return closed
-  }
-
-  /** Others need room: lanes that do not progress give up what they have not sent. */
-  yieldRoom(): void {
-    for (const topic of this.#byName.values()) for (const lane of topic.lanes) lane.yieldRoom()
-  }
-
-  /** Lets go of queued rows of all topics. */
-  letGo(which: (row: CarriedRow) => boolean): void {
-    for (const topic of this.#byName.values()) topic.letGo(which)
-  }
-
-  /**
-   * Whether something waits that only Kafka as a whole keeps from being sent: rows in lanes, and rows of topics whose partitions no
-   * broker has told yet. What a topic in trouble of its own skips does not count.
-   */
-  get waiting(): boolean {
-    for (const topic of this.#byName.values()) {
-      if (topic.open ? topic.lanes.some((lane) => lane.load > 0) : !topic.trouble && topic.skippedFrom.any) return true
+  /** The only way from state to state: tells it, and keeps rows and probe as the new state has them. */
+  #enter(next: TopicState): void {
+    const before = this.#state
+    const [was, is] = [troubleOf(before), troubleOf(next)]
+    this.#state = next
+    if (!was && is) this.#context.telemetry.emit('topic_paused', { topic: this.name, code: is.code, error: is.error })
+    if (was && !is) {
+      const ms = Math.round(this.#context.clock.now() - was.since)
+      this.#context.telemetry.emit('topic_resumed', { topic: this.name, ms })
     }
-    return this.missing.waiting
+    if (next.name === 'half-open') this.#probe.begin()
+    else this.#probe.end()
+    if (takesRows(before) && !takesRows(next)) this.#skipQueued()
+    if (!takesRows(before) && takesRows(next)) this.#context.state.positions.resume(this.skippedFrom, true)
+  }
+
+  #skipQueued(): void {
+    for (const lane of this.#lanes) {
+      for (const row of lane.letGo(() => true)) this.skip(row)
+      for (const [bucket, id] of lane.skippedFrom.take()) this.skippedFrom.skip(bucket, id)
+    }
   }
 }

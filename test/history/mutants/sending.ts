@@ -10,8 +10,8 @@ export const sendingMutants: Record<string, Mutant> = {
     edits: [
       {
         file: 'relay/publish/lane.ts',
-        from: '    this.#flying = batch\n',
-        to: '    this.#flying = batch\n    this.#deps.settle(batch)\n',
+        from: '    this.#request = request\n',
+        to: '    this.#request = request\n    this.#context.state.acked.push(batch)\n',
       },
     ],
   },

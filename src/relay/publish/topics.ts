@@ -1,0 +1,72 @@
+import type { RelayContext } from '../context.ts'
+import type { CarriedRow } from '../state/claim.ts'
+import { ClusterBreaker } from './cluster-breaker.ts'
+import { type KnownTopics, MissingTopics } from './missing-topics.ts'
+import { Topic } from './topic.ts'
+
+/** Topics that take no rows and are asked for one by one, left out of a fetch, and told of by name. More are {@link MissingTopics}. */
+export const mostClosed = 100
+
+/** The topics that the relay has met. */
+export class Topics implements KnownTopics {
+  readonly missing: MissingTopics
+  readonly #byName = new Map<string, Topic>()
+  readonly #context: RelayContext
+  readonly #breaker: ClusterBreaker
+
+  /** `mostMissing`: as {@link MissingTopics} has it. */
+  constructor(context: RelayContext, mostMissing?: number) {
+    this.#context = context
+    this.#breaker = new ClusterBreaker(context)
+    this.missing = new MissingTopics(context, this.#breaker, this, mostMissing)
+  }
+
+  /** A topic exists: from now on it takes rows itself. */
+  found(name: string, partitions: number): void {
+    this.#byName.set(name, new Topic(name, this.#context, this.#breaker, partitions))
+  }
+
+  /**
+   * The topic of that name; a new one opens without being told. Undefined if it is one of many that take no rows: while there are any, a new one is
+   * too, since rows of it may have been skipped before.
+   */
+  get(name: string): Topic | undefined {
+    const known = this.#byName.get(name)
+    if (known || this.missing.any || this.closed().length >= mostClosed) return known
+    const topic = new Topic(name, this.#context, this.#breaker)
+    this.#byName.set(name, topic)
+    return topic
+  }
+
+  get all(): Iterable<Topic> {
+    return this.#byName.values()
+  }
+
+  /** Topics that take no rows at present, the first hundred of them. */
+  closed(): Topic[] {
+    const closed: Topic[] = []
+    for (const topic of this.#byName.values()) if (!topic.open && closed.push(topic) >= mostClosed) break
+    return closed
+  }
+
+  /** Others need room: lanes that do not progress give up what they have not sent. */
+  yieldRoom(): void {
+    for (const topic of this.#byName.values()) for (const lane of topic.lanes) lane.yieldRoom()
+  }
+
+  /** Lets go of queued rows of all topics. */
+  letGo(which: (row: CarriedRow) => boolean): void {
+    for (const topic of this.#byName.values()) topic.letGo(which)
+  }
+
+  /**
+   * Whether something waits that only Kafka as a whole keeps from being sent: rows in lanes, and rows of topics whose partitions no
+   * broker has told yet. What a topic in trouble of its own skips does not count.
+   */
+  get waiting(): boolean {
+    for (const topic of this.#byName.values()) {
+      if (topic.open ? topic.lanes.some((lane) => lane.load > 0) : !topic.trouble && topic.skippedFrom.any) return true
+    }
+    return this.missing.waiting
+  }
+}
