@@ -23,13 +23,16 @@ function morph(old, fresh) {
   })
 }
 
-/** Lines rows up by their key, so that each stays the element that it was: what has the focus is still the same message. */
+/** Lines tables and rows up by their key, so that each stays the element that it was: what has the focus is still the same message. */
 function keepRows(old, children) {
   const keys = new Set(children.map((child) => child.dataset?.key))
   for (const row of [...old.children]) if (row.dataset.key && !keys.has(row.dataset.key)) row.remove()
+  const kept = new Set([...old.children].map((row) => row.dataset.key))
   children.forEach((child, n) => {
+    const key = child.dataset?.key
+    if (key && kept.has(key)) while (old.childNodes[n] && !old.childNodes[n].dataset?.key) old.childNodes[n].remove()
     const at = old.childNodes[n]
-    if (child.dataset?.key && at?.dataset?.key !== child.dataset.key) old.insertBefore(child.cloneNode(true), at ?? null)
+    if (at?.dataset?.key !== key) old.insertBefore(child.cloneNode(true), at ?? null)
   })
 }
 

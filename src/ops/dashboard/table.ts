@@ -7,7 +7,11 @@ export const row = (cells: Readonly<Record<string, Part>>, key?: string): Html =
   )}</tr>`
 
 /** A table that becomes a list of cards where the screen is narrow; the roles keep it a table for those who hear it. */
-export const table = (caption: string, headings: readonly string[], rows: readonly Html[]): Html => html`<table role="table">
+export const table = (
+  caption: string,
+  headings: readonly string[],
+  rows: readonly Html[],
+): Html => html`<table role="table" data-key="${caption}">
 <caption class="unseen">${caption}</caption>
 <thead role="rowgroup"><tr role="row">${headings.map((one) => html`<th role="columnheader" scope="col">${one}</th>`)}</tr></thead>
 <tbody role="rowgroup">${rows}</tbody></table>`
