@@ -3,12 +3,13 @@ import { bucketOf } from '../src/message/key.ts'
 import type { Ground } from './ground.ts'
 import { stride, valueBytes } from './programs/message.ts'
 
-/** Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`; `traced`: each enqueued in a trace of its own. */
+/** Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`; `traced`: each enqueued in a trace of its own; `overMs`: enqueued evenly over that time until now. */
 export interface Backlog {
   messages: number
   keys: number
   from?: number
   traced?: boolean
+  overMs?: number
 }
 
 /** Values and keys as `payloadOf` and `keyOf` make them, in SQL, for a column `n`. */
@@ -23,14 +24,16 @@ const atOnce = 1_000_000
 /** Puts a backlog into the table of the outbox; by a client of the pool it is a part of that one's transaction. */
 export async function preloadOutbox(
   { pool, topic }: { pool: pg.Pool | pg.PoolClient; topic: string },
-  { messages, keys, from = 0, traced = false }: Backlog,
+  { messages, keys, from = 0, traced = false, overMs }: Backlog,
 ): Promise<void> {
   const buckets = Array.from({ length: keys }, (_, index) => bucketOf(topic, Buffer.from(`key-${index}`)))
+  const createdAt =
+    overMs === undefined ? '' : `, now() - (${from + messages} - n) * interval '${overMs / messages} milliseconds'`
   for (const [first, count] of portions(from, messages)) {
     await pool.query(
-      `INSERT INTO outbox (bucket, message_id, topic, key, value, headers)
+      `INSERT INTO outbox (bucket, message_id, topic, key, value, headers${createdAt && ', created_at'})
        SELECT ($5::int[])[1 + n * ${stride} % $2], gen_random_uuid(), $1, convert_to(${sqlKey}, 'UTF8'), convert_to(${sqlValue}, 'UTF8'),
-         ${traced ? sqlTrace : 'NULL'}
+         ${traced ? sqlTrace : 'NULL'}${createdAt}
        FROM ${sqlNumbers} ORDER BY n`,
       [topic, keys, first, count, buckets],
     )

@@ -8,6 +8,7 @@ import { idleMode } from './modes/idle.ts'
 import { latencyMode } from './modes/latency.ts'
 import { partitionsMode } from './modes/partitions.ts'
 import { scaleMode } from './modes/scale.ts'
+import { tenMillionMode } from './modes/ten-million.ts'
 import { watchingMode } from './modes/watching.ts'
 import { xminMode } from './modes/xmin.ts'
 import type { BenchOptions } from './options.ts'
@@ -27,6 +28,7 @@ export const modes: Record<string, Mode> = {
   enqueue: enqueueMode,
   commit: commitMode,
   watching: watchingMode,
+  'ten-million': tenMillionMode,
 }
 
 /**

@@ -33,7 +33,7 @@ export {
 export type { Codec, EncodedEvent } from './events/codec.ts'
 export type { AnyEventMessage, EventMessage } from './events/event-message.ts'
 export type { InputOf, OutputOf, SchemaConverter, SchemaIssue, SchemaResult, StandardSchema } from './events/standard-schema.ts'
-export type { Unstable, WireStable } from './events/wire.ts'
+export type { Unstable, Wire, WireStable } from './events/wire.ts'
 export { type errorCodes, isOutboxError, OutboxError, type OutboxErrorCode, type OutboxErrorDetails } from './message/errors.ts'
 export type { MessageKey } from './message/key.ts'
 export type { Message } from './message/message.ts'

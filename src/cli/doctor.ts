@@ -23,7 +23,7 @@ import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
 export function doctorCommand(): Command {
   const command = new Command('doctor')
     .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to fix it')
-    .option('--client <path>', 'Module that exports your Prisma client: try whether its transactions take back what they wrote')
+    .option('--client <path>', 'Module that exports your Prisma client: test that its transactions roll back')
     .option('--json', 'As JSON, for scripts')
   addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
     const verdicts = await examined(flags, process.env, process.cwd())
@@ -33,7 +33,7 @@ export function doctorCommand(): Command {
   })
   return prismaHelp(command, [
     ['Everything', ''],
-    ['Also: does the client take back what a failed transaction wrote, with all its extensions?', '--client src/db.ts'],
+    ['Also test that transactions of the client roll back, with all its extensions', '--client src/db.ts'],
     ['For a script: what failed', `--json | jq '.[] | select(.level == "failure")'`],
   ])
 }

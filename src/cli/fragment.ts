@@ -47,10 +47,10 @@ export function migration({ schema }: Naming = {}, part: Part = 'outbox'): strin
 export function checkNaming({ model, schema }: Naming): void {
   if (model !== undefined && !/^[A-Za-z]\w*$/.test(model)) {
     const remedy = 'Give a name of letters, digits and underscores, such as OutboxMessage.'
-    throw new OutboxError('INVALID_OPTION', `--model ${model} is not a name for a Prisma model.`, { field: '--model', remedy })
+    throw new OutboxError('INVALID_OPTION', '--model must be a name for a Prisma model.', { field: '--model', remedy })
   }
   if (schema !== undefined && !/^[\w$-]{1,63}$/.test(schema)) {
     const remedy = 'Give a name of letters, digits and underscores, such as shop.'
-    throw new OutboxError('INVALID_OPTION', `--schema ${schema} is not a usable name.`, { field: '--schema', remedy })
+    throw new OutboxError('INVALID_OPTION', '--schema must be a name for a PostgreSQL schema.', { field: '--schema', remedy })
   }
 }

@@ -1,10 +1,9 @@
 import { Command } from 'commander'
-import { OutboxError } from '../message/errors.ts'
-import { type Flags, listenConfig } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
+import { type Flags, given } from './given.ts'
 import { prismaHelp } from './help.ts'
 import { print } from './print.ts'
-import { addFlags, relaySettings } from './settings.ts'
+import { addFlags, settings } from './settings.ts'
 
 /** Milliseconds for the answer; the server itself gives up after five seconds. */
 const answerMs = 6_000
@@ -15,9 +14,10 @@ const anyHost: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::'
 /** The command `healthcheck`: a probe for images that have no other HTTP client. */
 export function healthcheckCommand(): Command {
   const command = new Command('healthcheck')
-    .description('Ask a running relay whether it lives, or whether it is ready: exit code 0, or 1 where not')
+    .description('Ask a running relay whether it lives, or whether it is ready: exit code 0, otherwise 1')
     .option('--ready', 'Ask /readyz, not /livez')
-  addFlags(command, { listen: { ...relaySettings.listen, what: 'Address of the relay, as it was given to it' } })
+  const { otherwise: _, ...listen } = settings.listen
+  addFlags(command, { listen: { ...listen, what: 'Address that the relay listens on' } })
   command.action(async (flags: Flags) => {
     process.exitCode = await ask(flags)
   })
@@ -28,13 +28,7 @@ export function healthcheckCommand(): Command {
 }
 
 async function ask(flags: Flags): Promise<number> {
-  const listen = listenConfig(flags, process.env)
-  if (!listen) {
-    throw new OutboxError('INVALID_OPTION', '--listen (OUTBOX_LISTEN) is missing.', {
-      field: 'OUTBOX_LISTEN',
-      remedy: 'Give the address that the relay listens on.',
-    })
-  }
+  const listen = given(flags, process.env).need('listen')
   const host = anyHost[listen.host] ?? (listen.host.includes(':') ? `[${listen.host}]` : listen.host)
   try {
     const page = flags.ready === true ? 'readyz' : 'livez'

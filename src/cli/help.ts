@@ -1,5 +1,5 @@
 import type { Command, Help, Option } from 'commander'
-import { type Heading, secretVariables } from './settings.ts'
+import { groups, secretVariables } from './settings.ts'
 
 /** An example of a command's help: what it does, and the arguments that do it. */
 export type Example = [what: string, args: string]
@@ -29,7 +29,7 @@ function format(command: Command, help: Help, examples: Example[]): string {
 
 /** The secrets of a heading, which come from variables or files. */
 function secretsUnder(heading: string): string[] {
-  const variables = secretVariables[heading as Heading] ?? []
+  const variables = secretVariables(groups[heading as keyof typeof groups] ?? {})
   return variables.length === 0 ? [] : [`\n  Secrets from the environment: ${variables.join(', ')}`]
 }
 

@@ -1,11 +1,10 @@
 import { Command } from 'commander'
+import { type InboxDeadLetter, InboxOperator, type InboxSelection } from '../inbox/operator.ts'
+import type { SqlClient } from '../inbox/statements.ts'
 import { OutboxError } from '../message/errors.ts'
-import {
-  type InboxDeadLetter,
-  type InboxOperator,
-  type InboxSelection,
-  postgresInboxOperator,
-} from '../store/postgres/inbox-operator.ts'
+import { codeOf, connectionConfig, Line } from '../store/postgres/line.ts'
+import { explained } from '../store/postgres/operator.ts'
+import { parseUrl, schemaOf } from '../store/postgres/store.ts'
 import { databaseConfig, type Flags } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted, keyText, span, table } from './format.ts'
@@ -19,6 +18,9 @@ type Action = 'redrive' | 'discard'
 
 /** Milliseconds between two polls for an answer. */
 const lookMs = 100
+
+/** Milliseconds that a statement may take. */
+const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
 
 /** Messages of one call: each is named in the statement. */
 const mostMessages = 1_000
@@ -37,22 +39,19 @@ export function inboxCommand(): Command {
     .option('--key <key>', 'Only of this key, as text, or 0x… for bytes')
     .option('--reason <code>', 'Only those of this reason')
     .option('--all', 'All dead-lettered messages')
-    .option('--limit <n>', `At most so many (default: 50 of list, else ${mostMessages})`, count)
-    .option('--yes', 'Of discard: do not ask')
+    .option('--limit <n>', `At most N messages (default: 50 for list, otherwise ${mostMessages}, which is the most)`, count)
+    .option('--yes', 'For discard: do not ask')
     .option('--timeout <seconds>', 'Time for the consumer to answer (default: 30)', count)
     .option('--json', 'As JSON, keys in base64')
   addDatabaseFlags(command).action(async (action: string, ids: string[] | undefined, flags: Flags) => {
     const act = actions[action as keyof typeof actions]
     if (act === undefined) {
-      const remedy = 'It is "inbox list", "inbox redrive" or "inbox discard".'
-      throw new OutboxError('INVALID_OPTION', 'The command inbox has no such part.', { field: 'inbox', remedy })
+      const remedy = 'Use "inbox list", "inbox redrive" or "inbox discard".'
+      throw new OutboxError('INVALID_OPTION', 'The command inbox has no such action.', { field: 'inbox', remedy })
     }
-    const operator = await postgresInboxOperator(databaseConfig(flags, process.env))
-    try {
-      await act(operator, { ...selectionOf(flags, ids), consumer: flags.consumer as string | undefined }, flags)
-    } finally {
-      operator.close()
-    }
+    await withInboxOperator(flags, (operator) =>
+      act(operator, { ...selectionOf(flags, ids), consumer: flags.consumer as string | undefined }, flags),
+    )
   })
   return prismaHelp(command, [
     ['What is dead-lettered, and why', 'list --consumer mail'],
@@ -60,6 +59,28 @@ export function inboxCommand(): Command {
     ['Everything that a bug of the handler put aside', 'redrive --consumer mail --reason HANDLER_FAILED'],
     ['Drop one for good; those behind it are applied', 'discard 0197f3a0-0000-7000-8000-000000000001'],
   ])
+}
+
+/** Runs `use` with an operator's view of dead-lettered messages in the database that the flags name. */
+async function withInboxOperator(flags: Flags, use: (operator: InboxOperator) => Promise<void>): Promise<void> {
+  const config = databaseConfig(flags, process.env)
+  const schema = schemaOf(parseUrl(config.databaseUrl, 'DATABASE_URL'), config.schema)
+  const explaining = <T>(work: Promise<T>): Promise<T> =>
+    work.catch((error: unknown) => {
+      throw codeOf(error) === '42P01' ? missingTable(schema, error) : explained(error)
+    })
+  const line = await explaining(Line.open(connectionConfig(config.databaseUrl), limits, () => {}))
+  const client: SqlClient = {
+    $queryRaw: (strings, ...values) => explaining(line.$queryRaw(strings, ...values)),
+    $executeRaw: (strings, ...values) => explaining(line.$executeRaw(strings, ...values)),
+  }
+  await use(new InboxOperator(client, schema)).finally(() => line.close())
+}
+
+function missingTable(schema: string, cause: unknown): OutboxError {
+  const remedy =
+    'Run "npx prisma-extension-outbox init --inbox", then "npx prisma migrate deploy"; --schema names another schema.'
+  return new OutboxError('TABLES_MISSING', `The table inbox_dead_letter is not in schema ${schema}.`, { remedy, cause })
 }
 
 const actions = {
@@ -76,7 +97,7 @@ const actions = {
 async function requestAndWait(operator: InboxOperator, action: Action, which: InboxSelection, flags: Flags): Promise<void> {
   if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
     const remedy = 'Give message ids, --consumer, --topic, --key, --reason or --all.'
-    throw new OutboxError('INVALID_OPTION', `dead-lettered ${action} needs to know which messages.`, {
+    throw new OutboxError('INVALID_OPTION', `inbox ${action} needs to know which messages.`, {
       field: 'message-ids',
       remedy,
     })
@@ -103,7 +124,7 @@ async function requestAndWait(operator: InboxOperator, action: Action, which: In
 async function answered(operator: InboxOperator, messages: readonly InboxDeadLetter[], timeoutMs: number): Promise<number> {
   let until = performance.now() + timeoutMs
   for (let before = ''; ; ) {
-    const { there, open, at } = await operator.look(messages)
+    const { there, open, at } = await operator.answers(messages)
     if (open === 0) return there
     if (at !== before) until = performance.now() + timeoutMs
     before = at

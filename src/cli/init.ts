@@ -66,12 +66,15 @@ export function initCommand(): Command {
     .description('Add the outbox to a Prisma project: its models to the schema, its tables as a migration')
     .option(
       '--schema-path <path>',
-      'Schema file or folder (default: prisma.config.ts, else schema.prisma or prisma/schema.prisma)',
+      'Schema file or folder (default: as in the config file of Prisma, otherwise schema.prisma, prisma/schema.prisma or prisma/schema)',
     )
-    .option('--migrations-path <path>', 'Migrations folder (default: prisma.config.ts, else migrations beside the schema)')
-    .option('--model <name>', 'Name of the message model, where Outbox is taken (default: Outbox)')
+    .option(
+      '--migrations-path <path>',
+      'Migrations folder (default: as in the config file, otherwise migrations beside the schema)',
+    )
+    .option('--model <name>', 'Name of the message model, if Outbox is taken (default: Outbox)')
     .option('--schema <name>', 'PostgreSQL schema of the tables (default: that of the connection)')
-    .option('--inbox', 'Add the tables of consumers, too')
+    .option('--inbox', 'Also add the tables of consumers')
     .option('--print', 'Print models and migration, write nothing')
     .helpOption('-h, --help', 'Display this help message')
     .action((flags: Omit<InitOptions, 'cwd' | 'now'> & { print?: boolean }) => {
@@ -82,7 +85,7 @@ export function initCommand(): Command {
     ['Write both into the project of this folder', ''],
     ['The application has a model Outbox of its own', '--model OutboxMessage'],
     ['Keep the tables in the PostgreSQL schema "shop"', '--schema shop'],
-    ['This application consumes messages, too', '--inbox'],
+    ['This application also consumes messages', '--inbox'],
     ['See the SQL and the models first', '--print'],
   ])
 }

@@ -13,8 +13,8 @@ export function listCommand(): Command {
     .description('List messages that wait, or that are dead, oldest first; never their payloads')
     .option('--dead', 'Those that Kafka refused, and those that wait behind them')
     .option('--reason <code>', 'Only dead ones of this reason')
-    .option('--limit <n>', 'At most so many (default: 50)', count)
-    .option('--json', 'As JSON, keys in base64')
+    .option('--limit <n>', 'At most N messages (default: 50)', count)
+    .option('--json', 'As JSON: spans in milliseconds, keys in base64')
   addFilterFlags(addDatabaseFlags(command)).action((flags: Flags) =>
     withOperator(flags, async (operator) => {
       const dead = flags.dead === true || flags.reason !== undefined

@@ -1,54 +1,13 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander'
-import { isOutboxError, OutboxError, type OutboxErrorCode } from '../message/errors.ts'
-import { version } from '../version.ts'
-import { doctorCommand } from './doctor.ts'
-import { exitCodes } from './exit-codes.ts'
-import { healthcheckCommand } from './healthcheck.ts'
-import { programHelp } from './help.ts'
-import { inboxCommand } from './inbox.ts'
-import { initCommand } from './init.ts'
-import { listCommand } from './list.ts'
-import { printError } from './print.ts'
-import { proveCommand } from './prove.ts'
-import { relayCommand } from './relay.ts'
-import { discardCommand, redriveCommand } from './request.ts'
-import { schemaCommand } from './schema.ts'
-import { showCommand } from './show.ts'
-import { statusCommand } from './status.ts'
-import { openPasswords, withoutValues } from './usage-errors.ts'
-import { whereCommand } from './where.ts'
+// `npx prisma-extension-outbox <command>`: reads .env, runs the program, and reports the error that ends it.
 
-/** The program: `npx prisma-extension-outbox <command>`. */
-export function program(): Command {
-  const program = new Command('prisma-extension-outbox')
-    .description('Transactional outbox for Prisma: messages stored with your rows, relayed to Kafka in order, never lost')
-    .version(version, '-v, --version')
-  const commands = [
-    initCommand(),
-    relayCommand(),
-    statusCommand(),
-    listCommand(),
-    showCommand(),
-    whereCommand(),
-    doctorCommand(),
-    redriveCommand(),
-    discardCommand(),
-    inboxCommand(),
-    proveCommand(),
-    schemaCommand(),
-    healthcheckCommand(),
-  ]
-  for (const command of commands) program.addCommand(command)
-  for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({ outputError: (text, write) => write(withoutValues(text)) })
-    command.helpOption('-h, --help', 'Display this help message')
-  }
-  program.hook('preAction', (_, command) => {
-    for (const line of openPasswords(command.opts())) printError(`! ${line}`)
-  })
-  return programHelp(program)
-}
+import { CommanderError } from 'commander'
+import { isOutboxError, OutboxError, type OutboxErrorCode } from '../message/errors.ts'
+import { createLogger } from '../ops/log.ts'
+import { exitCodes } from './exit-codes.ts'
+import { printError } from './print.ts'
+import { program } from './program.ts'
+import { usageError } from './usage-errors.ts'
 
 /** Errors that another try, or another moment, may not have. */
 const mayPass: ReadonlySet<OutboxErrorCode> = new Set([
@@ -76,16 +35,25 @@ async function main(args: readonly string[]): Promise<number> {
     await program().parseAsync(args, { from: 'user' })
     return Number(process.exitCode ?? exitCodes.done)
   } catch (error) {
-    // Commander has printed what is wrong with the flags, or the help that was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.refused
-    if (isOutboxError(error)) {
-      printError(`! ${error.message}`)
-      return mayPass.has(error.code) ? exitCodes.failed : exitCodes.refused
-    }
-    const lines = String((error as Error).stack ?? error).split('\n')
-    for (const [n, line] of lines.entries()) printError(n === 0 ? `! Unexpected: ${line}` : `  ${line}`)
-    return exitCodes.failed
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done
+    const log = args[0] === 'relay' && !process.stdout.isTTY && process.env.LOG_LEVEL !== 'silent'
+    return report(error instanceof CommanderError ? usageError(error) : error, log)
   }
+}
+
+/** Writes the error that ends the program to standard error, as JSON if the log is JSON; returns the exit code. */
+function report(error: unknown, json: boolean): number {
+  const logger = createLogger('fatal', false, process.stderr)
+  if (isOutboxError(error)) {
+    const { code, field, remedy, message } = error
+    if (json) logger.fatal({ event: 'refused', code, field, remedy }, message)
+    else printError(`! ${message}`)
+    return mayPass.has(code) ? exitCodes.failed : exitCodes.refused
+  }
+  const stack = String((error as Error).stack ?? error)
+  if (json) logger.fatal({ event: 'crashed', error: stack }, 'crashed')
+  else for (const [n, line] of stack.split('\n').entries()) printError(n === 0 ? `! Unexpected: ${line}` : `  ${line}`)
+  return exitCodes.failed
 }
 
 process.exit(await main(process.argv.slice(2)))

@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { proofKafka } from '../proof/dump.ts'
 import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
 import { reportOf } from '../proof/report.ts'
+import type { Setting } from '../running/setting.ts'
 import { accessOf } from '../transport/access.ts'
 import { checkLogin } from '../transport/brokers.ts'
 import { type Environment, type Flags, relayConfig } from './config.ts'
@@ -13,7 +14,7 @@ import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
 import { print, printError, printJson } from './print.ts'
 import { count } from './selection.ts'
-import { addProofFlags, databaseSettings, kafkaSettings, type Setting } from './settings.ts'
+import { addProofFlags, groups } from './settings.ts'
 
 /** How a relay process is started: the program and its arguments. */
 export type RelayProgram = readonly [program: string, ...args: string[]]
@@ -96,7 +97,7 @@ function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: A
 function relayEnvironment(flags: Flags, env: Environment, schema: string, name: string): Environment {
   return {
     ...env,
-    ...fromFlags({ ...databaseSettings, ...kafkaSettings }, flags),
+    ...fromFlags({ ...groups.Database, ...groups.Kafka }, flags),
     OUTBOX_SCHEMA: schema,
     OUTBOX_NAME: name,
     OUTBOX_LEASE_MS: '3000',

@@ -35,8 +35,8 @@ const clearLogin = 'The Kafka login is sent in clear text (KAFKA_SASL_INSECURE).
 /** The command `relay`. */
 export function relayCommand(): Command {
   const command = new Command('relay')
-    .description('Publish the messages of the outbox to Kafka, until it is told to stop')
-    .option('--drain', 'Publish what is there, then end: exit code 0, or 3 where messages had to stay')
+    .description('Publish the messages of the outbox to Kafka, until a signal stops it')
+    .option('--drain', 'Publish what is there, then end: exit code 0, or 3 if messages had to stay')
   addRelayFlags(command).action(async (flags: Flags) => {
     process.exitCode = await runRelay(flags, process.env)
     await flushTraces(flushMs)

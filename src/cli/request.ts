@@ -51,11 +51,15 @@ export function discardCommand(): Command {
 function addAction(command: Command, action: Action): Command {
   command
     .argument('[message-ids...]', 'Ids of dead messages', (id: string, ids: string[] = []) => [...ids, messageId(id)])
-    .option('--reason <code>', 'Those of this reason')
+    .option('--reason <code>', 'Only those of this reason')
     .option('--all', 'All dead messages')
-    .option('--limit <n>', action === 'redrive' ? 'At most so many keys' : 'At most so many messages', count)
-    .option('--dry-run', 'Only show which they are')
-    .option('--json', 'As JSON, keys in base64')
+    .option(
+      '--limit <n>',
+      action === 'redrive' ? 'At most N keys, the lowest ids first' : 'At most N messages, the lowest ids first',
+      count,
+    )
+    .option('--dry-run', 'Only show the messages')
+    .option('--json', 'As JSON: spans in milliseconds, keys in base64')
     .option('--timeout <seconds>', 'Time for the relay to answer (default: 30)', count)
   return addFilterFlags(addDatabaseFlags(command)).action((ids: string[], flags: Flags) =>
     withOperator(flags, (operator) => carryOut(operator, action, ids ?? [], flags)),

@@ -26,14 +26,14 @@ export function schemaCommand(): Command {
     .argument('<lock|check>', 'Write the lock file, or compare it with the events')
     .option('--events <path>', 'Module that exports the catalogue', 'src/events.ts')
     .option('--lock <path>', 'Lock file', 'events.lock.json')
-    .option('--accept <reason>', 'Of lock: write it although something breaks, and keep the reason in the file')
-    .option('--git <ref>', 'Of check: compare with the lock file of that commit or branch')
+    .option('--accept <reason>', 'For lock: write it although something breaks, and keep the reason in the file')
+    .option('--git <ref>', 'For check: compare with the lock file of that commit or branch')
     .option('--json', 'Findings as JSON')
     .action(async (action: string, flags: SchemaFlags) => {
       if (action === 'lock') return lockEvents(flags)
       if (action === 'check') return check(flags)
-      const remedy = 'It is "schema lock" or "schema check".'
-      throw new OutboxError('INVALID_OPTION', 'The command schema has no such part.', { field: 'schema', remedy })
+      const remedy = 'Use "schema lock" or "schema check".'
+      throw new OutboxError('INVALID_OPTION', 'The command schema has no such action.', { field: 'schema', remedy })
     })
   return prismaHelp(command, [
     ['Write the lock file, to be committed with the code', 'lock'],
@@ -90,7 +90,8 @@ function lockedBefore({ lock, git }: SchemaFlags): Lock {
 /** The file as a commit has it. A ref that begins with a dash would be taken for a flag of git. */
 function inCommit(ref: string, path: string): string {
   const remedy = 'Name a commit or branch that this clone has, with the lock file in it; a shallow clone may lack it.'
-  if (ref.startsWith('-')) throw new OutboxError('INVALID_OPTION', 'The option git is no commit.', { field: 'git', remedy })
+  if (ref.startsWith('-'))
+    throw new OutboxError('INVALID_OPTION', '--git must be a commit or a branch.', { field: '--git', remedy })
   try {
     const inside = path.startsWith('/') || path.startsWith('.') ? path : `./${path}`
     return execFileSync('git', ['show', `${ref}:${inside}`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })

@@ -7,20 +7,20 @@ import { keyText, span, table } from './format.ts'
 
 /** Checks a message id on the command line. */
 export function messageId(text: string): string {
-  if (!isMessageId(text)) throw new InvalidArgumentError('It is not a UUID.')
+  if (!isMessageId(text)) throw new InvalidArgumentError('must be a UUID.')
   return text.toLowerCase()
 }
 
 /** Checks a count on the command line. */
 export function count(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is not a whole number from 1 on.')
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('must be a whole number from 1 on.')
   return Number(text)
 }
 
 /** Checks an age on the command line; gives milliseconds. */
 export function age(text: string): number {
   const ms = ageMs(text)
-  if (ms === undefined) throw new InvalidArgumentError('It is not an age such as 90s, 10m, 2h or 7d.')
+  if (ms === undefined) throw new InvalidArgumentError('must be an age such as 90s, 10m, 2h or 7d.')
   return ms
 }
 

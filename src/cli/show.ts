@@ -13,10 +13,10 @@ import { addDatabaseFlags } from './settings.ts'
 /** The command `show`. */
 export function showCommand(): Command {
   const command = new Command('show')
-    .description('Show where a message is: waiting and claimed by whom, or dead and why')
+    .description('Show where a message is: waiting and claimed by whom and for how long, or dead and why')
     .argument('<message-id>', 'The id that enqueue returned, and the Kafka header `id`', messageId)
-    .option('--payload', 'With header values and payload')
-    .option('--json', 'As JSON, key and payload in base64')
+    .option('--payload', 'With header values and payload, up to 16 MiB')
+    .option('--json', 'As JSON: spans in milliseconds, key and payload in base64')
   addDatabaseFlags(command).action((id: string, flags: Flags) =>
     withOperator(flags, async (operator) => {
       const message = await operator.show(id, flags.payload === true)

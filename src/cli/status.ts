@@ -13,8 +13,8 @@ import { type Ask, statusWithProblems, watch, watchAsJson } from './watch.ts'
 /** The command `status`. */
 export function statusCommand(): Command {
   const command = new Command('status')
-    .description('Show what waits, who relays it, and what is dead')
-    .option('--json', 'As JSON, for scripts')
+    .description('Show what waits, who relays it, what is dead, and problems with their remedies')
+    .option('--json', 'As JSON: spans in milliseconds')
     .option('--watch', 'Refresh every second, with rate and problems, until interrupted')
   addDatabaseFlags(command).action(status)
   return prismaHelp(command, [

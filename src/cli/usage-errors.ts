@@ -1,49 +1,48 @@
-/** What commander says about a command line that it does not understand, and what of it may be told. */
-const forms: readonly [form: RegExp, told: (match: RegExpExecArray) => string][] = [
-  [/^error: unknown option '(--[a-z-]*)?/, ([, name]) => (name ? `unknown option '${name}'` : 'unknown option')],
-  [/^error: unknown command '/, () => 'unknown command'],
-  [
-    /^error: option '([^']*)' argument '[\s\S]*' is invalid\. ([^']*)$/,
-    ([, name, why]) => `option '${name}' has an invalid value. ${why}`,
-  ],
+import type { CommanderError } from 'commander'
+import { OutboxError } from '../message/errors.ts'
+import type { Setting } from '../running/setting.ts'
+import { settings } from './settings.ts'
+
+/** What commander says about a command line that it does not understand, and what of it may be shown. */
+const forms: readonly [form: RegExp, shown: (match: RegExpExecArray) => string][] = [
+  [/^error: unknown option '(--[a-z-]*)?/, ([, name]) => (name ? `There is no option ${name}.` : 'There is no such option.')],
+  [/^error: unknown command '/, () => 'There is no such command.'],
+  [/^error: option '(--[a-z-]+)[^']*' argument '[\s\S]*' is invalid\. ([^']*)$/, ([, name, must]) => `${name} ${must}`],
   [
     /^error: command-argument value '[\s\S]*' is invalid for argument '([a-z-]+)'\. ([^']*)$/,
-    ([, name, why]) => `argument '${name}' is invalid. ${why}`,
+    ([, name, must]) => `The argument <${name}> ${must}`,
   ],
-  [/^error: (too many arguments(?: for '[a-z-]+')?\. Expected \d+ arguments? but got \d+\.)$/, ([, all]) => all!],
-  [/^error: (missing required argument '[a-z-]+')$/, ([, all]) => all!],
-  [/^error: (option '[^']*' argument missing)$/, ([, all]) => all!],
+  [
+    /^error: too many arguments[^.]*\. Expected (\d+) arguments? but got (\d+)\.$/,
+    ([, n, m]) => `There are ${m} arguments, not ${n}.`,
+  ],
+  [/^error: missing required argument '([a-z-]+)'$/, ([, name]) => `The argument <${name}> is missing.`],
+  [/^error: option '(--[a-z-]+)[^']*' argument missing$/, ([, name]) => `The value of ${name} is missing.`],
 ]
 
 /** The names of ours that commander proposes. */
-const hint = /\n\(Did you mean (one of )?[a-z-]+(, [a-z-]+)*\?\)$/
+const hint = /\n\((Did you mean (?:one of )?[a-z-]+(?:, [a-z-]+)*\?)\)$/
 
 /**
- * A message of commander without anything that was given as a value: it quotes what it does not understand, and that may be a password. A
- * form that is not known is told as a whole without words of the command line.
+ * The error of a command line that is not understood, without anything that was given as a value: commander quotes it, and it may be a
+ * password. A form that is not known is reported without words of the command line.
  */
-export function withoutValues(text: string): string {
-  const message = text.trimEnd()
-  for (const [form, told] of forms) {
+export function usageError({ message }: Pick<CommanderError, 'message'>): OutboxError {
+  const help = 'See --help.'
+  for (const [form, shown] of forms) {
     const match = form.exec(message)
-    if (match) return `error: ${told(match)}${hint.exec(message)?.[0] ?? ''}\n`
+    if (match) return new OutboxError('INVALID_OPTION', shown(match), { remedy: hint.exec(message)?.[1] ?? help })
   }
-  return 'error: The command line is not understood. See --help.\n'
+  return new OutboxError('INVALID_OPTION', 'The command line is not understood.', { remedy: help })
 }
-
-/** Flags that may hold a password, as commander names them, and what to use instead. */
-const urls = [
-  ['databaseUrl', '--database-url', 'DATABASE_URL'],
-  ['listenUrl', '--listen-url', 'OUTBOX_LISTEN_URL'],
-] as const
 
 /** A line for each flag that holds a password: a process list shows it to everybody on the machine. */
 export const openPasswords = (flags: Readonly<Record<string, unknown>>): string[] =>
-  urls
-    .filter(([name]) => hasPassword(flags[name]))
+  Object.entries<Setting>(settings)
+    .filter(([name, { secret }]) => secret && hasPassword(flags[name]))
     .map(
-      ([, flag, env]) =>
-        `${flag} holds a password, and the process list of this machine shows it to everybody. Set ${env} instead.`,
+      ([, { flag, env }]) =>
+        `${flag!.split(' ')[0]} holds a password, and the process list of this machine shows it to everybody. Set ${env} instead.`,
     )
 
 function hasPassword(url: unknown): boolean {

@@ -20,11 +20,17 @@ const clocksApartMs = 300_000
 /** The command `where`. */
 export function whereCommand(): Command {
   const command = new Command('where')
-    .description('Say where one message is: waiting, dead, or published, and then at which place in Kafka')
+    .description(
+      'Say where one message is: waiting, dead, or published, and then at which topic, partition and offset, and after how long',
+    )
     .argument('<message-id>', 'The id that enqueue returned, and the Kafka header `id`', messageId)
-    .option('--topic <topic>', 'Look for it in this topic, where it is in the outbox no longer')
+    .option('--topic <topic>', 'Search for it in this topic, if it is no longer in the outbox')
     .option('--key <key>', 'Read only the partition of this key, as text, or 0x… for bytes')
-    .option('--newer-than <age>', 'Read only what Kafka got since then: 10m, 2h, 7d (default: since the time in the id)', age)
+    .option(
+      '--newer-than <age>',
+      'Read only what Kafka got since then: 10m, 2h, 7d (default: since the time in the id, less five minutes; without one, everything)',
+      age,
+    )
     .option('--timeout <seconds>', 'Time to read in Kafka (default: 30)', count)
     .option('--json', 'As JSON, key in base64')
   addKafkaFlags(addDatabaseFlags(command)).action((id: string, flags: Flags) =>

@@ -13,13 +13,11 @@ export type RequiresModel<M extends string> = {
   [K in M]: { fields: { topic: unknown; key: unknown; value: unknown; headers: unknown } }
 }
 
-type Nothing = Record<never, never>
-
 /** What `$extends` infers from. Methods stand behind a function: Prisma's own convention. An interface would lack its index signatures. */
 export type ExtensionArgs<M extends string, C extends Catalogue | undefined> = {
-  result: Nothing
-  query: Nothing
-  client: Nothing
+  result: Record<never, never>
+  query: Record<never, never>
+  client: Record<never, never>
   model: { [K in M]: { [P in keyof OutboxMethods<C>]: () => OutboxMethods<C>[P] } }
 }
 

@@ -60,12 +60,15 @@ export interface ReadRecord {
 
 /**
  * The event that a record holds, validated and brought to its newest version; undefined where the catalogue has no event of its type. For
- * consumers without {@link createInbox}: by hand with `inbox.once`, or without a database. Rejects with INVALID_ID, and with INVALID_PAYLOAD
- * for everything else that no other try would heal; where the catalogue's codec rejects, with the codec's own error.
+ * consumers without {@link createInbox}: by hand with `inbox.once`, or without a database. If the catalogue's codec rejects, it rejects with
+ * the codec's own error.
  *
+ * @throws OutboxError INVALID_ID, and INVALID_PAYLOAD for everything else that no other try would heal.
  * @example
+ * ```ts
  * const event = await readEvent(events, { topic, partition, message })
  * if (event?.type === 'OrderPlaced') console.log(event.payload.total)
+ * ```
  */
 export async function readEvent<E extends EventMap>(
   events: Catalogue<E>,

@@ -15,4 +15,5 @@ export { type DeadLetterOptions, type InboxOptions, inboxDefaults } from './inbo
 export type { PruneOptions } from './inbox/upkeep.ts'
 export type { ProjectionOptions } from './projection/options.ts'
 export { createProjection, type Projection } from './projection/projection.ts'
+export type { SqlClient } from './statements.ts'
 export type { InboxEvent, InboxEvents, ProjectionEvents } from './telemetry.ts'

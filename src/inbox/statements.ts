@@ -46,6 +46,18 @@ export interface GuardedAnswer {
 
 const now = 'pg_catalog.clock_timestamp()'
 
+/** Bytes of a key that a list gives. */
+export const listedKeyBytes = 65_536
+
+/** Lists of consumers and identities as rows: the names of dead-lettered messages. */
+const namedRows = 'ROWS FROM (pg_catalog.unnest(?::pg_catalog.text[]), pg_catalog.unnest(?::pg_catalog.uuid[]))'
+
+/** action, author, consumers, identities. An operator's request; `and`: what is written besides the action. */
+const request = (schema: string, and: string) =>
+  statement(`UPDATE ${schema}"inbox_dead_letter" p SET "requested_action" = ?::pg_catalog.text${and}
+    FROM (SELECT pg_catalog.set_config('outbox.requested_by', ?::pg_catalog.text, true) AS by) author
+    WHERE author.by IS NOT NULL AND (p."consumer", p."identity") IN (SELECT consumer, identity FROM ${namedRows} AS n (consumer, identity))`)
+
 /** Names are qualified: the application owns the search path. */
 const write = (schema: string) => ({
   /**
@@ -164,6 +176,46 @@ const write = (schema: string) => ({
   /** consumer, topic, key. Answers the requests for those behind it: they stay. */
   clearRequests: statement(`UPDATE ${schema}"inbox_dead_letter" SET "requested_action" = NULL, "requested_by" = NULL
     WHERE "consumer" = ?::pg_catalog.text AND "topic" = ?::pg_catalog.text AND "key" = ?::pg_catalog.bytea AND "requested_action" IS NOT NULL`),
+
+  /**
+   * consumer, identities, topic, key, reason, firsts, limit. Dead-lettered messages for an operator, by consumer, topic and arrival; null: any.
+   * `firsts`: only those that were put aside for a reason of their own.
+   */
+  list: statement(`SELECT p."consumer", p."identity"::pg_catalog.text AS identity, p."topic", p."partition", p."offset"::pg_catalog.text AS offset,
+      p."message_id"::pg_catalog.text AS "messageId", p."type", pg_catalog.substring(p."key", 1, ${listedKeyBytes}) AS key, p."reason", p."error",
+      p."attempts", p."requested_action" AS "requestedAction", p."requested_by" AS "requestedBy",
+      CASE WHEN pg_catalog.isfinite(p."died_at") THEN (extract(epoch FROM ${now} - p."died_at") * 1000)::pg_catalog.float8 ELSE 0 END AS "diedMs"
+    FROM ${schema}"inbox_dead_letter" p, (SELECT ?::pg_catalog.text AS consumer, ?::pg_catalog.uuid[] AS identities, ?::pg_catalog.text AS topic,
+      ?::pg_catalog.bytea AS key, ?::pg_catalog.text AS reason, ?::pg_catalog.bool AS firsts) w
+    WHERE (w.consumer IS NULL OR p."consumer" = w.consumer) AND (w.identities IS NULL OR p."identity" = ANY (w.identities))
+      AND (w.topic IS NULL OR p."topic" = w.topic) AND (w.key IS NULL OR p."key" = w.key) AND (w.reason IS NULL OR p."reason" = w.reason)
+      AND (NOT w.firsts OR p."reason" IS NOT NULL)
+    ORDER BY p."consumer", p."topic", p."arrival" LIMIT ?::pg_catalog.int4`),
+
+  /** table, table. Whether the role has to write who asks, because the trigger of the migration is missing, and may. */
+  namesAuthor: statement(`SELECT pg_catalog.has_column_privilege(?::pg_catalog.text, 'requested_by', 'UPDATE') AND NOT EXISTS
+    (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = ?::pg_catalog.regclass AND tgname = 'inbox_dead_letter_request') AS names`),
+
+  /** action, author, consumers, identities. An operator's request. The trigger of the migration writes who asks. */
+  request: request(schema, ''),
+
+  /** As request, for a table without the trigger. */
+  requestNamed: request(schema, `, "requested_by" = session_user || ' (' || author.by || ')'`),
+
+  /**
+   * consumers, identities, topics, keys in base64. How many of these messages are there still (`there`), and how many requests stand for them
+   * and for those of their keys (`open`), and where (`at`): as long as that changes, somebody is at work.
+   */
+  answers: statement(`WITH asked AS MATERIALIZED (SELECT consumer, identity, topic, pg_catalog.decode(key, 'base64') AS key
+      FROM ROWS FROM (pg_catalog.unnest(?::pg_catalog.text[]), pg_catalog.unnest(?::pg_catalog.uuid[]), pg_catalog.unnest(?::pg_catalog.text[]),
+        pg_catalog.unnest(?::pg_catalog.text[])) AS u (consumer, identity, topic, key)),
+    found AS (SELECT p."arrival", p."requested_action" AS action,
+        (p."consumer", p."identity") IN (SELECT consumer, identity FROM asked) AS named,
+        (p."consumer", p."topic", p."key") IN (SELECT consumer, topic, key FROM asked WHERE key IS NOT NULL) AS behind
+      FROM ${schema}"inbox_dead_letter" p)
+    SELECT (pg_catalog.count(*) FILTER (WHERE named))::pg_catalog.int4 AS there, pg_catalog.count(action)::pg_catalog.int4 AS open,
+      coalesce(pg_catalog.md5(pg_catalog.string_agg("arrival"::pg_catalog.text, ' ' ORDER BY "arrival") FILTER (WHERE action IS NOT NULL)), '') AS at
+    FROM found WHERE named OR behind`),
 
   /** name. How far a projection has come in each partition, and of which topic by Kafka's id. */
   positions: statement(

@@ -88,6 +88,11 @@ export interface OutboxErrorDetails {
 /**
  * The only error class of this package. Tell errors apart by `code`, not by `instanceof`: two copies of a package have two classes.
  * Message and fields never hold a payload, a key, a header value or a secret.
+ *
+ * @example
+ * ```ts
+ * if (isOutboxError(error)) log.error({ code: error.code, field: error.field, docs: error.docs })
+ * ```
  */
 export class OutboxError extends Error {
   override readonly name = 'OutboxError'

@@ -39,7 +39,14 @@ export type Outcome =
   | { kind: 'not-written'; scope: 'throttled'; code: string; error: string; waitMs: number }
   | { kind: 'unknown'; code: string; error: string }
 
-/** Thrown by {@link Transport.connect} and {@link Transport.partitions}. */
+/**
+ * Thrown by {@link Transport.connect} and {@link Transport.partitions}.
+ *
+ * @example
+ * ```ts
+ * throw new TransportError('UNKNOWN_TOPIC_OR_PARTITION', 'topic', `The topic ${topic} does not exist.`)
+ * ```
+ */
 export class TransportError extends Error {
   override readonly name = 'TransportError'
   /** Kafka's name of the error, or the client's. */

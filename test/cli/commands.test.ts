@@ -1,20 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-let env: Record<string, string>
-beforeAll(async () => {
-  database = await createDatabase()
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers') }
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
+const env = relayEnv(database)
 
 describe('bad input ends with exit code 2, one sentence and the remedy', () => {
   const canary = 'S3cretCanary'
@@ -32,19 +27,38 @@ describe('bad input ends with exit code 2, one sentence and the remedy', () => {
       'a number that is none',
       ['relay', '--lease-ms', 'soon'],
       { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1' },
-      '--lease-ms',
+      '--lease-ms must be a whole number from 3,000 to 300,000 ms. Correct it, or leave it out: the default is 10000.',
     ],
     [
       'a number out of range',
       ['relay'],
       { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1', OUTBOX_LEASE_MS: '5' },
-      'leaseMs',
+      'OUTBOX_LEASE_MS must be a whole number from 3,000 to 300,000 ms.',
     ],
+    [
+      'a request longer than half of the lease',
+      ['relay', '--lease-ms', '4000'],
+      { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1', OUTBOX_REQUEST_TIMEOUT_MS: '2001' },
+      'OUTBOX_REQUEST_TIMEOUT_MS must be at most half of the lease of 4000 ms.',
+    ],
+    [
+      'a way that is none',
+      ['relay', '--on-dead-letter', 'skip', '--on-dead-letter', `orders=${canary}`],
+      { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1' },
+      '--on-dead-letter must be block or skip, or these by topic',
+    ],
+    [
+      'partitions without --create-topics',
+      ['relay', '--partitions', '3'],
+      { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1' },
+      '--partitions is for topics that --create-topics creates.',
+    ],
+    ['a probe without address', ['healthcheck'], {}, 'OUTBOX_LISTEN is missing. Set OUTBOX_LISTEN, or give --listen.'],
     [
       'an unknown level',
       ['relay', '--log-level', 'loud'],
       { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1' },
-      'LOG_LEVEL',
+      '--log-level must be one of trace, debug',
     ],
     [
       'half a login',
@@ -52,16 +66,41 @@ describe('bad input ends with exit code 2, one sentence and the remedy', () => {
       { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1', KAFKA_SASL_PASSWORD: canary },
       'KAFKA_SASL_MECHANISM',
     ],
-    ['an unknown flag', ['relay', '--leese-ms', '5'], {}, '--leese-ms'],
+    ['an unknown flag', ['relay', '--leese-ms', '5'], {}, 'There is no option --leese-ms. Did you mean --lease-ms?'],
     ['an unknown command', ['realy'], {}, 'Did you mean relay?'],
-    ['a value that is no whole number', ['list', '--limit', canary], {}, "option '--limit <n>' has an invalid value. It is not"],
-    ['a message id that is none', ['show', '17'], { DATABASE_URL: 'postgresql://h/d' }, 'UUID'],
+    ['a value that is no whole number', ['list', '--limit', canary], {}, '--limit must be a whole number from 1 on.'],
+    ['a flag without its value', ['list', '--limit'], {}, 'The value of --limit is missing.'],
+    ['an argument that is missing', ['show'], {}, 'The argument <message-id> is missing.'],
+    [
+      'a message id that is none',
+      ['show', '17'],
+      { DATABASE_URL: 'postgresql://h/d' },
+      'The argument <message-id> must be a UUID.',
+    ],
   ])('%s', async (_, args, more, named) => {
     const { code, stdout, stderr } = await cli(args, more)
     expect(code).toBe(2)
     expect(stderr).toContain(named)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+    expect(stderr).toMatch(/ \[OUTBOX_(INVALID_OPTION|DATABASE_REFUSED), https:/)
     expect(stderr).not.toContain('    at ')
     expect(stdout + stderr).not.toContain(canary)
+  })
+
+  test('of a relay whose log is JSON it is a line of JSON, of a silent one and of other commands a line of text', async () => {
+    const more = { DATABASE_URL: 'postgresql://h/d', KAFKA_BROKERS: 'b:1', OUTBOX_LEASE_MS: '5' }
+    for (const args of [['relay'], ['relay', '--lease-ms', '5'], ['relay', '--leese-ms', '5']]) {
+      const { stdout, stderr } = await cli(args, more)
+      expect(stdout).toBe('')
+      expect(JSON.parse(stderr)).toMatchObject({
+        level: 'fatal',
+        event: 'refused',
+        code: 'OUTBOX_INVALID_OPTION',
+        msg: expect.stringContaining(args[1] ?? 'OUTBOX_LEASE_MS'),
+      })
+    }
+    expect((await cli(['relay'], { ...more, LOG_LEVEL: 'silent' })).stderr).toMatch(/^! OUTBOX_LEASE_MS must be /)
+    expect((await cli(['status', '--leese-ms', '5'])).stderr).toMatch(/^! There is no option --leese-ms\. See --help\. \[/)
   })
 
   test('a wrong password, a missing database, and a database without our tables', async () => {
@@ -93,6 +132,7 @@ test('help and version end with 0, the relay names every flag with its variable'
   const { code, stdout } = await cli(['relay', '--help'])
   expect(code).toBe(0)
   for (const name of ['--database-url', 'KAFKA_BROKERS', 'OUTBOX_LEASE_MS', '--drain']) expect(stdout).toContain(name)
+  expect(stdout).toMatch(/--lease-ms <ms> .* \(3,000 to 300,000 ms; default: 10000\) \[OUTBOX_LEASE_MS\]\n/)
 })
 
 test('help groups the flags, and names the variables of the secrets of each group', async () => {
@@ -104,7 +144,7 @@ test('help groups the flags, and names the variables of the secrets of each grou
   )
   expect(group('Kafka', stdout)).toMatch(/--kafka-brokers <list>[\s\S]*: .*KAFKA_SASL_PASSWORD, KAFKA_SASL_PASSWORD_FILE\n/)
   expect(group('Relay', stdout)).toMatch(/--lease-ms <ms>[\s\S]*: OUTBOX_LISTEN_URL, OUTBOX_LISTEN_URL_FILE\n/)
-  expect(group('HTTP', stdout)).toMatch(/--listen <address>[\s\S]*: OUTBOX_HTTP_LOGIN\n/)
+  expect(group('HTTP', stdout)).toMatch(/--listen <address>[\s\S]*: OUTBOX_HTTP_LOGIN, OUTBOX_HTTP_LOGIN_FILE\n/)
   const { stdout: list } = await cli(['list', '--help'])
   expect([group('Options', list), group('Kafka', list)]).toEqual([expect.stringContaining('--limit <n>'), undefined])
 })

@@ -280,12 +280,12 @@ describe('a login that does not fit together is refused before anything is asked
       { ...sasl('plain'), ...client, KAFKA_SASL_PASSWORD_FILE: '/a' },
       'KAFKA_SASL_PASSWORD is given twice',
     ],
-    ['a URL and its file', { DATABASE_URL_FILE: `/${canary}` }, '(DATABASE_URL) is given twice'],
+    ['a URL and its file', { DATABASE_URL_FILE: `/${canary}` }, 'DATABASE_URL is given twice'],
     ['a file of a URL that is not there', { DATABASE_URL: '', DATABASE_URL_FILE: `/${canary}` }, 'ENOENT'],
     [
       'a login of the pages and its file',
       { OUTBOX_LISTEN: '0', OUTBOX_HTTP_LOGIN: `u:${canary}`, OUTBOX_HTTP_LOGIN_FILE: '/a' },
-      'OUTBOX_HTTP_LOGIN is given too',
+      'OUTBOX_HTTP_LOGIN is given twice',
     ],
   ])('%s', async (_, env, named) => {
     const { code, stdout, stderr } = await cli(['relay'], { ...base, ...env })
@@ -296,7 +296,7 @@ describe('a login that does not fit together is refused before anything is asked
 
   test('an empty file', async () => {
     const { code, stderr } = await cli(['status'], { DATABASE_URL_FILE: await fileWith('\n') })
-    expect([code, stderr]).toEqual([2, expect.stringContaining('has no value in the file of DATABASE_URL_FILE')])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('DATABASE_URL_FILE names a file without a value')])
   })
 
   test.each([['relay'], ['doctor'], ['where'], ['prove']])('%s --help names every way, and no secret', async (command) => {

@@ -4,22 +4,20 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import type { Verdict } from '../../src/doctor/verdict.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { pageOf } from '../support/readme.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 
 const page = pageOf('docs/reference/cli.md')
 
-let database: TestDatabase
+const database = useDatabase('all')
 let env: Record<string, string>
 beforeAll(async () => {
-  database = await createDatabase()
   env = { DATABASE_URL: database.directUrl, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
 })
 afterAll(async () => {
   rmSync(home, { recursive: true, force: true })
-  await database.drop()
 })
 
 // Below the repository, where the driver adapter is found.

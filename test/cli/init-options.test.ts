@@ -29,7 +29,7 @@ describe('--model', () => {
 
   test('is refused where Prisma would refuse the name', () => {
     expect(refusal({ 'prisma/schema.prisma': datasource }, { model: '2nd' }).message).toMatch(
-      /--model 2nd .*OUTBOX_INVALID_OPTION/,
+      /--model must be a name for a Prisma model\..*OUTBOX_INVALID_OPTION/,
     )
   })
 })

@@ -3,26 +3,17 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { ConfigResourceTypes } from 'kafkajs'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
-import { createTopic, readTopic, testKafka } from '../support/topics.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
+import { insertMany, insertRows, moveToDead, times } from '../support/rows.ts'
+import { createTopic, readTopic, withAdmin } from '../support/topics.ts'
 
-let database: TestDatabase
-let env: Record<string, string>
-beforeAll(async () => {
-  database = await createDatabase()
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query('UPDATE outbox_lease SET owner = NULL')
-})
-afterAll(() => database.drop())
+const database = useDatabase('emptied')
+const env = relayEnv(database)
 
 /** A dead message of a key, and one that waits behind it. */
 async function insertDead(topic = 't'): Promise<[head: string, behind: string]> {
@@ -31,12 +22,7 @@ async function insertDead(topic = 't'): Promise<[head: string, behind: string]> 
     { topic, key: 'k', messageId: head },
     { topic, key: 'k', messageId: behind },
   ])
-  await database.query(
-    `WITH gone AS (DELETE FROM outbox RETURNING *)
-     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
-     SELECT bucket, id, message_id, topic, key, value, created_at, CASE message_id WHEN $1 THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
-    [head],
-  )
+  await moveToDead(database.pool, head)
   return [head, behind]
 }
 
@@ -54,18 +40,13 @@ describe('redrive', () => {
     ])
     await insertRows(
       database.pool,
-      Array.from({ length: 20 }, (_, n) => ({ topic, key: 'k', value: String(n) })),
+      times(20, (n) => ({ topic, key: 'k', value: String(n) })),
     )
     const relay = startRelayProcess(env)
     await relay.until((line) => line.event === 'blocked')
-    const admin = testKafka().admin()
-    await admin.connect()
     const configEntries = [{ name: 'max.message.bytes', value: '1000000' }]
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }],
-    })
-    await admin.disconnect()
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }]
+    await withAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }))
     const { code, stdout } = await cli(['redrive', '--reason', 'MESSAGE_TOO_LARGE'], env)
     expect(code).toBe(0)
     expect(stdout).toContain('Put back: 1 key, 21 messages.')
@@ -150,12 +131,9 @@ describe('what is chosen', () => {
     const topic = await createTopic('compact', 1, { config: { 'cleanup.policy': 'compact' } })
     await insertRows(
       database.pool,
-      Array.from({ length: 60 }, () => ({ topic })),
+      times(60, () => ({ topic })),
     )
-    await database.query(
-      `WITH gone AS (DELETE FROM outbox RETURNING *) INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, value, created_at, reason, relay)
-       SELECT bucket, id, message_id, topic, value, created_at, 'INVALID_RECORD', 'r' FROM gone`,
-    )
+    await moveToDead(database.pool)
     startRelayProcess(env)
     const { code, stdout } = await cli(['redrive', '--all'], env)
     expect(code).toBe(0)

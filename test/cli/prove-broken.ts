@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { proveCommand } from '../../src/cli/prove.ts'
-import { mutatedSources } from '../history/mutant.ts'
-import { mutantNamed } from '../history/mutants.ts'
+import { mutantNamed } from '../mutants/list.ts'
+import { mutatedSources } from '../mutants/mutant.ts'
 
 /** `prove` with a broken relay in the place of the package's own: `tsx prove-broken.ts MUTANT [flags]`. */
 const [name, ...args] = process.argv.slice(2)

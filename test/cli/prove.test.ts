@@ -1,18 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { builtMain } from '../support/build.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { testKafka } from '../support/topics.ts'
+import { useDatabase } from '../support/database.ts'
+import { withAdmin } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  // An outbox in use, which the proof must leave alone.
-  database = await createDatabase()
-  await database.query("INSERT INTO outbox (bucket, message_id, topic) VALUES (1, gen_random_uuid(), 'mine')")
-})
-afterAll(() => database.drop())
+// An outbox in use, which the proof must leave alone.
+const database = useDatabase('all', "INSERT INTO outbox (bucket, message_id, topic) VALUES (1, gen_random_uuid(), 'mine')")
 
 interface Run {
   child: ChildProcess
@@ -59,10 +54,7 @@ function prove(args: readonly string[], { mutant = '', env = {} as Record<string
 async function leftBehind(stderr: string): Promise<string[]> {
   const [, schema, topic] = /Scratch schema (\w+), scratch topic ([\w-]+);/.exec(stderr)!
   const schemas = await database.query<{ name: string }>('SELECT nspname AS name FROM pg_namespace WHERE nspname = $1', [schema])
-  const admin = testKafka().admin()
-  await admin.connect()
-  const topics = await admin.listTopics()
-  await admin.disconnect()
+  const topics = await withAdmin((admin) => admin.listTopics())
   return [...schemas.map(({ name }) => name), ...topics.filter((name) => name === topic)]
 }
 

@@ -1,20 +1,18 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { KafkaCluster } from '../history/fault.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { createTopic } from '../support/topics.ts'
 import { messageOfA, surfaces, twoRelays } from './surfaces.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let cluster: KafkaCluster
 beforeAll(async () => {
-  database = await createDatabase()
   cluster = await startKafkaCluster()
 })
 afterAll(async () => {
   await cluster?.remove()
-  await database.drop()
 })
 
 test('a partition without enough replicas: every command and the other relay name it, until its broker is back', async () => {

@@ -1,22 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
-import { readTopic, testKafka } from '../support/topics.ts'
+import { readTopic, withAdmin } from '../support/topics.ts'
 import { messageOfA, page, surfaces, twoRelays, urlOf } from './surfaces.ts'
 
 /** What keeps messages from Kafka is said by every command and by every relay, not only by the one that has the bucket. */
-let database: TestDatabase
-let env: Record<string, string>
+const database = useDatabase()
 const brokers = inject('brokers')
-beforeEach(async () => {
-  database = await createDatabase()
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: brokers, OUTBOX_LEASE_MS: '3000', OUTBOX_LISTEN: '127.0.0.1:0' }
-})
-afterEach(() => database.drop())
+const env = relayEnv(database, { OUTBOX_LISTEN: '127.0.0.1:0' })
 
 test('a topic that does not exist: each says so, with the command and the brokers, and none says to start another relay', async () => {
   const { a, b } = await twoRelays(database, env)
@@ -35,10 +30,7 @@ test('a topic that does not exist: each says so, with the command and the broker
   expect(JSON.parse((await cli(['where', id, '--json'], env)).stdout).trouble).toEqual([
     { topic, partition: null, code: 'UNKNOWN_TOPIC_OR_PARTITION' },
   ])
-  const admin = testKafka().admin()
-  await admin.connect()
-  await admin.createTopics({ topics: [{ topic }] })
-  await admin.disconnect()
+  await withAdmin((admin) => admin.createTopics({ topics: [{ topic }] }))
   await emptied(database.pool)
   await eventually(database.pool, "SELECT FROM outbox_relay HAVING bool_and(trouble = '[]')")
   expect((await cli(['status'], env)).stdout).not.toContain('!')
@@ -66,17 +58,14 @@ describe('--create-topics', () => {
     const args = ['relay', '--drain', '--create-topics', '--partitions', '5']
     expect(await cli(args, { ...env, OUTBOX_LISTEN: '' })).toMatchObject({ code: 0 })
     expect(await readTopic(topic)).toHaveLength(1)
-    const admin = testKafka().admin()
-    await admin.connect()
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
-    await admin.disconnect()
+    const { topics } = await withAdmin((admin) => admin.fetchTopicMetadata({ topics: [topic] }))
     expect(topics[0]!.partitions).toHaveLength(5)
   })
 
   test.each([
     [['--create-topics'], { NODE_ENV: 'production' }, 'is for development'],
     [['--partitions', '5'], {}, 'is for topics that --create-topics creates'],
-    [['--create-topics', '--partitions', '0'], {}, 'must be from 1 to 10000'],
+    [['--create-topics', '--partitions', '0'], {}, '--partitions must be a whole number from 1 to 10,000.'],
   ])('%s with %o is refused', async (flags, more, words) => {
     const { code, stderr } = await cli(['relay', ...flags], { ...env, ...more })
     expect([code, stderr]).toEqual([2, expect.stringContaining(words)])

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { openPasswords, withoutValues } from '../../src/cli/usage-errors.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openPasswords, usageError } from '../../src/cli/usage-errors.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { insertRows, withoutChecks } from '../support/rows.ts'
+import { createDatabase, type TestDatabase, useDatabase } from '../support/database.ts'
+import { relayEnv } from '../support/relay-process.ts'
+import { insertRows, moveToDead, withoutChecks } from '../support/rows.ts'
 
 /** A topic that commands a terminal, turns the line around, hides letters and begins a line of its own. */
 const hostile = 'T\u001b]0;pwned\u0007\u001b[2J\u009b2J\u202e\u200b\ufe0f\u2028\r\n✓ tables: all is well\n! done'
@@ -10,11 +11,9 @@ const hostile = 'T\u001b]0;pwned\u0007\u001b[2J\u009b2J\u202e\u200b\ufe0f\u2028\
 /** What no output may hold but for its line ends. */
 const hidden = /(?!\n)[\p{C}\p{DI}\u2028\u2029]/u
 
-let database: TestDatabase
-let env: Record<string, string>
+const database = useDatabase('all')
+const env = relayEnv(database)
 beforeAll(async () => {
-  database = await createDatabase()
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
   // Tables of an older version, which took such topics.
   await withoutChecks(database.pool)
   await insertRows(database.pool, [
@@ -32,7 +31,6 @@ beforeAll(async () => {
     [hostile],
   )
 })
-afterAll(() => database.drop())
 
 const ids = ['0197f3a0-0000-7000-8000-000000000001', '0197f3a0-0000-7000-8000-000000000002']
 
@@ -88,13 +86,13 @@ describe('a command line that is not understood is refused without its values:',
   ])('%j', async (args) => {
     const { code, stdout, stderr } = await cli(args)
     expect(code).toBe(2)
-    expect(stderr).toMatch(/^(error:|!) /)
+    expect(stderr).toMatch(/^! /)
     expect(stdout + stderr).not.toContain(canary)
   })
 
   test('a form that is not known is told without any of its words', () => {
-    expect(withoutValues(`error: some day '${canary}' is said in another way\n`)).not.toContain(canary)
-    expect(withoutValues(`error: unknown option '--x\n(Did you mean ${canary}?)'\n`)).not.toContain(canary)
+    const forms = [`error: some day '${canary}' is said in another way`, `error: unknown option '--x\n(Did you mean ${canary}?)'`]
+    for (const message of forms) expect(usageError({ message }).message).not.toContain(canary)
   })
 })
 
@@ -130,11 +128,7 @@ describe('with standard_conforming_strings = off', () => {
       off.pool,
       ['k1', 'k31', '\\', '\\x6b31'].map((key, n) => ({ topic: 't', key, messageId: `0197f3a0-0000-7000-8000-00000000001${n}` })),
     )
-    await off.query(
-      `WITH gone AS (DELETE FROM outbox RETURNING *)
-       INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
-       SELECT bucket, id, message_id, topic, key, value, created_at, 'R', 'e', 'r' FROM gone`,
-    )
+    await moveToDead(off.pool)
   })
   afterAll(() => off.drop())
 

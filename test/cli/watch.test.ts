@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { fitted, Screen } from '../../src/cli/screen.ts'
 import { watch, watchAsJson } from '../../src/cli/watch.ts'
 import { OperatorOnDemand } from '../../src/ops/dashboard/on-demand.ts'
@@ -8,7 +8,7 @@ import { pointMs, Rate, sparkline } from '../../src/ops/rate.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertMany, insertRows, withoutChecks } from '../support/rows.ts'
 import { Terminal } from '../support/terminal.ts'
@@ -17,15 +17,7 @@ import { createTopic } from '../support/topics.ts'
 // Leases run out and relays start while it is looked at.
 vi.setConfig({ testTimeout: 120_000 })
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01'")
-})
-afterAll(() => database.drop())
+const database = useDatabase('emptied')
 
 /** Watches in a terminal until the test is over; `done` is how it ended. */
 function watching(terminal = new Terminal()) {

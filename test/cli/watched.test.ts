@@ -5,36 +5,21 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
 import { testRelay } from '../support/relay.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-let env: Record<string, string>
-beforeAll(async () => {
-  database = await createDatabase()
-  env = {
-    DATABASE_URL: database.url,
-    KAFKA_BROKERS: inject('brokers'),
-    OUTBOX_LEASE_MS: '3000',
-    OUTBOX_LISTEN: '127.0.0.1:0',
-    OUTBOX_NAME: 'relay-1',
-  }
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query('UPDATE outbox_lease SET owner = NULL, format = 1')
-})
-afterAll(() => database.drop())
+const database = useDatabase('emptied')
+const env = relayEnv(database, { OUTBOX_LISTEN: '127.0.0.1:0', OUTBOX_NAME: 'relay-1' })
 
 /** A relay that listens; `ask` reads a page of it. */
 async function watchedRelay(more: Record<string, string> = {}, flags: readonly string[] = []) {
@@ -199,15 +184,21 @@ describe('the login of /metrics', () => {
   })
 
   test.each([
-    ['OUTBOX_HTTP_LOGIN', 'canary', 'OUTBOX_HTTP_LOGIN must hold user:password'],
-    ['OUTBOX_HTTP_LOGIN_FILE', '/not/there', '--http-login-file (OUTBOX_HTTP_LOGIN_FILE) cannot be read (ENOENT)'],
-    ['OUTBOX_LISTEN', 'http://u:canary@h', '--listen (OUTBOX_LISTEN) must be host:port'],
-    ['OUTBOX_LISTEN', '127.0.0.1:70000', '--listen (OUTBOX_LISTEN) must be host:port'],
+    ['OUTBOX_HTTP_LOGIN', 'canary', 'OUTBOX_HTTP_LOGIN must be user:password'],
+    ['OUTBOX_HTTP_LOGIN_FILE', '/not/there', 'OUTBOX_HTTP_LOGIN_FILE names a file that cannot be read (ENOENT)'],
+    ['OUTBOX_LISTEN', 'http://u:canary@h', 'OUTBOX_LISTEN must be host:port'],
+    ['OUTBOX_LISTEN', '127.0.0.1:70000', 'OUTBOX_LISTEN must be host:port'],
   ])('%s=%s is refused', async (name, value, words) => {
     const { code, stderr } = await cli(['relay'], { ...env, [name]: value })
     expect([code, stderr]).toEqual([2, expect.stringContaining(words)])
     expect(stderr).not.toContain('canary')
   })
+})
+
+test('--http-login-file wins over the variable, and its path is not shown', async () => {
+  const { code, stderr } = await cli(['relay', '--http-login-file', '/not/canary'], { ...env, OUTBOX_HTTP_LOGIN: 'u:canary' })
+  expect([code, stderr]).toEqual([2, expect.stringContaining('--http-login-file names a file that cannot be read (ENOENT)')])
+  expect(stderr).not.toContain('canary')
 })
 
 describe('--dashboard', () => {
@@ -247,7 +238,7 @@ describe('--dashboard', () => {
 
   test('another word is refused', async () => {
     const { code, stderr } = await cli(['relay', '--dashboard', 'canary'], env)
-    expect([code, stderr]).toEqual([2, expect.stringContaining('--dashboard (OUTBOX_DASHBOARD) must be one of on, payload, off')])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--dashboard must be one of on, payload, off')])
     expect(stderr).not.toContain('canary')
   })
 })
@@ -263,6 +254,6 @@ test('healthcheck without a relay, or without its address, says so', async () =>
   expect(nobody).toMatchObject({ code: 1, stdout: 'No answer of a relay (ECONNREFUSED).\n' })
   expect(await cli(['healthcheck'])).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('--listen (OUTBOX_LISTEN) is missing'),
+    stderr: expect.stringContaining('OUTBOX_LISTEN is missing. Set OUTBOX_LISTEN, or give --listen.'),
   })
 })

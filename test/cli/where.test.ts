@@ -1,22 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { advice, unsuccessful } from '../../src/cli/where.ts'
 import { uuidv7 } from '../../src/message/id.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
-import { startRelayProcess } from '../support/relay-process.ts'
-import { insertRows } from '../support/rows.ts'
-import { createTopic, readTopic, testKafka } from '../support/topics.ts'
+import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
+import { insertRows, moveToDead } from '../support/rows.ts'
+import { createTopic, readTopic, withAdmin } from '../support/topics.ts'
 
-let database: TestDatabase
-let env: Record<string, string>
-beforeAll(async () => {
-  database = await createDatabase()
-  env = { DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000', OUTBOX_NAME: 'relay-w' }
-})
+const database = useDatabase('all')
+const env = relayEnv(database, { OUTBOX_NAME: 'relay-w' })
 beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay'))
-afterAll(() => database.drop())
 
 const where = async (...args: string[]) => {
   const { code, stdout, stderr } = await cli(['where', ...args, '--json'], env)
@@ -76,10 +71,7 @@ describe('a message that is published', () => {
     const { code, stderr } = await where(later, '--topic', topic)
     expect(code).toBe(1)
     expect(stderr).toContain('Nor is it among the 0 records')
-    const admin = testKafka().admin()
-    await admin.connect()
-    const { groups } = await admin.listGroups()
-    await admin.disconnect()
+    const { groups } = await withAdmin((admin) => admin.listGroups())
     expect(groups.filter(({ groupId }) => groupId.startsWith('outbox-where-'))).toEqual([])
   })
 
@@ -119,12 +111,7 @@ describe('a message in the outbox', () => {
       { topic: 't', key: 'k', messageId: head },
       { topic: 't', key: 'k', messageId: behind },
     ])
-    await database.query(
-      `WITH gone AS (DELETE FROM outbox RETURNING *)
-       INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
-       SELECT bucket, id, message_id, topic, key, value, created_at, CASE message_id WHEN $1 THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
-      [head],
-    )
+    await moveToDead(database.pool, head)
     const dead = await cli(['where', head], env)
     expect(dead.stdout).toMatch(/^State +dead; 1 message of its key behind it$/m)
     expect(dead.stdout).toContain('INVALID_RECORD: e')

@@ -1,17 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
 import { codeBlocks, pageOf, section } from '../support/readme.ts'
 
 const messageId = '0197f3a0-0000-7000-8000-000000000001'
-let database: TestDatabase
+const database = useDatabase('all', inboxSql)
 let operatorUrl: string
 
 beforeAll(async () => {
-  database = await createDatabase(inboxSql)
   await database.query(readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8'))
   const role = `role_${randomBytes(6).toString('hex')}`
   const blocks = codeBlocks(section('## Tables', pageOf('docs/consumers.md')))
@@ -24,7 +23,6 @@ beforeAll(async () => {
   await database.query(`INSERT INTO inbox_dead_letter (consumer, identity, topic, partition, "offset", value, headers, reason)
     VALUES ('mail', '${messageId}', 'orders', 0, 7, 'S3cret', '{}', 'HANDLER_FAILED')`)
 })
-afterAll(() => database?.drop())
 
 const deadLettered = (...args: string[]) => cli(['inbox', ...args], { DATABASE_URL: operatorUrl })
 

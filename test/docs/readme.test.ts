@@ -2,33 +2,18 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { usage } from '../../demo/options.ts'
-import { doctorCommand } from '../../src/cli/doctor.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
-import { healthcheckCommand } from '../../src/cli/healthcheck.ts'
-import { inboxCommand } from '../../src/cli/inbox.ts'
-import { initCommand } from '../../src/cli/init.ts'
-import { listCommand } from '../../src/cli/list.ts'
-import { proveCommand } from '../../src/cli/prove.ts'
-import { relayCommand } from '../../src/cli/relay.ts'
-import { discardCommand, redriveCommand } from '../../src/cli/request.ts'
-import { schemaCommand } from '../../src/cli/schema.ts'
-import { databaseSettings, relaySettings as relayFlags, type Setting } from '../../src/cli/settings.ts'
-import { showCommand } from '../../src/cli/show.ts'
-import { statusCommand } from '../../src/cli/status.ts'
-import { whereCommand } from '../../src/cli/where.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
 import { errorCodes } from '../../src/message/errors.ts'
-import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
 import { kafkajsTransportDefaults } from '../../src/transport/kafkajs/kafkajs.ts'
 import { allFaults } from '../history/faults.ts'
 import { checkNames } from '../history/judge.ts'
 import { usage as tortureUsage } from '../history/options.ts'
-import { codeBlocks, pageOf, readme, section, tables } from '../support/readme.ts'
+import { codeBlocks, pageOf, readme, section, tableOf, tables } from '../support/readme.ts'
 
 const root = new URL('../../', import.meta.url)
 const file = (path: string) => readFileSync(fileURLToPath(new URL(path, root)), 'utf8')
 const sorted = (names: Iterable<string>) => [...names].sort()
-const cliPage = pageOf('docs/reference/cli.md')
 const code = (cell: string) => /^`([^`]*)`/.exec(cell)?.[1] ?? cell
 
 test('the fragment on the page of the tables is the shipped file, word for word', () => {
@@ -83,25 +68,6 @@ describe('options', () => {
     }
   })
 
-  test('of the relay: exactly those that createRelay() takes, with their defaults', () => {
-    const rows = tables(section('## Settings of the relay', pageOf('docs/reference/configuration.md')))[0]!
-    expect(sorted(rows.map(([option]) => code(option!)))).toEqual(sorted(Object.keys(relaySettings({}))))
-    const fixed: Record<string, string | number> = relayDefaults
-    for (const [option, shown] of rows) {
-      const value = fixed[code(option!)]
-      if (value !== undefined) expect([option, shown]).toEqual([option, `\`${inCode(value)}\``])
-    }
-  })
-
-  test('of the relay: the help says the same', () => {
-    const said = Object.entries(relayFlags).flatMap(([name, { what }]) => {
-      const shown = /\(default: (\d+)\)$/.exec(what)?.[1]
-      return shown === undefined ? [] : [[name, Number(shown)]]
-    })
-    expect(said.length).toBeGreaterThan(5)
-    expect(relayDefaults).toMatchObject(Object.fromEntries(said))
-  })
-
   test('of the Kafka transport: their defaults, and those that are needed', () => {
     const rows = tables(pageOf('docs/guides/embed-the-relay.md'))[0]!
     const fixed: Record<string, string | number | boolean> = kafkajsTransportDefaults
@@ -109,141 +75,11 @@ describe('options', () => {
     const shown = Object.fromEntries(rows.map(([option, value]) => [code(option!), value]))
     expect(shown).toMatchObject(Object.fromEntries(Object.entries(fixed).map(([name, value]) => [name, `\`${inCode(value)}\``])))
   })
-
-  test('of the relay: the ranges are those that are checked', () => {
-    const ranges = tables(section('## Settings of the relay', pageOf('docs/reference/configuration.md')))[0]!.flatMap(
-      ([option, , range]) => {
-        const limits = /^([\d,]+) to ([\d,]+)$/.exec(range!)
-        return limits ? [[code(option!), ...limits.slice(1).map((limit) => Number(limit.replaceAll(',', '')))] as const] : []
-      },
-    )
-    expect(ranges.length).toBeGreaterThan(5)
-    for (const [option, least, most] of ranges) {
-      // A lease that fits, so that only the option itself can be refused.
-      const take = (value: number) => relaySettings({ [option]: value })
-      expect(() => [take(least!), take(most!)]).not.toThrow()
-      expect(() => take(least! - 1)).toThrow(option)
-      expect(() => take(most! + 1)).toThrow(option)
-    }
-  })
 })
 
-describe('the command line', () => {
-  const [commands, database, kafka, relay, init, operator, deadLettered, schema, exits] = tables(cliPage) as [
-    string[][],
-    string[][],
-    string[][],
-    string[][],
-    string[][],
-    string[][],
-    string[][],
-    string[][],
-    string[][],
-  ]
-  const all = [
-    initCommand(),
-    relayCommand(),
-    statusCommand(),
-    listCommand(),
-    showCommand(),
-    whereCommand(),
-    doctorCommand(),
-    redriveCommand(),
-    discardCommand(),
-    inboxCommand(),
-    proveCommand(),
-    schemaCommand(),
-    healthcheckCommand(),
-  ]
-  /** Flags as the help shows them, with the variable that stands behind each. */
-  const flags = (name: string) => {
-    const options = all.find((command) => command.name() === name)!.options
-    return sorted(options.map((option) => `${option.flags} ${/\[(\w+)\]$/.exec(option.description)?.[1] ?? ''}`.trim()))
-  }
-  const rowFlags = (rows: string[][]) => rows.map(([flag, env]) => `${code(flag!)} ${code(env!)}`.trim())
-
-  const withFlag = (rows: string[][]) => rowFlags(rows).filter((row) => row.startsWith('--'))
-  const kafkaFlags = withFlag(kafka)
-
-  test('every command is listed', () => {
-    const names = commands.map(([command]) => code(command!).split(' ')[0]!)
-    expect(names).toEqual(all.map((command) => command.name()))
-    expect(names).toEqual([...file('src/cli/main.ts').matchAll(/^ {4}(\w+)Command\(\),$/gm)].map(([, name]) => name))
-  })
-
-  test('relay has exactly the flags and variables that are listed', () => {
-    const kebab = (option: string) => option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-    const settings = Object.keys(relaySettings({})).map((option) => {
-      const flag = all[1]!.options.find((one) => one.long === `--${kebab(option)}`)!.flags
-      return `${flag} OUTBOX_${kebab(option).replaceAll('-', '_').toUpperCase()}`
-    })
-    const listed = [...rowFlags(database), ...settings, ...kafkaFlags, ...withFlag(relay)]
-    expect(sorted(listed)).toEqual(flags('relay'))
-  })
-
-  test('passwords have a variable and no flag', () => {
-    const passwords = rowFlags([...kafka, ...relay]).filter((row) => !row.startsWith('--'))
-    expect(passwords).toEqual(['KAFKA_SSL_KEY_PASSPHRASE', 'KAFKA_SASL_PASSWORD', 'OUTBOX_HTTP_LOGIN'])
-    for (const name of passwords) expect(file('src/cli/settings.ts')).toContain(`{ flag: '', env: '${name}'`)
-  })
-
-  test('every secret that may stand in a file is on the page, and no other', () => {
-    const secrets = [...Object.values(databaseSettings), ...Object.values(relayFlags)] as Setting[]
-    const listed = section('## Secrets from files', pageOf('docs/guides/kafka-auth.md'))
-    const named = [...listed.matchAll(/`([A-Z]\w*[A-Z])`/g)].map(([, name]) => name)
-    // The login of the pages has a setting of its own for its file.
-    expect(sorted(named as string[])).toEqual(
-      sorted([...secrets.filter(({ secret }) => secret).map(({ env }) => env), 'OUTBOX_HTTP_LOGIN']),
-    )
-  })
-
-  test('healthcheck has exactly the flags that are named', () => {
-    const words = cliPage.split('\n').find((line) => line.startsWith('`healthcheck` takes'))
-    expect(flags('healthcheck')).toEqual(['--listen <address> OUTBOX_LISTEN', '--ready'])
-    for (const flag of flags('healthcheck')) expect(words).toContain(`\`${flag.replace(/ OUTBOX.*/, '')}\``)
-  })
-
-  test('init has exactly the flags that are listed', () => {
-    expect(sorted(init.map(([flag]) => code(flag!)))).toEqual(flags('init'))
-  })
-
-  test.each(['status', 'list', 'show', 'redrive', 'discard'])('%s has exactly the flags that are listed', (name) => {
-    const own = operator.flatMap(([flag, of]) => (of!.includes(`\`${name}\``) ? [code(flag!)] : []))
-    expect(sorted([...own, ...rowFlags(database)])).toEqual(flags(name))
-  })
-
-  test('where has exactly the flags that are listed, and those that say where Kafka is', () => {
-    const own = operator.flatMap(([flag, of]) => (of!.includes('`where`') ? [code(flag!)] : []))
-    expect(sorted([...own, ...rowFlags(database), ...kafkaFlags])).toEqual(flags('where'))
-  })
-
-  test('doctor has exactly the flags that are named', () => {
-    const words = /^`doctor` takes[^.]*\./m.exec(cliPage)![0]
-    const own = [...words.matchAll(/`(--[^`]+)`/g)].map(([, flag]) => flag!)
-    expect(sorted([...own, ...rowFlags(database), ...kafkaFlags])).toEqual(flags('doctor'))
-  })
-
-  test('dead-lettered has exactly the flags that are listed', () => {
-    expect(sorted([...deadLettered.map(([flag]) => code(flag!)), ...rowFlags(database)])).toEqual(flags('inbox'))
-  })
-
-  test('schema has exactly the flags that are listed', () => {
-    expect(sorted(schema.map(([flag]) => code(flag!)))).toEqual(flags('schema'))
-  })
-
-  test('prove has exactly the flags that are listed', () => {
-    const text = pageOf('docs/guides/prove.md')
-    const shared = [...text.slice(text.lastIndexOf('|')).matchAll(/`(--[\w-]+)`/g)].map(([, flag]) => flag!)
-    const own = tables(text)[0]!.map(([flag]) => code(flag!))
-    expect(sorted([...own, ...kafkaFlags].map((flag) => flag.split(' ')[0]!).concat(shared))).toEqual(
-      flags('prove').map((flag) => flag.split(' ')[0]),
-    )
-  })
-
-  test('every exit code is listed', () => {
-    const listed = exits.flatMap(([codes]) => codes!.match(/\d+/g)!.map(Number))
-    expect(listed).toEqual(Object.values(exitCodes))
-  })
+test('every exit code is listed', () => {
+  const listed = tableOf('code', pageOf('docs/reference/cli.md')).flatMap(([codes]) => codes!.match(/\d+/g)!.map(Number))
+  expect(listed).toEqual(Object.values(exitCodes))
 })
 
 test('the options of the demo are those of its help', () => {

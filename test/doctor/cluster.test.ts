@@ -1,16 +1,15 @@
 import type { Admin } from 'kafkajs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { KafkaCluster } from '../history/fault.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { createTopic, testKafka } from '../support/topics.ts'
 import { judgeTopic } from './diagnose.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let cluster: KafkaCluster
 let admin: Admin
 beforeAll(async () => {
-  database = await createDatabase()
   cluster = await startKafkaCluster()
   admin = testKafka(cluster.direct).admin()
   await admin.connect()
@@ -18,7 +17,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await admin?.disconnect()
   await cluster?.remove()
-  await database.drop()
 })
 
 const judged = (topic: string, value?: string) => judgeTopic(database, topic, cluster.bootstrap, value)

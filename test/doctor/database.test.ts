@@ -1,14 +1,10 @@
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { useDatabase } from '../support/database.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
 import { diagnose, loginOf } from './diagnose.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 const look = (url = database.directUrl) => diagnose({ DATABASE_URL: url })
 

@@ -1,7 +1,7 @@
 import kafkajs, { type Admin } from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { writeRights } from '../../src/doctor/questions/write-rights.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { type KafkaServer, startKafka } from '../support/kafka.ts'
 import { freePort } from '../support/ports.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
@@ -10,11 +10,7 @@ import { diagnose, judgeTopic } from './diagnose.ts'
 // Not among the names that Node finds in this CommonJS module.
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 beforeEach(() => database.query('TRUNCATE outbox'))
 
 const judged = (topic: string, brokers: string) => judgeTopic(database, topic, brokers)

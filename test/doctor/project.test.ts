@@ -1,16 +1,12 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { expect, onTestFinished, test } from 'vitest'
+import { useDatabase } from '../support/database.ts'
 import { prisma6 } from '../support/prisma6.ts'
 import { diagnose } from './diagnose.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 const judged = async (folder: string) => (await diagnose({ DATABASE_URL: database.directUrl }, folder)).of('prisma')
 

@@ -1,19 +1,17 @@
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { useDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { action } from '../support/requests.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 import { diagnose } from './diagnose.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let env: Record<string, string>
 beforeAll(async () => {
-  database = await createDatabase()
   env = { DATABASE_URL: database.directUrl, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' }
 })
-afterAll(() => database.drop())
 beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay'))
 
 const look = (more: Record<string, string> = {}) => diagnose({ DATABASE_URL: database.directUrl, ...more })

@@ -2,10 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import type { Verdict } from '../../src/doctor/verdict.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { createDatabase, useDatabase } from '../support/database.ts'
 import { prisma6 } from '../support/prisma6.ts'
 import { loginOf } from './diagnose.ts'
 
@@ -15,13 +15,9 @@ mkdirSync(join(root, '.cache'), { recursive: true })
 const home = mkdtempSync(join(root, '.cache', 'client-'))
 const module = join(home, 'db.ts')
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
+const database = useDatabase('all')
 afterAll(async () => {
   rmSync(home, { recursive: true, force: true })
-  await database.drop()
 })
 
 const versions: Record<string, () => Promise<{ adapter: string; client: string }>> = {

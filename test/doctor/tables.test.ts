@@ -1,14 +1,11 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { createDatabase, useDatabase } from '../support/database.ts'
 import { diagnose, loginOf } from './diagnose.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase(
-    'INSERT INTO outbox_lease (bucket) SELECT generate_series(0, 63) ON CONFLICT DO NOTHING; ANALYZE',
-  )
-})
-afterAll(() => database.drop())
+const database = useDatabase(
+  'all',
+  'INSERT INTO outbox_lease (bucket) SELECT generate_series(0, 63) ON CONFLICT DO NOTHING; ANALYZE',
+)
 
 const look = (url = database.directUrl) => diagnose({ DATABASE_URL: url })
 

@@ -21,6 +21,27 @@ export interface Fault {
   begin(ground: Ground): Promise<Heal>
 }
 
+/** Runs work in a transaction of an admin session that stays open until the heal. */
+export async function inSession({ postgres }: Ground, work: (client: pg.PoolClient) => Promise<unknown>): Promise<Heal> {
+  const client = await postgres.admin.connect()
+  let over = false
+  const end = async () => {
+    if (over) return
+    over = true
+    // The server may have been stopped meanwhile: its end is the end of the session too.
+    await client.query('ROLLBACK').catch(() => {})
+    client.release(true)
+  }
+  try {
+    await client.query('BEGIN')
+    await work(client)
+  } catch (error) {
+    await end()
+    throw error
+  }
+  return end
+}
+
 /** What a TCP proxy does to connections; old and new ones alike. */
 export type ProxyMode =
   /** Hands every byte on. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
-import { mutantNamed } from './mutants.ts'
+import { mutantNamed } from '../mutants/list.ts'
 import { TraceFile } from './trace-file.ts'
 import { Watcher } from './watched.ts'
 

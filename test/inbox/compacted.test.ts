@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { createProjection } from '../../src/inbox/index.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { type KafkaServer, startKafka } from '../support/kafka.ts'
-import { createTopic, testKafka } from '../support/topics.ts'
+import { createTopic, testKafka, withAdmin } from '../support/topics.ts'
 import { type Client, connect, effect, eventsOf, inboxDatabase, record } from './stage.ts'
 
 let db: TestDatabase
@@ -68,10 +68,10 @@ test('a batch that compaction has emptied stops kafkajs; the group goes on when 
   await emptied(topic)
   while (!(await stands(topic)));
   const name = `compacted-${topic}`
-  const admin = testKafka(broker.brokers).admin()
-  await admin.connect()
-  await admin.setOffsets({ groupId: name, topic, partitions: [{ partition: 0, offset: '5' }] })
-  await admin.disconnect()
+  await withAdmin(
+    (admin) => admin.setOffsets({ groupId: name, topic, partitions: [{ partition: 0, offset: '5' }] }),
+    broker.brokers,
+  )
   const projection = createProjection({
     prisma,
     name,

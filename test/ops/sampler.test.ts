@@ -1,23 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { longestRestMs, restMs, startSampler } from '../../src/ops/sampler.ts'
 import type { RelayEngine } from '../../src/relay/relay.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
 import { tablesOf } from '../../src/store/postgres/statements.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', format = 1")
-})
-afterAll(() => database.drop())
+const database = useDatabase('emptied')
 
 /** A sampler; gives its next sample, or its next failure. */
 function sampling({ databaseUrl = database.url, intervalMs = 20 } = {}) {

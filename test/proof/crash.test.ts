@@ -1,19 +1,13 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { randomFrom } from '../../src/proof/draw.ts'
 import { shopSql } from '../enqueue/clients.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 import { type Judgement, judge, startShopLoad } from './shop-load.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase(shopSql)
-})
-afterAll(async () => {
-  await database.drop()
-})
+const database = useDatabase('all', shopSql)
 
 const orders = () => database.query<{ customer: string; total: string }>('SELECT customer, total FROM orders')
 

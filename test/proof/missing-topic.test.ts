@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { expect, inject, test } from 'vitest'
+import { useDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertMany } from '../support/rows.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
@@ -10,11 +10,7 @@ import { median, ratePerSecond, ratiosText } from './drain-rate.ts'
 const rows = Number(process.env.PROOF_MISSING_ROWS ?? 3_000)
 const pairs = Number(process.env.PROOF_MISSING_PAIRS ?? 1)
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 const waiting = async (topic: string) =>
   (await database.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox WHERE topic = $1', [topic]))[0]!.n

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { type RelayProcess, startRelayProcess } from '../support/relay-process.ts'
 import { insertMany } from '../support/rows.ts'
-import { createTopic, type LogRecord, readTopic, testKafka } from '../support/topics.ts'
+import { createTopic, type LogRecord, readTopic, withAdmin } from '../support/topics.ts'
 import { median, ratePerSecond, ratiosText } from './drain-rate.ts'
 
 // 100,000 rows and five pairs for the figure in docs/guarantees.md; fewer here, where only what arrives is judged and not how fast.
@@ -12,11 +12,7 @@ const rows = Number(process.env.PROOF_POISON_ROWS ?? 5_000)
 const pairs = Number(process.env.PROOF_POISON_PAIRS ?? 1)
 const keys = 500
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 const environment = () => ({ DATABASE_URL: database.url, KAFKA_BROKERS: inject('brokers'), OUTBOX_LEASE_MS: '3000' })
 const count = async (table: string) => (await database.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`))[0]!.n
@@ -79,9 +75,7 @@ test('one refused record among many: only its key waits, the others flow as with
 const topicResource = 2
 
 async function raiseLimit(topic: string): Promise<void> {
-  const admin = testKafka().admin()
-  await admin.connect()
   const configEntries = [{ name: 'max.message.bytes', value: '1000000' }]
-  await admin.alterConfigs({ validateOnly: false, resources: [{ type: topicResource, name: topic, configEntries }] })
-  await admin.disconnect()
+  const resources = [{ type: topicResource, name: topic, configEntries }]
+  await withAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }))
 }

@@ -1,13 +1,13 @@
 import type { Admin } from 'kafkajs'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import type { Ground, KafkaCluster } from '../history/fault.ts'
 import { allFaults } from '../history/faults.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { type TestDatabase, useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
-import { type TestRelay, testRelay } from '../support/relay.ts'
+import { startedRelay, type TestRelay } from '../support/relay.ts'
 import { createTopic, readTopic, testKafka } from '../support/topics.ts'
 
 let cluster: KafkaCluster
@@ -22,13 +22,11 @@ afterAll(async () => {
   await cluster?.remove()
 })
 
-let database: TestDatabase
+const database = useDatabase()
 let topic: string
 beforeEach(async () => {
-  database = await createDatabase()
   topic = await createTopic('brokers', 6, { brokers: cluster.direct, replication: 3 })
 })
-afterEach(() => database.drop())
 
 const keys = Array.from({ length: 24 }, (_, index) => `key-${index}`)
 
@@ -94,8 +92,7 @@ describe('a relay on three brokers delivers everything in order', () => {
   ])(
     'through %s, told as %s, during which %i of six partitions go on',
     async (name, code, partitions) => {
-      await using one = testRelay(database.url, kafkajsTransport({ brokers: cluster.bootstrap.split(',') }))
-      await one.relay.start()
+      await using one = await startedRelay(database.url, kafkajsTransport({ brokers: cluster.bootstrap.split(',') }))
       const stop = load(database.pool)
       await goOn(one, 6)
       const heal = await allFaults.find((fault) => fault.name === name)!.begin(ground())

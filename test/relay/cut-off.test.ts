@@ -1,22 +1,18 @@
-import { afterEach, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered } from '../support/numbered.ts'
-import { type TestRelay, testRelay } from '../support/relay.ts'
+import { startedRelay, type TestRelay, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
 /** A relay that no broker answers, beside others (rule 5). */
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** Nobody listens there. */
 const nowhere = ['127.0.0.1:1']
@@ -65,8 +61,7 @@ test('even traffic flows too, and a relay that comes without Kafka takes nothing
   await good.relay.start()
   await good.until('leases_taken', (e) => e.owned === 64)
   await database.query("UPDATE outbox_relay SET started_at = started_at - interval '1 hour'")
-  await using bad = testRelay(database.url, kafkajsTransport({ brokers: nowhere }))
-  await bad.relay.start()
+  await using _bad = await startedRelay(database.url, kafkajsTransport({ brokers: nowhere }))
   await insertMany(database.pool, topic, 640, 640)
   await emptied(database.pool)
   // The first lease time it may still be answered, and has a share. Then the healthy one has all.
@@ -134,8 +129,7 @@ test('a relay that Kafka answers and lets write nothing gives its buckets to one
 })
 
 test('an idle relay asks at least once a lease time: its heartbeats say so', async () => {
-  await using one = testRelay(database.url, kafkajsTransport({ brokers: brokers() }))
-  await one.relay.start()
+  await using one = await startedRelay(database.url, kafkajsTransport({ brokers: brokers() }))
   await one.until('heartbeat', () => one.all('heartbeat').length > 25)
   const answered = `SELECT FROM outbox_relay WHERE answered_at > now() - interval '${leaseMs} milliseconds'`
   expect(await database.query(answered)).toHaveLength(1)

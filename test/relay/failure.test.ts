@@ -1,21 +1,17 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Transport, TransportRecord } from '../../src/transport/transport.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { shared, testRelay } from '../support/relay.ts'
+import { shared, startedRelay, testRelay } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
@@ -70,11 +66,10 @@ describe('records that Kafka names', () => {
       database.pool,
       upTo(20).map((n) => ({ topic: 't', key: `k${n}`, value: `{"n":${n}}` })),
     )
-    await using one = testRelay(
+    await using one = await startedRelay(
       database.url,
       naming(transport, () => true),
     )
-    await one.relay.start()
     await one.until('topic_paused')
     accept()
     await transport.written(15)
@@ -100,8 +95,7 @@ describe('a topic that refuses many records and takes the others', () => {
           .slice(from)
           .map((n) => ({ topic: 't', key: keys[first + (n % 8)]!, value: `{"n":${n}}` }))
       await insertRows(database.pool, some(0, 24, 0))
-      await using one = testRelay(database.url, transport, { onDeadLetter, batchRecords: 4 })
-      await one.relay.start()
+      await using one = await startedRelay(database.url, transport, { onDeadLetter, batchRecords: 4 })
       await one.until('topic_paused')
       await insertRows(database.pool, some(24, 64, 8))
       await transport.written(40)
@@ -131,8 +125,7 @@ describe('on-dead-letter skip', () => {
     expect(transport.records('orders')).toEqual([])
     await a.relay.stop()
     await insertRows(database.pool, numbered('log', 'k', 6))
-    await using b = testRelay(database.url, shared(transport), options)
-    await b.relay.start()
+    await using b = await startedRelay(database.url, shared(transport), options)
     await transport.written(5, 'log')
     accept()
     await action(database.pool, 'redrive', "topic = 'log'")
@@ -149,8 +142,7 @@ describe('on-dead-letter skip', () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse(() => true, { outcome: poison })
     await insertRows(database.pool, numbered('log', 'k', ...upTo(30)))
-    await using one = testRelay(database.url, transport, { onDeadLetter: 'skip' })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport, { onDeadLetter: 'skip' })
     await one.until('topic_paused')
     accept()
     await transport.written(25)
@@ -171,8 +163,7 @@ describe('a topic in trouble', () => {
     const fault = { kind: 'not-written', scope: 'topic', code: 'POLICY_VIOLATION', error: 'no' } as const
     const accept = transport.refuse(() => true, { outcome: fault })
     await insertMany(database.pool, 't', 600, 60)
-    await using one = testRelay(database.url, transport, {}, { random: () => 1 })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport, {}, { random: () => 1 })
     await one.until('topic_paused')
     // Before the first refusal every partition may have had one on its way.
     const before = transport.batches.length
@@ -198,8 +189,7 @@ describe('a topic in trouble', () => {
       outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'wait' },
     })
     await insertMany(database.pool, 't', 100, 40)
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('topic_resumed')
     expect(new Set(transport.records().map((record) => record.partition))).toEqual(new Set([1]))
     accept()
@@ -218,8 +208,7 @@ describe('a topic in trouble', () => {
       },
     }
     await insertMany(database.pool, 'missing', 100, 10)
-    await using one = testRelay(database.url, counted, {}, { random: () => 1 })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, counted, {}, { random: () => 1 })
     await one.until('topic_paused')
     // 0.5 + 1 + 2 + 4 s of growing pauses: the next ones are as long as any.
     while (looks < 5) await new Promise((resolve) => setTimeout(resolve, 50))
@@ -236,8 +225,7 @@ test('brokers that answer and take nothing are asked more and less often, told o
   const fault = { kind: 'not-written', scope: 'producer', code: 'CLUSTER_AUTHORIZATION_FAILED', error: 'no' } as const
   const accept = transport.refuse(() => true, { outcome: fault })
   await insertRows(database.pool, [...numbered('a', 'k', 1), ...numbered('b', 'k', 2)])
-  await using one = testRelay(database.url, transport, {}, { random: () => 1 })
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport, {}, { random: () => 1 })
   const at: number[] = []
   for (let n = 1; n <= 7; n++) {
     await transport.called(n)
@@ -279,8 +267,7 @@ CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUT
     expect(a.all('database_trouble')).toEqual([])
     expect(transport.records().map(numberOf)).toEqual([3, 5])
     await database.query('DROP FUNCTION slow CASCADE')
-    await using b = testRelay(database.url, shared(transport), { maxRowBytes: 1_000 })
-    await b.relay.start()
+    await using _b = await startedRelay(database.url, shared(transport), { maxRowBytes: 1_000 })
     await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) >= 3')
     expect(await database.query('SELECT reason FROM outbox_dead_letter ORDER BY id')).toEqual([
       { reason: 'MESSAGE_TOO_LARGE' },
@@ -292,8 +279,7 @@ CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUT
 
   test('a redrive of large messages goes on in smaller portions', async () => {
     const transport = memoryTransport({ partitions: 1 })
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('leases_taken', (e) => e.owned === 64)
     await slow('outbox', 0.03, 'true')
     await database.query(
@@ -312,8 +298,7 @@ CREATE TRIGGER slow BEFORE INSERT ON ${table} FOR EACH ROW WHEN (${when}) EXECUT
 
 test('thousands of messages without a key come back quickly, in order', async () => {
   const transport = memoryTransport({ partitions: 1 })
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await one.until('leases_taken', (e) => e.owned === 64)
   await database.query(
     `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, value, created_at, reason, relay)
@@ -346,8 +331,7 @@ test('relays that die one after another over one message are told by the next, w
 })
 
 test('a lost LISTEN connection is noticed at once: the relay polls quickly until notifications come through again', async () => {
-  await using one = testRelay(database.directUrl, memoryTransport())
-  await one.relay.start()
+  await using one = await startedRelay(database.directUrl, memoryTransport())
   /** Fetches from now on, within so many milliseconds. */
   const fetches = async (ms: number) => {
     const before = one.all('fetched').length
@@ -379,8 +363,7 @@ describe('an error of the program while publishing', () => {
     }
     await insertMany(database.pool, 'bug', 5, 1)
     await insertMany(database.pool, 'well', 100, 10)
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await transport.written(100, 'well')
     await transport.written(5, 'bug')
     expect(transport.records('bug').map(numberOf)).toEqual(upTo(5))

@@ -1,19 +1,15 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { migrationSql } from '../support/migrations.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { shared, testRelay } from '../support/relay.ts'
+import { shared, startedRelay, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const oneToN = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
@@ -38,8 +34,7 @@ describe('ids restart under a running relay (rule 7)', () => {
     async (_, count, start, sql) => {
       if (start > 0) await database.query(`ALTER SEQUENCE outbox_id_seq START ${start} RESTART`)
       const transport = memoryTransport()
-      await using one = testRelay(database.url, transport, { leaseMs: 10_000 })
-      await one.relay.start()
+      await using one = await startedRelay(database.url, transport, { leaseMs: 10_000 })
       await insertMany(database.pool, 'before', 100, 10)
       await transport.written(100, 'before')
       await emptied(database.pool)
@@ -65,8 +60,7 @@ describe('ids restart under a running relay (rule 7)', () => {
 
   test('a row of a transaction that commits late in a table replaced by rename is waited for', async () => {
     const transport = memoryTransport()
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await insertMany(database.pool, 'before', 10, 1)
     await transport.written(10)
     await database.query(ways.at(-1)![1])
@@ -142,8 +136,7 @@ describe('dead rows from before the ids restarted (rule 7)', () => {
 
   test('hold their key back for the next relay as well, which serves although one that starts is refused', async () => {
     const transport = memoryTransport({ partitions: 1 })
-    await using other = testRelay(database.url, shared(transport))
-    await other.relay.start()
+    await using other = await startedRelay(database.url, shared(transport))
     const { one, accept } = await deadBefore(50, transport)
     expect((await other.until('ids_restarted')).remedy).toContain('setval')
     await one.relay.stop()

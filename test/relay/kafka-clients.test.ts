@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { createRelay, type TransportName, transportNames } from '../../src/embed.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { insertMany } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 test.each(transportNames)(
   'a relay drains ten thousand messages through %s, each once, each key in order',

@@ -1,18 +1,14 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { healthPages } from '../../src/ops/health.ts'
 import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { relayMetrics } from '../../src/ops/metrics.ts'
 import { type MemoryTransport, memoryTransport } from '../../src/transport/memory.ts'
 import { type Transport, TransportError } from '../../src/transport/transport.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { shared, type TestRelay, testRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** A relay with its readiness and its metric of Kafka's trouble. */
 function watched(transport: Transport): { one: TestRelay; shows: () => Promise<{ ready: boolean; trouble: string }> } {

@@ -1,20 +1,16 @@
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { shared, testRelay } from '../support/relay.ts'
+import { shared, startedRelay } from '../support/relay.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
 // A trigger or a rule of somebody else keeps rows that the relay has deleted.
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const trigger = (condition: string) => `CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER keep BEFORE DELETE ON outbox FOR EACH ROW WHEN (${condition}) EXECUTE FUNCTION keep()`
@@ -40,8 +36,7 @@ describe.each(Object.entries(ways))('%s', (_, [keep, ids, end]) => {
   test('rows are sent once and told of once, others flow, and all are deleted when it has ended', async () => {
     const topic = await createTopic('kept', 2)
     await database.query(keep)
-    await using one = testRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
-    await one.relay.start()
+    await using one = await startedRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
     for (const n of [1, 2, 3, 4]) await insertRows(database.pool, numbered(topic, `k${n}`, n))
     await one.until('rows_kept', ({ rows }) => rows === ids.length)
     await eventually(database.pool, 'SELECT FROM outbox HAVING array_agg(id ORDER BY id) = $1::bigint[]', [ids])
@@ -66,8 +61,7 @@ test('rows that are kept and rows that are locked are told apart', async () => {
   const client = await database.pool.connect()
   await client.query('BEGIN')
   await client.query('SELECT FROM outbox WHERE id = 1 FOR UPDATE')
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await one.until('rows_locked')
   expect(await one.until('rows_kept')).toMatchObject({ rows: 1, topic: 't' })
   await client.query('ROLLBACK')
@@ -84,8 +78,7 @@ test.each([
 ])('rows that somebody else has deleted, %s, are no fault', async (_, sql) => {
   const transport = memoryTransport({ partitions: 1 })
   await insertRows(database.pool, numbered('t', 'k', 1))
-  await using one = testRelay(database.url, shared(transport))
-  await one.relay.start()
+  await using one = await startedRelay(database.url, shared(transport))
   await emptied(database.pool)
   transport.pause()
   await insertMany(database.pool, 't', 3, 1)
@@ -103,8 +96,7 @@ test('a relay whose every delete has no effect comes to a stand, and sends nothi
   const transport = memoryTransport({ partitions: 1 })
   await database.query(trigger('true'))
   await insertMany(database.pool, 't', 11_000, 10)
-  await using one = testRelay(database.url, transport, { maxInFlight: 500 })
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport, { maxInFlight: 500 })
   await one.until('rows_kept', ({ rows }) => rows === 10_500)
   const beats = one.all('heartbeat').length
   await one.until('heartbeat', () => one.all('heartbeat').length > beats + 10)

@@ -1,24 +1,20 @@
 import type pg from 'pg'
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterEach, describe, expect, inject, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { shared, testRelay } from '../support/relay.ts'
+import { shared, startedRelay, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
+const database = useDatabase()
 const locks = new Set<() => Promise<void>>()
 afterEach(async () => {
   for (const end of locks) await end()
-  await database.drop()
 })
 
 const kafka = () => kafkajsTransport({ brokers: inject('brokers').split(',') })
@@ -47,8 +43,7 @@ describe('acknowledged rows that somebody has locked', () => {
     await insertMany(database.pool, a, 20_000, 100)
     const [{ id }] = (await database.query<{ id: string }>('SELECT max(id) - 10000 AS id FROM outbox')) as [{ id: string }]
     const held = await lock('SELECT FROM outbox WHERE id = $1 FOR UPDATE', [id])
-    await using one = testRelay(database.url, kafka())
-    await one.relay.start()
+    await using one = await startedRelay(database.url, kafka())
     await one.until('rows_locked')
     await insertRows(database.pool, numbered(b, 'k', 1, 2, 3))
     await onlyLeft([Number(id)])
@@ -72,8 +67,7 @@ describe('acknowledged rows that somebody has locked', () => {
       await lock('SELECT FROM outbox WHERE id = $1 FOR KEY SHARE', [first]),
       await lock('DELETE FROM outbox WHERE id = $1', [second]),
     ]
-    await using one = testRelay(database.url, kafka())
-    await one.relay.start()
+    await using one = await startedRelay(database.url, kafka())
     await one.until('rows_locked')
     for (let n = 3; n < 10; n++) {
       const ids = await insertRows(database.pool, numbered(topic, `k${n}`, n))
@@ -94,8 +88,7 @@ describe('acknowledged rows that somebody has locked', () => {
     const transport = memoryTransport({ partitions: 2 })
     await insertMany(database.pool, 'many', 500, 50)
     const held = await lock("SELECT FROM outbox WHERE topic = 'many' FOR UPDATE")
-    await using one = testRelay(database.url, transport, { maxInFlight: 100, maxInFlightBytes: 2_000 })
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport, { maxInFlight: 100, maxInFlightBytes: 2_000 })
     await transport.written(500, 'many')
     await insertRows(database.pool, numbered('next', 'k', 1, 2))
     await eventually(database.pool, "SELECT FROM outbox HAVING count(*) FILTER (WHERE topic = 'next') = 0")
@@ -115,8 +108,7 @@ describe('acknowledged rows that somebody has locked', () => {
     await a.relay.stop()
     expect(performance.now() - began).toBeLessThan(a.relay.settings.stopTimeoutMs)
     expect(a.all('stopped')).toMatchObject([{ clean: false }])
-    await using b = testRelay(database.url, shared(transport))
-    await b.relay.start()
+    await using b = await startedRelay(database.url, shared(transport))
     await b.until('rows_locked')
     expect(transport.records().map(numberOf)).toEqual([1, 2, 1])
     await held.end()
@@ -131,8 +123,7 @@ describe('moves and requests that meet a locked row', () => {
     transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
     const [bad] = await insertRows(database.pool, numbered('t', 'k', 1, 2))
     const held = await lock('SELECT FROM outbox WHERE id = $1 FOR UPDATE', [bad])
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     expect(await one.until('rows_locked')).toMatchObject({ topic: 't' })
     const second = bad! + 1
     // Longer than a session lived whose every statement waited for the lock.
@@ -156,8 +147,7 @@ describe('moves and requests that meet a locked row', () => {
     transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
     const ids = await insertRows(database.pool, numbered('t', 'k', 1, 2, 3, 4))
     const held = await lock('SELECT FROM outbox WHERE id = $1 FOR UPDATE', [ids[2]])
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('rows_locked')
     await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) = 3')
     await onlyLeft([ids[2]!])
@@ -172,8 +162,7 @@ describe('moves and requests that meet a locked row', () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
     await insertRows(database.pool, numbered('t', 'k', 1))
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('dead_lettered')
     accept()
     await action(database.pool, how)

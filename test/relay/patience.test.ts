@@ -1,21 +1,17 @@
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
 import type { Outcome, Transport } from '../../src/transport/transport.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { kafkaTool } from '../support/kafka.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { shared, testRelay } from '../support/relay.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { shared, startedRelay, testRelay } from '../support/relay.ts'
+import { insertMany, insertRows, times } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** A request may take half of it. */
 const leaseMs = 3_000
@@ -46,8 +42,7 @@ describe('a broker that answers after the time-out', () => {
     const memory = memoryTransport({ partitions: 1 })
     const transport = slow(memory, () => 2_000)
     await insertMany(database.pool, 't', 500, 10)
-    await using one = testRelay(database.url, transport, { leaseMs })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport, { leaseMs })
     await emptied(database.pool)
     const unknown = one.all('publish_failed')
     expect(unknown).toHaveLength(1)
@@ -61,8 +56,7 @@ describe('a broker that answers after the time-out', () => {
     let ms = 9_000
     const transport = slow(memory, () => ms)
     await insertRows(database.pool, numbered('t', 'k', 1))
-    await using one = testRelay(database.url, transport, { leaseMs })
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport, { leaseMs })
     await emptied(database.pool)
     expect(transport.waits).toEqual([1_500, 3_000, 6_000, 12_000])
     ms = 1
@@ -117,12 +111,11 @@ describe.each([
     const where = ['--bootstrap-server', inject('brokers'), '--entity-type', 'clients', '--entity-name', clientId]
     await kafkaTool('kafka.admin.ConfigCommand', [...where, '--alter', '--add-config', 'producer_byte_rate=50000'])
     const topic = await createTopic('quota', 6)
-    await using one = testRelay(database.url, transport(clientId), { leaseMs: 10_000 })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport(clientId), { leaseMs: 10_000 })
     const value = (n: number) => `{"n":${n},"x":"${'x'.repeat(1_000)}"}`
     await insertRows(
       database.pool,
-      Array.from({ length: 1_200 }, (_, n) => ({ topic, key: `key-${n % 50}`, value: value(n + 1) })),
+      times(1_200, (n) => ({ topic, key: `key-${n % 50}`, value: value(n + 1) })),
     )
     await emptied(database.pool)
     await kafkaTool('kafka.admin.ConfigCommand', [...where, '--alter', '--delete-config', 'producer_byte_rate'])

@@ -1,24 +1,19 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { memoryTransport } from '../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { eventually } from '../support/eventually.ts'
-import { shared, testRelay } from '../support/relay.ts'
+import { shared, startedRelay, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { insertMany, insertRows, times } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const left = async () => Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM outbox'))[0]!.n)
 const numbers = (values: (Uint8Array | null)[]) => values.map((value) => JSON.parse(Buffer.from(value!).toString()).n)
 
 test('a committed message is published with key, value and headers, and then deleted', async () => {
   const transport = memoryTransport()
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   const messageId = '0197f3a0-0000-7000-8000-000000000001'
   await insertRows(database.pool, [
     { topic: 'orders', key: 'k', value: '{"a":1}', headers: { mine: 'x' }, type: 'OrderPlaced', messageId },
@@ -79,7 +74,7 @@ test('messages without a key keep their order in one partition; `keyless: spread
   const transport = memoryTransport({ partitions: 6 })
   await insertRows(
     database.pool,
-    Array.from({ length: 20 }, (_, n) => ({ topic: 't', value: `{"n":${n}}` })),
+    times(20, (n) => ({ topic: 't', value: `{"n":${n}}` })),
   )
   await testRelay(database.url, transport).relay.drain()
   expect(new Set(transport.records().map((record) => record.partition)).size).toBe(1)
@@ -87,7 +82,7 @@ test('messages without a key keep their order in one partition; `keyless: spread
   const spread = memoryTransport({ partitions: 6 })
   await insertRows(
     database.pool,
-    Array.from({ length: 20 }, (_, n) => ({ topic: 't', value: `{"n":${n}}` })),
+    times(20, (n) => ({ topic: 't', value: `{"n":${n}}` })),
   )
   await testRelay(database.url, spread, { keyless: 'spread' }).relay.drain()
   expect(new Set(spread.records().map((record) => record.partition)).size).toBe(6)
@@ -95,14 +90,13 @@ test('messages without a key keep their order in one partition; `keyless: spread
 
 test('a row of a transaction that commits late is delivered, and later rows of its key after it', async () => {
   const transport = memoryTransport()
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport)
   const late = await database.pool.connect()
   await late.query('BEGIN')
   await insertRows(late, [{ topic: 't', key: 'late', value: '{"n":1}' }])
   await insertRows(
     database.pool,
-    Array.from({ length: 30 }, (_, n) => ({ topic: 't', key: `k${n}`, value: `{"n":${n}}` })),
+    times(30, (n) => ({ topic: 't', key: `k${n}`, value: `{"n":${n}}` })),
   )
   await transport.written(30)
   await late.query('COMMIT')
@@ -151,8 +145,7 @@ describe('several relays', () => {
 describe('a database that goes away', () => {
   test('terminated backends are replaced under a new epoch, nothing is lost, trouble is told once', async () => {
     const transport = memoryTransport()
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('leases_taken')
     await insertMany(database.pool, 't', 3_000, 30)
     for (let i = 0; i < 3; i++) {
@@ -178,8 +171,7 @@ describe('refused messages', () => {
     const transport = memoryTransport({ partitions: 1 })
     await insertMany(database.pool, 't', 200, 4)
     const accept = transport.refuse((record) => numberOf(record) === 71, refusal)
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('dead_lettered')
     // Key of 71 has the numbers 3, 7, 11, …: 17 before it, 32 behind it.
     await transport.written(200 - 33)
@@ -206,8 +198,7 @@ describe('refused messages', () => {
       [1, 2, 3].map((n) => ({ topic: 't', key: 'k', value: `{"n":${n}}` })),
     )
     transport.refuse((record) => numberOf(record) === 1, refusal)
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('blocked')
     // By hand, without a notification: it is looked for as well.
     await database.query("UPDATE outbox_dead_letter SET requested_action = 'discard' WHERE id = $1", [poison])
@@ -222,8 +213,7 @@ describe('refused messages', () => {
       { topic: 't', key: 'k', value: 'x'.repeat(5_000) },
       { topic: 't', key: 'other', value: '{"n":2}' },
     ])
-    await using one = testRelay(database.url, transport, { maxRowBytes: 1_000 })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport, { maxRowBytes: 1_000 })
     expect(await one.until('dead_lettered')).toMatchObject({ reason: 'MESSAGE_TOO_LARGE' })
     await transport.written(1)
   })
@@ -232,11 +222,10 @@ describe('refused messages', () => {
     const transport = memoryTransport({ partitions: 1 })
     await insertRows(
       database.pool,
-      Array.from({ length: 20 }, (_, n) => ({ topic: 'bad', key: `k${n}`, value: `{"n":${n}}` })),
+      times(20, (n) => ({ topic: 'bad', key: `k${n}`, value: `{"n":${n}}` })),
     )
     const accept = transport.refuse((_, batch) => batch.topic === 'bad', refusal)
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     expect(await one.until('topic_paused')).toMatchObject({ topic: 'bad', code: 'INVALID_RECORD' })
     await insertRows(database.pool, [{ topic: 'good', key: 'k', value: '{"n":1}' }])
     await transport.written(1, 'good')
@@ -252,10 +241,9 @@ describe('Kafka in trouble', () => {
     const transport = memoryTransport({ topics: { missing: 0 } })
     await insertRows(
       database.pool,
-      Array.from({ length: 10 }, (_, n) => ({ topic: 'missing', key: 'k', value: `{"n":${n}}` })),
+      times(10, (n) => ({ topic: 'missing', key: 'k', value: `{"n":${n}}` })),
     )
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await one.until('topic_paused')
     await insertRows(database.pool, [{ topic: 'there', key: 'k', value: '{}' }])
     await transport.written(1, 'there')
@@ -270,14 +258,13 @@ describe('Kafka in trouble', () => {
     const stopRefusing = transport.refuse((_, { partition }) => partition === 1, {
       outcome: { kind: 'not-written', scope: 'topic', code: 'TOPIC_AUTHORIZATION_FAILED', error: 'forbidden' },
     })
-    await using one = testRelay(database.url, {
+    await using one = await startedRelay(database.url, {
       ...shared(transport),
       async publish(batch, timeoutMs) {
         if (batch.partition === 0) await one.until('topic_paused')
         return transport.publish(batch, timeoutMs)
       },
     })
-    await one.relay.start()
     await one.until('settled')
     expect(one.all('topic_resumed')).toEqual([])
     stopRefusing()
@@ -288,8 +275,7 @@ describe('Kafka in trouble', () => {
 
   test('nobody answers: the messages wait, trouble is told once at its beginning and once at its end', async () => {
     const transport = memoryTransport()
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport)
     await insertMany(database.pool, 't', 100, 10)
     await transport.written(100)
     transport.goDown()

@@ -1,17 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import type { Outcome } from '../../src/transport/transport.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { numberOf } from '../support/numbered.ts'
-import { testRelay } from '../support/relay.ts'
-import { insertMany, insertRows } from '../support/rows.ts'
+import { startedRelay } from '../support/relay.ts'
+import { insertMany, insertRows, times } from '../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const refusal = { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'too few' } as const
 const unknown = { kind: 'unknown', code: 'REQUEST_TIMED_OUT', error: 'too late' } as const
@@ -34,6 +30,13 @@ function expectInOrder(records: ReturnType<ReturnType<typeof memoryTransport>['r
 /** Tests wait for this no longer: without the rule they wait until their trouble ends. */
 const soonMs = 15_000
 
+/** Fails unless the work is done in that time. */
+async function expectSoon(work: () => Promise<unknown>, ms = soonMs): Promise<void> {
+  const begun = performance.now()
+  await work()
+  expect(performance.now() - begun).toBeLessThan(ms)
+}
+
 describe('twenty thousand messages of lanes that cannot progress', () => {
   test.each<[string, Exclude<Outcome, { kind: 'acked' }>]>([
     ['refused', refusal],
@@ -45,13 +48,10 @@ describe('twenty thousand messages of lanes that cannot progress', () => {
       const transport = memoryTransport({ topics: { stuck: 12, well: 3 } })
       const accept = transport.refuse((_, batch) => batch.topic === 'stuck', { outcome })
       await insertMany(database.pool, 'stuck', 20_000, 500)
-      await using one = testRelay(database.url, transport)
-      await one.relay.start()
+      await using one = await startedRelay(database.url, transport)
       await transport.called(24)
       await insertMany(database.pool, 'well', 3_000, 100)
-      const begun = performance.now()
-      await transport.written(3_000, 'well')
-      expect(performance.now() - begun).toBeLessThan(soonMs)
+      await expectSoon(() => transport.written(3_000, 'well'))
       expect(transport.records('stuck')).toEqual([])
       accept()
       await emptied(database.pool)
@@ -66,8 +66,7 @@ describe('twenty thousand messages of lanes that cannot progress', () => {
     const transport = memoryTransport({ topics: { t: 12 } })
     const accept = transport.refuse((_, { partition }) => partition < 5, { outcome: refusal })
     await insertMany(database.pool, 't', 40_000, 500)
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport)
     const begun = performance.now()
     while (transport.records().length < 20_000) await transport.written(transport.records().length + 1)
     expect(performance.now() - begun).toBeLessThan(soonMs)
@@ -83,15 +82,12 @@ describe('twenty thousand messages of lanes that cannot progress', () => {
     const value = Buffer.alloc(50_000, 'x')
     await insertRows(
       database.pool,
-      Array.from({ length: 200 }, (_, n) => ({ topic: 'stuck', key: `key-${n % 20}`, value })),
+      times(200, (n) => ({ topic: 'stuck', key: `key-${n % 20}`, value })),
     )
-    await using one = testRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
     await transport.called(6)
     await insertMany(database.pool, 'well', 1_000, 100)
-    const begun = performance.now()
-    await transport.written(1_000, 'well')
-    expect(performance.now() - begun).toBeLessThan(soonMs)
+    await expectSoon(() => transport.written(1_000, 'well'))
   }, 30_000)
 
   test('nor while an open transaction holds the mark back (rule 8)', async () => {
@@ -102,11 +98,8 @@ describe('twenty thousand messages of lanes that cannot progress', () => {
     await insertRows(open, [{ topic: 'well', key: 'late', value: '{"n":100000}' }])
     await insertMany(database.pool, 'stuck', 18_000, 500)
     await insertMany(database.pool, 'well', 1_000, 100)
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
-    const begun = performance.now()
-    await transport.written(1_000, 'well')
-    expect(performance.now() - begun).toBeLessThan(soonMs)
+    await using _one = await startedRelay(database.url, transport)
+    await expectSoon(() => transport.written(1_000, 'well'))
     // A late row stands before everything that was skipped.
     await open.query('COMMIT')
     open.release()
@@ -122,13 +115,10 @@ test('more stuck lanes than the in-flight rows has room for batches leave half o
   const transport = memoryTransport({ topics: { stuck: 60, well: 3 } })
   transport.refuse((_, batch) => batch.topic === 'stuck', { outcome: refusal })
   await insertMany(database.pool, 'stuck', 6_000, 600)
-  await using one = testRelay(database.url, transport, { maxInFlight: 60, batchRecords: 10 }, { fetchRows: 60 })
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport, { maxInFlight: 60, batchRecords: 10 }, { fetchRows: 60 })
   await transport.called(120)
   await insertMany(database.pool, 'well', 1_000, 100)
-  const begun = performance.now()
-  await transport.written(1_000, 'well')
-  expect(performance.now() - begun).toBeLessThan(soonMs)
+  await expectSoon(() => transport.written(1_000, 'well'))
 }, 30_000)
 
 test('a resume of another lane reads the backlog of a stuck one once, and not again and again (rule 8)', async () => {
@@ -145,8 +135,7 @@ test('a resume of another lane reads the backlog of a stuck one once, and not ag
     await stretch('well', 200)
     await stretch('stuck', 1_000)
   }
-  await using one = testRelay(database.url, transport, { maxInFlight: 400 }, { fetchRows: 400, random: () => 0 })
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport, { maxInFlight: 400 }, { fetchRows: 400, random: () => 0 })
   await transport.written(4_000, 'well')
   const read = () => one.all('fetched').reduce((sum, { rows }) => sum + rows, 0)
   expect(read()).toBeLessThan(2.5 * 24_000)
@@ -171,13 +160,10 @@ test('lanes leave room while they still wait for their first outcome (rule 8)', 
     return publish(batch, timeoutMs, how)
   }
   await insertMany(database.pool, 'stuck', 20_000, 500)
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport)
   while (answers.length < 12) await new Promise((resolve) => setTimeout(resolve, 10))
   await insertMany(database.pool, 'well', 3_000, 100)
-  const begun = performance.now()
-  await transport.written(3_000, 'well')
-  expect(performance.now() - begun).toBeLessThan(soonMs)
+  await expectSoon(() => transport.written(3_000, 'well'))
   while (transport.records('stuck').length < 20_000) {
     for (const answer of answers.splice(0)) answer()
     await new Promise((resolve) => setTimeout(resolve, 10))
@@ -204,16 +190,13 @@ test('a lane of large messages leaves bytes to the others while it still waits f
   const value = Buffer.alloc(50_000, 'x')
   await insertRows(
     database.pool,
-    Array.from({ length: 100 }, () => ({ topic: 'slow', key: 'k', value })),
+    times(100, () => ({ topic: 'slow', key: 'k', value })),
   )
-  await using one = testRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport, { maxInFlightBytes: 2_000_000 })
   await asked
   // Sooner than it counts as slow.
   await insertMany(database.pool, 'well', 100, 10)
-  const begun = performance.now()
-  await transport.written(100, 'well')
-  expect(performance.now() - begun).toBeLessThan(900)
+  await expectSoon(() => transport.written(100, 'well'), 900)
   answer()
 }, 30_000)
 
@@ -221,12 +204,11 @@ test('messages without a key that may go anywhere go past a stuck lane (rule 8)'
   const transport = memoryTransport({ partitions: 3 })
   transport.refuse((_, { partition }) => partition === 1, { outcome: refusal })
   await insertMany(database.pool, 't', 3, 3)
-  await using one = testRelay(database.url, transport, { keyless: 'spread' })
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport, { keyless: 'spread' })
   const keyless = (count: number) =>
     insertRows(
       database.pool,
-      Array.from({ length: count }, () => ({ topic: 't', key: null })),
+      times(count, () => ({ topic: 't', key: null })),
     )
   await keyless(30)
   await one.until('publish_failed', () => one.all('publish_failed').length >= 2)
@@ -245,8 +227,7 @@ test('a stuck lane sends alone: in a request of its own, and after a timeout ove
   }
   transport.refuse(() => true, { outcome: refusal, times: 3 })
   await insertMany(database.pool, 't', 10, 1)
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport)
   await transport.written(10)
   expect(shares).toEqual([undefined, undefined, 'request', 'request'])
   shares.length = 0

@@ -4,7 +4,7 @@ import { memoryTransport } from '../../src/transport/memory.ts'
 import { createDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered } from '../support/numbered.ts'
-import { testRelay } from '../support/relay.ts'
+import { startedRelay } from '../support/relay.ts'
 import { insertRows } from '../support/rows.ts'
 
 const topic = (name: string, pausedBy: string | undefined, ...codes: (string | undefined)[]): TroubledTopic => ({
@@ -44,8 +44,7 @@ test.each(['NOT_ENOUGH_REPLICAS', 'TIMEOUT', 'ECONNREFUSED'])(
         : ({ kind: 'not-written', scope: code === 'ECONNREFUSED' ? 'producer' : 'transient', code, error: 'wait' } as const)
     const accept = transport.refuse((_, batch) => batch.topic === 't', { outcome })
     await insertRows(database.pool, [...numbered('t', 'k', 1), ...numbered('fine', 'k', 2)])
-    await using one = testRelay(database.url, transport)
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport)
     const named = [{ topic: 't', partition: 0, code }]
     await eventually(database.pool, 'SELECT FROM outbox_relay WHERE trouble = $1::jsonb', [JSON.stringify(named)])
     accept()

@@ -1,13 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { placementHash } from '../../src/message/key.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
 import type { Broker, KafkaCluster } from '../history/fault.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { startKafkaCluster } from '../support/kafka-cluster.ts'
 import { numberOf } from '../support/numbered.ts'
-import { type TestRelay, testRelay } from '../support/relay.ts'
+import { startedRelay, type TestRelay } from '../support/relay.ts'
 import { insertMany } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
@@ -21,11 +21,7 @@ afterAll(async () => {
   await cluster?.remove()
 })
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** A topic of twelve partitions on the brokers that are named for each, the leader first. */
 const create = (name: string, placed: (partition: number) => number[], least: string): Promise<string> =>
@@ -89,8 +85,7 @@ const clients = [
 describe.each(clients)('over %s', (_, transport) => {
   /** Publishes 5,000 healthy messages, causes the trouble, publishes 5,000 more, and ends it. Prints both rates. */
   async function compare(what: string, well: string, cause: (one: TestRelay) => Promise<() => Promise<void>>) {
-    await using one = testRelay(database.url, transport(), { leaseMs: 10_000 })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport(), { leaseMs: 10_000 })
     await flow(one, well, 1_000)
     const undisturbed = await flow(one, well, 5_000)
     const heal = await cause(one)
@@ -152,8 +147,7 @@ describe.each(clients)('over %s', (_, transport) => {
 
   test('a broker that answers a second after the time-out makes progress, with one copy for each unknown outcome at most', async () => {
     const topic = await create('slow', wellPlaced, '2')
-    await using one = testRelay(database.url, transport(), { leaseMs: 10_000 })
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport(), { leaseMs: 10_000 })
     await flow(one, topic, 100)
     const passes = cluster.brokers.map(({ proxy }) => proxy.impose({ kind: 'slow-produce', ms: 6_000 }))
     await insertMany(database.pool, topic, 2_000, 100)

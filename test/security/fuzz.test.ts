@@ -1,11 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { beforeAll, expect, inject, test } from 'vitest'
 import { isTopic } from '../../src/message/topic.ts'
 import { randomFrom } from '../../src/proof/draw.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
-import { testRelay } from '../support/relay.ts'
+import { startedRelay } from '../support/relay.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
@@ -16,13 +16,11 @@ import { createTopic, readTopic } from '../support/topics.ts'
 const rows = Number(process.env.OUTBOX_FUZZ_ROWS ?? 400)
 const seed = Number(process.env.OUTBOX_FUZZ_SEED ?? Math.floor(Math.random() * 1e9))
 
-let database: TestDatabase
+const database = useDatabase('all')
 let topic: string
 beforeAll(async () => {
-  database = await createDatabase()
   topic = await createTopic('fuzz', 3)
 })
-afterAll(() => database.drop())
 
 const random = randomFrom(seed)
 const oneOf = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!
@@ -93,8 +91,7 @@ test.each([true, false])(
   async (checked) => {
     if (!checked) await withoutChecks(database.pool)
     await database.query('TRUNCATE outbox_dead_letter')
-    await using one = testRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
-    await one.relay.start()
+    await using one = await startedRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
     const hostile: string[] = []
     const good: string[] = []
     for (let n = 0; n < rows; n++) {
@@ -120,8 +117,7 @@ test.each([true, false])(
     for (const event of ['database_trouble', 'kafka_trouble', 'topic_paused', 'leases_lost'] as const)
       expect(one.all(event)).toEqual([])
     // Neither what was dead-lettered nor what came through keeps a relay from its start.
-    await using late = testRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
-    await late.relay.start()
+    await using _late = await startedRelay(database.url, kafkajsTransport({ brokers: inject('brokers').split(',') }))
   },
   60_000 + rows * 60,
 )

@@ -2,28 +2,26 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { beforeEach, describe, expect, inject, test } from 'vitest'
 import { outbox } from '../../src/index.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { diagnose } from '../doctor/diagnose.ts'
 import { PrismaClient } from '../enqueue/generated/client/client.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
-import { type TestRelay, testRelay } from '../support/relay.ts'
+import { startedRelay, type TestRelay, testRelay } from '../support/relay.ts'
 import { action } from '../support/requests.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
 
 /** Rows that SQL wrote and that no relay can publish: a slip of a hand-written INSERT, a restore, or an attack on every relay at once. */
 
-let database: TestDatabase
+const database = useDatabase()
 let topic: string
 beforeEach(async () => {
-  database = await createDatabase()
   topic = await createTopic('hostile', 2)
 })
-afterEach(() => database.drop())
 
 /** What an application of ours never writes, by column: SQL of the values in the place of the usual ones. */
 type Row = Partial<Record<'id' | 'topic' | 'type' | 'headers' | 'created_at', string>>
@@ -71,8 +69,7 @@ describe.each(Object.entries(hostile))('a row with %s', (_, row) => {
 describe('rows of tables without the CHECKs', () => {
   test('are dead-lettered, each on its own; every other message flows, and no relay ends or refuses to start', async () => {
     await withoutChecks(database.pool)
-    await using running = testRelay(database.url, transport())
-    await running.relay.start()
+    await using running = await startedRelay(database.url, transport())
     const bad = new Set<string>()
     const good = new Set<string>()
     const one = async (n: number) => {
@@ -87,8 +84,7 @@ describe('rows of tables without the CHECKs', () => {
     }
     await emptied(database.pool)
     // What is there by now does not keep a relay from its start, nor an operator from looking.
-    await using late = testRelay(database.url, transport())
-    await late.relay.start()
+    await using _late = await startedRelay(database.url, transport())
     const dead = await database.query<{ message_id: string; reason: string; blocks_key: boolean }>(
       'SELECT * FROM outbox_dead_letter',
     )
@@ -104,8 +100,7 @@ describe('rows of tables without the CHECKs', () => {
   test('a row whose id was not to be carried is sent by a redrive, also where two have the same place', async () => {
     await withoutChecks(database.pool)
     const ids = [await insert({ id: '-1' }), await insert({ id: '-2' }), await insert({ id: '9223372036854775807' })]
-    await using one = testRelay(database.url, transport())
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport())
     await emptied(database.pool)
     // Of the sequence no id was drawn yet.
     const late = testRelay(database.url, transport())
@@ -128,8 +123,7 @@ describe('rows of tables without the CHECKs', () => {
         `INSERT INTO outbox (bucket, message_id, topic, key, value) VALUES (7, gen_random_uuid(), repeat('x', ${length}), 'k', '{}')`,
       )
     }
-    await using one = testRelay(database.url, transport())
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport())
     await emptied(database.pool)
     expect(await database.query("SELECT 1 FROM outbox_dead_letter WHERE reason = 'INVALID_RECORD'")).toHaveLength(4)
   })
@@ -142,8 +136,7 @@ describe('rows of tables without the CHECKs', () => {
         `INSERT INTO outbox (id, bucket, message_id, topic, key, value) VALUES (${id}, 7, '${messageId}', '${topic}', 'k', '{}')`,
       )
     }
-    await using one = testRelay(database.url, transport())
-    await one.relay.start()
+    await using one = await startedRelay(database.url, transport())
     await one.until('dead_lettered')
     await action(database.pool, 'redrive')
     await one.until('dead_lettered', () => one.all('dead_lettered').length === 2)
@@ -235,8 +228,7 @@ describe('a sequence behind a row', () => {
     expect(await remedies()).toEqual(['', ''])
     const [id] = await insertRows(database.pool, [{ topic, key: 'k' }])
     expect(id).toBeLessThan(10)
-    await using one = testRelay(database.url, transport())
-    await one.relay.start()
+    await using _one = await startedRelay(database.url, transport())
     await emptied(database.pool)
     expect((await readTopic(topic)).map(({ headers }) => headers.id)).toContain(messageId)
   })

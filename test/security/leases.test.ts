@@ -1,19 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { diagnose } from '../doctor/diagnose.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
-import { testRelay } from '../support/relay.ts'
+import { startedRelay } from '../support/relay.ts'
 import { insertRows, withoutChecks } from '../support/rows.ts'
 
 /** What a login with the rights of a relay can write to keep the others from their work. */
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 /** Every bucket leased by nobody for that long. */
 const leased = (until: string, leaseMs: number) =>
@@ -50,8 +46,7 @@ describe('a relay on tables without the CHECKs', () => {
   ])('publishes in every bucket at once in spite of %s', async (_, write) => {
     await withoutChecks(database.pool)
     await write()
-    await using one = testRelay(database.url, memoryTransport())
-    await one.relay.start()
+    await using one = await startedRelay(database.url, memoryTransport())
     await one.until('leases_taken', ({ owned }) => owned === 64)
     await insertRows(database.pool, [{ topic: 't', key: 'k' }])
     await emptied(database.pool)
@@ -64,8 +59,7 @@ describe('doctor', () => {
     ['of nobody that has a heartbeat', "now() + interval '9 seconds'"],
     ['that end later than a lease may', "now() + interval '20 days'"],
   ])('names buckets whose leases are %s', async (_, until) => {
-    await using one = testRelay(database.url, memoryTransport())
-    await one.relay.start()
+    await using one = await startedRelay(database.url, memoryTransport())
     await one.until('leases_taken', ({ owned }) => owned === 64)
     const look = async () => (await diagnose({ DATABASE_URL: database.directUrl })).of('buckets')
     expect((await look()).level).toBe('ok')

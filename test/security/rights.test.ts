@@ -1,25 +1,23 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { migration } from '../../src/cli/fragment.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { inboxSql } from '../support/migrations.ts'
-import { testRelay } from '../support/relay.ts'
+import { startedRelay } from '../support/relay.ts'
 import { insertRows } from '../support/rows.ts'
 
 const grants = readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8')
 
-let database: TestDatabase
+const database = useDatabase()
 beforeEach(async () => {
-  database = await createDatabase()
   await database.query(grants)
 })
-afterEach(() => database.drop())
 
 async function login(...grants: string[]): Promise<{ role: string; url: string; query(sql: string): Promise<unknown> }> {
   const role = `role_${randomBytes(6).toString('hex')}`
@@ -59,8 +57,7 @@ describe('who asked is who the database knows', () => {
     const messageId = await insertDead()
     await cli(['redrive', messageId, '--timeout', '1'], { DATABASE_URL: operator.url })
     expect(await author(messageId)).toMatch(new RegExp(`^${operator.role} \\(.+@.+\\)$`))
-    await using one = testRelay(database.url, memoryTransport())
-    await one.relay.start()
+    await using one = await startedRelay(database.url, memoryTransport())
     expect((await one.until('redriven')).by).toMatch(new RegExp(`^${operator.role} \\(`))
   })
 
@@ -92,8 +89,7 @@ describe('who asked is who the database knows', () => {
     const head = await insertDead()
     await insertDead()
     await operator.query(`UPDATE outbox_dead_letter SET requested_action = 'discard' WHERE message_id = '${head}'`)
-    await using one = testRelay((await login('outbox_relay')).url, memoryTransport())
-    await one.relay.start()
+    await using one = await startedRelay((await login('outbox_relay')).url, memoryTransport())
     expect(await one.until('discarded')).toMatchObject({ messageId: head, by: operator.role })
     expect(await one.until('redriven')).toMatchObject({ rows: 1, by: operator.role })
     await emptied(database.pool)

@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { beforeEach, describe, expect, inject, test } from 'vitest'
 import { drain, enqueued } from '../../src/testing/index.ts'
 import { PrismaClient } from '../enqueue/generated/client/client.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { inboxSql } from '../support/migrations.ts'
 import { freePort } from '../support/ports.ts'
@@ -44,14 +44,12 @@ const shadows: Record<string, (caught: string) => string> = {
 /** The path of a role where nobody sets one, and one with which every function of PostgreSQL's can be replaced. */
 const paths = ['"$user", public', 'public, pg_catalog']
 
-let database: TestDatabase
+const database = useDatabase('each', inboxSql)
 let topic: string
 beforeEach(async () => {
-  database = await createDatabase(inboxSql)
   await database.query(readFileSync(new URL('../../ops/grants.sql', import.meta.url), 'utf8'))
   topic = await createTopic('path', 1)
 })
-afterEach(() => database.drop())
 
 /** A login with these rights in the test's database. */
 async function login(...grants: string[]): Promise<string> {

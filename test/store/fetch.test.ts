@@ -4,13 +4,12 @@ import { fetchStatement } from '../../src/store/postgres/fetch-statement.ts'
 import { tablesOf } from '../../src/store/postgres/statements.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { Fetch, StoreSession } from '../../src/store/store.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { insertMany } from '../support/rows.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let session: StoreSession
 beforeAll(async () => {
-  database = await createDatabase()
   session = await postgresStore({ databaseUrl: database.url }).connect({
     id: randomUUID(),
     name: 'a',
@@ -22,7 +21,6 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await session?.close()
-  await database.drop()
 })
 
 /** All buckets from one place on, and no share for any of them. */

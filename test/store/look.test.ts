@@ -5,13 +5,12 @@ import type { Operator } from '../../src/store/operator.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
 import { tablesOf } from '../../src/store/postgres/statements.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
-let database: TestDatabase
+const database = useDatabase('all')
 let operator: Operator
 beforeAll(async () => {
-  database = await createDatabase()
   operator = await postgresOperator({ databaseUrl: database.url })
   await insertMany(database.pool, 'many', 20_000, 200)
   await insertRows(database.pool, [{ topic: 'rare', key: 'key-7' }])
@@ -19,7 +18,6 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   operator.close()
-  await database.drop()
 })
 
 const look = { dead: false, limit: 10 }

@@ -1,29 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Operator, Selection } from '../../src/store/operator.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
 import { tablesOf } from '../../src/store/postgres/statements.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
-import { insertRows, type NewRow, withoutChecks } from '../support/rows.ts'
+import { insertRows, type NewRow, times, withoutChecks } from '../support/rows.ts'
 
-let database: TestDatabase
+const database = useDatabase('emptied')
 let operator: Operator
 
 beforeAll(async () => {
-  database = await createDatabase()
   operator = await postgresOperator({ databaseUrl: database.url })
-})
-beforeEach(async () => {
-  await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-  await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000")
 })
 afterAll(async () => {
   operator.close()
-  await database.drop()
 })
 
 /** Puts rows into outbox_dead_letter; a row without a reason waits behind the one before it. */
@@ -127,7 +121,7 @@ describe('list and show', () => {
     await insertRelay('relay-one', { buckets: 64, leftMs: 10_000 })
     const ids = await insertRows(
       database.pool,
-      Array.from({ length: 5 }, (_, n) => ({ topic: 't', key: `k${n}`, value: 'S3cret' })),
+      times(5, (n) => ({ topic: 't', key: `k${n}`, value: 'S3cret' })),
     )
     const rows = await operator.list({ dead: false, limit: 3 })
     expect(idsOf(rows)).toEqual(ids.slice(0, 3))

@@ -1,26 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { afterAll } from 'vitest'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { Fetch, Identity, StoreSession } from '../../src/store/store.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 
 /** Sessions of relays with one database. Hooks make it, empty its tables before each test, and close all in the end. */
 export class Sessions {
-  /** There from the first test on. */
-  database!: TestDatabase
+  readonly database = useDatabase('emptied')
   readonly #open: StoreSession[] = []
 
   constructor() {
-    beforeAll(async () => {
-      this.database = await createDatabase()
-    })
-    beforeEach(async () => {
-      await this.database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
-      await this.database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000")
-    })
     afterAll(async () => {
       for (const session of this.#open) await session.close()
-      await this.database.drop()
     })
   }
 

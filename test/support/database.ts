@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { inject } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, inject } from 'vitest'
 import { migrationSql } from './migrations.ts'
 import { askedSurrounding, databaseSettings, poolerOf } from './surroundings.ts'
 
@@ -49,6 +49,41 @@ export async function createDatabase(sql = '', { migrate = true } = {}): Promise
     directUrl: url.href,
     pool,
     query: async (text, values) => (await pool.query(text, values)).rows,
+    drop,
+    [Symbol.asyncDispose]: drop,
+  }
+}
+
+/**
+ * A database as {@link createDatabase} makes it for each test of a file or a `describe`, or one for all of them; it is dropped after them.
+ * `emptied`: one for all, whose tables are as new before each.
+ */
+export function useDatabase(per: 'each' | 'all' | 'emptied' = 'each', ...how: Parameters<typeof createDatabase>): TestDatabase {
+  let database: TestDatabase
+  const [before, after] = per === 'each' ? [beforeEach, afterEach] : [beforeAll, afterAll]
+  before(async () => {
+    database = await createDatabase(...how)
+  })
+  if (per === 'emptied') {
+    beforeEach(async () => {
+      await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
+      await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000, format = 1")
+    })
+  }
+  // Nothing to drop where an earlier hook has failed.
+  const drop = async () => database?.drop()
+  after(drop)
+  return {
+    get url() {
+      return database.url
+    },
+    get directUrl() {
+      return database.directUrl
+    },
+    get pool() {
+      return database.pool
+    },
+    query: (sql, values) => database.query(sql, values),
     drop,
     [Symbol.asyncDispose]: drop,
   }

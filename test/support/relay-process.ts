@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { onTestFinished } from 'vitest'
+import { inject, onTestFinished } from 'vitest'
 import { builtMain } from './build.ts'
+import type { TestDatabase } from './database.ts'
 
 /** The real command line's relay, in a process of its own that can be killed. */
 export interface RelayProcess {
@@ -20,6 +21,16 @@ export interface RelayProcess {
   /** The most that it ever was. */
   highestRss(): number
 }
+
+/** Environment of a relay on a database, which may be created later. */
+export const relayEnv = (database: TestDatabase, more: Record<string, string> = {}): Record<string, string> => ({
+  get DATABASE_URL() {
+    return database.url
+  },
+  KAFKA_BROKERS: inject('brokers'),
+  OUTBOX_LEASE_MS: '3000',
+  ...more,
+})
 
 /** Starts `relay`, or another program, with the given environment on top of the test run's own. It ends with the test, or with `atEnd`. */
 export function startRelayProcess(

@@ -61,3 +61,10 @@ export function testRelay(
     [Symbol.asyncDispose]: () => relay.stop(),
   }
 }
+
+/** As {@link testRelay}, and it has started. */
+export async function startedRelay(...how: Parameters<typeof testRelay>): Promise<TestRelay> {
+  const one = testRelay(...how)
+  await one.relay.start()
+  return one
+}

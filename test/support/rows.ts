@@ -12,6 +12,9 @@ export interface NewRow {
   messageId?: string
 }
 
+/** So many of something, which tell by their number, from 0 on. */
+export const times = <T>(count: number, make: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n))
+
 /** Makes the tables as they are where they were made without the CHECKs of the migration, by `prisma db push` for example. */
 export async function withoutChecks(client: pg.Pool | pg.ClientBase): Promise<void> {
   const drop = ['id', 'created_at', 'topic'].map((column) => `DROP CONSTRAINT IF EXISTS "outbox_${column}_check"`)
@@ -46,3 +49,12 @@ export async function insertMany(client: pg.Pool | pg.ClientBase, topic: string,
     [topic, keys, buckets, list, count],
   )
 }
+
+/** Moves all rows of the outbox to the dead letters. `head`: the message that was refused, with the others behind it; without, all were. */
+export const moveToDead = (client: pg.Pool | pg.ClientBase, head?: string): Promise<unknown> =>
+  client.query(
+    `WITH gone AS (DELETE FROM outbox RETURNING *)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
+     SELECT bucket, id, message_id, topic, key, value, created_at, CASE WHEN message_id = coalesce($1::uuid, message_id) THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
+    [head],
+  )

@@ -24,6 +24,13 @@ export const testKafka = (access: KafkaAccess = inject('brokers')): Kafka =>
     retry: { retries: 10, initialRetryTime: 50 },
   })
 
+/** Asks an admin client of the tests' own, and closes it. */
+export async function withAdmin<T>(ask: (admin: Admin) => Promise<T>, access?: KafkaAccess): Promise<T> {
+  const admin = testKafka(access).admin()
+  await admin.connect()
+  return await ask(admin).finally(() => admin.disconnect())
+}
+
 /** Where a topic lies, besides its partitions. `placed`: the brokers of each partition, the leader first. */
 export interface Placing {
   brokers?: KafkaAccess
@@ -45,18 +52,14 @@ export async function createTopicNamed(
   partitions: number,
   { brokers = inject('brokers'), config = {}, replication = 1, placed }: Placing = {},
 ): Promise<void> {
-  const admin = testKafka(brokers).admin()
-  await admin.connect()
-  try {
-    const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
-    const where = placed
-      ? { replicaAssignment: Array.from({ length: partitions }, (_, partition) => ({ partition, replicas: placed(partition) })) }
-      : { numPartitions: partitions, replicationFactor: replication }
+  const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
+  const where = placed
+    ? { replicaAssignment: Array.from({ length: partitions }, (_, partition) => ({ partition, replicas: placed(partition) })) }
+    : { numPartitions: partitions, replicationFactor: replication }
+  await withAdmin(async (admin) => {
     await admin.createTopics({ topics: [{ topic, configEntries, ...where }], waitForLeaders: false })
     while (!(await hasLeaders(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 20))
-  } finally {
-    await admin.disconnect()
-  }
+  }, brokers)
 }
 
 /** What a broker says that has not heard yet of a topic that the controller has created, or not that it leads it. */
@@ -80,20 +83,18 @@ async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
 
 /** Deletes a topic and waits until the broker no longer knows it. */
 export async function deleteTopic(topic: string): Promise<void> {
-  const admin = testKafka().admin()
-  await admin.connect()
-  await admin.deleteTopics({ topics: [topic] })
-  while ((await admin.listTopics()).includes(topic));
-  await admin.disconnect()
+  await withAdmin(async (admin) => {
+    await admin.deleteTopics({ topics: [topic] })
+    while ((await admin.listTopics()).includes(topic));
+  })
 }
 
 /** Gives a topic more partitions. */
 export async function growTopic(topic: string, partitions: number): Promise<void> {
-  const admin = testKafka().admin()
-  await admin.connect()
-  await admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] })
-  while (!(await hasLeaders(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 20))
-  await admin.disconnect()
+  await withAdmin(async (admin) => {
+    await admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] })
+    while (!(await hasLeaders(admin, topic))) await new Promise((resolve) => setTimeout(resolve, 20))
+  })
 }
 
 /**

@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { judgeKafkaEncryption } from '../../src/doctor/kafka.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { platformaticTransport } from '../../src/transport/platformatic/platformatic.ts'
 import { cli } from '../support/cli.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 
 const plain = { mechanism: 'plain', username: 'relay', password: 'S3cretCanary' } as const
 const scram = { ...plain, mechanism: 'scram-sha-512' } as const
@@ -34,11 +34,7 @@ test('a token is a secret too', () => {
   expect(() => kafkajsTransport({ brokers: ['kafka.invalid:9092'], sasl })).toThrow(/clear text/)
 })
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 const env = () => ({
   DATABASE_URL: database.url,

@@ -24,13 +24,36 @@ export interface RunOptions {
   partitionsConsumedConcurrently?: number | undefined
 }
 
-/** A consumer that applies each message once. Made by {@link createInbox}. */
-export class Inbox implements Listenable<InboxEvents> {
-  /** Calls a handler with each event of a name, or with every event. Register before `run`. */
-  readonly on: Listenable<InboxEvents>['on']
-  readonly #telemetry = new Emitter<InboxEvents>()
+/** A consumer that applies each message once. `createInbox` makes it; it runs from `run` to `stop`, once. */
+export interface Inbox extends Listenable<InboxEvents>, AsyncDisposable {
   /** Topics of the events that have a handler. */
   readonly topics: readonly string[]
+  /** For a wiring of your own: give it to `consumer.run` with `eachBatchAutoResolve: false`. Nothing prunes or redrives then. */
+  readonly eachBatch: (payload: EachBatchPayload) => Promise<void>
+  /**
+   * Settings for `kafka.consumer()`: the group is called as the consumer unless it is named, the session fits the watchdog, and a fetch
+   * waits half a second at most, since a paused partition comes back only with the next one. Fetches are smaller than by default: what a
+   * slow handler does not get to in its turn is fetched again.
+   */
+  consumerConfig(config?: Partial<ConsumerConfig>): ConsumerConfig
+  /**
+   * Consumes until `stop()`, and carries out redrives and prunings meanwhile. Waits for database and Kafka. Let the process end if it rejects.
+   *
+   * @throws OutboxError CONSUMER_ENDED when kafkajs gives up, RECORDS_UNREADABLE for records that no other try would read, TABLES_MISSING
+   *   or MISSING_RIGHTS when the inbox cannot be used.
+   */
+  run(consumer: Consumer, options?: RunOptions): Promise<void>
+  /** Finishes the transaction under way, commits the offsets and leaves the group; then `run` resolves. Never rejects. */
+  stop(): Promise<void>
+  /** Stops the inbox: for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Runs a {@link Reader} on a consumer of kafkajs, with a {@link Redriver} beside it, until it is stopped. */
+class InboxEngine implements Inbox {
+  readonly on: Inbox['on']
+  readonly topics: readonly string[]
+  readonly #telemetry = new Emitter<InboxEvents>()
   readonly #options: ResolvedInbox
   readonly #schema: string
   readonly #statements: InboxStatements
@@ -39,7 +62,6 @@ export class Inbox implements Listenable<InboxEvents> {
   readonly #end = new AbortController()
   #running: Promise<void> | undefined
 
-  /** @internal Use {@link createInbox}. */
   constructor(options: ResolvedInbox) {
     this.#options = options
     this.on = this.#telemetry.on.bind(this.#telemetry)
@@ -54,25 +76,15 @@ export class Inbox implements Listenable<InboxEvents> {
     this.#redriver = new Redriver({ options, statements, applier, telemetry })
   }
 
-  /**
-   * Settings for `kafka.consumer()`: the group is called as the consumer unless it is named, the session fits the watchdog, and a fetch
-   * waits half a second at most, since a paused partition comes back only with the next one. Fetches are smaller than by default: what a
-   * slow handler does not get to in its turn is fetched again.
-   */
   consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
     const { consumer, sessionTimeoutMs: sessionTimeout } = this.#options
     return { groupId: consumer, maxWaitTimeInMs: 500, maxBytesPerPartition: 262_144, sessionTimeout, ...config }
   }
 
-  /** For a wiring of your own: give it to `consumer.run` with `eachBatchAutoResolve: false`. Nothing prunes or redrives then. */
   get eachBatch(): (payload: EachBatchPayload) => Promise<void> {
     return this.#reader.eachBatch
   }
 
-  /**
-   * Consumes until `stop()`, and carries out redrives and prunings meanwhile. Database and Kafka are waited for. Rejects with
-   * CONSUMER_ENDED where kafkajs gives up, with RECORDS_UNREADABLE for records that no other try would read, with TABLES_MISSING or MISSING_RIGHTS where the inbox cannot be used: let the process end then.
-   */
   run(consumer: Consumer, options: RunOptions = {}): Promise<void> {
     if (this.#running) {
       const remedy = 'Make another one with createInbox() for another consumer of kafkajs.'
@@ -82,14 +94,12 @@ export class Inbox implements Listenable<InboxEvents> {
     return this.#running
   }
 
-  /** Finishes the transaction under way, commits the offsets and leaves the group; then `run` resolves. Never rejects. */
   async stop(): Promise<void> {
     this.#end.abort()
     this.#reader.stop()
     await this.#running?.catch(() => {})
   }
 
-  /** As `stop()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
   }
@@ -150,14 +160,17 @@ export class Inbox implements Listenable<InboxEvents> {
 /**
  * A consumer of kafkajs that applies each message once: the events of a catalogue, brought to their newest version, one transaction for
  * the handler and the row of the inbox. What fails is tried again in its place, while other partitions go on; with `dead-letter` it is put aside
- * with those of its key behind it. Throws INVALID_OPTION.
+ * with those of its key behind it.
  *
+ * @throws OutboxError INVALID_OPTION
  * @example
+ * ```ts
  * const mail = createInbox({ prisma, consumer: 'mail', events, handlers: { OrderPlaced: async (event, tx) => { … } } })
  * await mail.run(kafka.consumer(mail.consumerConfig()))
+ * ```
  */
 export function createInbox<Client extends object, C extends Catalogue, const B extends number | undefined = undefined>(
   options: InboxOptions<Client, C, B>,
 ): Inbox {
-  return new Inbox(resolveInbox(options as never))
+  return new InboxEngine(resolveInbox(options as never))
 }

@@ -29,7 +29,11 @@ export type Once<R> = { first: true; result: R } | { first: false }
  * `tx`. A copy that comes meanwhile waits until this transaction has ended. Let an error of `fn` end the transaction: one that is caught
  * and committed counts as done.
  *
- * Throws OUTSIDE_TRANSACTION, TRANSACTION_OVER, INVALID_ID, INVALID_OPTION, TABLES_MISSING and MISSING_RIGHTS.
+ * @throws OutboxError OUTSIDE_TRANSACTION, TRANSACTION_OVER, INVALID_ID, INVALID_OPTION, TABLES_MISSING, MISSING_RIGHTS.
+ * @example
+ * ```ts
+ * await prisma.$transaction((tx) => inbox.once(tx, { consumer: 'mail', id }, () => tx.letter.create({ data })))
+ * ```
  */
 export async function once<R>(tx: TransactionClient, options: OnceOptions, fn: () => R | Promise<R>): Promise<Once<R>> {
   if (!inTransaction(tx)) {

@@ -68,10 +68,15 @@ export interface PruneOptions {
 }
 
 /**
- * Deletes the rows of messages that no copy can come of any more, and returns their number. `createInbox` calls it; who uses
- * `inbox.once` alone calls it now and then, outside of a transaction: each portion is one of its own.
+ * Deletes the rows of messages that no copy can come of any more. `createInbox` calls it. With `inbox.once` alone, call it now and then,
+ * outside of a transaction: each portion is one of its own.
  *
- * Throws INVALID_OPTION, TABLES_MISSING and MISSING_RIGHTS.
+ * @returns the number of rows.
+ * @throws OutboxError INVALID_OPTION, TABLES_MISSING, MISSING_RIGHTS.
+ * @example
+ * ```ts
+ * await inbox.prune(prisma, { consumer: 'mail', retentionDays: 14 })
+ * ```
  */
 export async function prune(
   prisma: SqlClient,

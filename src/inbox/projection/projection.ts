@@ -13,13 +13,30 @@ import { ProjectionLogs } from './logs.ts'
 import { type ProjectionOptions, type ResolvedProjection, resolveProjection } from './options.ts'
 import { ProjectionReader } from './reader.ts'
 
-/** A read model that is fed from topics. Its position in them is stored with it. Made by {@link createProjection}. */
-export class Projection implements Listenable<ProjectionEvents> {
-  /** Calls a handler with each event of a name, or with every event. Register before `run`. */
-  readonly on: Listenable<ProjectionEvents>['on']
-  readonly #telemetry = new Emitter<ProjectionEvents>()
+/** A read model that is fed from topics. Its position in them is stored with it. `createProjection` makes it; it runs from `run` to `stop`, once. */
+export interface Projection extends Listenable<ProjectionEvents>, AsyncDisposable {
   /** Resolves when everything that was in the topics at the start is applied. Only this member's partitions count. */
   readonly live: Promise<void>
+  /** Settings for `kafka.consumer()`. */
+  consumerConfig(config?: Partial<ConsumerConfig>): ConsumerConfig
+  /**
+   * Reads until `stop()`. The Kafka object itself stays as it is.
+   *
+   * @throws OutboxError PROJECTION_LOG_CHANGED if a topic is not the log any more that was read, PROJECTION_START_GONE if records have been
+   *   deleted that are not applied, unless that is allowed; otherwise as `run` of an inbox.
+   */
+  run(kafka: Kafka, config?: Partial<ConsumerConfig>): Promise<void>
+  /** Finishes the transaction under way and leaves the group; then `run` resolves. Never rejects. */
+  stop(): Promise<void>
+  /** Stops the projection: for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Runs a {@link ProjectionReader} on a consumer of kafkajs, with a watch over its {@link ProjectionLogs}, until it is stopped. */
+class ProjectionEngine implements Projection {
+  readonly on: Projection['on']
+  readonly live: Promise<void>
+  readonly #telemetry = new Emitter<ProjectionEvents>()
   readonly #options: ResolvedProjection
   readonly #statements: InboxStatements
   readonly #end = new AbortController()
@@ -31,7 +48,6 @@ export class Projection implements Listenable<ProjectionEvents> {
   #refusal: OutboxError | undefined
   #running: Promise<void> | undefined
 
-  /** @internal Use {@link createProjection}. */
   constructor(options: ResolvedProjection) {
     this.#options = options
     this.on = this.#telemetry.on.bind(this.#telemetry)
@@ -41,16 +57,10 @@ export class Projection implements Listenable<ProjectionEvents> {
     })
   }
 
-  /** Settings for `kafka.consumer()`. */
   consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
     return { groupId: this.#options.name, maxWaitTimeInMs: 500, sessionTimeout: inboxDefaults.sessionTimeoutMs, ...config }
   }
 
-  /**
-   * Reads until `stop()`. Rejects with PROJECTION_LOG_CHANGED if a topic is not the log any more that was read, with PROJECTION_START_GONE
-   * if records have been deleted that are not applied, unless that is allowed, and as `run` of an inbox does. The Kafka object itself stays as
-   * it is.
-   */
   run(kafka: Kafka, config: Partial<ConsumerConfig> = {}): Promise<void> {
     if (this.#running) throw wrongOption('run', 'called once for each projection')
     const guarded = guardedKafka(kafka)
@@ -58,13 +68,11 @@ export class Projection implements Listenable<ProjectionEvents> {
     return this.#running
   }
 
-  /** Finishes the transaction under way and leaves the group; then `run` resolves. Never rejects. */
   async stop(): Promise<void> {
     this.#end.abort()
     await this.#running?.catch(() => {})
   }
 
-  /** As `stop()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
   }
@@ -158,12 +166,15 @@ export class Projection implements Listenable<ProjectionEvents> {
 
 /**
  * A read model that follows topics: one transaction for the changes of many records and for the position in the topic, so that each record is
- * applied exactly once, whatever crashes. Throws INVALID_OPTION.
+ * applied exactly once, whatever crashes.
  *
+ * @throws OutboxError INVALID_OPTION
  * @example
+ * ```ts
  * const orders = createProjection({ prisma, name: 'orders_v2', events, handlers: { OrderPlaced: (event, tx) => tx.orderView.upsert(…) } })
  * await orders.run(kafka)
+ * ```
  */
 export function createProjection<Client extends object, C extends Catalogue>(options: ProjectionOptions<Client, C>): Projection {
-  return new Projection(resolveProjection(options as never))
+  return new ProjectionEngine(resolveProjection(options as never))
 }

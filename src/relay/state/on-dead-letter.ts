@@ -1,10 +1,10 @@
 /**
- * What becomes of the later messages of a key when one is refused for good: `hold` lets them wait behind it, in order; `skip` goes on
+ * What becomes of the later messages of a key when one is rejected for good: `block` lets them wait behind it, in order; `skip` goes on
  * without it.
  */
 export type OnDeadLetter = 'block' | 'skip'
 
-/** One way for all topics, or ways by the names of topics; `*` stands for all others, and for `hold` where it is missing. */
+/** One way for all topics, or ways by the names of topics; `*` stands for all others, and means `block` if it is missing. */
 export type OnDeadLetterByTopic = OnDeadLetter | Readonly<Record<string, OnDeadLetter>>
 
 /**

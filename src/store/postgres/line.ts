@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import pg from 'pg'
 import { within } from '../../running/within.ts'
 import { CopyOut } from './copy.ts'
-import { ownPath } from './sql.ts'
+import { constant, ownPath } from './sql.ts'
 
 /** Settings of one statement; they end with it. */
 export interface StatementLimits {
@@ -114,6 +114,16 @@ export class Line {
         if (left === 0 || !again.has(code) || (limits.givesWay && code === '55P03')) throw error
       }
     }
+  }
+
+  /** As a Prisma client does it: the rows of a statement with values. For what is written for such a client, as the inbox is. */
+  $queryRaw<T>(strings: TemplateStringsArray, ...values: unknown[]): Promise<T> {
+    return this.rows(String.raw({ raw: strings }, ...values.map(constant))) as Promise<T>
+  }
+
+  /** As {@link $queryRaw}, but gives how many rows were written. */
+  $executeRaw(strings: TemplateStringsArray, ...values: unknown[]): Promise<number> {
+    return this.affected(String.raw({ raw: strings }, ...values.map(constant)))
   }
 
   /** Runs `COPY … TO STDOUT (FORMAT binary)` and hands each row to `onRow`. */

@@ -37,6 +37,13 @@ export const ageMs = (column: string): string => `(extract(epoch FROM clock_time
 /** Bytes as a constant. */
 export const bytes = (value: Uint8Array): string => `${literal(`\\x${Buffer.from(value).toString('hex')}`)}::bytea`
 
+/** Any value as a constant; the statement casts it to its type. */
+export function constant(value: unknown): string {
+  if (value instanceof Uint8Array) return bytes(value)
+  if (Array.isArray(value)) return `ARRAY[${value.map(constant).join(', ')}]`
+  return value === null || value === undefined ? 'NULL' : literal(String(value))
+}
+
 /** Numbers as an array. */
 export const integers = (values: readonly number[], type: 'smallint' | 'bigint'): string => `'{${values.join(',')}}'::${type}[]`
 

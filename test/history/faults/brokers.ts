@@ -35,46 +35,30 @@ async function onOne(
   }
 }
 
-const downFor: Fault['lastsMs'] = [500, 8_000]
+/** A fault of one broker. */
+const ofOne = (
+  name: string,
+  what: string,
+  lastsMs: Fault['lastsMs'],
+  fails: (it: Broker) => unknown,
+  mends: (it: Broker) => unknown,
+): Fault => ({ name, what, lastsMs, begin: (ground) => onOne(ground, name, fails, mends) })
+
+const stops = (signal: 'SIGTERM' | 'SIGKILL') => (broker: Broker) => broker.stop(signal)
+const starts = (broker: Broker) => broker.start()
+const signals = (signal: 'SIGSTOP' | 'SIGCONT') => (broker: Broker) => broker.signal(signal)
+
+const [killed, stopped, frozen] = [
+  'a broker is killed and started again; its partitions get other leaders',
+  'a broker is stopped in order and started again; its partitions get other leaders',
+  'a broker is frozen by SIGSTOP, and goes on as if nothing had been (SIGCONT)',
+]
 
 /** Faults of broker processes and of their replicas. */
 export const brokerFaults: readonly Fault[] = [
-  {
-    name: 'broker-sigkill',
-    what: 'a broker is killed and started again; its partitions get other leaders',
-    lastsMs: downFor,
-    begin: (ground) =>
-      onOne(
-        ground,
-        'broker-sigkill',
-        (broker) => broker.stop('SIGKILL'),
-        (broker) => broker.start(),
-      ),
-  },
-  {
-    name: 'broker-sigterm',
-    what: 'a broker is stopped in order and started again; its partitions get other leaders',
-    lastsMs: downFor,
-    begin: (ground) =>
-      onOne(
-        ground,
-        'broker-sigterm',
-        (broker) => broker.stop('SIGTERM'),
-        (broker) => broker.start(),
-      ),
-  },
-  {
-    name: 'broker-sigstop',
-    what: 'a broker is frozen by SIGSTOP, and goes on as if nothing had been (SIGCONT)',
-    lastsMs: [1_000, 10_000],
-    begin: (ground) =>
-      onOne(
-        ground,
-        'broker-sigstop',
-        (broker) => broker.signal('SIGSTOP'),
-        (broker) => broker.signal('SIGCONT'),
-      ),
-  },
+  ofOne('broker-sigkill', killed, [500, 8_000], stops('SIGKILL'), starts),
+  ofOne('broker-sigterm', stopped, [500, 8_000], stops('SIGTERM'), starts),
+  ofOne('broker-sigstop', frozen, [1_000, 10_000], signals('SIGSTOP'), signals('SIGCONT')),
   {
     name: 'kafka-leaders-move',
     what: 'the replicas of a topic change places; its partitions get other leaders while all brokers live',
@@ -96,12 +80,7 @@ export const brokerFaults: readonly Fault[] = [
     lastsMs: [2_000, 8_000],
     async begin(ground) {
       const topic = ground.topics.steady[0]!
-      const mend = await onOne(
-        ground,
-        'kafka-broken-isr',
-        (broker) => broker.stop('SIGTERM'),
-        (broker) => broker.start(),
-      )
+      const mend = await onOne(ground, 'kafka-broken-isr', stops('SIGTERM'), starts)
       await setReplicas(ground, topic, '3').catch((error) => ground.note(`kafka-broken-isr: ${error}`))
       return async () => {
         await mend()

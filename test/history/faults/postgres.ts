@@ -1,4 +1,4 @@
-import type { Fault, Ground } from '../fault.ts'
+import { type Fault, type Ground, inSession } from '../fault.ts'
 
 /** Kills backends of this database by the name that their client gave. */
 const terminate = (ground: Ground, application: string, share: number) =>
@@ -41,13 +41,14 @@ export const postgresFaults: readonly Fault[] = [
     name: 'pg-row-locks',
     what: 'an admin session holds SELECT … FOR SHARE on half of outbox_lease for longer than a lease',
     lastsMs: [3_500, 8_000],
-    begin: (ground) => inSession(ground, 'SELECT 1 FROM outbox_lease WHERE bucket % 2 = 0 FOR SHARE'),
+    begin: (ground) => inSession(ground, (client) => client.query('SELECT 1 FROM outbox_lease WHERE bucket % 2 = 0 FOR SHARE')),
   },
   {
     name: 'pg-long-reader',
     what: 'a REPEATABLE READ transaction holds its snapshot, so that no dead row can be removed',
     lastsMs: [10_000, 40_000],
-    begin: (ground) => inSession(ground, 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM outbox'),
+    begin: (ground) =>
+      inSession(ground, (client) => client.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM outbox')),
   },
   {
     name: 'pg-reset-after-commit',
@@ -59,23 +60,3 @@ export const postgresFaults: readonly Fault[] = [
     },
   },
 ]
-
-/** Runs a statement in a transaction of an admin session that stays open until the heal. */
-async function inSession({ postgres }: Ground, sql: string): Promise<() => Promise<void>> {
-  const client = await postgres.admin.connect()
-  let over = false
-  const end = async () => {
-    if (over) return
-    over = true
-    // The server may have been stopped meanwhile: its end is the end of the session too.
-    await client.query('ROLLBACK').catch(() => {})
-    client.release(true)
-  }
-  try {
-    await client.query(`BEGIN; ${sql}`)
-  } catch (error) {
-    await end()
-    throw error
-  }
-  return end
-}

@@ -7,7 +7,7 @@ import { proofStatements } from '../../../src/proof/statements.ts'
 import { sweepMs } from '../../../src/relay/fetch/reader.ts'
 import { eventually } from '../../support/eventually.ts'
 import { insertRows } from '../../support/rows.ts'
-import type { Fault, Ground } from '../fault.ts'
+import { type Fault, type Ground, inSession } from '../fault.ts'
 
 /** Faults that put rows into the outbox as no enqueue does. They stand in the ledger: each must come to Kafka. */
 
@@ -44,25 +44,11 @@ export const rowFaults: readonly Fault[] = [
     what: 'the three oldest rows of the outbox are locked by somebody else (SELECT FOR UPDATE); all others go on',
     lastsMs: [1_000, 8_000],
     flow: { withinMs: 8_000 },
-    async begin({ postgres, note }) {
-      const client = await postgres.admin.connect()
-      let over = false
-      const end = async () => {
-        if (over) return
-        over = true
-        await client.query('ROLLBACK').catch(() => {})
-        client.release(true)
-      }
-      try {
-        await client.query('BEGIN')
+    begin: (ground) =>
+      inSession(ground, async (client) => {
         const { rowCount } = await client.query('SELECT FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED', [lockedRows])
-        note(`row-locked: ${rowCount} rows`)
-      } catch (error) {
-        await end()
-        throw error
-      }
-      return end
-    },
+        ground.note(`row-locked: ${rowCount} rows`)
+      }),
   },
 ]
 

@@ -1,18 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { dashboardPages } from '../../../src/ops/dashboard/pages.ts'
 import { Standing } from '../../../src/ops/dashboard/standing.ts'
 import { LivenessCheck } from '../../../src/ops/liveness.ts'
 import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
 import { postgresOperator } from '../../../src/store/postgres/operator.ts'
-import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { createDatabase, useDatabase } from '../../support/database.ts'
 import { insertRows } from '../../support/rows.ts'
 
 const ids = { waiting: randomUUID(), dead: randomUUID(), behind: randomUUID() }
 
-let database: TestDatabase
+const database = useDatabase('all')
 beforeAll(async () => {
-  database = await createDatabase()
   await insertRows(database.pool, [
     { topic: 'orders', key: 'a', value: '{"total":1990}', headers: { tenant: 'acme' }, messageId: ids.waiting, type: 'Placed' },
     { topic: 'mails', key: 'd', messageId: ids.dead },
@@ -27,7 +26,6 @@ beforeAll(async () => {
     [ids.dead],
   )
 })
-afterAll(() => database.drop())
 
 /** The pages of a relay that has told what is given, without HTML's signs: each as one line of words. */
 function pages({ payload = false, told = [] as [keyof RelayEvents, object][], databaseUrl = database.url, whole = false } = {}) {

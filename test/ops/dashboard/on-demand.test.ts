@@ -1,14 +1,10 @@
 import { EventEmitter, once } from 'node:events'
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { Busy, OperatorOnDemand } from '../../../src/ops/dashboard/on-demand.ts'
 import { postgresOperator } from '../../../src/store/postgres/operator.ts'
-import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { useDatabase } from '../../support/database.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-afterAll(() => database.drop())
+const database = useDatabase('all')
 
 /** The view, and one question to it. */
 function viewed() {

@@ -1,20 +1,16 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { bucketOf } from '../../../src/message/key.ts'
 import { postgresStore } from '../../../src/store/postgres/store.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { memoryTransport } from '../../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { useDatabase } from '../../support/database.ts'
 import { emptied, eventually } from '../../support/eventually.ts'
 import { numbered, numberOf } from '../../support/numbered.ts'
-import { shared, testRelay } from '../../support/relay.ts'
+import { shared, startedRelay, testRelay } from '../../support/relay.ts'
 import { action } from '../../support/requests.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
 
@@ -42,8 +38,7 @@ test('anyone who takes a bucket loads its blocked keys first: rows behind a dead
   await a.relay.stop()
   await insertRows(database.pool, numbered('t', 'k', 2, 3))
   await insertRows(database.pool, numbered('t', 'other', 9))
-  await using b = testRelay(database.url, shared(transport))
-  await b.relay.start()
+  await using b = await startedRelay(database.url, shared(transport))
   await b.until('blocked', (e) => e.rows === 2)
   await transport.written(1)
   expect(transport.records().map(numberOf)).toEqual([9])
@@ -55,8 +50,7 @@ test('anyone who takes a bucket loads its blocked keys first: rows behind a dead
 
 test('a replaced connection means new epochs for all buckets, and positions from the beginning (rule 7)', async () => {
   const transport = memoryTransport()
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await one.until('leases_taken', (e) => e.owned === 64)
   const epochs = () => database.query<{ epoch: string }>('SELECT epoch FROM outbox_lease ORDER BY bucket')
   const before = await epochs()
@@ -84,8 +78,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
   let atTaking = async () => {}
   const store = beforeTaking(postgresStore({ databaseUrl: database.url }), () => atTaking())
   // One record a request, so that a row stays in the lane.
-  await using one = testRelay(database.url, transport, { batchRecords: 1 }, { store })
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport, { batchRecords: 1 }, { store })
   await insertRows(database.pool, numbered('t', 'k', 1))
   await transport.written(1)
   transport.pause()
@@ -117,8 +110,7 @@ test('a bucket that a relay takes although it has it, as its lease had run out b
 test('thousands of rows of a dead topic do not keep the others from being read, and none is lost at its resume (rule 8)', async () => {
   const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
   await insertMany(database.pool, 'dead', 5_000, 40)
-  await using one = testRelay(database.url, transport, { maxInFlight: 100 }, { fetchRows: 50 })
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport, { maxInFlight: 100 }, { fetchRows: 50 })
   await one.until('topic_paused')
   await insertMany(database.pool, 'good', 500, 40)
   await transport.written(500, 'good')
@@ -144,8 +136,7 @@ test('nor do they while an open transaction holds the mark back, where a positio
   await insertRows(open, numbered('good', 'late', 1))
   await insertMany(database.pool, 'dead', 2_000, 40)
   await insertMany(database.pool, 'good', 100, 40)
-  await using one = testRelay(database.url, transport, { maxInFlight: 100 }, { fetchRows: 50 })
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport, { maxInFlight: 100 }, { fetchRows: 50 })
   await transport.written(100, 'good')
   transport.setPartitions('dead', 3)
   await transport.written(2_000, 'dead')
@@ -157,8 +148,7 @@ test('nor do they while an open transaction holds the mark back, where a positio
 
 test('what a fetch left out of a paused topic is read at its resume, in buckets too where the topic skipped nothing before (rule 8)', async () => {
   const transport = memoryTransport({ topics: { dead: 0 }, partitions: 3 })
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await insertRows(database.pool, numbered('dead', 'first', 0))
   await one.until('topic_paused')
   await insertMany(database.pool, 'dead', 200, 40)
@@ -180,8 +170,7 @@ test('one lane that stands still leaves room in the in-flight rows to the others
     outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'wait' },
   })
   await insertMany(database.pool, 'slow', 3_000, 64)
-  await using one = testRelay(database.url, transport, { maxInFlight: 400 }, { fetchRows: 200 })
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport, { maxInFlight: 400 }, { fetchRows: 200 })
   await transport.called(2)
   await insertMany(database.pool, 'quick', 1_000, 64)
   await transport.written(1_000, 'quick')
@@ -197,8 +186,7 @@ test('one lane that stands still leaves room in the in-flight rows to the others
 
 test('a topic that grows: what is in flight ends, the new number is used and told (rule 20)', async () => {
   const transport = memoryTransport({ topics: { t: 1 } })
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await insertMany(database.pool, 't', 50, 50)
   await transport.written(50)
   transport.setPartitions('t', 6)

@@ -1,16 +1,12 @@
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { memoryTransport } from '../../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { useDatabase } from '../../support/database.ts'
 import { emptied } from '../../support/eventually.ts'
 import { numbered, numberOf } from '../../support/numbered.ts'
-import { shared, testRelay } from '../../support/relay.ts'
+import { shared, startedRelay, testRelay } from '../../support/relay.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const unknown = { kind: 'unknown', code: 'ECONNRESET', error: 'gone' } as const
 
@@ -35,8 +31,7 @@ test('without an acknowledgement no row is deleted, however often the outcome is
 
 test('a lease that cannot be renewed stops the sending before it ends, and the bucket is forgotten (rule 3)', async () => {
   const transport = memoryTransport({ partitions: 1 })
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await one.until('leases_taken', (e) => e.owned === 64)
   const admin = await database.pool.connect()
   await admin.query('BEGIN')
@@ -57,8 +52,7 @@ test('a bucket with a request on its way is not given away (rules 3 and 15)', as
   const transport = memoryTransport({ partitions: 12 })
   // A request may take ten seconds: the second relay has long asked for its share by then, on a busy machine as well.
   const slow = { leaseMs: 20_000 }
-  await using a = testRelay(database.url, shared(transport), slow)
-  await a.relay.start()
+  await using a = await startedRelay(database.url, shared(transport), slow)
   await a.until('leases_taken', (e) => e.owned === 64)
   await insertMany(database.pool, 't', 64, 64)
   await transport.written(64)
@@ -67,8 +61,7 @@ test('a bucket with a request on its way is not given away (rules 3 and 15)', as
   await insertMany(database.pool, 't', 64, 64)
   await transport.called(called + 12)
   const busy = (await database.query<{ bucket: number }>('SELECT DISTINCT bucket FROM outbox')).map((row) => row.bucket)
-  await using b = testRelay(database.url, shared(transport), slow)
-  await b.relay.start()
+  await using b = await startedRelay(database.url, shared(transport), slow)
   // What was free of messages may go at once.
   const { buckets } = await b.until('leases_taken')
   expect(busy.filter((bucket) => buckets.includes(bucket))).toEqual([])
@@ -86,8 +79,7 @@ test('a bucket with a request on its way is not given away (rules 3 and 15)', as
 
 test('no transaction and no statement is open while Kafka is waited for (rule 6)', async () => {
   const transport = memoryTransport({ partitions: 1 })
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport)
   await insertRows(database.pool, numbered('t', 'k', 1))
   await transport.written(1)
   transport.pause()

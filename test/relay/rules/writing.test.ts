@@ -1,18 +1,14 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { bucketOf } from '../../../src/message/key.ts'
 import { memoryTransport } from '../../../src/transport/memory.ts'
-import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { useDatabase } from '../../support/database.ts'
 import { eventually } from '../../support/eventually.ts'
 import { numbered, numberOf } from '../../support/numbered.ts'
-import { testRelay } from '../../support/relay.ts'
+import { startedRelay } from '../../support/relay.ts'
 import { action } from '../../support/requests.ts'
 import { insertMany, insertRows } from '../../support/rows.ts'
 
-let database: TestDatabase
-beforeEach(async () => {
-  database = await createDatabase()
-})
-afterEach(() => database.drop())
+const database = useDatabase()
 
 const unknown = { kind: 'unknown', code: 'ECONNRESET', error: 'gone' } as const
 const poison = { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'refused' } as const
@@ -21,8 +17,7 @@ test('a redriven key overtakes nothing: later rows that wait in the lane, or on 
   const transport = memoryTransport({ partitions: 1 })
   const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
   await insertRows(database.pool, numbered('t', 'k', 1, 2, 3))
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await one.until('blocked', (e) => e.rows === 2)
   accept()
   let writing = true
@@ -49,8 +44,7 @@ test('a redriven key overtakes nothing: later rows that wait in the lane, or on 
 test('a request is carried out though messages of the held key keep coming: each of them is one more to move behind (rule 14)', async () => {
   const transport = memoryTransport({ partitions: 1 })
   const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport)
   await insertRows(database.pool, numbered('t', 'k', 1))
   await one.until('dead_lettered')
   accept()
@@ -78,8 +72,7 @@ test('rows of a redriven key that were queued before it are let go of and read a
   const bucket = bucketOf('t', Buffer.from('k'))
   const other = Array.from({ length: 1_000 }, (_, i) => `x${i}`).find((key) => bucketOf('t', Buffer.from(key)) === bucket)!
   await insertRows(database.pool, [...numbered('t', 'k', 1), ...numbered('t', other, 10), ...numbered('t', 'k', 2)])
-  await using one = testRelay(database.url, transport, { batchRecords: 1 })
-  await one.relay.start()
+  await using one = await startedRelay(database.url, transport, { batchRecords: 1 })
   // 2 waits in the lane, behind 10, whose outcome stays unknown.
   await Promise.all([one.until('dead_lettered'), one.until('publish_failed', (e) => e.kind === 'unknown')])
   accept()
@@ -94,8 +87,7 @@ test('a key with more dead rows than one statement moves comes back whole and in
   const transport = memoryTransport({ partitions: 1 })
   const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
   await insertMany(database.pool, 't', 2_500, 1)
-  await using one = testRelay(database.url, transport)
-  await one.relay.start()
+  await using _one = await startedRelay(database.url, transport)
   await eventually(database.pool, 'SELECT FROM outbox_dead_letter HAVING count(*) = 2500')
   accept()
   await action(database.pool, 'redrive')

@@ -31,13 +31,11 @@ export const leasingMutants: Record<string, Mutant> = {
   'host-clock-leases': {
     what: 'judges the end of a lease by its own wall clock',
     faults: ['clock-ahead', 'clock-behind'],
-    edits: [
-      {
-        file: statements,
-        from: `WHERE ${free}`,
-        to: `WHERE "owner" IS NULL OR "leased_until" < '\${new Date().toISOString()}'::timestamptz OR`,
-      },
-    ],
+    edits: {
+      file: statements,
+      from: `WHERE ${free}`,
+      to: `WHERE "owner" IS NULL OR "leased_until" < '\${new Date().toISOString()}'::timestamptz OR`,
+    },
   },
   'now-leases': {
     what: 'counts a lease from the answer and not from before the statement was sent, with now() in SQL',
@@ -62,24 +60,20 @@ export const leasingMutants: Record<string, Mutant> = {
   'timestamp-without-zone': {
     what: 'compares leases as local times, and the relays live in two time zones',
     faults: ['relay-sigterm'],
-    edits: [
-      {
-        file: statements,
-        from: `WHERE ${free}`,
-        to: `WHERE "owner" IS NULL OR "leased_until" AT TIME ZONE 'UTC' < clock_timestamp() AT TIME ZONE '\${/[13579]$/.test(me.name) ? 'Asia/Kolkata' : 'UTC'}' OR`,
-      },
-    ],
+    edits: {
+      file: statements,
+      from: `WHERE ${free}`,
+      to: `WHERE "owner" IS NULL OR "leased_until" AT TIME ZONE 'UTC' < clock_timestamp() AT TIME ZONE '\${/[13579]$/.test(me.name) ? 'Asia/Kolkata' : 'UTC'}' OR`,
+    },
   },
   'no-epoch': {
     what: 'takes over a bucket without raising its epoch',
     faults: ['relay-sigkill', 'relay-sigstop'],
-    edits: [
-      {
-        file: statements,
-        from: 'AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,',
-        to: 'AS t SET "owner" = ${owner}, "epoch" = t."epoch",',
-      },
-    ],
+    edits: {
+      file: statements,
+      from: 'AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,',
+      to: 'AS t SET "owner" = ${owner}, "epoch" = t."epoch",',
+    },
   },
   'renew-after-expiry': {
     what: 'believes in a lease that has run out, and sends under it',

@@ -11,26 +11,22 @@ export const recordMutants: Record<string, Mutant> = {
   'nul-stripping': {
     what: 'takes bytes of value 0 out of payloads, as databases do that store them as text',
     faults: ['relay-sigterm'],
-    edits: [
-      {
-        file: 'relay/publish/record.ts',
-        from: asStored,
-        to: '  return { key: row.key, value: row.value === null ? null : row.value.filter((byte) => byte !== 0), headers }',
-      },
-    ],
+    edits: {
+      file: 'relay/publish/record.ts',
+      from: asStored,
+      to: '  return { key: row.key, value: row.value === null ? null : row.value.filter((byte) => byte !== 0), headers }',
+    },
   },
   'jsonb-payload': {
     what: 'stores payloads as jsonb, which puts their fields in another order',
     faults: ['relay-sigterm'],
-    edits: [
-      {
-        file: 'relay/publish/record.ts',
-        from: asStored,
-        to: `  const sorted = (text: string) => JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(text)).sort(([a], [b]) => a.length - b.length)))
+    edits: {
+      file: 'relay/publish/record.ts',
+      from: asStored,
+      to: `  const sorted = (text: string) => JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(text)).sort(([a], [b]) => a.length - b.length)))
   const isObject = row.value !== null && row.value[0] === 0x7b && headers['content-type'] === jsonContentType
   return { key: row.key, value: isObject ? Buffer.from(sorted(Buffer.from(row.value!).toString())) : row.value, headers }`,
-      },
-    ],
+    },
   },
   'crc32-partitioner': {
     what: 'places keys by CRC-32 and not by the hash of the Java client',

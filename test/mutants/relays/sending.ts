@@ -7,46 +7,34 @@ export const sendingMutants: Record<string, Mutant> = {
   'delete-before-ack': {
     what: 'deletes rows before Kafka has acknowledged them',
     faults: ['kafka-all-refuse', 'relay-sigkill'],
-    edits: [
-      {
-        file: 'relay/publish/lane.ts',
-        from: '    this.#request = request\n',
-        to: '    this.#request = request\n    this.#context.state.acked.push(batch)\n',
-      },
-    ],
+    edits: {
+      file: 'relay/publish/lane.ts',
+      from: '    this.#request = request\n',
+      to: '    this.#request = request\n    this.#context.state.acked.push(batch)\n',
+    },
   },
   'ack-on-timeout': {
     what: 'takes an unknown outcome for an acknowledgement',
     faults: ['broker-sigstop', 'kafka-all-black-hole', 'kafka-reset'],
-    edits: [
-      {
-        file: 'relay/publish/lane.ts',
-        from: "    if (outcome.kind === 'acked') {\n      this.#acknowledged(batch)",
-        to: "    if (outcome.kind === 'acked' || outcome.kind === 'unknown') {\n      this.#acknowledged(batch)",
-      },
-    ],
+    edits: {
+      file: 'relay/publish/lane.ts',
+      from: "    if (outcome.kind === 'acked') {\n      this.#acknowledged(batch)",
+      to: "    if (outcome.kind === 'acked' || outcome.kind === 'unknown') {\n      this.#acknowledged(batch)",
+    },
   },
   'continue-after-refused': {
     what: 'goes on with a key after one of its records was refused',
     faults: ['poison-too-large'],
-    edits: [
-      {
-        file: 'relay/state/moves.ts',
-        from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n',
-        to: '',
-      },
-    ],
+    edits: { file: 'relay/state/moves.ts', from: '    if (blocksKey) row.claim.block(row.topic, row.key, row.id)\n', to: '' },
   },
   'two-in-flight': {
     what: 'sends the next batch of a partition before the last one is answered, without idempotence',
     faults: ['kafka-reset', 'kafka-all-refuse', 'broker-sigkill'],
-    edits: [
-      {
-        file: 'relay/publish/lane.ts',
-        from: '      else if (batch.length > 0) await this.#send(batch)\n',
-        to: '      else if (batch.length > 0) void this.#send(batch)\n',
-      },
-    ],
+    edits: {
+      file: 'relay/publish/lane.ts',
+      from: '      else if (batch.length > 0) await this.#send(batch)\n',
+      to: '      else if (batch.length > 0) void this.#send(batch)\n',
+    },
   },
   'shared-sequence': {
     what: 'answers a second concurrent send of a topic with the acknowledgement of the first and does not send it, as clients did that share one idempotent sequence',
