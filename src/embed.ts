@@ -1,6 +1,11 @@
 import { OutboxError } from './message/errors.ts'
+import { remedyOf } from './ops/remedy-of.ts'
+import { bootstrapServers } from './ops/trouble.ts'
+import { relayLines } from './relay/event-lines.ts'
 import type { RelayOptions } from './relay/options.ts'
 import { type Relay, RelayEngine } from './relay/relay.ts'
+import { type RelayEvent, type RelayEvents, Telemetry } from './relay/telemetry.ts'
+import { consoleLines } from './running/console-lines.ts'
 import { postgresStore } from './store/postgres/store.ts'
 import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
 import { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'
@@ -28,7 +33,7 @@ export type TransportName = (typeof transportNames)[number]
 
 /**
  * A relay to run inside your own process. Listen with `relay.on`, then `await relay.start()`; `relay.stop()` at the end, or
- * `await using`.
+ * `await using`. Warnings and errors go to the console while no log is attached and the event has no handler.
  *
  * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE if the package of the transport is missing.
  * @example
@@ -42,7 +47,17 @@ export function createRelay(options: CreateRelayOptions): Relay {
   const { databaseUrl, schema, listenUrl, transport = 'kafkajs', kafka, ...settings } = options
   const store = postgresStore({ databaseUrl, schema, listenUrl })
   const opened = typeof transport === 'string' ? openTransport(transport, kafka) : transport
-  return new RelayEngine({ store, transport: opened, version }, settings)
+  return new RelayEngine({ store, transport: opened, version, telemetry: toldAtConsole(kafka?.brokers) }, settings)
+}
+
+/** `brokers` stand in the commands that help. */
+function toldAtConsole(brokers: readonly string[] | undefined): Telemetry {
+  const servers = bootstrapServers(brokers)
+  const fieldsOf = (event: RelayEvent, fields: object) => ({
+    ...relayLines.fieldsOf(event, fields),
+    ...remedyOf(event, fields as RelayEvents[RelayEvent], servers),
+  })
+  return new Telemetry(consoleLines<RelayEvents>({ ...relayLines, fieldsOf }))
 }
 
 /**
@@ -76,6 +91,7 @@ export type { Listenable, Listener, NamedEvent } from './running/emitter.ts'
 export type { Holder, OutboxSample, OutboxStatus, RelayState } from './store/operator.ts'
 export type { Trouble } from './store/store.ts'
 export type { PasswordLogin } from './transport/access.ts'
+export type { KafkaTransportOptions } from './transport/kafka-transport.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
 export type { MskIamLogin } from './transport/msk-iam.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'

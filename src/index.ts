@@ -12,6 +12,7 @@ export type {
   TransactionClient,
   WithOutbox,
 } from './enqueue/types.ts'
+export { type WakingClient, wake } from './enqueue/wake.ts'
 export {
   type AnyEvent,
   type Catalogue,

@@ -12,7 +12,7 @@ export type ShopEvent = AnyReceivedEvent<typeof events.events>
 /** Reads the topic from its beginning and goes on reading; each message is told once, in the order of its key. */
 export async function readLog(kafka: Kafka, tell: (event: ShopEvent) => void): Promise<{ close(): Promise<void> }> {
   // A group of its own, that never commits: every start begins at the beginning.
-  const consumer = kafka.consumer({ groupId: `log-${randomUUID()}`, maxWaitTimeInMs: 250 })
+  const consumer = kafka.consumer({ groupId: `log-${randomUUID()}`, maxWaitTimeInMs: 250, allowAutoTopicCreation: false })
   // Kafka may hold a message twice, with the same id; and after a broker's restart kafkajs itself starts over.
   const seen = new Set<string>()
   await consumer.connect()

@@ -11,7 +11,12 @@ export const hasBlock = (text: string): boolean => text.includes(openMark)
 /** The names that an earlier `init` was given: they stand in the mark, so that a later run without options keeps them. */
 export function namingInBlock(text: string): Naming {
   const mark = text.split(openMark)[1]?.split(/\r?\n/, 1)[0] ?? ''
-  return { model: /--model (\S+)/.exec(mark)?.[1], schema: /--schema (\S+)/.exec(mark)?.[1], inbox: mark.includes('--inbox') }
+  return {
+    model: / --model (\S+)/.exec(mark)?.[1],
+    inboxModel: / --inbox-model (\S+)/.exec(mark)?.[1],
+    schema: / --schema (\S+)/.exec(mark)?.[1],
+    inbox: / --inbox(?: |$)/.test(mark),
+  }
 }
 
 /** The text without the block. */
@@ -22,8 +27,9 @@ export function outsideBlock(text: string): string {
 
 /** The file's text with the models: in place of its block if it has one, else at its end. Keeps the line ends of the file. */
 export function withBlock({ path, text }: SchemaFile, naming: Naming): string {
-  const { model, schema, inbox } = naming
-  const options = `${model ? ` --model ${model}` : ''}${schema ? ` --schema ${schema}` : ''}${inbox ? ' --inbox' : ''}`
+  const { model, inboxModel, schema, inbox } = naming
+  const flag = (name: string, value: string | undefined) => (value ? ` --${name} ${value}` : '')
+  const options = `${flag('model', model)}${flag('schema', schema)}${inbox ? ' --inbox' : ''}${flag('inbox-model', inboxModel)}`
   const note = '// Kept up to date by this command: changes between the two marks are lost.'
   // The blank line before the mark is where "prisma format" puts one.
   const block = `${openMark}${options}\n${note}\n\n${fragment(naming)}\n${closeMark}`

@@ -10,12 +10,14 @@ export interface Naming {
   schema?: string | undefined
   /** The tables of consumers, too. */
   inbox?: boolean | undefined
+  /** Name of the model of applied messages. Default: `Inbox`. The table is called `inbox` whatever the model's name. */
+  inboxModel?: string | undefined
 }
 
 /** What there is to write: the outbox, and the inbox of consumers. */
 export type Part = 'outbox' | 'inbox'
 
-/** Names of the tables, and of a function each; all models but the message model are always called as in the fragments: `OutboxLease`, `InboxDeadLetter`. */
+/** Names of the tables, and of a function each; all models but `Outbox` and `Inbox` are always called as in the fragments: `OutboxLease`, `InboxDeadLetter`. */
 const tables: Record<Part, readonly string[]> = {
   outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead_letter', 'outbox_author'],
   inbox: ['inbox', 'inbox_dead_letter', 'inbox_projection', 'inbox_author'],
@@ -25,10 +27,10 @@ const tables: Record<Part, readonly string[]> = {
 const shipped = fileURLToPath(new URL('../../prisma/', import.meta.url))
 
 /** The models to put into a Prisma schema. */
-export function fragment({ model = 'Outbox', schema, inbox }: Naming = {}): string {
+export function fragment({ model = 'Outbox', inboxModel = 'Inbox', schema, inbox }: Naming = {}): string {
   const read = (part: Part) => readFileSync(`${shipped}${part}.prisma`, 'utf8')
   const outbox = read('outbox').replace(/^model Outbox \{/m, `model ${model} {`)
-  const text = inbox ? `${outbox}\n${read('inbox')}` : outbox
+  const text = inbox ? `${outbox}\n${read('inbox').replace(/^model Inbox \{/m, `model ${inboxModel} {`)}` : outbox
   return schema ? text.replace(/^ {2}@@map\(.*\)$/gm, (map) => `${map}\n  @@schema("${schema}")`) : text
 }
 
@@ -44,13 +46,17 @@ export function migration({ schema }: Naming = {}, part: Part = 'outbox'): strin
 }
 
 /** Refuses names that Prisma would refuse, or that would need quoting rules of their own in SQL. */
-export function checkNaming({ model, schema }: Naming): void {
-  if (model !== undefined && !/^[A-Za-z]\w*$/.test(model)) {
-    const remedy = 'Give a name of letters, digits and underscores, such as OutboxMessage.'
-    throw new OutboxError('INVALID_OPTION', '--model must be a name for a Prisma model.', { field: '--model', remedy })
-  }
+export function checkNaming({ model, inboxModel, schema }: Naming): void {
+  checkModel('--model', model, 'OutboxMessage')
+  checkModel('--inbox-model', inboxModel, 'InboxMessage')
   if (schema !== undefined && !/^[\w$-]{1,63}$/.test(schema)) {
     const remedy = 'Give a name of letters, digits and underscores, such as shop.'
     throw new OutboxError('INVALID_OPTION', '--schema must be a name for a PostgreSQL schema.', { field: '--schema', remedy })
   }
+}
+
+function checkModel(field: string, name: string | undefined, example: string): void {
+  if (name === undefined || /^[A-Za-z]\w*$/.test(name)) return
+  const remedy = `Give a name of letters, digits and underscores, such as ${example}.`
+  throw new OutboxError('INVALID_OPTION', `${field} ${name} is not a name for a Prisma model.`, { field, remedy })
 }

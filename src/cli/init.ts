@@ -5,7 +5,8 @@ import { OutboxError } from '../message/errors.ts'
 import { hasBlock, namingInBlock, outsideBlock, withBlock } from './block.ts'
 import { checkNaming, fragment, migration, type Naming, type Part } from './fragment.ts'
 import { prismaHelp } from './help.ts'
-import { type PrismaProject, type ProjectOptions, readProject, type SchemaFile, withoutComments } from './prisma-project.ts'
+import { declarations, ownModels } from './own-models.ts'
+import { type PrismaProject, type ProjectOptions, readProject, type SchemaFile } from './prisma-project.ts'
 
 /** What `init` is asked for. */
 export interface InitOptions extends ProjectOptions, Naming {
@@ -29,19 +30,24 @@ export interface InitResult {
 }
 
 /**
- * Writes the models and the migration into a Prisma project. What is there already is left alone, so it may run any number of times.
+ * Writes the models and the migration into a Prisma project. What is there already is left alone, so it may run any number of times. Models
+ * of ours without marks, as `prisma db pull` leaves them, get the marks again.
  * Nothing is written where it throws: `OUTBOX_PRISMA_PROJECT` or `OUTBOX_INVALID_OPTION`.
  */
 export function init(options: InitOptions): InitResult {
   checkNaming(options)
-  const project = readProject(options)
-  const target = project.files.find((file) => hasBlock(file.text)) ?? newTarget(project)
-  const before = namingInBlock(target.text)
+  const found = readProject(options)
+  const marked = found.files.find((file) => hasBlock(file.text))
+  const own = marked ? undefined : ownModels(found.files)
+  const project = { ...found, files: own?.files ?? found.files }
+  const target = marked ?? newTarget(project)
+  const before = own?.naming ?? namingInBlock(target.text)
   const naming = {
     model: options.model ?? before.model,
     schema: options.schema ?? before.schema,
     // Only ever added: to leave the models out again would drop the tables with the next migration.
     inbox: options.inbox || before.inbox,
+    inboxModel: options.inboxModel ?? before.inboxModel,
   }
   checkSchemas(project, naming)
   checkNames(project, naming)
@@ -49,7 +55,9 @@ export function init(options: InitOptions): InitResult {
   const outbox = migrationFile(project, naming, 'outbox', options.now)
   const inbox = naming.inbox ? [migrationFile(project, naming, 'inbox', options.now)] : []
   const put = (file: SchemaFile) => place(options.cwd, file.path, file.text)
-  return { files: [put({ path: target.path, text }), put(outbox), ...inbox.map(put)], naming }
+  // The others lost models of ours that stood there without marks.
+  const others = project.files.filter(({ path, text }, n) => path !== target.path && text !== found.files[n]!.text)
+  return { files: [put({ path: target.path, text }), put(outbox), ...[...inbox, ...others].map(put)], naming }
 }
 
 /** What `init` would write, for projects that keep their schema or migrations in another way. */
@@ -75,6 +83,7 @@ export function initCommand(): Command {
     .option('--model <name>', 'Name of the message model, if Outbox is taken (default: Outbox)')
     .option('--schema <name>', 'PostgreSQL schema of the tables (default: that of the connection)')
     .option('--inbox', 'Also add the tables of consumers')
+    .option('--inbox-model <name>', 'Name of the model of applied messages, if Inbox is taken (default: Inbox)')
     .option('--print', 'Print models and migration, write nothing')
     .helpOption('-h, --help', 'Display this help message')
     .action((flags: Omit<InitOptions, 'cwd' | 'now'> & { print?: boolean }) => {
@@ -86,6 +95,7 @@ export function initCommand(): Command {
     ['The application has a model Outbox of its own', '--model OutboxMessage'],
     ['Keep the tables in the PostgreSQL schema "shop"', '--schema shop'],
     ['This application also consumes messages', '--inbox'],
+    ['It has a model Inbox of its own', '--inbox --inbox-model InboxMessage'],
     ['See the SQL and the models first', '--print'],
   ])
 }
@@ -129,6 +139,12 @@ function checkSchemas({ schemas }: PrismaProject, { schema }: Naming): void {
   throw new OutboxError('INVALID_OPTION', `The datasource does not list the PostgreSQL schema "${schema}".`, { field, remedy })
 }
 
+/** Flags for the models of ours whose names others like too, by table. */
+const renaming: Record<string, readonly [flag: string, example: string]> = {
+  outbox: ['--model', 'OutboxMessage'],
+  inbox: ['--inbox-model', 'InboxMessage'],
+}
+
 /** Two models of one name, or on one table, would be a schema that Prisma refuses. */
 function checkNames({ files }: PrismaProject, naming: Naming): void {
   const own = declarations(fragment(naming))
@@ -137,9 +153,10 @@ function checkNames({ files }: PrismaProject, naming: Naming): void {
     // Prisma's client calls them by their name with a small first letter, so these must differ too.
     const taken = own.find((model) => lowerFirst(model.name) === lowerFirst(name))
     if (taken) {
-      const rename = taken.table === 'outbox' ? 'name ours differently: --model OutboxMessage.' : 'rename yours.'
+      const [field, example] = renaming[taken.table ?? ''] ?? []
+      const rename = field === undefined ? 'rename yours.' : `name ours differently: ${field} ${example}.`
       throw new OutboxError('PRISMA_PROJECT', `The schema has a model ${name} of its own.`, {
-        field: '--model',
+        field: field ?? '--model',
         remedy: `If it is a copy of ours, delete it and try again; else ${rename}`,
       })
     }
@@ -148,15 +165,6 @@ function checkNames({ files }: PrismaProject, naming: Naming): void {
       throw new OutboxError('PRISMA_PROJECT', `The model ${name} has the table "${table}".`, { field: '--schema', remedy })
     }
   }
-}
-
-function declarations(text: string): { name: string; table: string | undefined; schema: string | undefined }[] {
-  const found = withoutComments(text).matchAll(/^[ \t]*(model|view|enum|type)\s+(\w+)\s*\{([\s\S]*?)^[ \t]*\}/gm)
-  return [...found].map(([, kind, name, body]) => ({
-    name: name!,
-    table: kind === 'model' || kind === 'view' ? (/@@map\((?:name:\s*)?"([^"]*)"/.exec(body!)?.[1] ?? name) : undefined,
-    schema: /@@schema\("([^"]*)"/.exec(body!)?.[1],
-  }))
 }
 
 const lowerFirst = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)

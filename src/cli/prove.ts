@@ -9,7 +9,7 @@ import type { Setting } from '../running/setting.ts'
 import { accessOf } from '../transport/access.ts'
 import { checkLogin } from '../transport/brokers.ts'
 import { type Environment, type Flags, relayConfig } from './config.ts'
-import { exitCodes } from './exit-codes.ts'
+import { type EndingSignal, endedBy, endingSignals, exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
 import { print, printError, printJson } from './print.ts'
@@ -49,7 +49,9 @@ export function proveCommand(relay: RelayProgram = ownRelay): Command {
 
 async function run(flags: Flags, env: Environment, program: RelayProgram): Promise<number> {
   const breakOff = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => breakOff.abort(signal))
+  for (const signal of endingSignals) process.once(signal, () => breakOff.abort(signal))
+  // A terminal that was closed takes nothing any more: that must not keep it from cleaning up.
+  for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
   const began = performance.now()
   try {
     const proof = await prove(planOf(flags, env, program, breakOff.signal, printError))
@@ -60,7 +62,7 @@ async function run(flags: Flags, env: Environment, program: RelayProgram): Promi
   } catch (error) {
     if (!breakOff.signal.aborted) throw error
     printError('Broken off: nothing is proved.')
-    return breakOff.signal.reason === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated
+    return endedBy[breakOff.signal.reason as EndingSignal]
   }
 }
 

@@ -10,10 +10,11 @@ import { isOfKafkaClient } from '../transport/guarded-socket.ts'
 import { creatingTopics } from '../transport/kafkajs/create-topics.ts'
 import type { KafkaTls } from '../transport/tls-files.ts'
 import { createTopicsConfig, type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
-import { exitCodes } from './exit-codes.ts'
+import { type EndingSignal, endedBy, endingSignals, exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { printError } from './print.ts'
+import { tellPublished } from './published.ts'
 import { addRelayFlags } from './settings.ts'
 import { watched } from './watched.ts'
 
@@ -53,13 +54,15 @@ export function relayCommand(): Command {
 async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const config = relayConfig(flags, env)
   const listen = listenConfig(flags, env)
-  const logger = createLogger(logLevelConfig(flags, env), Boolean(process.stdout.isTTY))
+  const terminal = Boolean(process.stdout.isTTY)
+  const logger = createLogger(logLevelConfig(flags, env), terminal)
   const create = createTopicsConfig(flags, env)
   const opened = openTransport(config.transport ?? 'kafkajs', config.kafka)
   const transport = create ? creatingTopics(opened, config.kafka, create.partitions) : opened
   const relay = createRelay({ ...config, transport })
   endOnErrors(logger)
   relayLog(relay, { logger, brokers: config.kafka.brokers })
+  if (terminal) tellPublished(relay, logger)
   relayTraces(relay)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
   warnOfClearText(config, logger)
@@ -71,7 +74,10 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   const { asked, ended } = stopOnSignals(relay, logger)
   if (flags.drain === true) {
     const report = await Promise.race([asked, relay.drain()])
-    if (report) return drained(report)
+    if (report) {
+      logger.info({ event: 'drained', published: report.published }, 'drained')
+      return drained(report)
+    }
     printError('Not everything may be published: a signal broke the drain off.')
     return Math.max(await ended, exitCodes.left)
   }
@@ -103,10 +109,10 @@ function endOnErrors(logger: Logger): void {
     process.exit(exitCodes.failed)
   })
   // Nobody reads the log any more: no reason to leave the messages lying.
-  process.stdout.on('error', () => {})
+  for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
 }
 
-/** Stops the relay on SIGTERM and SIGINT; a second signal ends the process at once. `ended` is the exit code. */
+/** Stops the relay on SIGTERM, SIGINT and, when its terminal is closed, SIGHUP; a second signal ends the process at once. `ended` is the exit code. */
 function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; ended: Promise<number> } {
   let clean = false
   relay.on('stopped', (event) => {
@@ -114,17 +120,16 @@ function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; en
   })
   const asked = new Promise<void>((resolve) => {
     let first: number | undefined
-    const stop = (signal: NodeJS.Signals) => {
+    const stop = (signal: EndingSignal) => {
       if (first === undefined) {
         first = performance.now()
         logger.info({ event: 'stopping', signal }, 'stopping')
         resolve()
       } else if (performance.now() - first >= echoMs) {
-        process.exit(signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated)
+        process.exit(endedBy[signal])
       }
     }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
+    for (const signal of endingSignals) process.on(signal, stop)
   })
   const ended = asked.then(() => relay.stop()).then(() => (clean ? exitCodes.done : exitCodes.failed))
   return { asked, ended }

@@ -1,21 +1,17 @@
-import { hostname, userInfo } from 'node:os'
-import { createInterface } from 'node:readline'
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
-import type { ListedMessage, Operator, Reach, Selection } from '../store/operator.ts'
+import type { ListedMessage, Operator, Portion, Reach, Selection } from '../store/operator.ts'
 import type { RowName } from '../store/store.ts'
+import { type Action, chosen, confirmed, operatorName, timeoutOf, untilAnswered } from './action.ts'
 import type { Flags } from './config.ts'
+import { exitCodes } from './exit-codes.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { withOperator } from './operator.ts'
+import { outcomeOf, outcomeText, type Redriven } from './outcome.ts'
 import { print, printJson } from './print.ts'
 import { addFilterFlags, count, messageId, messageJson, messagesText, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
-
-type Action = 'redrive' | 'discard'
-
-/** Milliseconds between two polls for an answer. */
-const lookMs = 100
 
 /** Messages that are shown, at most. */
 const shownMessages = 50
@@ -60,44 +56,51 @@ function addAction(command: Command, action: Action): Command {
     )
     .option('--dry-run', 'Only show the messages')
     .option('--json', 'As JSON: spans in milliseconds, keys in base64')
-    .option('--timeout <seconds>', 'Time for the relay to answer (default: 30)', count)
+    .option(
+      '--timeout <seconds>',
+      action === 'redrive'
+        ? 'Time for the relay to answer, and then to publish what was put back (default: 30)'
+        : 'Time for the relay to answer (default: 30)',
+      count,
+    )
   return addFilterFlags(addDatabaseFlags(command)).action((ids: string[], flags: Flags) =>
     withOperator(flags, (operator) => carryOut(operator, action, ids ?? [], flags)),
   )
 }
 
 async function carryOut(operator: Operator, action: Action, ids: readonly string[], flags: Flags): Promise<void> {
-  const which = selectionOf(flags, ids)
-  if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
-    throw new OutboxError('INVALID_OPTION', `${action} needs to know which messages.`, {
-      field: 'message-ids',
-      remedy: 'Give message ids, --topic, --key, --reason, --older-than, --newer-than or --all.',
-    })
-  }
+  const parts = 'message ids, --topic, --key, --reason, --older-than, --newer-than or --all'
+  const which = chosen(selectionOf(flags, ids), flags, { action, parts })
   const limit = (flags.limit as number | undefined) ?? Number.MAX_SAFE_INTEGER
   const reach = await operator.reach({ ...which, limit }, action)
   if (reach.keys === 0 || (action === 'discard' && reach.messages < Math.min(limit, new Set(ids).size))) {
     throw new OutboxError('NOT_FOUND', 'No such message is dead.', { field: 'message-ids', remedy: 'See "list --dead".' })
   }
-  const chosen = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, action)
+  const shown = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, action)
   const by = operatorName()
-  const json = (done: boolean) =>
-    printJson({ action, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map((one) => messageJson(one)) })
-  if (flags.json !== true) print(chosenText(chosen, reach))
+  const json = (done: boolean, outcome?: Redriven) => {
+    const messages = shown.map((one) => messageJson(one))
+    printJson({ action, by, dryRun: flags.dryRun === true, done, ...reach, ...outcome, shown: messages })
+  }
+  if (flags.json !== true) print(chosenText(shown, reach))
   if (flags.dryRun === true) return flags.json === true ? json(false) : undefined
   if (action === 'discard' && flags.yes !== true && !(await confirmed(reach.messages, flags.json === true))) {
     return flags.json === true ? json(false) : print('Nothing was dropped.')
   }
-  await requestAndWait(operator, action, {
-    which,
-    limit,
-    keys: reach.keys,
-    by,
-    timeoutMs: ((flags.timeout as number | undefined) ?? 30) * 1_000,
-  })
-  if (flags.json === true) return json(true)
+  const timeoutMs = timeoutOf(flags)
+  const what = { which, limit, keys: reach.keys, by, timeoutMs }
   const messages = counted(reach.messages, 'message')
-  print(action === 'redrive' ? `Put back: ${counted(reach.keys, 'key')}, ${messages}.` : `Dropped: ${messages}.`)
+  if (action === 'discard') {
+    await requestAndWait(operator, action, what, (part) => operator.names(part))
+    return flags.json === true ? json(true) : print(`Dropped: ${messages}.`)
+  }
+  const keys = await requestAndWait(operator, action, what, (part) => operator.keys(part))
+  if (flags.json !== true) print(`Put back: ${counted(reach.keys, 'key')}, ${messages}.`)
+  const outcome = await outcomeOf(operator, keys, timeoutMs)
+  // As a handler that failed again: no success, whatever was tried.
+  if (Object.keys(outcome.deadAgain).length > 0) process.exitCode = exitCodes.failed
+  if (flags.json === true) json(true, outcome)
+  else print(outcomeText(outcome))
 }
 
 function chosenText(chosen: readonly ListedMessage[], { keys }: Reach): string {
@@ -105,71 +108,45 @@ function chosenText(chosen: readonly ListedMessage[], { keys }: Reach): string {
   return more > 0 ? `${messagesText(chosen)}\n… and ${more} more` : messagesText(chosen)
 }
 
-/** Who asks, for the log of the relay: a replay needs an audit trail. */
-export function operatorName(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`
-  } catch {
-    // A container may run under a user id that has no name.
-    return `${process.getuid?.() ?? 'unknown'}@${hostname()}`
-  }
-}
-
-/** Asks a person; without one, refuses: what is dropped is gone. */
-export function confirmed(n: number, json: boolean): Promise<boolean> {
-  if (!process.stdin.isTTY) {
-    throw new OutboxError('INVALID_OPTION', 'discard asks before it drops messages, and nobody is there to answer.', {
-      field: '--yes',
-      remedy: 'Give --yes.',
-    })
-  }
-  const line = createInterface({ input: process.stdin, output: json ? process.stderr : process.stdout })
-  return new Promise((resolve) => {
-    // Ctrl-D is a no.
-    line.on('close', () => resolve(false))
-    line.question(`Drop ${counted(n, 'message')} for good? (y/N) `, (answer) => {
-      resolve(/^y(es)?$/i.test(answer.trim()))
-      line.close()
-    })
-  })
-}
-
 /**
  * Writes the requests portion by portion, and waits until the relays have answered each. In the order of the ids: what is refused once more
- * stands below those that are still to come, and is not asked for a second time.
+ * stands below those that are still to come, and is not asked for a second time. Returns what was requested.
  */
-async function requestAndWait(
+async function requestAndWait<Name extends RowName>(
   operator: Operator,
   action: Action,
   what: { which: Selection; limit: number; keys: number; by: string; timeoutMs: number },
-): Promise<void> {
-  let after = 0
-  for (let left = what.keys; left > 0; ) {
-    const names = await operator.names({ ...what.which, after, limit: Math.min(portion, left) }, action)
+  choose: (part: Selection & Portion) => Promise<Name[]>,
+): Promise<Name[]> {
+  const requested: Name[] = []
+  for (let left = what.keys, after = 0; left > 0; ) {
+    const names = await choose({ ...what.which, after, limit: Math.min(portion, left) })
     // Another operator was quicker.
-    if (names.length === 0) return
+    if (names.length === 0) break
     await operator.request(names, action, what.by)
     await answered(operator, action, names, what.timeoutMs)
+    requested.push(...names)
     left -= names.length
     after = names.at(-1)!.id
   }
+  return requested
 }
 
 /** Waits until the relays that own the buckets have answered; `timeoutMs` since the last answer. */
 async function answered(operator: Operator, action: Action, requested: readonly RowName[], timeoutMs: number): Promise<void> {
-  let until = performance.now() + timeoutMs
-  for (let open = requested; open.length > 0; ) {
-    const looked = open.slice(0, lookRows)
-    const left = await operator.unanswered(looked, action)
-    if (left.length < looked.length) until = performance.now() + timeoutMs
-    open = [...left, ...open.slice(looked.length)]
-    if (left.length === 0) continue
-    if (performance.now() > until) {
-      const what = action === 'redrive' ? 'key' : 'message'
-      throw new OutboxError('NO_ANSWER', `No relay has answered for ${open.length} of ${counted(requested.length, what)}.`, {
-        remedy: 'See "status" whether a relay is running; the request stands, and the next relay carries it out.',
-      })
+  let open = requested
+  const poll = async () => {
+    for (;;) {
+      const asked = open.slice(0, lookRows)
+      const left = await operator.unanswered(asked, action)
+      open = [...left, ...open.slice(asked.length)]
+      if (left.length > 0 || open.length === 0) return { open: open.length, at: open.length }
     }
-    await new Promise((resolve) => setTimeout(resolve, lookMs))
   }
+  await untilAnswered(poll, timeoutMs, (left) => {
+    const all = counted(requested.length, action === 'redrive' ? 'key' : 'message')
+    return new OutboxError('NO_ANSWER', `No relay has answered for ${left} of ${all}.`, {
+      remedy: 'See "status" whether a relay is running; the request stands, and the next relay carries it out.',
+    })
+  })
 }

@@ -8,6 +8,7 @@ import { logLevels } from '../ops/log.ts'
 import { relayOptions } from '../relay/options.ts'
 import { isLoopback } from '../running/loopback.ts'
 import { defaultText, integer, oneOf, onOff, parsed, type Setting, setting, text, type ValueOf } from '../running/setting.ts'
+import { isAddress } from '../transport/brokers.ts'
 
 const database = {
   databaseUrl: setting('--database-url <url>', 'DATABASE_URL', text('a URL'), {
@@ -22,8 +23,14 @@ const database = {
 }
 
 // An error of the transport would quote the text: a URL in its place may hold a password.
-const brokers = parsed('a list of host:port, separated by commas', z.array(z.string().regex(/^[^\s:@/]+:\d+$/)), (list) =>
-  list.split(',').map((broker) => broker.trim()),
+const brokers = parsed(
+  'a list of host:port or [IPv6]:port, separated by commas',
+  z.array(z.string().refine(isAddress)).min(1),
+  (list) =>
+    list
+      .split(',')
+      .map((broker) => broker.trim())
+      .filter((broker) => broker !== ''),
 )
 
 const mechanism = oneOf('plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'aws-msk-iam')

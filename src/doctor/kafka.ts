@@ -1,5 +1,6 @@
 import { counted } from '../ops/format.ts'
 import { told } from '../ops/trouble.ts'
+import { advertisedIn } from '../transport/advertised.ts'
 import { type Login, remoteBrokers, tellsSecret } from '../transport/brokers.ts'
 import { blamesCertificate } from '../transport/kafka-codes.ts'
 import type { ClusterFacts, TopicFacts } from './questions/examine-cluster.ts'
@@ -27,6 +28,12 @@ export function judgeKafka(
   servers: string,
 ): Verdict[] {
   const { trouble, brokers, topics } = cluster
+  const advertised = trouble && advertisedIn(trouble.error)
+  if (trouble && advertised !== undefined) {
+    const why = 'Clients begin with KAFKA_BROKERS, and go on with the addresses that the brokers advertise. Messages wait.'
+    const fix = `See whether the broker at ${advertised} runs, and set its advertised.listeners to an address that can be reached from here.`
+    return [failure('kafka', `${trouble.error} (${trouble.code})`, why, fix)]
+  }
   if (trouble) {
     const fix = fixOf(trouble.code)
     return [

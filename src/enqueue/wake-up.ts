@@ -12,6 +12,8 @@ export class WakeUp {
   #timer: NodeJS.Timeout | undefined
   #sending: Promise<void> | undefined
   #again = false
+  /** Those who wait for a wake-up that begins after they asked. */
+  #waiting: (() => void)[] = []
 
   constructor(send: () => PromiseLike<unknown>) {
     this.#send = send
@@ -22,6 +24,14 @@ export class WakeUp {
     try {
       this.#schedule()
     } catch {}
+  }
+
+  /** Asks for a wake-up; resolves when it is sent, has failed or was dropped. */
+  sent(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+      this.request()
+    })
   }
 
   #schedule(): void {
@@ -45,13 +55,16 @@ export class WakeUp {
     this.#timer = undefined
     this.#again = false
     await this.#sending
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   #fire(): void {
     this.#timer = undefined
     this.#last = performance.now()
+    const waiting = this.#waiting.splice(0)
     this.#sending = this.#attempt().finally(() => {
       this.#sending = undefined
+      for (const resolve of waiting) resolve()
       if (!this.#again) return
       this.#again = false
       this.request()

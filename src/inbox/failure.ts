@@ -1,5 +1,6 @@
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { explain, sqlState } from '../prisma/statement.ts'
+import { blamesTopic, trouble as kafkaTrouble } from '../transport/kafkajs/errors.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
 // Keeps rule 25 of docs/protocol.md.
@@ -113,14 +114,23 @@ export const lost = (error: unknown): unknown =>
     ? new ConnectionLost(error instanceof Error ? error.message : String(error), { cause: error })
     : error
 
-/** A short name of a failure: a code of PostgreSQL, of the adapter, of Prisma or of the error, else its name. Never its message: it may hold values. */
+/**
+ * A short name of a failure: a code of Kafka, of PostgreSQL, of the adapter, of Prisma or of the error, else its name. Never its message: it
+ * may hold values.
+ */
 export function codeOf(error: unknown): string {
+  // By name: an application may hold two copies of kafkajs.
+  if (error instanceof Error && error.name.startsWith('KafkaJS')) return kafkaTrouble(error).code
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
   const { kind } = (typeof error === 'object' && error !== null && adapterCause(error)) || {}
   const state = typeof error === 'object' && error !== null ? stateOf(error) : undefined
   for (const found of [state, kind, code, name]) if (typeof found === 'string' && found !== '') return found
   return 'UNKNOWN'
 }
+
+/** The topic that was asked about, if Kafka blames it: missing, forbidden, or without a leader. */
+export const blamedTopic = (error: unknown, topic: string | null): string | null =>
+  blamesTopic(kafkaTrouble(error)) ? topic : null
 
 /** A handler, a codec or the database took longer than it may; the transaction is rolled back. */
 export const handlerTimeout = (limitMs: number): Error => new HandlerTimeout(limitMs)

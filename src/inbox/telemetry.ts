@@ -17,7 +17,7 @@ export interface InboxEvents {
   applied: { consumer: string; topic: string; partition: number; messages: number; copies: number; ms: number }
   /**
    * A message, or the first of a batch, could not be applied: its partition waits for `waitMs` and then tries it again. `attempt` counts
-   * what counts towards dead-lettering: 0 for troubles of the database.
+   * what counts towards dead-lettering: 0 for troubles of the database. `error` is the error's name and its stack, without its message.
    */
   apply_failed: {
     consumer: string
@@ -27,6 +27,7 @@ export interface InboxEvents {
     messageId: string | null
     attempt: number
     code: string
+    error: string
     waitMs: number
   }
   /** A message was put aside into inbox_dead_letter; later ones of its topic and key go behind it. */
@@ -58,16 +59,27 @@ export interface InboxEvents {
   inbox_pruned: { consumer: string; rows: number; ms: number }
   /** Looking for requests, or pruning, did not succeed; it is tried again. */
   upkeep_failed: { consumer: string; what: 'redrive' | 'prune'; code: string }
-  /** kafkajs has taken the consumer away; `restart`: it comes back by itself. */
-  consumer_crashed: { consumer: string; code: string; restart: boolean }
+  /**
+   * kafkajs has taken the consumer away, or it could not begin; `restart`: it comes back by itself. `code` is Kafka's name if a broker said
+   * so, and `topic` the one at fault, if that is known.
+   */
+  consumer_crashed: { consumer: string; code: string; topic: string | null; restart: boolean }
 }
 
 /** The events of a projection. */
 export interface ProjectionEvents extends Pick<InboxEvents, 'consumer_crashed' | 'partitions_assigned'> {
   /** Records were applied in one transaction. */
   projected: { name: string; topic: string; partition: number; records: number; nextOffset: string; ms: number }
-  /** Records could not be applied; the partition waits for `waitMs` and tries again. */
-  projection_failed: { name: string; topic: string; partition: number; offset: string; code: string; waitMs: number }
+  /** Records could not be applied; the partition waits for `waitMs` and tries again. `error` as in `apply_failed` of an inbox. */
+  projection_failed: {
+    name: string
+    topic: string
+    partition: number
+    offset: string
+    code: string
+    error: string
+    waitMs: number
+  }
   /** Everything that was there at the start is applied: the read model may be used. Once. */
   live: { name: string }
 }

@@ -1,13 +1,23 @@
-import type { Consumer, EachBatchPayload } from 'kafkajs'
+import type { Consumer, ConsumerConfig, EachBatchPayload } from 'kafkajs'
 import { OutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import type { Clock } from '../running/clock.ts'
 import { retry } from '../running/retry.ts'
 import { refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
-import { codeOf } from './failure.ts'
+import { blamedTopic, codeOf } from './failure.ts'
 
 /** Waits between tries to reach Kafka at the start. */
 const connectRetry = { firstMs: 250, maxMs: 10_000 }
+
+/**
+ * Settings for `kafka.consumer()`. A consumer creates no topic: it would have the brokers' default number of partitions, for good. Partitions
+ * that are added to a topic are found within half a minute, not after kafkajs' five.
+ */
+export const consumerDefaults = Object.freeze({
+  maxWaitTimeInMs: 500,
+  allowAutoTopicCreation: false,
+  metadataMaxAge: 30_000,
+} satisfies Partial<ConsumerConfig>)
 
 /** How a consumer of kafkajs is run. */
 export interface WatchOptions {
@@ -23,8 +33,8 @@ export interface WatchOptions {
   gap?: (gap: Gap) => void
   /** The member has these partitions now. */
   assigned: (partitions: Record<string, number[]>) => void
-  /** kafkajs has taken the consumer away. */
-  crashed: (code: string, restart: boolean) => void
+  /** kafkajs has taken the consumer away, or it could not begin; `topic` is at fault, if that is known. */
+  crashed: (code: string, restart: boolean, topic: string | null) => void
 }
 
 /** Offsets without a record for a consumer: markers and aborted records of Kafka's transactions, and what compaction has removed. */
@@ -59,7 +69,7 @@ export async function runWatched(consumer: Consumer, options: WatchOptions, cloc
   let lastSign = clock.now()
   const failed = new Promise<never>((_, reject) => {
     consumer.on(consumer.events.CRASH, ({ payload: { error, restart } }) => {
-      options.crashed(codeOf(error), restart)
+      options.crashed(codeOf(error), restart, null)
       if (!restart) reject(refusalIn(error) ?? ended('kafkajs has given the consumer up', error))
     })
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) =>
@@ -95,15 +105,18 @@ export async function runWatched(consumer: Consumer, options: WatchOptions, cloc
 
 /** Connects and subscribes; false where the end came first. */
 async function reach(consumer: Consumer, options: WatchOptions, clock: Clock, signal: AbortSignal): Promise<boolean> {
+  let topic: string | null = null
   const subscribe = async () => {
+    topic = null
     await consumer.connect()
-    await consumer.subscribe({ topics: options.topics, fromBeginning: options.fromBeginning })
+    // One by one: the error of kafkajs does not name the topic.
+    for (topic of options.topics) await consumer.subscribe({ topic, fromBeginning: options.fromBeginning })
     return true
   }
   const failed = (error: unknown, attempt: number) => {
     // Wrong credentials, or no right to read: waiting would heal neither.
     if ((error as { retriable?: boolean }).retriable === false) throw ended('Kafka refuses the consumer', error)
-    options.crashed(codeOf(error), true)
+    options.crashed(codeOf(error), true, blamedTopic(error, topic))
     return backoff(attempt, Math.random(), connectRetry)
   }
   return (await retry(subscribe, failed, { clock, signal })) ?? false

@@ -68,6 +68,8 @@ export const errorCodes = {
   PROJECTION_START_GONE: 'projection-start-gone',
   /** A topic is not the log any more that a projection has read: it was created again, lost records, or is another cluster's. */
   PROJECTION_LOG_CHANGED: 'projection-log-changed',
+  /** `drain` of `./testing` found a database that may not be one for tests: it deletes what it publishes. */
+  NOT_A_TEST_DATABASE: 'not-a-test-database',
   /** No relay answered a request in time. */
   NO_ANSWER: 'no-answer',
 } as const

@@ -1,3 +1,7 @@
+import { visibleJson } from '../running/visible.ts'
+
+export { inOneLine, visible, visibleJson } from '../running/visible.ts'
+
 /** A time span for people: two units at most. */
 export function span(ms: number): string {
   const seconds = Math.max(0, ms) / 1000
@@ -24,28 +28,8 @@ const whole = new Intl.NumberFormat('en-GB')
 /** A number for people, its thousands apart: `1,234`, and small parts to a tenth: `0.5`. */
 export const numberText = (n: number): string => (n < 100 && !Number.isInteger(n) ? n.toFixed(1) : whole.format(Math.round(n)))
 
-/** What cannot be seen, or tells a terminal what to do: controls, marks of direction, letters without width. Not line ends and tabs. */
-const hidden = /(?![\n\t])[\p{C}\p{DI}\u2028\u2029]/gu
-
-/**
- * A text in which what cannot be seen, but for line ends and tabs, is written out, as `\u{202e}`: a topic or header must not turn the line
- * around it, look like another one, or tell a terminal what to do.
- */
-export const visible = (text: string): string =>
-  text.replace(hidden, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`)
-
-/** JSON in which the same is escaped, as JSON does it: JSON itself escapes the first 32 characters only, and a terminal obeys others. */
-export const visibleJson = (json: string): string =>
-  json.replace(hidden, (character) =>
-    // By UTF-16 units: that is what JSON has escapes for.
-    Array.from({ length: character.length }, (_, n) => `\\u${character.charCodeAt(n).toString(16).padStart(4, '0')}`).join(''),
-  )
-
 /** A value as one line of JSON that can be shown at a terminal. */
 export const jsonText = (value: unknown): string => visibleJson(JSON.stringify(value))
-
-/** A text of one line: a line end in a name must not begin another line, which would say what the name likes. */
-export const inOneLine = (text: string): string => visible(text).replace(/\s/g, ' ')
 
 /** A key for people: its text where it is text, else its bytes; cut to a column's width. */
 export function keyText(key: Uint8Array | null, width = 24): string {

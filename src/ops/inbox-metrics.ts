@@ -1,6 +1,6 @@
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { InboxEvents } from '../inbox/telemetry.ts'
-import type { Listenable } from '../running/emitter.ts'
+import { type Listenable, watching } from '../running/emitter.ts'
 import { BoundedLabels } from './labels.ts'
 
 /** Upper bounds in seconds of what a transaction of a consumer may take: 30 s end it, by default. */
@@ -15,7 +15,8 @@ const applySeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
  * await inbox.run(kafka.consumer({ groupId: 'mail' }))
  * ```
  */
-export function inboxMetrics(inbox: Listenable<InboxEvents>): Registry {
+export function inboxMetrics(source: Listenable<InboxEvents>): Registry {
+  const inbox = watching(source)
   const registry = new Registry()
   const topics = new BoundedLabels(registry, 'topic')
   const reasons = new BoundedLabels(registry, 'reason')

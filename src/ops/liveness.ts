@@ -1,5 +1,6 @@
 import type { Relay } from '../relay/relay.ts'
 import type { RelayEventSource } from '../relay/telemetry.ts'
+import { watching } from '../running/emitter.ts'
 import type { RelayState } from '../store/operator.ts'
 import type { Trouble } from '../store/store.ts'
 
@@ -88,7 +89,7 @@ export class LivenessCheck implements RelayHealth {
   #relays: readonly RelayState[] = []
 
   /** `now`: milliseconds on a monotonic clock. */
-  constructor(relay: RelayEventSource, leaseMs: number, now: () => number = () => performance.now()) {
+  constructor(source: RelayEventSource, leaseMs: number, now: () => number = () => performance.now()) {
     this.#now = now
     this.#afterMs = stallMs(leaseMs)
     const none = {
@@ -99,6 +100,7 @@ export class LivenessCheck implements RelayHealth {
       kafkaTrouble: undefined,
     }
     this.#signs = { beatAt: now(), movedAt: now(), ...none }
+    const relay = watching(source)
     this.#followLife(relay)
     this.#followProgress(relay)
     this.#followTrouble(relay)

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { RelayEventSource } from '../relay/telemetry.ts'
+import { watching } from '../running/emitter.ts'
 import { BoundedLabels } from './labels.ts'
 import { EachGauge, SingleGauge, sampledMetrics } from './sampled-metrics.ts'
 
@@ -23,7 +24,8 @@ const batchRecords = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000]
  * console.log(await registry.metrics())
  * ```
  */
-export function relayMetrics(relay: RelayEventSource, now: () => number = () => performance.now()): Registry {
+export function relayMetrics(source: RelayEventSource, now: () => number = () => performance.now()): Registry {
+  const relay = watching(source)
   const registry = new Registry()
   const topics = new BoundedLabels(registry, 'topic', now)
   messageMetrics(relay, registry, topics)

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { linkOf, type Tracer, traceApi } from '../message/trace.ts'
 import type { RelayEventSource, RelayEvents } from '../relay/telemetry.ts'
+import { watching } from '../running/emitter.ts'
 import { version } from '../version.ts'
 
 /** `SpanKind.CLIENT`: the context that consumers see is that of the enqueueing span, not of this one. */
@@ -18,7 +19,8 @@ const failed = 2
  * const off = relayTraces(relay)
  * ```
  */
-export function relayTraces(relay: RelayEventSource): () => void {
+export function relayTraces(source: RelayEventSource): () => void {
+  const relay = watching(source)
   const off = [relay.on('published', (sent) => send(sent)), relay.on('publish_failed', (sent) => send(sent, sent.code))]
   return () => {
     for (const one of off) one()

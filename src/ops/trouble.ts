@@ -40,7 +40,9 @@ const brokersVariable = '"$KAFKA_BROKERS"'
 /** Addresses for `--bootstrap-server`. An address list that is none may hold a password: it is not repeated. */
 export function bootstrapServers(brokers: string | readonly string[] | undefined): string {
   const text = typeof brokers === 'string' ? brokers.replaceAll(' ', '') : (brokers ?? []).join(',')
-  return /^[\w.-]+:\d+(,[\w.-]+:\d+)*$/.test(text) ? text : brokersVariable
+  if (!/^(?:[\w.-]+|\[[\da-f:.]+\]):\d+(?:,(?:[\w.-]+|\[[\da-f:.]+\]):\d+)*$/i.test(text)) return brokersVariable
+  // A shell takes brackets for a pattern.
+  return text.includes('[') ? `"${text}"` : text
 }
 
 /** Says what keeps a topic or partition, and what helps. `servers` as {@link bootstrapServers} gives them. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Kafka, type KafkaConfig, type KafkaMessage, logLevel } from 'kafkajs'
 import { guardedKafka, refusalIn } from '../transport/kafkajs/guarded-kafka.ts'
+import { brokerNames } from '../transport/kafkajs/ipv6.ts'
 import type { Dump, ReadRecord } from './history.ts'
 import { fingerprint, latin1 } from './history.ts'
 
@@ -17,6 +18,7 @@ export const proofKafka = (config: Omit<KafkaConfig, 'logLevel'>): Kafka =>
       clientId: 'proof',
       retry: { retries: 20, initialRetryTime: 100, maxRetryTime: 1_000 },
       ...config,
+      brokers: Array.isArray(config.brokers) ? brokerNames(config.brokers) : config.brokers,
       logLevel: logLevel.NOTHING,
     }),
   )
@@ -54,6 +56,7 @@ async function readTo(
   const consumer = kafka.consumer({
     groupId: `proof-${randomBytes(6).toString('hex')}`,
     maxWaitTimeInMs: 100,
+    allowAutoTopicCreation: false,
     readUncommitted: isolation === 'read_uncommitted',
   })
   const open = new Set(ends.keys())

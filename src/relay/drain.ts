@@ -5,6 +5,8 @@ import type { Pipeline } from './pipeline.ts'
 
 /** What a drain left behind, and why. */
 export interface DrainReport {
+  /** Messages that Kafka acknowledged. */
+  published: number
   /** True when nothing was left. */
   empty: boolean
   /** Rows, up to 1,000, that are still in the outbox. */
@@ -16,6 +18,9 @@ export interface DrainReport {
   /** Keys that wait behind a dead message. */
   blockedKeys: number
 }
+
+/** What is known of the tables at the end of a drain. */
+type Rest = Omit<DrainReport, 'published'>
 
 /** What a drain looks at. */
 export interface Drain {
@@ -33,7 +38,7 @@ const lookMs = 50
 const settledTicks = 3
 
 /** Waits until everything that is in the outbox now has been published, or until waiting longer will not help. */
-export async function drain(deps: Drain): Promise<DrainReport> {
+export async function drain(deps: Drain): Promise<Rest> {
   const { context, leases } = deps.pipeline
   const { inFlight, positions } = context.state
   const upTo = await deps.ask((session) => session.lastId())
@@ -46,7 +51,7 @@ export async function drain(deps: Drain): Promise<DrainReport> {
   }
 }
 
-async function look({ ask, pipeline: { topics, context }, signal }: Drain, upTo: number): Promise<DrainReport> {
+async function look({ ask, pipeline: { topics, context }, signal }: Drain, upTo: number): Promise<Rest> {
   // Broken off: nobody can say what is left, so not nothing.
   const left = signal.aborted ? 1 : await ask((session) => session.remaining(upTo))
   const { claims } = context.state
@@ -56,7 +61,7 @@ async function look({ ask, pipeline: { topics, context }, signal }: Drain, upTo:
 }
 
 /** Nothing is on its way, and what is left is held, paused or another relay's. */
-function isFinal({ pipeline: { topics } }: Drain, report: DrainReport): boolean {
+function isFinal({ pipeline: { topics } }: Drain, report: Rest): boolean {
   const opening = topics.missing.waiting || topics.closed().some((topic) => !topic.trouble)
   return !opening && (report.left === 0 || report.foreignBuckets > 0 || report.pausedTopics.length > 0)
 }

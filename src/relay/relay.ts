@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { isOutboxError } from '../message/errors.ts'
 import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
+import { watching } from '../running/emitter.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
 import type { Transport } from '../transport/transport.ts'
 import { type DrainReport, drain } from './drain.ts'
@@ -61,7 +62,7 @@ export interface Relay extends RelayEventSource, AsyncDisposable {
   /**
    * Publishes what is in the outbox now, then stops.
    *
-   * @returns what had to stay.
+   * @returns how many it published, and what had to stay.
    * @throws OutboxError as `start`.
    */
   drain(): Promise<DrainReport>
@@ -136,15 +137,20 @@ export class RelayEngine implements Relay {
   }
 
   async drain(): Promise<DrainReport> {
+    let published = 0
+    // Not a handler: what nobody else hears still goes to the console.
+    watching(this.telemetry).on('published', ({ records }) => {
+      published += records
+    })
     await this.start()
-    const report = await drain({
+    const rest = await drain({
       clock: this.#clock,
       pipeline: this.#pipeline,
       signal: this.#end.signal,
       ask: (question) => this.#patiently(question),
     })
     await this.stop()
-    return report
+    return { published, ...rest }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -18,7 +18,10 @@ export interface RelayEvents {
    * relay, or since its start.
    */
   heartbeat: { relays: number; owned: number; inFlight: number; inFlightBytes: number; silentMs: number }
-  /** The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. */
+  /**
+   * The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. By the codes
+   * 57P05 (an idle connection was closed) and 55P03 (a table is locked) nothing is wrong: logs have them at `info` and `warn`.
+   */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }

@@ -29,9 +29,26 @@ export interface Listenable<Events> {
   on(name: '*', handler: (name: keyof Events) => unknown): () => void
 }
 
+/** Marks handlers of metrics, traces and pages; the same in every copy of the package. */
+const watches = Symbol.for('prisma-extension-outbox.watches')
+
+/** The same events for handlers that count or draw: an event that only they get still goes to the console. */
+export function watching<Events>(source: Listenable<Events>): Listenable<Events> {
+  return {
+    on: (name: never, handler: (...args: never[]) => unknown) =>
+      source.on(name, Object.assign((...args: never[]) => handler(...args), { [watches]: true }) as never),
+  }
+}
+
 /** Hands events to the handlers that are registered for them. */
 export class Emitter<Events> implements Listenable<Events> {
   readonly #handlers = new Map<keyof Events | '*', Set<(...args: never[]) => unknown>>()
+  readonly #unheard: Listener<Events> | undefined
+
+  /** `unheard` gets the events that no handler has, those of {@link watching} aside. */
+  constructor(unheard?: Listener<Events>) {
+    this.#unheard = unheard
+  }
 
   on<E extends keyof Events>(name: E, handler: (event: Events[E]) => unknown): () => void
   on(name: '*', handler: Listener<Events>): () => void
@@ -43,8 +60,14 @@ export class Emitter<Events> implements Listenable<Events> {
   }
 
   emit<E extends keyof Events>(name: E, event: Events[E]): void {
-    for (const handler of this.#handlers.get(name) ?? []) ignoringErrors(() => handler(event as never))
-    for (const handler of this.#handlers.get('*') ?? []) ignoringErrors(() => handler(name as never, event as never))
+    let heard = false
+    const call = (handler: (...args: never[]) => unknown, ...args: unknown[]) => {
+      heard ||= !(watches in handler)
+      ignoringErrors(() => handler(...(args as never[])))
+    }
+    for (const handler of this.#handlers.get(name) ?? []) call(handler, event)
+    for (const handler of this.#handlers.get('*') ?? []) call(handler, name, event)
+    if (!heard && this.#unheard) call(this.#unheard as (...args: never[]) => unknown, name, event)
   }
 }
 

@@ -178,9 +178,27 @@ export interface Reach {
   messages: number
 }
 
+/** A key that waits behind a dead message, or a dead message that holds none, by its first row. */
+export interface DeadKey extends RowName {
+  /** The highest id of its messages. */
+  last: number
+  /** Name of topic and key, in hexadecimal digits; null: the message holds no key. */
+  digest: string | null
+}
+
+/** What became of a key that was put back. Neither a reason nor waiting: all is published. */
+export interface RedriveOutcome extends RowName {
+  /** Why the first of its messages that is dead again is; null: none is. */
+  reason: string | null
+  /** Some of its messages still wait for Kafka. */
+  waiting: boolean
+}
+
 /** What operators ask of the outbox, and the requests that they leave for the relays. Needs no lease. */
 export interface Operator {
   status(): Promise<OutboxStatus>
+  /** Name of the database. */
+  database(): Promise<string>
   /** The relays that have a heartbeat, and what they cannot serve. */
   relays(): Promise<RelayState[]>
   /** A sample for metrics; `relayId` says whose buckets are "own". */
@@ -203,13 +221,17 @@ export interface Operator {
    * key comes back as a whole; for a discard those that were refused, or exactly those that are named by their ids.
    */
   choose(which: Selection & Portion, action: 'redrive' | 'discard'): Promise<ListedMessage[]>
-  /** As {@link choose}, but only the names. */
-  names(which: Selection & Portion, action: 'redrive' | 'discard'): Promise<RowName[]>
+  /** As {@link choose} for a discard, but only the names. */
+  names(which: Selection & Portion): Promise<RowName[]>
+  /** As {@link choose} for a redrive, but only the names of the keys. */
+  keys(which: Selection & Portion): Promise<DeadKey[]>
   /** What the request would touch. */
   reach(which: Selection & Portion, action: 'redrive' | 'discard'): Promise<Reach>
   /** Writes the request on the rows, with who asked, and wakes the relays. */
   request(rows: readonly RowName[], action: 'redrive' | 'discard', by: string): Promise<void>
   /** Of these rows, those on which the request still stands: no relay has answered yet. */
   unanswered(rows: readonly RowName[], action: 'redrive' | 'discard'): Promise<RowName[]>
+  /** What became of keys whose redrive was answered. */
+  outcomes(keys: readonly DeadKey[]): Promise<RedriveOutcome[]>
   close(): void
 }

@@ -1,3 +1,4 @@
+import { OutboxError } from '../message/errors.ts'
 import type { DrainReport } from '../relay/drain.ts'
 import type { RelayOptions } from '../relay/options.ts'
 import { type MemoryRecord, type MemoryTransport, memoryTransport } from '../transport/memory.ts'
@@ -6,8 +7,10 @@ import { type OutboxMessage, tell } from './told.ts'
 
 /** Options of {@link drain}: the database, and, where a test needs them, the settings of the relay. */
 export interface DrainOptions extends RelayOptions {
-  /** Database of the test. No other relay may run on it. */
+  /** Database of the test. No other relay may run on it. Its name must contain `test`. */
   databaseUrl: string
+  /** `any`: its name may be another one. What is drained is deleted all the same. @default a name with `test` */
+  database?: 'any' | undefined
   /** PostgreSQL schema of the outbox tables. @default the URL's `?schema=`, else `public` */
   schema?: string | undefined
   /** Where the messages go; it keeps what it has over several drains. @default a new one without faults */
@@ -29,20 +32,24 @@ export interface Drained extends DrainReport {
 
 /**
  * Runs the relay over the outbox, with a Kafka in memory, until the outbox is empty or waiting would not help; gives what was published. It
- * sees what is committed. Rejects as `relay.start()` does where the database cannot serve.
+ * sees what is committed. Rejects as `relay.start()` does where the database cannot serve, or at once where it cannot be reached.
+ *
+ * @throws {OutboxError} OUTBOX_NOT_A_TEST_DATABASE if a relay gave a sign of life within a minute, or the name of the database does not
+ *   contain `test`: what is drained is deleted, and nobody but the test gets it.
  *
  * @example const { records } = await drain({ databaseUrl: process.env.DATABASE_URL! })
  */
 export async function drain(options: DrainOptions): Promise<Drained> {
-  const { databaseUrl, schema, transport = memoryTransport(), timeoutMs = 10_000, ...settings } = options
+  const { databaseUrl, database, schema, transport = memoryTransport(), timeoutMs = 10_000, ...settings } = options
   // Not before they are needed: what imports this file for `expectEnqueued` loads no database client.
   const [{ RelayEngine }, { postgresStore }] = await Promise.all([
     import('../relay/relay.ts'),
     import('../store/postgres/store.ts'),
   ])
+  await refuseOthers(databaseUrl, schema, database === 'any')
   const before = transport.records().length
   const store = postgresStore({ databaseUrl, schema, listenUrl: false })
-  const relay = new RelayEngine({ store, transport: kept(transport), version: 'test' }, { leaseMs: 3_000, ...settings })
+  const relay = new RelayEngine({ store, transport: kept(transport), version: drainVersion }, { leaseMs: 3_000, ...settings })
   const timer = setTimeout(() => void relay.stop(), timeoutMs)
   try {
     const report = await relay.drain()
@@ -52,6 +59,38 @@ export async function drain(options: DrainOptions): Promise<Drained> {
     await relay.stop()
   }
 }
+
+/** Stands for the version in the heartbeats of drains. */
+const drainVersion = 'test'
+
+/** A relay that gave a sign of life within so many milliseconds may still run. */
+const livesMs = 60_000
+
+/** Refuses a database whose messages are not the test's own. Those of another drain are: it may have been killed. */
+async function refuseOthers(databaseUrl: string, schema: string | undefined, anyName: boolean): Promise<void> {
+  const { postgresOperator } = await import('../store/postgres/operator.ts')
+  const operator = await postgresOperator({ databaseUrl, schema })
+  try {
+    const relays = await operator.relays()
+    const alive = relays.find(({ version, seenMsAgo }) => version !== drainVersion && Math.abs(seenMsAgo) < livesMs)
+    if (alive) {
+      throw refusal(
+        `The relay ${alive.name} runs on the database, or ran within the last minute.`,
+        'Give the URL of a database for tests, or stop the relay and wait for a minute.',
+      )
+    }
+    if (anyName || /test/i.test(await operator.database())) return
+    throw refusal(
+      'The name of the database does not contain "test", and drain deletes what it publishes.',
+      "Give the URL of a database for tests, or database: 'any'.",
+    )
+  } finally {
+    operator.close()
+  }
+}
+
+const refusal = (what: string, remedy: string): OutboxError =>
+  new OutboxError('NOT_A_TEST_DATABASE', what, { field: 'databaseUrl', remedy })
 
 /** The same transport, which its relay does not close: the next drain goes on with it. */
 const kept = (transport: Transport): Transport => ({

@@ -220,8 +220,8 @@ describe('operating', () => {
     expect(dry.stdout).toContain(big)
     // Refused once more: the request was answered, and the key is held again.
     expect(await cli(['redrive', '--topic', topic], env)).toMatchObject({
-      code: 0,
-      stdout: expect.stringContaining('Put back: 1 key, 2 messages.'),
+      code: 1,
+      stdout: expect.stringMatching(/Put back: 1 key, 2 messages\.\nDead again: 1 key \(1 MESSAGE_TOO_LARGE\)\.$/m),
     })
     await relay.until(
       (line) => line.event === 'dead_lettered' && line !== relay.log.find((first) => first.event === 'dead_lettered'),

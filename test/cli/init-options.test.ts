@@ -54,8 +54,30 @@ describe('--inbox', () => {
   test('is refused where a model has the name of one of them', () => {
     const taken = `${datasource}model Inbox {\n  id Int @id\n}\n`
     expect(refusal({ 'prisma/schema.prisma': taken }, { inbox: true }).message).toMatch(
-      /a model Inbox of its own\. .*rename yours/,
+      /a model Inbox of its own\. .*name ours differently: --inbox-model InboxMessage/,
     )
+    const other = `${datasource}model InboxDeadLetter {\n  id Int @id\n}\n`
+    expect(refusal({ 'prisma/schema.prisma': other }, { inbox: true }).message).toMatch(/rename yours/)
+  })
+
+  test.each([
+    ['a model Inbox', 'model Inbox {\n  id Int @id\n}\n'],
+    ['an enum Inbox', 'enum Inbox {\n  MAIL\n}\n'],
+    ['a model inbox, which Prisma`s client calls the same', 'model inbox {\n  id Int @id\n  @@map("letters")\n}\n'],
+  ])('--inbox-model names ours differently beside %s; later runs keep the name, and the table is inbox', (_, taken) => {
+    const shop = project({ 'prisma/schema.prisma': `${datasource}${taken}` })
+    shop.init({ inbox: true, inboxModel: 'InboxMessage' })
+    const text = shop.read('prisma/schema.prisma')
+    expect(text).toContain(`${datasource}${taken.trimEnd()}`)
+    expect(text).toContain(fragment({ inbox: true, inboxModel: 'InboxMessage' }))
+    expect(text).toMatch(/model InboxMessage \{[^}]*@@map\("inbox"\)/)
+    expect(shop.read('prisma/migrations/20260304050607_inbox/migration.sql')).toBe(migration({}, 'inbox'))
+    expect(shop.init().files.map((file) => file.done)).toEqual(['unchanged', 'unchanged', 'unchanged'])
+  })
+
+  test('--inbox-model is refused where Prisma would refuse the name', () => {
+    const error = refusal({ 'prisma/schema.prisma': datasource }, { inbox: true, inboxModel: 'In box' })
+    expect(error).toMatchObject({ code: 'OUTBOX_INVALID_OPTION', field: '--inbox-model' })
   })
 })
 

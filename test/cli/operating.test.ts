@@ -26,6 +26,15 @@ async function insertDead(topic = 't'): Promise<[head: string, behind: string]> 
   return [head, behind]
 }
 
+/** Takes all messages aside: those that are named are dead, the others wait behind them. */
+const takeAside = (dead: readonly string[]) =>
+  database.query(
+    `WITH gone AS (DELETE FROM outbox RETURNING *)
+     INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, key, value, created_at, reason, error, relay)
+     SELECT bucket, id, message_id, topic, key, value, created_at, CASE WHEN message_id = ANY($1) THEN 'INVALID_RECORD' END, 'e', 'r' FROM gone`,
+    [dead],
+  )
+
 const requests = () =>
   database.query<{ requested_action: string }>(
     'SELECT requested_action FROM outbox_dead_letter WHERE requested_action IS NOT NULL',
@@ -49,7 +58,7 @@ describe('redrive', () => {
     await withAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }))
     const { code, stdout } = await cli(['redrive', '--reason', 'MESSAGE_TOO_LARGE'], env)
     expect(code).toBe(0)
-    expect(stdout).toContain('Put back: 1 key, 21 messages.')
+    expect(stdout).toContain('Put back: 1 key, 21 messages.\nPublished: 1 key.\n')
     expect(await relay.until((line) => line.event === 'redriven')).toMatchObject({ topic })
     let records = await readTopic(topic)
     while (records.length < 22) records = await readTopic(topic)
@@ -135,10 +144,44 @@ describe('what is chosen', () => {
     )
     await moveToDead(database.pool)
     startRelayProcess(env)
-    const { code, stdout } = await cli(['redrive', '--all'], env)
-    expect(code).toBe(0)
+    const { code, stdout } = await cli(['redrive', '--all', '--timeout', '3'], env)
+    expect(code).toBe(1)
     expect(stdout).toContain('… and 10 more')
     expect(stdout).toContain('Put back: 60 keys, 60 messages.')
+    // After some refusals with one code the topic is at fault: the rest waits.
+    expect(stdout).toMatch(/^Dead again: \d+ keys \(\d+ INVALID_RECORD\)\. Put back, not yet published: \d+ keys\.$/m)
+  })
+
+  test('a redrive tells what became of each key: those that are published, and those whose second message is refused', async () => {
+    const topic = await createTopic('small', 1, { config: { 'max.message.bytes': '2000' } })
+    const [fine, broken] = [randomUUID(), randomUUID()]
+    await insertRows(database.pool, [
+      { topic, key: 'fine', messageId: fine },
+      { topic, key: 'broken', messageId: broken },
+      { topic, key: 'broken', value: 'x'.repeat(5_000) },
+    ])
+    await takeAside([fine, broken])
+    const relay = startRelayProcess(env)
+    await relay.until((line) => line.event === 'leases_taken')
+    const { code, stdout } = await cli(['redrive', '--all', '--json'], env)
+    expect(code).toBe(1)
+    expect(JSON.parse(stdout)).toMatchObject({ done: true, published: 1, deadAgain: { MESSAGE_TOO_LARGE: 1 }, waiting: 0 })
+    expect(await readTopic(topic)).toHaveLength(2)
+  })
+
+  test('a message without a key, and one whose topic takes nothing yet: put back, and not an error', async () => {
+    const topic = await createTopic('keyless', 1)
+    const [keyless, missing] = [randomUUID(), randomUUID()]
+    await insertRows(database.pool, [
+      { topic, messageId: keyless },
+      { topic: 'not_there', key: 'k', messageId: missing },
+    ])
+    await takeAside([keyless, missing])
+    const relay = startRelayProcess(env)
+    await relay.until((line) => line.event === 'leases_taken')
+    const { code, stdout } = await cli(['redrive', '--all', '--timeout', '2'], env)
+    expect(code).toBe(0)
+    expect(stdout).toContain('Published: 1 key. Put back, not yet published: 1 key.\n')
   })
 })
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
@@ -45,12 +46,21 @@ describe('signals', () => {
   test.each([
     ['SIGTERM', 143],
     ['SIGINT', 130],
+    ['SIGHUP', 129],
   ] as const)('a second %s breaks the stopping off with %i', async (signal, code) => {
     const { relay } = await stuckRelay()
     relay.child.kill('SIGTERM')
     await relay.until((line) => line.event === 'stopping')
     await pause(afterEcho)
     expect(await relay.end(signal)).toEqual({ code, signal: null })
+  })
+
+  test('a terminal that is closed ends the relay as SIGTERM does: the leases are given back', async () => {
+    const relay = startRelayProcess(env)
+    await relay.until((line) => line.event === 'leases_taken')
+    expect(await relay.end('SIGHUP')).toEqual({ code: 0, signal: null })
+    expect(relay.log.find((line) => line.event === 'stopping')).toMatchObject({ signal: 'SIGHUP' })
+    expect(await database.query('SELECT 1 FROM outbox_lease WHERE owner IS NOT NULL')).toEqual([])
   })
 
   test('the echo of a signal, as npm sends it at once, does not break anything off', async () => {
@@ -98,6 +108,49 @@ test('messages go on when nobody reads the log any more', async () => {
   child.kill('SIGTERM')
   expect(await once(child, 'exit')).toEqual([0, null])
   expect(await readTopic(topic)).toHaveLength(2)
+})
+
+// util-linux has it everywhere; a pseudo-terminal cannot be had from Node alone.
+describe.runIf(existsSync('/usr/bin/script'))('at a terminal', () => {
+  test('what was published is told every five seconds, by topic; nothing is told while nothing is published', async () => {
+    const [orders, mails] = [await createTopic('orders'), await createTopic('mails')]
+    await insertRows(database.pool, [
+      { topic: orders, key: 'a' },
+      { topic: orders, key: 'b' },
+      { topic: mails, key: 'a' },
+    ])
+    const child = spawn('/usr/bin/script', ['-qec', `${process.execPath} ${builtMain} relay`, '/dev/null'], {
+      env: { PATH: process.env.PATH, ...env },
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    let screen = ''
+    const told = new Promise<void>((resolve) => {
+      child.stdout.on('data', (data) => {
+        screen += data
+        if (screen.includes(' published ')) resolve()
+      })
+    })
+    await told
+    // Longer than the time between two lines.
+    await pause(5_500)
+    // Ctrl-C, as a person types it.
+    child.stdin.write('\u0003')
+    await once(child, 'close')
+    const lines = screen.split('\n').filter((line) => line.includes(' published '))
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toContain(`messages=3 topics=${orders} 2, ${mails} 1`)
+  })
+})
+
+test('--drain says how many messages it published', async () => {
+  const topic = await createTopic('drained')
+  await insertRows(database.pool, [
+    { topic, key: 'a' },
+    { topic, key: 'b' },
+  ])
+  const { code, stdout } = await cli(['relay', '--drain'], env)
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/"event":"drained","published":2/)
 })
 
 describe('--drain ends with 3 and says why', () => {

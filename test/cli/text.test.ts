@@ -137,12 +137,16 @@ describe('with standard_conforming_strings = off', () => {
     ['k31', 1],
     ['\\', 2],
     ['\\x6b31', 3],
-  ])('discard --key %s chooses that key and no other', async (key, n) => {
+  ])('--key %s chooses that key and no other for list, redrive and discard', async (key, n) => {
     const { code, stdout, stderr } = await cli(['discard', '--topic', 't', '--key', key, '--dry-run', '--json'], offEnv)
     expect([code, stderr]).toEqual([0, ''])
-    expect(JSON.parse(stdout).shown.map((one: { messageId: string }) => one.messageId)).toEqual([
-      `0197f3a0-0000-7000-8000-00000000001${n}`,
-    ])
+    const ids = (messages: { messageId: string }[]) => messages.map(({ messageId }) => messageId)
+    const wanted = [`0197f3a0-0000-7000-8000-00000000001${n}`]
+    expect(ids(JSON.parse(stdout).shown)).toEqual(wanted)
+    const listed = await cli(['list', '--dead', '--key', key, '--json'], offEnv)
+    expect(ids(JSON.parse(listed.stdout))).toEqual(wanted)
+    const redrive = await cli(['redrive', '--key', key, '--dry-run', '--json'], offEnv)
+    expect(ids(JSON.parse(redrive.stdout).shown)).toEqual(wanted)
   })
 
   test.each([[`x\\'); DROP TABLE canary; --`], [`x'); DROP TABLE canary; --`], [`x\\"'; DROP TABLE canary; --`]])(

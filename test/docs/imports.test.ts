@@ -57,6 +57,7 @@ const knows: Record<string, string[]> = {
     'prisma/',
     'enqueue/',
     'running/',
+    'transport/kafkajs/errors.ts',
     'transport/kafkajs/topic-id.ts',
     'transport/kafkajs/guarded-kafka.ts',
   ],
@@ -71,7 +72,7 @@ const knows: Record<string, string[]> = {
 /** Files beside the folders: entries of the package, and its version. */
 const entries: Record<string, string[]> = {
   'index.ts': ['enqueue/', 'events/', 'message/'],
-  'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'running/', 'version.ts'],
+  'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'running/', 'ops/remedy-of.ts', 'ops/trouble.ts', 'version.ts'],
   'version.ts': [],
 }
 

@@ -29,6 +29,9 @@ export type Tx = Parameters<Parameters<Client['$transaction']>[0]>[0]
 
 export const inboxDatabase = (): Promise<TestDatabase> => createDatabase(inboxSql + shopSql + effectsSql)
 
+/** Payload of the newest `Counted`. */
+export const schemaOfCounted = z.object({ name: z.string(), n: z.number() })
+
 /** Events of a topic: `Counted` has two versions, `Other` a type of its own. */
 export const eventsOf = (topic: string) =>
   defineEvents({

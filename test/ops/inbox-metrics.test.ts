@@ -9,13 +9,13 @@ test('what a consumer tells is counted, by consumer and topic', async () => {
   const where = { consumer: 'mail', topic: 'orders', partition: 0 }
   const message = { ...where, offset: '7', messageId: null }
   telemetry.emit('applied', { ...where, messages: 3, copies: 2, ms: 20 })
-  telemetry.emit('apply_failed', { ...message, attempt: 1, code: 'P2002', waitMs: 500 })
+  telemetry.emit('apply_failed', { ...message, attempt: 1, code: 'P2002', error: 'Error', waitMs: 500 })
   telemetry.emit('dead_lettered', { ...message, reason: 'INVALID_JSON', attempts: 0 })
   telemetry.emit('blocked', { ...where, messages: 4 })
   telemetry.emit('redriven', { consumer: 'mail', topic: 'orders', messages: 5, by: null })
   telemetry.emit('discarded', { ...message, by: null })
   telemetry.emit('inbox_pruned', { consumer: 'mail', rows: 6, ms: 1 })
-  telemetry.emit('consumer_crashed', { consumer: 'mail', code: 'X', restart: true })
+  telemetry.emit('consumer_crashed', { consumer: 'mail', code: 'X', topic: null, restart: true })
   const text = await registry.metrics()
   const labels = 'consumer="mail",topic="orders"'
   for (const line of [

@@ -63,6 +63,14 @@ describe('batches', () => {
   })
 })
 
+test('a batch has no more bytes than fitted; a row that is larger goes alone', () => {
+  const { queue, bisection } = queueOf([row(1), row(2), row(3), row(4, { bytes: 50 })])
+  bisection.halve(2, 'MESSAGE_TOO_LARGE')
+  bisection.cleared(1, 20)
+  bisection.cleared(1, 10)
+  expect(batches(queue)).toEqual([[1, 2], [3], [4]])
+})
+
 test('a named row that must wait behind a dead one is no longer suspected', () => {
   const rows = [row(1, { key: held })]
   const { queue, bisection } = queueOf(rows)

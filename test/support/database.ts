@@ -26,7 +26,8 @@ export interface TestDatabase extends AsyncDisposable {
  * `OUTBOX_TEST_DATABASE` names.
  */
 export async function createDatabase(sql = '', { migrate = true } = {}): Promise<TestDatabase> {
-  const name = `outbox_${randomBytes(6).toString('hex')}`
+  // `drain` of ./testing refuses a database whose name does not say that it is for tests.
+  const name = `outbox_test_${randomBytes(6).toString('hex')}`
   const server = inject('databaseUrl')
   const surrounding = askedSurrounding()
   await once(server, `CREATE DATABASE "${name}"`)

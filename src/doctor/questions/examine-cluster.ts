@@ -2,6 +2,7 @@ import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import { accessOf } from '../../transport/access.ts'
 import { trouble } from '../../transport/kafkajs/errors.ts'
 import { guardedKafka } from '../../transport/kafkajs/guarded-kafka.ts'
+import { brokerNames } from '../../transport/kafkajs/ipv6.ts'
 import type { KafkajsTransportOptions } from '../../transport/kafkajs/kafkajs.ts'
 import { quietKafkajsTimers } from '../../transport/kafkajs/timers.ts'
 import { writeRights } from './write-rights.ts'
@@ -38,7 +39,7 @@ export async function examineCluster(kafka: KafkajsTransportOptions, topics: rea
   quietKafkajsTimers()
   const { brokers, clientId = 'prisma-extension-outbox' } = kafka
   const settings = {
-    brokers,
+    brokers: brokerNames(brokers),
     clientId,
     ...accessOf(kafka),
     logLevel: logLevel.NOTHING,

@@ -3,13 +3,15 @@ import type { Catalogue } from '../../events/catalog.ts'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import { schemaOfTable } from '../../prisma/client-internals.ts'
 import { systemClock } from '../../running/clock.ts'
+import { consoleLines } from '../../running/console-lines.ts'
 import { Emitter, type Listenable } from '../../running/emitter.ts'
 import { guardConsumer } from '../../transport/kafkajs/guarded-kafka.ts'
+import { inboxLines } from '../event-lines.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import { topicsOf } from '../handlers.ts'
 import { type InboxStatements, inboxStatements } from '../statements.ts'
 import type { InboxEvents } from '../telemetry.ts'
-import { runWatched } from '../watched-consumer.ts'
+import { consumerDefaults, runWatched } from '../watched-consumer.ts'
 import { Applier } from './applier.ts'
 import { type InboxOptions, type ResolvedInbox, resolveInbox } from './options.ts'
 import { Reader } from './reader.ts'
@@ -33,7 +35,8 @@ export interface Inbox extends Listenable<InboxEvents>, AsyncDisposable {
   /**
    * Settings for `kafka.consumer()`: the group is called as the consumer unless it is named, the session fits the watchdog, and a fetch
    * waits half a second at most, since a paused partition comes back only with the next one. Fetches are smaller than by default: what a
-   * slow handler does not get to in its turn is fetched again.
+   * slow handler does not get to in its turn is fetched again. No topic is created, and partitions that are added to one are found within half
+   * a minute.
    */
   consumerConfig(config?: Partial<ConsumerConfig>): ConsumerConfig
   /**
@@ -53,7 +56,7 @@ export interface Inbox extends Listenable<InboxEvents>, AsyncDisposable {
 class InboxEngine implements Inbox {
   readonly on: Inbox['on']
   readonly topics: readonly string[]
-  readonly #telemetry = new Emitter<InboxEvents>()
+  readonly #telemetry = new Emitter<InboxEvents>(consoleLines(inboxLines))
   readonly #options: ResolvedInbox
   readonly #schema: string
   readonly #statements: InboxStatements
@@ -78,7 +81,7 @@ class InboxEngine implements Inbox {
 
   consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
     const { consumer, sessionTimeoutMs: sessionTimeout } = this.#options
-    return { groupId: consumer, maxWaitTimeInMs: 500, maxBytesPerPartition: 262_144, sessionTimeout, ...config }
+    return { groupId: consumer, ...consumerDefaults, maxBytesPerPartition: 262_144, sessionTimeout, ...config }
   }
 
   get eachBatch(): (payload: EachBatchPayload) => Promise<void> {
@@ -130,7 +133,7 @@ class InboxEngine implements Inbox {
           silenceMs: 2 * sessionTimeoutMs,
           eachBatch: this.#reader.eachBatch,
           assigned: (partitions) => telemetry.emit('partitions_assigned', { consumer, partitions }),
-          crashed: (code, restart) => telemetry.emit('consumer_crashed', { consumer, code, restart }),
+          crashed: (code, restart, topic) => telemetry.emit('consumer_crashed', { consumer, code, topic, restart }),
         },
         systemClock,
         this.#end.signal,
@@ -160,7 +163,7 @@ class InboxEngine implements Inbox {
 /**
  * A consumer of kafkajs that applies each message once: the events of a catalogue, brought to their newest version, one transaction for
  * the handler and the row of the inbox. What fails is tried again in its place, while other partitions go on; with `dead-letter` it is put aside
- * with those of its key behind it.
+ * with those of its key behind it. Warnings and errors go to the console unless a handler listens.
  *
  * @throws OutboxError INVALID_OPTION
  * @example

@@ -2,6 +2,7 @@ import type { EachBatchPayload } from 'kafkajs'
 import { backoff } from '../../running/backoff.ts'
 import type { Clock } from '../../running/clock.ts'
 import type { Emitter } from '../../running/emitter.ts'
+import { stackOf } from '../../running/stack-of.ts'
 import { blameOf, Conflict, codeOf } from '../failure.ts'
 import { handledEvent } from '../handlers.ts'
 import { Heartbeat, PartitionMemory, Pauses } from '../partition.ts'
@@ -175,8 +176,8 @@ export class Reader {
     const { topic, partition, offset, id: messageId, identity } = record
     const { tries, attempts: attempt } = this.#memory(topic, partition).failed(identity, counts)
     const waitMs = backoff(tries, random(), options.retry)
-    const code = codeOf(error)
-    telemetry.emit('apply_failed', { consumer: options.consumer, topic, partition, offset, messageId, attempt, code, waitMs })
+    const why = { code: codeOf(error), error: stackOf(error) }
+    telemetry.emit('apply_failed', { consumer: options.consumer, topic, partition, offset, messageId, attempt, ...why, waitMs })
     this.#pauses.begin(payload, waitMs)
     return 'wait'
   }

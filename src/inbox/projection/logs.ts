@@ -4,7 +4,7 @@ import { backoff } from '../../running/backoff.ts'
 import { systemClock } from '../../running/clock.ts'
 import { retry } from '../../running/retry.ts'
 import { TopicIds } from '../../transport/kafkajs/topic-id.ts'
-import { codeOf, explainInbox } from '../failure.ts'
+import { blamedTopic, codeOf, explainInbox } from '../failure.ts'
 import type { InboxStatements, SqlClient } from '../statements.ts'
 
 // Keeps rule 22 of docs/protocol.md.
@@ -25,7 +25,7 @@ export interface ProjectionLogsPorts {
   topics: readonly string[]
   allowMissingStart: boolean
   /** At the start: database or Kafka could not be asked; they are asked again. */
-  crashed: (code: string, restart: boolean) => void
+  crashed: (code: string, restart: boolean, topic: string | null) => void
   /** The projection must not go on: PROJECTION_LOG_CHANGED or PROJECTION_START_GONE. */
   refused: (error: OutboxError) => void
 }
@@ -63,18 +63,24 @@ export class ProjectionLogs {
    * @throws OutboxError PROJECTION_LOG_CHANGED, PROJECTION_START_GONE and TABLES_MISSING.
    */
   async start(signal: AbortSignal): Promise<Map<string, bigint>> {
+    let topic: string | null = null
+    const ask = () =>
+      this.#ends((now) => {
+        topic = now
+      })
     const failed = (error: unknown, attempt: number) => {
       const explained = explainInbox(error, this.#ports.schema)
       if (isOutboxError(explained)) throw explained
-      this.#ports.crashed(codeOf(error), true)
+      this.#ports.crashed(codeOf(error), true, blamedTopic(error, topic))
       return backoff(attempt, Math.random(), { firstMs: 250, maxMs: 10_000 })
     }
-    return (await retry(() => this.#ends(), failed, { clock: systemClock, signal })) ?? new Map()
+    return (await retry(ask, failed, { clock: systemClock, signal })) ?? new Map()
   }
 
-  async #ends(): Promise<Map<string, bigint>> {
+  async #ends(asks: (topic: string) => void): Promise<Map<string, bigint>> {
     const ends = new Map<string, bigint>()
     for (const topic of this.#ports.topics) {
+      asks(topic)
       for (const { partition, low, high } of await this.check(topic)) {
         ends.set(`${topic}/${partition}`, low === high ? 0n : BigInt(high))
       }

@@ -2,16 +2,20 @@ import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
 import type { Catalogue } from '../../events/catalog.ts'
 import type { OutboxError } from '../../message/errors.ts'
 import { systemClock } from '../../running/clock.ts'
+import { consoleLines } from '../../running/console-lines.ts'
 import { Emitter, type Listenable } from '../../running/emitter.ts'
 import { guardedKafka } from '../../transport/kafkajs/guarded-kafka.ts'
+import { projectionLines } from '../event-lines.ts'
 import { wrongOption } from '../failure.ts'
 import { inboxDefaults } from '../inbox/options.ts'
 import { type InboxStatements, inboxStatements } from '../statements.ts'
 import type { ProjectionEvents } from '../telemetry.ts'
-import { runWatched } from '../watched-consumer.ts'
+import { consumerDefaults, runWatched, type WatchOptions } from '../watched-consumer.ts'
 import { ProjectionLogs } from './logs.ts'
 import { type ProjectionOptions, type ResolvedProjection, resolveProjection } from './options.ts'
 import { ProjectionReader } from './reader.ts'
+
+type Crashed = WatchOptions['crashed']
 
 /** A read model that is fed from topics. Its position in them is stored with it. `createProjection` makes it; it runs from `run` to `stop`, once. */
 export interface Projection extends Listenable<ProjectionEvents>, AsyncDisposable {
@@ -36,7 +40,7 @@ export interface Projection extends Listenable<ProjectionEvents>, AsyncDisposabl
 class ProjectionEngine implements Projection {
   readonly on: Projection['on']
   readonly live: Promise<void>
-  readonly #telemetry = new Emitter<ProjectionEvents>()
+  readonly #telemetry = new Emitter<ProjectionEvents>(consoleLines(projectionLines))
   readonly #options: ResolvedProjection
   readonly #statements: InboxStatements
   readonly #end = new AbortController()
@@ -58,7 +62,7 @@ class ProjectionEngine implements Projection {
   }
 
   consumerConfig(config: Partial<ConsumerConfig> = {}): ConsumerConfig {
-    return { groupId: this.#options.name, maxWaitTimeInMs: 500, sessionTimeout: inboxDefaults.sessionTimeoutMs, ...config }
+    return { groupId: this.#options.name, ...consumerDefaults, sessionTimeout: inboxDefaults.sessionTimeoutMs, ...config }
   }
 
   run(kafka: Kafka, config: Partial<ConsumerConfig> = {}): Promise<void> {
@@ -79,8 +83,8 @@ class ProjectionEngine implements Projection {
 
   async #run(kafka: Kafka, consumer: Consumer): Promise<void> {
     const { signal } = this.#end
-    const crashed = (code: string, restart: boolean) =>
-      this.#telemetry.emit('consumer_crashed', { consumer: this.#options.name, code, restart })
+    const crashed: Crashed = (code, restart, topic) =>
+      this.#telemetry.emit('consumer_crashed', { consumer: this.#options.name, code, topic, restart })
     const refused = (error: OutboxError) => {
       this.#refusal ??= error
       this.#end.abort()
@@ -96,12 +100,7 @@ class ProjectionEngine implements Projection {
     if (this.#refusal) throw this.#refusal
   }
 
-  async #read(
-    consumer: Consumer,
-    logs: ProjectionLogs,
-    ends: ReadonlyMap<string, bigint>,
-    crashed: (code: string, restart: boolean) => void,
-  ): Promise<void> {
+  async #read(consumer: Consumer, logs: ProjectionLogs, ends: ReadonlyMap<string, bigint>, crashed: Crashed): Promise<void> {
     const { signal } = this.#end
     const reader = new ProjectionReader({
       options: this.#options,
@@ -166,7 +165,7 @@ class ProjectionEngine implements Projection {
 
 /**
  * A read model that follows topics: one transaction for the changes of many records and for the position in the topic, so that each record is
- * applied exactly once, whatever crashes.
+ * applied exactly once, whatever crashes. Warnings and errors go to the console unless a handler listens.
  *
  * @throws OutboxError INVALID_OPTION
  * @example

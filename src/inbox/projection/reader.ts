@@ -3,6 +3,7 @@ import { transactionOver } from '../../prisma/transaction-id.ts'
 import { backoff } from '../../running/backoff.ts'
 import { systemClock } from '../../running/clock.ts'
 import type { Emitter } from '../../running/emitter.ts'
+import { stackOf } from '../../running/stack-of.ts'
 import { within } from '../../running/within.ts'
 import { decode } from '../decode.ts'
 import { codeOf, handlerTimeout } from '../failure.ts'
@@ -170,7 +171,8 @@ export class ProjectionReader {
     const tries = (this.#tries.get(name) ?? 0) + 1
     this.#tries.set(name, tries)
     const waitMs = backoff(tries, Math.random(), inboxDefaults.retry)
-    telemetry.emit('projection_failed', { name: options.name, topic, partition, offset, code: codeOf(error), waitMs })
+    const why = { code: codeOf(error), error: stackOf(error) }
+    telemetry.emit('projection_failed', { name: options.name, topic, partition, offset, ...why, waitMs })
     return waitMs
   }
 

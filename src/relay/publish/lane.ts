@@ -8,7 +8,7 @@ import type { ClusterBreaker } from './cluster-breaker.ts'
 import { type Failure, Patience } from './patience.ts'
 import type { Refusals } from './refusals.ts'
 import { bugCode, Request } from './request.ts'
-import { Queue } from './send-queue.ts'
+import { bytesOf, Queue } from './send-queue.ts'
 import { verdict } from './verdict.ts'
 
 /** Milliseconds over which lanes that were throttled together come back. */
@@ -204,7 +204,7 @@ export class Lane {
         return 0
       case 'split':
         this.#decided()
-        this.#bisection.halve(batch.length)
+        this.#bisection.halve(batch.length, code)
         return 0
       case 'single-out':
         this.#decided()
@@ -274,7 +274,7 @@ export class Lane {
   #acknowledged(batch: CarriedRow[]): void {
     this.#context.state.inFlight.acknowledged(batch)
     this.#decided()
-    this.#bisection.cleared(batch.length)
+    this.#bisection.cleared(batch.length, bytesOf(batch))
     this.#topic.accepted()
     this.#breaker.acknowledged(this)
     this.#context.state.acked.push(batch)

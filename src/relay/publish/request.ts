@@ -1,4 +1,5 @@
 import { tracesOf } from '../../message/trace.ts'
+import { stackOf } from '../../running/stack-of.ts'
 import type { Outcome, Sending, TransportRecord } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
@@ -79,11 +80,4 @@ export class Request {
     const now = clock.date()
     telemetry.emit('published', { ...what, bytes, agesMs: rows.map((row) => now - row.createdAt) })
   }
-}
-
-/** Where an error was thrown; of its message only the kind of error, since the rest may hold data. */
-function stackOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'not an error'
-  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
-  return [error.name, ...frames.slice(0, 5)].join('\n')
 }

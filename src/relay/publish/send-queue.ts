@@ -64,6 +64,7 @@ export class Queue {
   next(limit: number): CarriedRow[] {
     const { clock, settings, state } = this.#context
     const safe = clock.now() + settings.requestTimeoutMs
+    const mostBytes = Math.min(settings.batchBytes, this.#bisection.bytes)
     const batch: CarriedRow[] = []
     let bytes = 0
     let taken = 0
@@ -77,7 +78,7 @@ export class Queue {
       }
       // A request that could outlive the lease might land after the next owner's.
       if (row.claim.deadline <= safe) break
-      if (batch.length > 0 && (bytes + row.bytes > settings.batchBytes || this.#bisection.isNamed(row))) break
+      if (batch.length > 0 && (bytes + row.bytes > mostBytes || this.#bisection.isNamed(row))) break
       batch.push(row)
       bytes += row.bytes
       taken++

@@ -1,7 +1,6 @@
-import { digestBytes } from '../../message/key-digest.ts'
+import type { Tables } from '../../message/tables.ts'
 import type { BlockedKeyPosition, Lease, Refusal, RowName } from '../store.ts'
-import { bytes, columns, columnsOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
-import type { Tables } from './statements.ts'
+import { bytes, columns, columnsOf, digestOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
 
 /** Rows that one discard drops: few enough to end well within a lease. */
 const discardRows = 1_000
@@ -37,15 +36,11 @@ export function deadStatements({ outbox, lease, dead }: Tables, me: { id: string
   const keysBefore = (table: string, bucket: number | string) =>
     `SELECT b."topic", b."key" FROM ${table} AS b WHERE b."bucket" = ${bucket} AND b."id" > (SELECT id FROM last) AND b."id" <= ${maxId} AND b."key" IS NOT NULL`
 
-  /** As `keyDigest` makes it. */
-  const digest = (alias: string) =>
-    `substring(sha256(convert_to(${alias}."topic", 'UTF8') || ${bytes(Buffer.from('\n'))} || ${alias}."key"), 1, ${digestBytes})`
-
   /** First dead row of keys that wait, and which rows of the key go on: those put back from before the ids restarted. */
   const heads = (buckets: readonly number[], condition: string, more = '') => `WITH ${last}${more},
 heads AS MATERIALIZED (SELECT d."bucket", d."topic", d."key", min(d."id") AS id, min(d."id") FILTER (WHERE d."id" > (SELECT id FROM last)) AS before
   FROM ${dead} AS d WHERE d."bucket" = ANY(${integers(buckets, 'smallint')}) AND ${holding('d')} AND ${condition} GROUP BY 1, 2, 3)
-SELECT h."bucket" AS bucket, ${digest('h')} AS digest, CASE WHEN g.id < h.before THEN h.before ELSE h.id END AS id,
+SELECT h."bucket" AS bucket, ${digestOf('h')} AS digest, CASE WHEN g.id < h.before THEN h.before ELSE h.id END AS id,
   CASE WHEN g.id < h.before OR h.before IS NULL THEN g.id::text WHEN h.id = h.before THEN 'Infinity' END AS from,
   CASE WHEN g.id < h.before OR h.before IS NULL THEN least(g.last, h.before)::text WHEN h.id = h.before THEN 'Infinity' END AS to
 FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last FROM ${outbox} AS o WHERE o."bucket" = h."bucket" AND o."id" > (SELECT id FROM last) AND o."id" <= ${maxId}
@@ -58,7 +53,7 @@ FROM heads AS h LEFT JOIN LATERAL (SELECT min(o."id") AS id, max(o."id") AS last
       const places = rest.map((bucket) => (from?.bucket === bucket ? from : firstPlace))
       const ids = `'{${places.map(({ id }) => id)}}'::bigint[]`
       return `SELECT y.b AS bucket, y."id" AS id, y."message_id" AS "messageId", y.read >= ${holdRows} OR y.read < y.found AS more,
-  CASE WHEN ${holding('y')} THEN ${digest('y')} END AS digest
+  CASE WHEN ${holding('y')} THEN ${digestOf('y')} END AS digest
   FROM (SELECT x.*, count(*) OVER () AS found, count(*) FILTER (WHERE x.before < ${holdBytes}) OVER () AS read
     FROM (SELECT p.*, coalesce(sum(octet_length(p."key")) OVER w, 0) - coalesce(octet_length(p."key"), 0) AS before
       FROM (SELECT o.b, d.* FROM unnest(${integers(rest, 'smallint')}, ${ids}, ${uuids(places.map(({ messageId }) => messageId))}) AS o(b, i, m)
@@ -82,7 +77,7 @@ before AS MATERIALIZED (${keysBefore(dead, any)} UNION ${keysBefore(outbox, any)
 
     /** First dead row of some keys of a bucket. One pass over its dead rows. */
     blockedKeysOf: (bucket: number, digests: readonly string[]) =>
-      heads([bucket], `${digest('d')} = ANY(ARRAY[${digests.map((one) => bytes(Buffer.from(one, 'latin1')))}])`),
+      heads([bucket], `${digestOf('d')} = ANY(ARRAY[${digests.map((one) => bytes(Buffer.from(one, 'latin1')))}])`),
 
     /** Dead-letters one row. The answer counts a row that stands in outbox_dead_letter already: an earlier dead-letter whose answer was lost. */
     deadLetter: (of: Lease, row: { id: number; messageId: string }, why: Refusal) => {

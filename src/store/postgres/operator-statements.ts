@@ -1,9 +1,22 @@
 import { bucketCount, bucketOf } from '../../message/key.ts'
+import type { Tables } from '../../message/tables.ts'
 import { wakeChannel } from '../../message/wake.ts'
-import type { Look, Portion, Selection } from '../operator.ts'
+import type { DeadKey, Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { ageMs as age, bounded, bytes, integers, literal, longestLease, milliseconds, namesAuthor, uuids } from './sql.ts'
-import { authorTrigger, type Tables } from './statements.ts'
+import {
+  ageMs as age,
+  bounded,
+  bytes,
+  digestOf,
+  integers,
+  literal,
+  longestLease,
+  milliseconds,
+  namesAuthor,
+  rowNames,
+  unnested,
+} from './sql.ts'
+import { authorTrigger } from './statements.ts'
 
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
 export const countedMessages = 10_000
@@ -29,14 +42,6 @@ export const readsPayloads = ({ outbox, dead }: Tables): string =>
 
 /** Every statement of the operator's side, sent as the relay's are. `payloads`: the role may read values and headers; no other statement names them. */
 export function operatorStatements({ outbox, lease, relay, dead }: Tables, payloads = true) {
-  const names = (rows: readonly RowName[]) =>
-    `unnest(${integers(
-      rows.map((row) => row.bucket),
-      'smallint',
-    )}, ${integers(
-      rows.map((row) => row.id),
-      'bigint',
-    )}, ${uuids(rows.map((row) => row.messageId))}) AS n(b, i, m)`
   const ago = (ms: number) => `clock_timestamp() - ${milliseconds(ms)}`
   const and = (parts: readonly (string | false | undefined)[]) =>
     parts
@@ -210,12 +215,12 @@ UNION ALL SELECT ${listed}, ${taken}, ${shown(withPayload)}, m."error", CASE WHE
      * its rows by key, with the memory for it: a join for each step takes ten times as long over a million rows.
      */
     redrive: (which: Selection, { limit, after }: Required<Portion>) => `SET LOCAL work_mem = '64MB';WITH keys AS MATERIALIZED (
-  SELECT m."bucket", m."topic", m."key", min(m."id") AS "id", count(*) AS n FROM ${dead} AS m WHERE ${holding}${fitsKey(which)}
+  SELECT m."bucket", m."topic", m."key", min(m."id") AS "id", max(m."id") AS last, count(*) AS n FROM ${dead} AS m WHERE ${holding}${fitsKey(which)}
   ${which.messageIds ? `AND (m."topic", m."key") IN (SELECT "topic", "key" FROM ${dead} WHERE "message_id" = ANY(${ids(which)}))` : ''}
   GROUP BY 1, 2, 3 HAVING min(m."id") > ${after} AND bool_or(true${fitsRow(which)}) ORDER BY 4 LIMIT ${limit}),
-head AS MATERIALIZED (SELECT m."bucket", m."id", min(m."message_id"::text)::uuid AS "message_id", keys.n
-    FROM keys JOIN ${dead} AS m USING ("bucket", "id", "topic", "key") WHERE m."blocks_key" GROUP BY m."bucket", m."id", m."topic", m."key", keys.n
-  UNION ALL SELECT m."bucket", m."id", m."message_id", 1 FROM ${dead} AS m WHERE NOT ${holding} AND m."id" > ${after}${fits(which)}
+head AS MATERIALIZED (SELECT m."bucket", m."id", min(m."message_id"::text)::uuid AS "message_id", keys.n, keys.last
+    FROM keys JOIN ${dead} AS m USING ("bucket", "id", "topic", "key") WHERE m."blocks_key" GROUP BY m."bucket", m."id", m."topic", m."key", keys.n, keys.last
+  UNION ALL SELECT m."bucket", m."id", m."message_id", 1, m."id" FROM ${dead} AS m WHERE NOT ${holding} AND m."id" > ${after}${fits(which)}
   ORDER BY 2, 3 LIMIT ${limit})`,
 
     /** The chosen rows. */
@@ -225,6 +230,30 @@ SELECT ${listed}, ${taken} FROM ${dead} AS m JOIN head AS h USING ("bucket", "id
     /** The names of the chosen rows. */
     chosenNames: (chosen: string) => `${chosen}
 SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM head ORDER BY "id", "message_id"`,
+
+    /** The chosen keys of a redrive: their first rows, with the last id and the digest of each. */
+    chosenKeys: (chosen: string) => `${chosen}
+SELECT m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", h.last::float8 AS last,
+  CASE WHEN ${holding} THEN encode(${digestOf('m')}, 'hex') END AS digest
+  FROM ${dead} AS m JOIN head AS h USING ("bucket", "id", "message_id") ORDER BY m."id", m."message_id"`,
+
+    /**
+     * What became of keys after a redrive: the reason of the first message that is dead again, and whether some still wait. Only rows between
+     * the ids of the key are read.
+     */
+    outcomes: (keys: readonly DeadKey[]) => {
+      const lasts = integers(
+        keys.map((key) => key.last),
+        'bigint',
+      )
+      const digests = `'{${keys.map(({ digest }) => digest ?? 'NULL').join(',')}}'::text[]`
+      const ofKey = (alias: string) => `${alias}."bucket" = n.b AND ${alias}."id" BETWEEN n.i AND n.l
+    AND CASE WHEN n.k IS NULL THEN ${alias}."message_id" = n.m ELSE encode(${digestOf(alias)}, 'hex') = n.k END`
+      return `SELECT n.b AS bucket, n.i::float8 AS id, n.m AS "messageId",
+  (SELECT d."reason" FROM ${dead} AS d WHERE ${ofKey('d')} AND d."reason" IS NOT NULL ORDER BY d."id" LIMIT 1) AS reason,
+  EXISTS (SELECT 1 FROM ${outbox} AS o WHERE ${ofKey('o')}) AS waiting
+  FROM ROWS FROM (${unnested(keys, [lasts, digests])}) WITH ORDINALITY AS n(b, i, m, l, k, o) ORDER BY n.o`
+    },
 
     /** How many keys and rows a request on the chosen ones touches. */
     reach: (chosen: string) => `${chosen} SELECT count(*)::float8 AS keys, coalesce(sum(n), 0)::float8 AS messages FROM head`,
@@ -238,7 +267,7 @@ SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM 
       action: 'redrive' | 'discard',
       { by, names: named }: { by: string; names: boolean },
     ) => `SET LOCAL outbox.requested_by = ${literal(by)};
-UPDATE ${dead} AS d SET "requested_action" = ${literal(action)}${named ? `, "requested_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${names(rows)}
+UPDATE ${dead} AS d SET "requested_action" = ${literal(action)}${named ? `, "requested_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${rowNames(rows)}
   WHERE d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m;
 SELECT pg_notify(${literal(wakeChannel)}, 'request')::text`,
 
@@ -247,6 +276,6 @@ SELECT pg_notify(${literal(wakeChannel)}, 'request')::text`,
       rows: readonly RowName[],
       action: 'redrive' | 'discard',
     ) => `SELECT d."bucket" AS bucket, d."id"::float8 AS id, d."message_id" AS "messageId"
-  FROM ${dead} AS d JOIN ${names(rows)} ON d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m WHERE d."requested_action" = ${literal(action)}`,
+  FROM ${dead} AS d JOIN ${rowNames(rows)} ON d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m WHERE d."requested_action" = ${literal(action)}`,
   }
 }

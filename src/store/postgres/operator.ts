@@ -1,7 +1,8 @@
-import pg from 'pg'
 import { OutboxError } from '../../message/errors.ts'
+import { tablesOf } from '../../message/tables.ts'
 import type {
   DeadGroup,
+  DeadKey,
   Holder,
   ListedMessage,
   Look,
@@ -10,13 +11,15 @@ import type {
   OutboxStatus,
   Portion,
   Reach,
+  RedriveOutcome,
   RelayState,
   Selection,
   ShownMessage,
 } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { refusal, refuseMissingTables } from './check.ts'
-import { codeOf, connectionConfig, Line } from './line.ts'
+import { refuseMissingTables } from './check.ts'
+import { explained } from './errors.ts'
+import { connectionConfig, Line } from './line.ts'
 import {
   countedDead,
   countedMessages,
@@ -26,7 +29,6 @@ import {
   sampledHeads,
   shownBytes,
 } from './operator-statements.ts'
-import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
 /** Milliseconds that a statement may take: a message may be looked for in a table of millions. */
@@ -59,40 +61,6 @@ export async function postgresOperator(options: {
     line?.close()
     throw explained(error)
   }
-}
-
-/** What an operator can do something about, as an {@link OutboxError}; every other error as it is. */
-export function explained(error: unknown): unknown {
-  const code = codeOf(error)
-  const refused = refusal(error)
-  if (refused instanceof OutboxError) return refused
-  if (code === '42501') {
-    return new OutboxError('MISSING_RIGHTS', 'The database role may not do this.', {
-      remedy: 'Grant what ops/grants.sql lists for the operator.',
-      cause: error,
-    })
-  }
-  if (code === '25006') {
-    return new OutboxError('READ_ONLY_DATABASE', 'DATABASE_URL leads to a read-only database.', {
-      remedy: 'Point it at the primary.',
-      cause: error,
-    })
-  }
-  return isOutOfReach(error) ? unreachable(error, code) : error
-}
-
-/** A failure of the network, or of a server that starts, stops or is full. `pg` gives some of them without a code. */
-function isOutOfReach(error: unknown): boolean {
-  if (error instanceof pg.DatabaseError) return /^(08|57P|53)/.test(error.code ?? '')
-  return codeOf(error) !== undefined || Object.getPrototypeOf(error) === Error.prototype
-}
-
-function unreachable(error: unknown, code: string | undefined): OutboxError {
-  const why = code ?? (error as Error).message
-  return new OutboxError('DATABASE_UNREACHABLE', `The database cannot be reached (${why}).`, {
-    remedy: 'See whether it runs, and whether host and port of DATABASE_URL are right.',
-    cause: error,
-  })
 }
 
 interface Backlog {
@@ -142,6 +110,11 @@ class PostgresOperator implements Operator {
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number }>(this.#sql.dead())
     return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, dead: toDead(dead, countedDead) }
+  }
+
+  async database(): Promise<string> {
+    const [row] = await this.#ask<{ name: string }>('SELECT current_database()::text AS name')
+    return row!.name
   }
 
   relays(): Promise<RelayState[]> {
@@ -206,8 +179,12 @@ class PostgresOperator implements Operator {
     return this.#ask(this.#sql.choose(this.#sql[action](which, { limit, after })))
   }
 
-  names({ limit, after = 0, ...which }: Selection & Portion, action: 'redrive' | 'discard'): Promise<RowName[]> {
-    return this.#ask(this.#sql.chosenNames(this.#sql[action](which, { limit, after })))
+  names({ limit, after = 0, ...which }: Selection & Portion): Promise<RowName[]> {
+    return this.#ask(this.#sql.chosenNames(this.#sql.discard(which, { limit, after })))
+  }
+
+  keys({ limit, after = 0, ...which }: Selection & Portion): Promise<DeadKey[]> {
+    return this.#ask(this.#sql.chosenKeys(this.#sql.redrive(which, { limit, after })))
   }
 
   async reach({ limit, after = 0, ...which }: Selection & Portion, action: 'redrive' | 'discard'): Promise<Reach> {
@@ -224,6 +201,10 @@ class PostgresOperator implements Operator {
 
   unanswered(rows: readonly RowName[], action: 'redrive' | 'discard'): Promise<RowName[]> {
     return this.#ask(this.#sql.unanswered(rows, action))
+  }
+
+  outcomes(keys: readonly DeadKey[]): Promise<RedriveOutcome[]> {
+    return this.#ask(this.#sql.outcomes(keys))
   }
 
   async #ask<T>(sql: string): Promise<T[]> {

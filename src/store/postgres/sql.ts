@@ -1,3 +1,6 @@
+import { digestBytes } from '../../message/key-digest.ts'
+import type { RowName } from '../store.ts'
+
 /**
  * Begins every message of ours on a connection of our own, in force until its transaction ends. With the path of the role, a login that may
  * create a function or an operator in a schema of that path could have this role run it.
@@ -11,9 +14,6 @@ export const ownPath = 'SET LOCAL search_path=pg_catalog,pg_temp;'
 export const namesAuthor = (table: string, trigger: string): string =>
   `SELECT has_column_privilege(${literal(table)}, 'requested_by', 'UPDATE') AND NOT EXISTS
   (SELECT 1 FROM pg_trigger WHERE tgrelid = ${literal(table)}::regclass AND tgname = ${literal(trigger)}) AS names`
-
-/** Quotes an identifier. */
-export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** Quotes a text. E'' and doubled backslashes hold whatever standard_conforming_strings says. */
 export const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
@@ -50,6 +50,16 @@ export const integers = (values: readonly number[], type: 'smallint' | 'bigint')
 /** UUIDs as an array. */
 export const uuids = (values: readonly string[]): string => `'{${values.join(',')}}'::uuid[]`
 
+/** Rows by their names, as arguments of FROM: three columns, and `more` of as many values. */
+export function unnested(rows: readonly RowName[], more: readonly string[] = []): string {
+  const column = <K extends keyof RowName>(name: K) => rows.map((row) => row[name])
+  const names = [integers(column('bucket'), 'smallint'), integers(column('id'), 'bigint'), uuids(column('messageId'))]
+  return `unnest(${[...names, ...more].join(', ')})`
+}
+
+/** Rows by their names, as a table `n(b, i, m)`. */
+export const rowNames = (rows: readonly RowName[]): string => `${unnested(rows)} AS n(b, i, m)`
+
 /** A span of time. */
 export const milliseconds = (ms: number): string => `interval '${Math.round(ms)} milliseconds'`
 
@@ -66,3 +76,7 @@ export const columns = '"bucket", "id", "message_id", "topic", "type", "key", "v
 /** {@link columns} of a table with that alias. */
 export const columnsOf = (alias: string): string =>
   columns.replaceAll('"bucket"', `${alias}."bucket"`).replaceAll(', "', `, ${alias}."`)
+
+/** Name of a row's topic and key, as `keyDigest` makes it; NULL without a key. */
+export const digestOf = (alias: string): string =>
+  `substring(sha256(convert_to(${alias}."topic", 'UTF8') || ${bytes(Buffer.from('\n'))} || ${alias}."key"), 1, ${digestBytes})`

@@ -4,6 +4,7 @@ import { accessOf } from '../access.ts'
 import { type Transport, TransportError } from '../transport.ts'
 import { trouble } from './errors.ts'
 import { guardedKafka } from './guarded-kafka.ts'
+import { brokerNames } from './ipv6.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { quietKafkajsTimers } from './timers.ts'
 
@@ -72,7 +73,7 @@ async function createTopic(
 ): Promise<void> {
   quietKafkajsTimers()
   const settings = {
-    brokers,
+    brokers: brokerNames(brokers),
     ...(clientId === undefined ? {} : { clientId }),
     ...accessOf(access),
     logLevel: logLevel.NOTHING,

@@ -37,7 +37,7 @@ export function trouble(error: unknown): Trouble {
   const login = inner.name === 'KafkaJSSASLAuthenticationError'
   const code = protocol ? inner.type : login ? 'SASL_AUTHENTICATION_FAILED' : inner.code
   // A TypeError of Node quotes the value that it refuses.
-  const words = speaking.has(inner.name) ? inner.message : ''
+  const words = speaking.has(inner.name) ? inner.message.replace(/^Connection error: (?=A broker answered)/, '') : ''
   return {
     code: typeof code === 'string' ? code : inner.name,
     error: words || `${inner.name} in the Kafka client`,

@@ -5,6 +5,7 @@ import { partitionOf } from '../../message/key.ts'
 import { accessOf } from '../access.ts'
 import { trouble } from './errors.ts'
 import { guardedKafka, refusalIn } from './guarded-kafka.ts'
+import { brokerNames } from './ipv6.ts'
 import type { KafkajsTransportOptions } from './kafkajs.ts'
 import { quietKafkajsTimers } from './timers.ts'
 
@@ -57,7 +58,7 @@ export async function findRecord(kafka: KafkajsTransportOptions, search: RecordS
   quietKafkajsTimers()
   const settings = {
     clientId: kafka.clientId ?? 'prisma-extension-outbox',
-    brokers: kafka.brokers,
+    brokers: brokerNames(kafka.brokers),
     ...accessOf(kafka),
     logLevel: logLevel.NOTHING,
     retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 1_000 },

@@ -1,11 +1,14 @@
 import type { Socket } from 'node:net'
 import type { CompressionCodecs, Consumer, ISocketFactoryArgs, Kafka } from 'kafkajs'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
+import { tellAdvertised } from '../advertised.ts'
+import { addressOf } from '../brokers.ts'
 import { guarded, mostAnswerBytes, mostFetchedBytes, tooLargeCode } from '../guarded-socket.ts'
 import { fetchVersions, readFetchAnswer } from '../protocol/fetch-answer.ts'
 import type { Codecs } from '../protocol/record-batch-reader.ts'
 import { Unreadable } from '../protocol/wire-cursor.ts'
 import { clusterMaker } from './cluster.ts'
+import { hostOf } from './ipv6.ts'
 
 /**
  * Guards clients of kafkajs (2.2.4) that this package makes or is given against records and brokers that would stop them: answers to fetches
@@ -23,6 +26,7 @@ interface Cluster {
 }
 
 interface Connection {
+  connectionTimeout: number
   socketFactory(args: ISocketFactoryArgs): Socket
 }
 
@@ -121,7 +125,13 @@ function guardCluster(cluster: Cluster): Cluster {
     const connections = await build(to)
     for (const [index, connection] of connections.pool.entries()) {
       const connect = connection.socketFactory
-      connection.socketFactory = (args) => guarded(connect(args), index === fetchIndex ? mostFetchedBytes : mostAnswerBytes)
+      connection.socketFactory = (args) => {
+        const host = hostOf(args.host)
+        const socket = guarded(connect({ ...args, host }), index === fetchIndex ? mostFetchedBytes : mostAnswerBytes)
+        // Of the brokers to begin with kafkajs names none.
+        if (to) tellAdvertised(socket, addressOf(host, args.port), connection.connectionTimeout)
+        return socket
+      }
     }
     return connections
   }

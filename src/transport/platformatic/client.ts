@@ -1,8 +1,10 @@
 import { isIP, type Socket } from 'node:net'
 import type { Producer, ProducerOptions } from '@platformatic/kafka'
 import type { Access } from '../access.ts'
-import type { Fuse } from '../fuse.ts'
+import { tellAdvertised } from '../advertised.ts'
+import { addressOf, hostAndPort } from '../brokers.ts'
 import { guarded } from '../guarded-socket.ts'
+import { KafkaClient } from '../kafka-client.ts'
 import { refusalOf, type TokenLogin } from '../token-login.ts'
 import { TransportError } from '../transport.ts'
 import { loadPackage } from './package.ts'
@@ -31,47 +33,31 @@ const plain = {
   maxInflights: Number.MAX_SAFE_INTEGER,
 } as const
 
-/** One producer of @platformatic/kafka, with the sends under way, and a way to end all of it. */
-export class PlatformaticClient {
+/** A connection that is being made, of the client's event. */
+interface Connecting {
+  broker: { host: string; port: number }
+  connection: { socket?: Socket }
+}
+
+/** One producer of @platformatic/kafka. */
+export class PlatformaticClient extends KafkaClient {
   /** Rejects when the client has been thrown away before the package was loaded. */
   readonly producer: Promise<BytesProducer>
   /** There when {@link producer} has resolved. */
   produce!: Produce
   /** There when {@link producer} has resolved. */
   countPartitions!: CountPartitions
-  /** Sends under way. */
-  readonly sends = new Set<Fuse>()
   /** Topics whose metadata must be read again. */
   readonly stale = new Set<string>()
-  readonly #alive: Set<PlatformaticClient>
   #opened: BytesProducer | undefined
-  #retired = false
-  #destroyed = false
 
-  /** `alive` holds the client until its sockets are closed. */
-  constructor(settings: ClientSettings, alive: Set<PlatformaticClient>) {
-    this.#alive = alive
-    alive.add(this)
+  constructor(settings: ClientSettings, alive: Set<KafkaClient>) {
+    super(alive)
     this.producer = this.#open(settings)
     this.producer.catch(() => {})
   }
 
-  /** Ends a send; the last one of a retired client closes it. */
-  ended(send: Fuse): void {
-    this.sends.delete(send)
-    if (this.#retired) this.retire()
-  }
-
-  /** Lets the sends under way finish, then closes every socket. */
-  retire(): void {
-    this.#retired = true
-    if (this.sends.size === 0) this.destroy()
-  }
-
-  /** Closes every socket now, and for good. Nothing is sent after it. */
-  destroy(): void {
-    this.#destroyed = true
-    this.#alive.delete(this)
+  protected override closeSockets(): void {
     const producer = this.#opened
     if (!producer) return
     const connections = [...producer.connections].map(([, connection]) => connection)
@@ -82,13 +68,18 @@ export class PlatformaticClient {
 
   async #open(settings: ClientSettings): Promise<BytesProducer> {
     const loaded = await loadPackage()
-    if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
+    if (this.destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
     this.produce = produceWith(loaded)
     this.countPartitions = countWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
     // The socket is there when the events of this turn are over, and read from only after a connection.
-    this.#opened.connections.on('connecting', ({ connection }: { connection: { socket?: Socket } }) => {
-      process.nextTick(() => connection.socket && guarded(connection.socket))
+    this.#opened.connections.on('connecting', ({ broker, connection }: Connecting) => {
+      const address = addressOf(broker.host, broker.port)
+      process.nextTick(() => {
+        if (!connection.socket) return
+        guarded(connection.socket)
+        if (!settings.brokers.includes(address)) tellAdvertised(connection.socket, address, settings.connectionTimeoutMs)
+      })
     })
     return this.#opened
   }
@@ -98,10 +89,10 @@ function producerOptions(settings: ClientSettings): ProducerOptions<Buffer, Buff
   const { brokers, clientId, ssl, sasl, connectionTimeoutMs } = settings
   const tls = ssl === true ? {} : ssl
   // Node refuses an IP address as the name that TLS asks for.
-  const named = !(tls || undefined)?.servername && brokers.every((broker) => isIP(broker.slice(0, broker.lastIndexOf(':'))) === 0)
+  const named = !(tls || undefined)?.servername && brokers.every((broker) => isIP(hostAndPort(broker).host) === 0)
   return {
     ...plain,
-    bootstrapBrokers: brokers,
+    bootstrapBrokers: brokers.map(hostAndPort),
     clientId,
     connectTimeout: connectionTimeoutMs,
     ...(tls ? { tls, tlsServerName: named } : {}),

@@ -1,3 +1,4 @@
+import { advertisedIn } from '../advertised.ts'
 import { blamesCertificate, meanings, topicFaults } from '../kafka-codes.ts'
 import { type Outcome, TransportError } from '../transport.ts'
 
@@ -51,8 +52,9 @@ export function platformaticTrouble(error: unknown): PlatformaticTrouble {
   const found = system ?? all.at(-1)
   const own = all.find(({ code }) => typeof code === 'string' && code.startsWith('PLT_KFK_'))
   const code = codeOf(system, all)
+  const advertised = all.find(({ message }) => advertisedIn(message) !== undefined)
   // Errors that are not the client's own may quote the value that they refuse.
-  const words = own?.message ?? `${(found as { name?: string } | undefined)?.name ?? 'Error'} in the Kafka client`
+  const words = (advertised ?? own)?.message ?? `${(found as { name?: string } | undefined)?.name ?? 'Error'} in the Kafka client`
   return { code, error: words, answer: false, refused: [] }
 }
 

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { outbox } from '../../../src/index.ts'
+import { enqueue, outbox, wake } from '../../../src/index.ts'
 import { message, type Shop } from './shop.ts'
 
 /** When relays are woken, and when not. */
@@ -106,6 +106,33 @@ export function describeWakeUp(shop: Shop): void {
       await new Promise((resolve) => setImmediate(resolve))
       expect(asked).toEqual(['NOTIFY', 'NOTIFY'])
       expect(await topics()).toEqual(['a', 'a'])
+    })
+
+    test('the function form wakes nobody, until wake() is called', async () => {
+      await using ear = await listen()
+      await shop.base.$transaction((tx) => enqueue(tx, message('a')))
+      await ear.flush()
+      expect(ear.heard).toHaveLength(0)
+      await wake(shop.base)
+      await ear.flush()
+      expect(ear.heard).toHaveLength(1)
+    })
+
+    test('wake() is throttled as the extension is, and each call is followed by a notification', async () => {
+      await using ear = await listen()
+      const begin = performance.now()
+      await Promise.all(Array.from({ length: 100 }, () => wake(shop.base)))
+      await wake(shop.base)
+      await ear.flush()
+      expect(ear.heard.length).toBeGreaterThanOrEqual(2)
+      expect(ear.heard.length).toBeLessThanOrEqual(Math.ceil((performance.now() - begin) / 50) + 1)
+    })
+
+    test('wake() never rejects and does not wait for long, whatever the database does', async () => {
+      const broken = (answer: () => Promise<never>) => ({ $connect() {}, $executeRawUnsafe: answer })
+      await wake(broken(() => Promise.reject(new Error('deaf'))))
+      await wake(broken(() => new Promise(() => {})))
+      await wake(undefined as never)
     })
 
     test('a client that disconnects is not connected again by a wake-up', async () => {

@@ -1,0 +1,103 @@
+import { defineConfig } from 'vitepress'
+
+// The site of the documentation. It has no pages of its own: the sources are the Markdown files that GitHub and the npm package show.
+
+const page = (text: string, link: string) => ({ text, link })
+
+const repository = 'https://github.com/prisma-extension-outbox/prisma-extension-outbox'
+
+export default defineConfig({
+  title: 'prisma-extension-outbox',
+  description: 'Transactional outbox for Prisma and PostgreSQL',
+  srcDir: 'pages',
+  rewrites: { 'README.md': 'index.md', 'docs/README.md': 'docs/index.md' },
+  cleanUrls: true,
+  // Files of the repository that are no pages. Every other dead link fails the build.
+  ignoreDeadLinks: [/localhost/, /\/LICENSE$/, /\/(examples|demo|bench)\//],
+  themeConfig: {
+    search: { provider: 'local' },
+    editLink: { pattern: `${repository}/edit/main/:path` },
+    socialLinks: [{ icon: 'github', link: repository }],
+    nav: [
+      page('Quick start', '/#quick-start'),
+      page('Documentation', '/docs/'),
+      { text: 'API', link: '/api/index.html', target: '_self' },
+      page('Changelog', '/CHANGELOG'),
+    ],
+    sidebar: [
+      {
+        text: 'Start',
+        items: [
+          page('Quick start', '/#quick-start'),
+          page('Enqueue', '/docs/guides/enqueue'),
+          page('Typed events', '/docs/guides/typed-events'),
+          page('First consumer', '/docs/guides/first-consumer'),
+          page('Testing', '/docs/testing'),
+          page('FAQ', '/docs/faq'),
+        ],
+      },
+      {
+        text: 'Operate',
+        items: [
+          page('Run the relay', '/docs/guides/run-the-relay'),
+          page('Deploy', '/docs/guides/deploy'),
+          page('Production checklist', '/docs/guides/production-checklist'),
+          page('TLS and login', '/docs/guides/kafka-auth'),
+          page('Kafka services', '/docs/guides/kafka-providers'),
+          page('PostgreSQL services', '/docs/guides/postgres-providers'),
+          page('Database roles', '/docs/guides/database-roles'),
+          page('Multi-tenant', '/docs/guides/multi-tenant'),
+          page('Monitoring', '/docs/guides/monitoring'),
+          page('Traces', '/docs/guides/tracing'),
+          page('Operating', '/docs/operating'),
+          page('Tuning', '/docs/guides/tuning'),
+          page('Upgrade', '/docs/guides/upgrade'),
+          page('Migrate from', '/docs/guides/migrate-from'),
+        ],
+      },
+      {
+        text: 'Fix',
+        items: [
+          page('Troubleshooting', '/docs/troubleshooting'),
+          page('Dead letters', '/docs/guides/dead-letters'),
+          page('Runbook', '/docs/runbook'),
+        ],
+      },
+      {
+        text: 'More guides',
+        items: [
+          page('Consumers', '/docs/consumers'),
+          page('Schema changes', '/docs/guides/schema-evolution'),
+          page('Embed the relay', '/docs/guides/embed-the-relay'),
+          page('Kafka clients', '/docs/guides/kafka-clients'),
+          page('Prove it', '/docs/guides/prove'),
+        ],
+      },
+      {
+        text: 'Reference',
+        items: [
+          page('Command line', '/docs/reference/cli'),
+          page('Configuration', '/docs/reference/configuration'),
+          page('Message', '/docs/reference/message'),
+          page('Kafka record', '/docs/reference/kafka-record'),
+          page('Tables', '/docs/reference/tables'),
+          page('Errors', '/docs/reference/errors'),
+        ],
+      },
+      {
+        text: 'Concepts',
+        items: [
+          page('How it works', '/docs/concepts/how-it-works'),
+          page('Guarantees', '/docs/guarantees'),
+          page('Failure modes', '/docs/concepts/failure-modes'),
+          page('Protocol', '/docs/protocol'),
+          page('Design decisions', '/docs/design-decisions'),
+          page('Comparison', '/docs/concepts/comparison'),
+          page('Benchmarks', '/docs/benchmarks'),
+          page('Verification', '/docs/verification'),
+          page('Glossary', '/docs/concepts/glossary'),
+        ],
+      },
+    ],
+  },
+})
