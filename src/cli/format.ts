@@ -1,4 +1,5 @@
 import { inOneLine, visible } from '../ops/format.ts'
+import { troubleLines } from '../ops/trouble.ts'
 
 export { counted, keyText, span } from '../ops/format.ts'
 
@@ -12,6 +13,21 @@ export function table(headings: readonly string[], cells: readonly (readonly str
       .join('  ')
       .trimEnd()
   return [headings, ...rows].map(line).join('\n')
+}
+
+/** Problems with their remedies, in lines of so many columns at most; a command stands in one line, to be copied. */
+export const problemLines = (all: Parameters<typeof troubleLines>[0], columns: number): string[] =>
+  troubleLines(all).flatMap((line) => (line.startsWith('  $ ') ? [line] : wrapped(line, columns)))
+
+/** A line broken between words, the rest below its text. A word that is too long stays whole. */
+function wrapped(line: string, columns: number): string[] {
+  const lines = [line.slice(0, 2)]
+  for (const word of line.slice(2).split(' ')) {
+    const last = lines.at(-1)!
+    if (last.length > 2 && last.length + 1 + word.length > columns) lines.push(`  ${word}`)
+    else lines[lines.length - 1] = last.length > 2 ? `${last} ${word}` : last + word
+  }
+  return lines
 }
 
 /** A name, and what is to be said of it; undefined: nothing. */

@@ -58,5 +58,5 @@ export function checkNaming({ model, inboxModel, schema }: Naming): void {
 function checkModel(field: string, name: string | undefined, example: string): void {
   if (name === undefined || /^[A-Za-z]\w*$/.test(name)) return
   const remedy = `Give a name of letters, digits and underscores, such as ${example}.`
-  throw new OutboxError('INVALID_OPTION', `${field} ${name} is not a name for a Prisma model.`, { field, remedy })
+  throw new OutboxError('INVALID_OPTION', `${field} must be a name for a Prisma model.`, { field, remedy })
 }

@@ -3,9 +3,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isOutboxError } from '../message/errors.ts'
 import { type Problem, tableProblems } from '../ops/dashboard/problems.ts'
 import { inOneLine, jsonText, numberText, span } from '../ops/format.ts'
+import { pointMs, Rate, sparkline } from '../ops/rate.ts'
 import { restMs } from '../ops/sampler.ts'
 import type { Operator, OutboxSample, OutboxStatus } from '../store/operator.ts'
-import { pointMs, Rate, sparkline } from './rate.ts'
+import { problemLines } from './format.ts'
 import { type Output, Screen } from './screen.ts'
 import { statusText } from './status-text.ts'
 
@@ -24,12 +25,17 @@ export interface View {
   at: string
   /** The last look that succeeded. */
   sample: OutboxSample
-  rate: Pick<Rate, 'perSecond' | 'points'>
+  rate: Pick<Rate, 'perSecond' | 'points' | 'highest'>
   /** Why this one failed, where it did: what is shown is older. */
   failed?: Problem | undefined
   /** Brokers for the commands that help. */
   servers: string
+  /** Width of the terminal. */
+  columns: number
 }
+
+/** A problem as `status` tells it: what a single look cannot know is left out. */
+type ShownProblem = Pick<Problem, 'runbook' | 'what' | 'remedy' | 'command'>
 
 /** Asks the database, which may be connected again for each question. */
 export type Ask = <T>(what: (operator: Operator) => Promise<T>) => Promise<T>
@@ -43,7 +49,7 @@ export function watch(ask: Ask, out: Output, signal: AbortSignal, servers: strin
     return sample
   }
   const show = (sample: OutboxSample, failed: Problem | undefined) => {
-    const view = { at: new Date().toISOString(), sample, rate, failed, servers }
+    const view = { at: new Date().toISOString(), sample, rate, failed, servers, columns: (out.columns ?? 80) - 1 }
     if (out.isTTY) screen.draw(picture(view))
     else out.write(`${line(view)}\n`)
   }
@@ -51,10 +57,21 @@ export function watch(ask: Ask, out: Output, signal: AbortSignal, servers: strin
 }
 
 /** The same for a program: what `status --json` says, a line for each look; one that fails gives a line in `errors` only. */
-export function watchAsJson(ask: Ask, out: Output, errors: Output, signal: AbortSignal): Promise<void> {
+export function watchAsJson(ask: Ask, out: Output, errors: Output, signal: AbortSignal, servers: string): Promise<void> {
   const show = (status: OutboxStatus, failed: Problem | undefined) =>
     failed ? errors.write(`! ${inOneLine(`${failed.what} ${failed.remedy}`)}\n`) : out.write(`${jsonText(status)}\n`)
-  return lookAgain(() => ask((operator) => operator.status()), show, signal)
+  return lookAgain(() => ask((operator) => statusWithProblems(operator, servers)), show, signal)
+}
+
+/** The status, with the problems that {@link watch} would show beside it. `servers`: brokers for the commands that help. */
+export async function statusWithProblems(
+  operator: Operator,
+  servers: string,
+): Promise<OutboxStatus & { problems: ShownProblem[] }> {
+  const [status, sample] = [await operator.status(), await operator.sample(randomUUID())]
+  // The figures that stand above the problems: a sample counts less far, and is a moment younger.
+  const found = tableProblems({ ...sample, ...status }, servers)
+  return { ...status, problems: found.map(({ runbook, what, remedy, command }) => ({ runbook, what, remedy, command })) }
 }
 
 /** Looks until `signal` says so. A look that fails is told with what the last one saw; the first one throws: a wrong address does not get better. */
@@ -94,15 +111,10 @@ const problemsOf = ({ sample, failed, servers }: View): Problem[] => [
 /** What a terminal shows. */
 export function picture(view: View): string[] {
   const { at, sample, rate } = view
-  const top = Math.max(...rate.points.map((value) => value ?? 0))
-  const found = problemsOf(view).flatMap(({ what, remedy, command }) => [
-    `! ${what}`,
-    `  ${remedy}`,
-    ...(command === undefined ? [] : [`  $ ${command}`]),
-  ])
+  const found = problemLines(problemsOf(view), view.columns)
   return [
     `${at.slice(0, 19)}Z, until Ctrl-C`,
-    `Rate      ${rateText(rate.perSecond)} leave the outbox; in ${(points * pointMs) / 60_000} minutes at most ${numberText(top)}/s`,
+    `Rate      ${rateText(rate.perSecond)} leave the outbox; in ${(points * pointMs) / 60_000} minutes at most ${numberText(rate.highest)}/s`,
     `          ${sparkline(rate.points)}`,
     `Lag       ${lagText(sample)}`,
     ...statusText(sample).split('\n'),

@@ -33,7 +33,7 @@ export async function watched(
   const dashboard =
     shown === 'off'
       ? undefined
-      : dashboardPages({ name, relay, liveness, databaseUrl, schema, servers, payload: shown === 'payload' })
+      : dashboardPages({ name, relay, leaseMs, liveness, databaseUrl, schema, servers, payload: shown === 'payload' })
   const serving = await serve({
     ...listen,
     refused: (reason, address) => telemetryOf(relay).emit('http_refused', { reason, address }),

@@ -53,13 +53,29 @@ class Sampler {
   #operator: Operator | undefined
   #stopped = false
   #timer: NodeJS.Timeout | undefined
+  #sampling = false
+  /** Whether the sample under way is older than the relay's first claim. */
+  #outdated = false
 
   constructor(relay: Relay, options: SamplerOptions) {
     this.#relay = relay
     this.#options = options
+    const forget = telemetryOf(relay).on('leases_taken', () => {
+      forget()
+      this.#renew()
+    })
+  }
+
+  /** Once, when the relay takes its first buckets: what was sampled before tells of an outbox that nobody serves. */
+  #renew(): void {
+    this.#outdated = this.#sampling
+    if (this.#sampling || this.#stopped) return
+    clearTimeout(this.#timer)
+    void this.run()
   }
 
   async run(): Promise<void> {
+    this.#sampling = true
     const { id } = this.#relay
     const telemetry = telemetryOf(this.#relay)
     let since = performance.now()
@@ -74,7 +90,9 @@ class Sampler {
       this.#close()
       if (!this.#stopped) telemetry.emit('sample_failed', { code: (error as { code?: string }).code ?? 'UNKNOWN' })
     }
+    this.#sampling = false
     if (this.#stopped) return this.#close()
+    if (this.#outdated) return this.#renew()
     const rest = restMs(performance.now() - since, this.#options.intervalMs ?? 5_000)
     // Metrics alone are no reason for a process to live.
     this.#timer = setTimeout(() => void this.run(), rest).unref()

@@ -105,12 +105,6 @@ export function stuckOf(
   return [...found.values()]
 }
 
-/** Everything that keeps messages from Kafka, in words: relays without Kafka, then topics, then partitions. */
-export function describeAll(relays: readonly RelayState[], servers: string): TroubleText[] {
-  const silent = relays.filter(({ withoutKafka }) => withoutKafka)
-  return [...silent.map(describeSilent), ...stuckOf(relays).map((one) => told(one, servers))]
-}
-
 /** What keeps these messages from Kafka: trouble of their topics, or all relays that are without Kafka. */
 export function describeFor(messages: readonly ListedMessage[], relays: readonly RelayState[], servers: string): TroubleText[] {
   const waiting = messages.filter(({ state }) => state === 'waiting')
@@ -125,5 +119,7 @@ export function describeFor(messages: readonly ListedMessage[], relays: readonly
 }
 
 /** The same as lines of text. */
-export const troubleLines = (all: readonly TroubleText[]): string[] =>
+export const troubleLines = (
+  all: readonly (Pick<TroubleText, 'what' | 'remedy'> & { command?: string | undefined })[],
+): string[] =>
   all.flatMap(({ what, remedy, command }) => [`! ${what}`, `  ${remedy}`, ...(command === undefined ? [] : [`  $ ${command}`])])

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
-import { pointMs, Rate, sparkline } from '../../src/cli/rate.ts'
 import { fitted, Screen } from '../../src/cli/screen.ts'
 import { watch, watchAsJson } from '../../src/cli/watch.ts'
 import { OperatorOnDemand } from '../../src/ops/dashboard/on-demand.ts'
+import { pointMs, Rate, sparkline } from '../../src/ops/rate.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { builtMain } from '../support/build.ts'
+import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { insertMany, insertRows, withoutChecks } from '../support/rows.ts'
@@ -108,12 +109,49 @@ test('status --watch into a pipe is a plain line for each look, without a sign f
   }
 })
 
+test('status once shows the problems of --watch, with remedy and command, also as JSON, and none where there are none', async () => {
+  await insertRows(database.pool, [{ topic: 'not-there', key: 'a' }])
+  await database.query("UPDATE outbox SET created_at = clock_timestamp() - interval '2 minutes'")
+  await database.query(
+    `INSERT INTO outbox_dead_letter (bucket, id, message_id, topic, created_at, reason, error, relay) VALUES (0, 9, gen_random_uuid(), 't', now(), 'LATE', 'e', gen_random_uuid())`,
+  )
+  const env = { DATABASE_URL: database.url }
+  const { terminal } = watching(new Terminal({ rows: 60, columns: 81 }))
+  const seen = await terminal.until((text) => text.includes('! '))
+  const problemsOf = (text: string) =>
+    text
+      .slice(text.indexOf('! '))
+      .trim()
+      .replace(/for \d.*\.$/gm, 'for …')
+      .split('\n')
+  const { code, stdout } = await cli(['status'], env)
+  expect([code, problemsOf(stdout)]).toEqual([0, problemsOf(seen)])
+  expect(stdout).toMatch(/^! The oldest message of not-there has waited for 2 min/m)
+  expect(stdout).toMatch(/^! 64 buckets of 64 belong to no relay\.$/m)
+  expect(stdout).toMatch(
+    /^! Kafka refused 1 message for good\.\n {2}Remove the cause, .*\n( {2}.*\n)? {2}\$ npx prisma-extension-outbox list --dead$/m,
+  )
+  for (const line of stdout.split('\n')) if (!line.startsWith('  $ ')) expect(line.length).toBeLessThanOrEqual(80)
+  const { problems } = JSON.parse((await cli(['status', '--json'], env)).stdout)
+  expect(problems.map(({ runbook }: { runbook: string }) => runbook)).toEqual(['OutboxLag', 'OutboxNoRelay', 'OutboxDeadLetter'])
+  expect(problems[2]).toMatchObject({
+    what: expect.anything(),
+    remedy: expect.anything(),
+    command: expect.stringContaining('list --dead'),
+  })
+  await database.query('DELETE FROM outbox; DELETE FROM outbox_dead_letter')
+  const relay = relayNamed('relay-1')
+  await relay.until((line) => line.event === 'leases_taken' && line.owned === 64)
+  expect((await cli(['status'], env)).stdout).not.toContain('!')
+  expect(JSON.parse((await cli(['status', '--json'], env)).stdout).problems).toEqual([])
+})
+
 describe('status --watch --json', () => {
   test('goes on after a look that failed, with a line among the errors and none among the answers', async () => {
     const [answers, errors] = [new Terminal({ columns: 1_000 }), new Terminal({ columns: 1_000 })]
     const end = new AbortController()
     const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl: database.url, timeoutMs: 2_000 }))
-    const done = watchAsJson((what) => operator.ask(what), answers, errors, end.signal)
+    const done = watchAsJson((what) => operator.ask(what), answers, errors, end.signal, 'kafka-1:9092')
     onTestFinished(async () => {
       end.abort()
       await done
@@ -233,6 +271,59 @@ describe('the rate of a counter', () => {
     )
     expect(rate.points).toEqual([7, 7, 7])
     expect(pointMs).toBe(5_000)
+  })
+
+  test.each<[string, [number, number][]]>([
+    [
+      'a burst between two points',
+      [
+        [0, 0],
+        [3, 0],
+        [4, 100],
+        [8, 100],
+        [9, 100],
+      ],
+    ],
+    [
+      'a burst right at the start',
+      [
+        [0, 0],
+        [1, 500],
+        [2, 500],
+      ],
+    ],
+    ['a flow that grows', Array.from({ length: 40 }, (_, n) => [n + 0.5, n * n] as [number, number])],
+    [
+      'a counter that starts over',
+      [
+        [0, 1_000],
+        [5, 1_500],
+        [10, 0],
+        [12, 400],
+        [14, 400],
+      ],
+    ],
+  ])('is never above the highest, now or later: %s', (_, readings) => {
+    const rate = new Rate(36)
+    let shown = 0
+    for (const [seconds, count] of readings) {
+      if (count === 0) shown = 0
+      rate.read(seconds * 1_000, count)
+      shown = Math.max(shown, rate.perSecond ?? 0)
+      expect(rate.highest).toBeGreaterThanOrEqual(shown)
+      expect(rate.highest).toBeGreaterThanOrEqual(Math.max(...rate.points.map((value) => value ?? 0)))
+    }
+    expect(shown).toBeGreaterThan(0)
+  })
+
+  test('the highest is forgotten with its point', () => {
+    const rate = read([
+      [0, 0],
+      [1, 500],
+      [2, 500],
+      [30, 500],
+    ])
+    expect([rate.highest, rate.perSecond]).toEqual([0, 0])
   })
 
   test.each([

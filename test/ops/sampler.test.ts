@@ -26,8 +26,27 @@ function sampling({ databaseUrl = database.url, intervalMs = 20 } = {}) {
     new Promise<RelayEvents[E]>((resolve) => waiting.push({ event, resolve }))
   const stop = startSampler({ telemetry, id } as RelayEngine, { databaseUrl, intervalMs })
   onTestFinished(stop)
-  return { id, next, stop }
+  return { id, next, stop, telemetry }
 }
+
+test('the tables are sampled again at once when the relay takes its first buckets, also if a sample is under way, and not for later ones', async () => {
+  const { next, stop, telemetry } = sampling({ intervalMs: 3_600_000 })
+  const taken = { buckets: [0], owned: 1 }
+  // The first one has begun, and did not see what is claimed from now on.
+  telemetry.emit('leases_taken', taken)
+  const sampled: number[] = []
+  telemetry.on('sampled', ({ leases }) => void sampled.push(leases.held))
+  await next('sampled')
+  await database.query("UPDATE outbox_lease SET owner = gen_random_uuid(), leased_until = now() + interval '1 minute'")
+  await next('sampled')
+  telemetry.emit('leases_taken', taken)
+  const other = sampling({ intervalMs: 3_600_000 })
+  await other.next('sampled')
+  other.telemetry.emit('leases_taken', taken)
+  await other.next('sampled')
+  expect(sampled).toHaveLength(2)
+  stop()
+})
 
 describe('a sample', () => {
   test('of an empty outbox', async () => {

@@ -2,7 +2,7 @@ import type { DeadGroup, Operator } from '../../store/operator.ts'
 import { counted, numberText, span } from '../format.ts'
 import { commandLine, copyable } from './command.ts'
 import { depth } from './filter.ts'
-import type { Content } from './frame.ts'
+import { type Content, listRefreshMs } from './frame.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 
@@ -18,12 +18,12 @@ export async function dead(ask: <T>(what: (operator: Operator) => Promise<T>) =>
   for (const group of groups) {
     if (group.reason !== null) reasons.set(group.reason, [...(reasons.get(group.reason) ?? []), group])
   }
-  const main = html`${groups.some((group) => group.cut) && html`<p class="note">Counted among the first ${numberText(depth)} dead rows of each bucket: there may be more.</p>`}
-${reasons.size === 0 && html`<p class="well" role="status">No message is dead.</p>`}
+  const main = html`${reasons.size === 0 && html`<p role="status">No message is dead.</p>`}
 ${behind > 0 && html`<p>${numberText(behind)} more wait behind dead messages of their key. A redrive brings whole keys back, in order.</p>`}
 ${[...reasons].slice(0, mostReasons).map(([reason, of]) => section(reason, of))}
-${reasons.size > mostReasons && html`<p class="note">… and ${reasons.size - mostReasons} more reasons.</p>`}`
-  return { title: 'Dead', at: '/dead', main }
+${reasons.size > mostReasons && html`<p class="note">… and ${reasons.size - mostReasons} more reasons.</p>`}
+${groups.some((group) => group.cut) && html`<p class="note">Counted among the first ${numberText(depth)} dead rows of each bucket: there may be more.</p>`}`
+  return { title: 'Dead', at: '/dead', main, refreshMs: listRefreshMs }
 }
 
 function section(reason: string, groups: readonly DeadGroup[]): Html {

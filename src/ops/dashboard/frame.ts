@@ -1,5 +1,6 @@
 import type { Answer } from '../server.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
+import { type State, stateHeader } from './state.ts'
 
 /** Pages for people, in the order of the navigation. */
 const places = [
@@ -19,8 +20,11 @@ export interface Content {
   refreshMs?: number | undefined
 }
 
-/** A whole page of that relay. */
-export function framed(relay: string, { status = 200, title, at, main, refreshMs }: Content): Answer {
+/** Milliseconds after which a page is fetched again that asks the database. */
+export const listRefreshMs = 10_000
+
+/** A whole page of that relay, with the state on top. */
+export function framed(relay: string, { status = 200, title, at, main, refreshMs }: Content, state: State): Answer {
   const links = places.map(
     ([path, name]) => html`<li><a href="${path}"${path === at && html` aria-current="page"`}>${name}</a></li>`,
   )
@@ -30,7 +34,7 @@ export function framed(relay: string, { status = 200, title, at, main, refreshMs
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${title} · outbox · ${cut(relay, nameLength)}</title>
+<title>${state.tone !== 'green' && '(!) '}${title} · outbox · ${cut(relay, nameLength)}</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/dashboard.css">
 <script src="/dashboard.js" defer></script>
@@ -42,7 +46,9 @@ export function framed(relay: string, { status = 200, title, at, main, refreshMs
 <nav aria-label="Pages"><ul>${links}</ul></nav>
 </header>
 <main id="main" tabindex="-1"${refreshMs !== undefined && html` data-refresh="${refreshMs}"`}>
-<h1>${title}</h1>
+${stateHeader(state)}
+<div class="title"><h1>${title}</h1>
+${refreshMs !== undefined && html`<p class="refresh"><span role="status" data-updated></span> <button type="button" data-pause hidden>Stop updating</button></p>`}</div>
 ${main}
 </main>
 <footer><p>This page only reads. The command line acts: <code>npx prisma-extension-outbox --help</code></p></footer>

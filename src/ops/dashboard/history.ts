@@ -1,7 +1,9 @@
 import type { RelayEventSource } from '../../relay/telemetry.ts'
+import { pointMs, Rate } from '../rate.ts'
 
-/** Milliseconds of one point, and how many points are kept: a quarter of an hour. */
-export const pointMs = 5_000
+export { pointMs }
+
+/** How many points are kept: a quarter of an hour. */
 export const points = 180
 
 /** Each step of a latency is a tenth larger than the one before: so precise is a percentile, and 300 of them reach from 1 ms to 80 years. */
@@ -14,6 +16,8 @@ export interface Point {
   lagMs: number | null
   /** Messages that this relay published, a second. */
   rate: number | null
+  /** Messages that left the outbox, a second, by all relays together; a dead-lettered one counts. */
+  all: number | null
   /** Time from creation to acknowledgement that half of them, and all but one of twenty, stayed below; null where there were none. */
   p50: number | null
   p95: number | null
@@ -32,6 +36,7 @@ export class History {
   readonly #now: () => number
   readonly #bins = new Map<number, Bin>()
   readonly #first: number
+  readonly #all = new Rate(points)
 
   /** `now`: milliseconds on a monotonic clock. */
   constructor(relay: RelayEventSource, now: () => number = () => performance.now()) {
@@ -42,7 +47,8 @@ export class History {
       bin.published += records
       count(bin.latencies, agesMs)
     })
-    relay.on('sampled', ({ backlog }) => {
+    relay.on('sampled', ({ backlog, deletedRows }) => {
+      this.#all.read(this.#now(), deletedRows)
       this.#bin().sampled = { backlog: backlog.messages, lagMs: backlog.oldestMs ?? 0 }
     })
     relay.on('sample_failed', () => {
@@ -53,19 +59,30 @@ export class History {
   /** The points until now, the oldest first. The one that is under way is left out: its rate is not whole. */
   get points(): Point[] {
     const end = this.#index
+    const all = this.#all.pointsUntil(end * pointMs)
+    // The last sample may be older than the last point by one interval.
+    if (all.at(-1) === null && all.at(-2) !== null) all[points - 1] = this.#all.perSecond
     let sampled: Bin['sampled'] = null
     return Array.from({ length: points }, (_, n) => {
       const index = end - points + n
       const bin = this.#bins.get(index)
       if (bin?.sampled !== undefined) sampled = bin.sampled
+      const rate = index < this.#first ? null : ((bin?.published ?? 0) * 1000) / pointMs
       return {
         backlog: sampled?.backlog ?? null,
         lagMs: sampled?.lagMs ?? null,
-        rate: index < this.#first ? null : ((bin?.published ?? 0) * 1000) / pointMs,
+        rate,
+        // The statistics of the database lag behind by up to a second: the part is never more than the whole.
+        all: all[n] == null ? null : Math.max(all[n], rate ?? 0),
         p50: percentile(bin, 0.5),
         p95: percentile(bin, 0.95),
       }
     })
+  }
+
+  /** How many points there are since the relay began. */
+  get known(): number {
+    return Math.min(points, this.#index - this.#first)
   }
 
   get #index(): number {

@@ -3,7 +3,7 @@ import { keyText, numberText, span } from '../format.ts'
 import { describeFor } from '../trouble.ts'
 import { copyable } from './command.ts'
 import { depth, type Filter, filterOf, listCommandLine, selectionOf, wrongFields } from './filter.ts'
-import type { Content } from './frame.ts'
+import { type Content, listRefreshMs } from './frame.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
 import { row, table } from './table.ts'
 
@@ -21,7 +21,8 @@ export async function messages(
   const found = wrong.length > 0 ? [] : await ask((operator) => operator.list({ ...selectionOf(filter), limit: limit + 1 }))
   const trouble = found.some(({ state }) => state === 'waiting') ? await ask((operator) => operator.relays()) : []
   const main = html`${form(filter, wrong)}${wrong.length === 0 && html`${troubleOf(found, trouble, servers)}${list(filter, found)}`}`
-  return { status: wrong.length > 0 ? 400 : 200, title: 'Messages', at: '/messages', main }
+  const content = { title: 'Messages', at: '/messages', main } as const
+  return wrong.length > 0 ? { ...content, status: 400 } : { ...content, refreshMs: listRefreshMs }
 }
 
 function form(filter: Filter, wrong: readonly string[]): Html {
@@ -37,10 +38,10 @@ function form(filter: Filter, wrong: readonly string[]): Html {
     )}</select></label>`
   return html`<form method="get" action="/messages" role="search" aria-label="Messages">
 ${choice('state', 'State', [
-  ['waiting', 'waiting for Kafka'],
-  ['dead', 'dead, or behind one'],
+  ['waiting', 'waiting'],
+  ['dead', 'dead, blocked'],
 ])}
-${field('topic', 'Topic')}${field('key', 'Key, or 0x… for bytes')}${filter.state === 'dead' && field('reason', 'Reason')}
+${field('topic', 'Topic')}${field('key', 'Key, or 0x…')}${filter.state === 'dead' && field('reason', 'Reason')}
 ${field('olderThan', 'Older than', '10m, 2h, 7d')}${field('newerThan', 'Newer than', '10m, 2h, 7d')}
 ${choice('order', 'Order', [
   ['oldest', 'oldest first'],
@@ -57,7 +58,7 @@ function list(filter: Filter, found: readonly ListedMessage[]): Html {
 ${copyable(listCommandLine(filter))}`
   if (found.length === 0) return html`<p role="status">No messages.</p>${note}`
   return html`<p role="status">${more ? `The ${end} ${limit} messages; there are more.` : `${found.length === 1 ? '1 message' : `${found.length} messages`}.`}</p>
-${table('Messages', ['Message', 'State', 'Topic', 'Key', 'Age', 'Size', 'Claimed by'], found.slice(0, limit).map(messageRow))}
+${table('Messages', ['Message', 'State', 'Topic', 'Type', 'Key', 'Age', 'Size', 'Claimed by'], found.slice(0, limit).map(messageRow))}
 ${note}`
 }
 
@@ -67,16 +68,26 @@ export function troubleOf(messages: readonly ListedMessage[], relays: readonly R
   return html`${all.map(({ what, remedy, command }) => html`<p class="bad"><strong>${what}</strong> ${remedy}</p>${command !== undefined && copyable(command)}`)}`
 }
 
-const messageRow = (message: ListedMessage): Html =>
-  row({
-    Message: html`<a href="/message?id=${message.messageId}&at=${message.bucket}.${message.id}"><code>${message.messageId}</code></a>`,
+const messageRow = (message: ListedMessage): Html => {
+  const cells = {
+    Message: shortId(message),
     State: stateText(message),
     Topic: cut(message.topic, nameLength),
+    Type: message.type === null ? '' : cut(message.type, nameLength),
     Key: html`<span class="bytes">${keyText(message.key, 60)}</span>`,
     Age: span(message.ageMs),
     Size: message.bytes === null ? '' : `${numberText(message.bytes)} B`,
     'Claimed by': message.claimedBy === null ? 'nobody' : cut(message.claimedBy, nameLength),
-  })
+  }
+  return row(cells, `${message.bucket}.${message.id}`)
+}
+
+/** Both ends of the id: ids of one moment begin with the same time. The whole one is a hover or a click away. */
+function shortId({ messageId, bucket, id }: ListedMessage): Html {
+  const short = `${messageId.slice(0, 8)}…${messageId.slice(-8)}`
+  return html`<span class="id"><a href="/message?id=${messageId}&at=${bucket}.${id}" title="${messageId}"><code>${short}</code></a>
+<button type="button" data-copy aria-label="Copy: ${messageId}">Copy</button></span>`
+}
 
 /** State, reason and request of a message in a few words. */
 export function stateText({ state, reason, requestedAction }: ListedMessage): string {

@@ -1,15 +1,15 @@
 import { docsUrl } from '../../message/errors.ts'
 import type { RelayEvents } from '../../relay/telemetry.ts'
 import { numberText, span } from '../format.ts'
-import type { LivenessCheck } from '../liveness.ts'
 import { stuckOf } from '../trouble.ts'
-import { chart } from './chart.ts'
+import { chart, countCeiling, latest, timeCeiling } from './chart.ts'
 import { copyable } from './command.ts'
 import type { Content } from './frame.ts'
-import { type History, pointMs, points } from './history.ts'
+import { type History, type Point, pointMs, points } from './history.ts'
 import { cut, type Html, html, nameLength } from './html.ts'
-import { type Problem, problems } from './problems.ts'
+import { lagMs, type Problem, type Tone, toneOf } from './problems.ts'
 import type { Standing } from './standing.ts'
+import type { State } from './state.ts'
 import { strip } from './strip.ts'
 import { row, table } from './table.ts'
 
@@ -18,62 +18,82 @@ const mostTopics = 30
 
 /** What the overview is made of: everything is in memory, so that the page needs no database and looking at it costs it nothing. */
 export interface OverviewDeps {
-  liveness: LivenessCheck
+  state: State
   standing: Standing
   history: History
-  /** Brokers for the commands that help. */
-  servers: string
 }
 
 /** How the outbox and this relay stand. */
-export function overview({ liveness, standing, history, servers }: OverviewDeps): Content {
-  const { databaseTrouble, kafkaTrouble } = liveness.signs
-  const { sample, paused, sampleFailed, dying, disordered, locked, kept } = standing
-  const told = { paused, servers, dying, disordered, locked, kept, sample, sampleFailed }
-  const found = problems({ live: liveness.live, databaseTrouble, kafkaTrouble, ...told })
-  const main = html`<p class="state"><strong>${liveness.live.alive ? 'This relay is alive' : 'This relay is stuck'}</strong>: ${liveness.live.why}.
-${sample ? `The tables were looked at ${span(standing.sampledMsAgo)} ago.` : 'The tables were not looked at yet.'}</p>
-${problemList(found)}
-${sample && figures(sample)}
-${charts(history)}
-<section aria-labelledby="leases"><h2 id="leases">Leases</h2>
+export function overview({ state, standing, history }: OverviewDeps): Content {
+  const { sample } = standing
+  const all = history.points.slice(-shownPoints(history.known))
+  const main = html`${figures(sample, all)}
+${state.problems.length > 0 && problemList(state.problems)}
+${charts(sample, all)}
+<section aria-labelledby="leases"><h2 id="leases">Leases${sample && html` <span class="note">${leaseText(sample)}</span>`}</h2>
 ${sample ? strip(sample.holders, sample.relays) : html`<p class="note">Not known yet.</p>`}</section>
 <section aria-labelledby="topics"><h2 id="topics">Topics</h2>
 ${topicTable(standing)}</section>
-<p class="refresh"><button type="button" data-pause hidden>Stop updating</button> <span role="status" data-updated></span></p>`
+${sample && html`<p class="note">Figures of the tables are ${span(standing.sampledMsAgo)} old.</p>`}`
   return { title: 'Overview', at: '/', main, refreshMs: pointMs }
 }
 
+/** As much as is known, in thirds of whole minutes: an empty chart says nothing. */
+const shownPoints = (known: number): number => [3, 6].map((n) => (n * 60_000) / pointMs).find((n) => known <= n) ?? points
+
+const leaseText = ({ leases }: RelayEvents['sampled']): string =>
+  `${leases.held} of 64 held${leases.expired > 0 ? `, ${leases.expired} expired` : ''}${leases.free > 0 ? `, ${leases.free} free` : ''}`
+
 function problemList(found: readonly Problem[]): Html {
-  const one = ({ runbook, what, remedy, command }: Problem) =>
-    html`<li><strong>${cut(what, 300)}</strong> ${remedy}${command !== undefined && copyable(command)}
+  const one = (problem: Problem) => {
+    const { runbook, what, remedy, command } = problem
+    return html`<li class="${toneOf(problem)}"><strong>${cut(what, 300)}</strong> ${remedy}${command !== undefined && copyable(command)}
 <a class="note" href="${docsUrl}/runbook.md#${runbook.toLowerCase()}">Runbook: ${runbook}</a></li>`
+  }
   return html`<section aria-labelledby="problems"><h2 id="problems">Problems</h2>
-${found.length === 0 ? html`<p class="well">None is known.</p>` : html`<ul class="problems">${found.map(one)}</ul>`}</section>`
+<ul class="problems">${found.map(one)}</ul></section>`
 }
 
-function figures({ backlog, dead, leases, blockedKeys }: RelayEvents['sampled']): Html {
-  const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
-  const shown: [string, string][] = [
-    ['Waiting', `${backlog.exact ? '' : 'about '}${numberText(backlog.messages)}`],
-    ['Oldest', backlog.oldestMs === null ? '–' : span(backlog.oldestMs)],
-    ['Dead', `${numberText(refused)}${dead.exact ? '' : ' or more'}`],
-    ['Keys that wait behind them', numberText(blockedKeys)],
-    ['Leases held, run out, free', `${leases.held}, ${leases.expired}, ${leases.free}`],
+/** One number each, with the color of what it means. */
+function figures(sample: RelayEvents['sampled'] | undefined, all: readonly Point[]): Html {
+  const refused = sample && Object.values(sample.dead.byReason).reduce((sum, n) => sum + n, 0)
+  const rate = (of: 'all' | 'rate') => {
+    const value = latest(all.map((point) => point[of]))
+    return value === null ? '–' : rateText(value)
+  }
+  const shown: [name: string, value: string, tone?: Tone | false | undefined][] = [
+    ['Waiting', sample ? `${sample.backlog.exact ? '' : '≈ '}${numberText(sample.backlog.messages)}` : '–'],
+    [
+      'Oldest',
+      sample?.backlog.oldestMs == null ? '–' : span(sample.backlog.oldestMs),
+      (sample?.backlog.oldestMs ?? 0) > lagMs && 'red',
+    ],
+    ['Published, all relays', rate('all')],
+    ['Published, this relay', rate('rate')],
+    ['Dead letters', sample ? `${numberText(refused!)}${sample.dead.exact ? '' : '+'}` : '–', (refused ?? 0) > 0 && 'amber'],
+    ['Blocked keys', sample ? numberText(sample.blockedKeys) : '–', (sample?.blockedKeys ?? 0) > 0 && 'red'],
   ]
   return html`<section aria-labelledby="figures"><h2 id="figures" class="unseen">Figures</h2>
-<dl class="figures">${shown.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>`
+<dl class="figures">${shown.map(([name, value, tone]) => html`<div${tone && html` class="${tone}"`}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>`
 }
 
-function charts(history: History): Html {
-  const all = history.points
-  const over = `last ${Math.round((points * pointMs) / 60_000)} minutes`
-  const line = (name: string, of: keyof (typeof all)[number]) => ({ name, values: all.map((point) => point[of]) })
-  return html`<section aria-labelledby="charts"><h2 id="charts">Last quarter of an hour</h2><div class="charts">
-${chart({ title: 'Backlog', lines: [line('messages', 'backlog')], unit: numberText, over })}
-${chart({ title: 'Lag: age of the oldest', lines: [line('age', 'lagMs')], unit: span, over })}
-${chart({ title: 'Published by this relay', lines: [line('rate', 'rate')], unit: (n) => `${numberText(n)}/s`, over })}
-${chart({ title: 'Latency to acknowledgement', lines: [line('half', 'p50'), line('95 %', 'p95')], unit: span, over })}
+const rateText = (perSecond: number): string => `${numberText(perSecond)}/s`
+
+/** Latencies are told in milliseconds, as long as anybody would. */
+const latencyText = (ms: number): string => (ms < 10_000 ? `${numberText(Math.round(ms))} ms` : span(ms))
+
+/** Ages are told in seconds: a scale of less says nothing. */
+const lagCeiling = (ms: number): number => Math.max(1_000, timeCeiling(ms))
+
+function charts(sample: RelayEvents['sampled'] | undefined, all: readonly Point[]): Html {
+  const line = (name: string, of: keyof Point, now?: number) => ({ name, values: all.map((point) => point[of]), now })
+  const backlog = line('messages', 'backlog', sample?.backlog.messages)
+  const lag = line('age', 'lagMs', sample && (sample.backlog.oldestMs ?? 0))
+  return html`<section aria-labelledby="charts"><h2 id="charts">Last ${(all.length * pointMs) / 60_000} minutes</h2><div class="charts">
+${chart({ title: 'Backlog', lines: [backlog], unit: numberText, ceiling: countCeiling, pointMs })}
+${chart({ title: 'Lag: age of the oldest', lines: [lag], unit: span, ceiling: lagCeiling, pointMs })}
+${chart({ title: 'Published', lines: [line('all relays', 'all'), line('this relay', 'rate')], unit: rateText, ceiling: countCeiling, pointMs })}
+${chart({ title: 'Latency to acknowledgement', lines: [line('p50', 'p50'), line('p95', 'p95')], unit: latencyText, ceiling: timeCeiling, pointMs })}
 </div></section>`
 }
 

@@ -5,7 +5,7 @@ import { postgresOperator } from '../../store/postgres/operator.ts'
 import type { LivenessCheck } from '../liveness.ts'
 import type { Answer, Page } from '../server.ts'
 import { dead } from './dead.ts'
-import { type Content, framed } from './frame.ts'
+import { type Content, framed, listRefreshMs } from './frame.ts'
 import { History } from './history.ts'
 import { html } from './html.ts'
 import { message } from './message.ts'
@@ -13,12 +13,15 @@ import { messages } from './messages.ts'
 import { Busy, OperatorOnDemand } from './on-demand.ts'
 import { overview } from './overview.ts'
 import { Standing } from './standing.ts'
+import { stateNow } from './state.ts'
 
 /** What the dashboard shows, and where it looks. */
 export interface DashboardOptions {
   /** Name of the relay. */
   name: string
   relay: RelayEventSource
+  /** Lease time of the relay in milliseconds. */
+  leaseMs: number
   liveness: LivenessCheck
   /** `postgresql://…`, as the relay's. */
   databaseUrl: string
@@ -41,18 +44,19 @@ const files = [
 
 /** The pages of the dashboard, and what closes its connection. Make them before the relay starts. */
 export function dashboardPages(options: DashboardOptions): { pages: Record<string, Page>; close: () => void } {
-  const { name, relay, liveness, databaseUrl, schema, payload, servers } = options
-  const [standing, history] = [new Standing(relay), new History(relay)]
+  const { name, relay, leaseMs, liveness, databaseUrl, schema, payload, servers } = options
+  const [standing, history] = [new Standing(relay, leaseMs), new History(relay)]
+  const state = () => stateNow({ liveness, standing, servers })
   const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl, schema, timeoutMs: statementTimeoutMs }))
   const ask: OperatorOnDemand['ask'] = (what) => operator.ask(what)
   const page = (of: Pick<Content, 'title' | 'at'>, secluded: boolean, content: (url: URL) => Promise<Content>): Page => ({
     open: false,
     secluded,
-    answer: async (url) => framed(name, await content(url).catch((error) => failed(of, error))),
+    answer: async (url) => framed(name, await content(url).catch((error) => failed(of, error)), state()),
   })
   return {
     pages: {
-      '/': page({ title: 'Overview', at: '/' }, false, async () => overview({ liveness, standing, history, servers })),
+      '/': page({ title: 'Overview', at: '/' }, false, async () => overview({ state: state(), standing, history })),
       '/messages': page({ title: 'Messages', at: '/messages' }, true, (url) => messages(url, ask, servers)),
       '/message': page({ title: 'Message', at: '/messages' }, true, (url) => message(url, ask, { payload, servers })),
       '/dead': page({ title: 'Dead', at: '/dead' }, true, () => dead(ask)),
@@ -80,6 +84,7 @@ function failed(of: Pick<Content, 'title' | 'at'>, error: unknown): Content {
   return {
     ...of,
     status: 503,
+    ...(of.title === 'Message' ? {} : { refreshMs: listRefreshMs }),
     main: html`<p class="bad" role="alert">${why}</p><p>Try again, narrow the filter, or use the command line.</p>`,
   }
 }

@@ -20,6 +20,8 @@ export interface Situation {
   disordered: boolean
   /** Somebody has locked rows that this relay must delete or move. */
   locked: boolean
+  /** Buckets have belonged to no relay for longer than a lease time: no relay that lives takes them. */
+  unownedLong: boolean
   /** Messages that Kafka has acknowledged, and that a trigger or rule keeps. */
   kept: number
 }
@@ -32,7 +34,26 @@ export interface Problem {
   remedy: string
   /** Command that shows more, or fixes it. */
   command?: string | undefined
+  /** Relays settle it within a lease time. @default false */
+  passing?: boolean
 }
+
+/** How bad a problem is. */
+export type Tone = 'amber' | 'red'
+
+/** Problems whose alerts open a ticket and wake nobody, as in ops/alerts.yml. */
+const tickets = new Set([
+  'OutboxDeadLetter',
+  'OutboxLeasesFlapping',
+  'OutboxXminHeld',
+  'OutboxRelaySilent',
+  'OutboxRowsLocked',
+  'OutboxBlind',
+  'OutboxOrderAtRisk',
+])
+
+/** Red: its alert pages somebody. Amber: it opens a ticket, or relays are about to settle it. */
+export const toneOf = ({ runbook, passing = false }: Problem): Tone => (passing || tickets.has(runbook) ? 'amber' : 'red')
 
 /** Milliseconds that a message may wait, and a transaction may stay open, as in ops/alerts.yml. */
 export const lagMs = 60_000
@@ -43,13 +64,16 @@ const named = 10
 
 /** What is wrong, the worst first, each with its remedy. */
 export function problems(situation: Situation): Problem[] {
-  return [...ofRelay(situation), ...ofTopics(situation), ...(situation.sample ? ofTables(situation.sample) : [])]
+  const { sample, unownedLong } = situation
+  const found = [...ofRelay(situation), ...ofTopics(situation), ...(sample ? ofTables(sample, unownedLong) : [])]
+  const rank = (problem: Problem) => (toneOf(problem) === 'red' ? 0 : 1)
+  return found.sort((a, b) => rank(a) - rank(b))
 }
 
 /** What can be told from the tables alone, of all relays. */
 export const tableProblems = (sample: OutboxSample, servers: string): Problem[] => [
   ...ofTopics({ paused: new Map(), sample, servers }),
-  ...ofTables(sample),
+  ...ofTables(sample, true),
 ]
 
 function ofRelay(situation: Situation): Problem[] {
@@ -130,7 +154,7 @@ function ofTopics({
   return [...silent, ...pauses, ...lags]
 }
 
-function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSample): Problem[] {
+function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSample, unownedLong: boolean): Problem[] {
   const orphans = leases.expired + leases.free
   const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
   const found: (Problem | false)[] = [
@@ -139,6 +163,7 @@ function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSamp
       what: `${counted(orphans, 'bucket')} of 64 ${orphans === 1 ? 'belongs' : 'belong'} to no relay.`,
       remedy: 'Within a lease time the relays that live take them. Where it stays so, start a relay.',
       command: commandLine(['status']),
+      passing: !unownedLong,
     },
     refused > 0 && {
       runbook: 'OutboxDeadLetter',

@@ -13,17 +13,22 @@ export class Standing {
   /** Messages that it has published since its start, by topic. */
   readonly published = new Map<string, number>()
   readonly #now: () => number
+  readonly #leaseMs: number
   #sample: RelayEvents['sampled'] | undefined
   #sampledAt = 0
   #sampleFailed: string | undefined
+  /** Since when each sample has found buckets that belong to no relay; undefined while none do. */
+  #unownedSince: number | undefined
+  #claimed = false
   #diedAt = Number.NEGATIVE_INFINITY
   #disordered = false
   #locked = false
   #kept = 0
 
   /** `now`: milliseconds on a monotonic clock. */
-  constructor(relay: RelayEventSource, now: () => number = () => performance.now()) {
+  constructor(relay: RelayEventSource, leaseMs: number, now: () => number = () => performance.now()) {
     this.#now = now
+    this.#leaseMs = leaseMs
     this.#followTopics(relay)
     this.#followTables(relay)
     this.#followAlarms(relay)
@@ -42,6 +47,11 @@ export class Standing {
   /** Code of the failure, where the last look failed. */
   get sampleFailed(): string | undefined {
     return this.#sampleFailed
+  }
+
+  /** Buckets have belonged to no relay for longer than a lease time, in each sample since. */
+  get unownedLong(): boolean {
+    return this.#unownedSince !== undefined && this.#sampledAt - this.#unownedSince > this.#leaseMs
   }
 
   /** Relays have died one after another, within the last hour. */
@@ -86,9 +96,15 @@ export class Standing {
     relay.on('rows_deleted', () => {
       this.#kept = 0
     })
+    // What was sampled before this relay took its share shows an outbox without it; the sampler samples at once then.
+    relay.on('leases_taken', () => {
+      if (!this.#claimed) this.#sample = undefined
+      this.#claimed = true
+    })
     relay.on('sampled', (sample) => {
       this.#sample = sample
       this.#sampledAt = this.#now()
+      this.#unownedSince = sample.leases.expired + sample.leases.free > 0 ? (this.#unownedSince ?? this.#sampledAt) : undefined
       this.#sampleFailed = undefined
     })
     relay.on('sample_failed', ({ code }) => {

@@ -13,8 +13,10 @@ const colours = 8
  * has run out, and `·` a bucket that nobody holds.
  */
 export function strip(holders: readonly Holder[], relays: readonly RelayState[]): Html {
-  const names = [...new Set([...relays.map((relay) => relay.name), ...holders.flatMap((one) => one.relay ?? [])])].sort()
-  const letterOf = (name: string) => letters[names.indexOf(name)] ?? '+'
+  // A relay that is gone and holds nothing needs no letter: another one has its turn.
+  const living = relays.filter(({ alive }) => alive).map(({ name }) => name)
+  const names = [...new Set([...living, ...holders.flatMap((one) => one.relay ?? [])])].sort()
+  const letterOf = (name: string) => (names.includes(name) ? (letters[names.indexOf(name)] ?? '+') : undefined)
   const cells = holders.map(({ bucket, relay, expired }) => {
     const mark = relay === null ? '·' : expired ? '!' : letterOf(relay)
     const look = relay === null ? 'free' : expired ? 'expired' : `relay-${names.indexOf(relay) % colours}`
@@ -37,11 +39,15 @@ function summary(holders: readonly Holder[]): string {
   return [...counts].map(([what, n]) => `${what} ${n}`).join(', ')
 }
 
-function relayTable(relays: readonly RelayState[], letterOf: (name: string) => string, colourOf: (name: string) => number): Html {
+function relayTable(
+  relays: readonly RelayState[],
+  letterOf: (name: string) => string | undefined,
+  colourOf: (name: string) => number,
+): Html {
   if (relays.length === 0) return html`<p class="note">No relay has a heartbeat.</p>`
   const rows = relays.slice(0, letters.length).map((relay) =>
     row({
-      Relay: html`<i class="mark relay-${colourOf(relay.name)}" aria-hidden="true">${letterOf(relay.name)}</i> ${cut(relay.name, nameLength)}`,
+      Relay: html`${letterOf(relay.name) !== undefined && html`<i class="mark relay-${colourOf(relay.name)}" aria-hidden="true">${letterOf(relay.name)}</i> `}${cut(relay.name, nameLength)}`,
       State: relay.withoutKafka ? html`<strong class="bad">${stateOf(relay)}</strong>` : stateOf(relay),
       Leases: counted(relay.buckets, 'bucket'),
       Seen: `${span(relay.seenMsAgo)} ago`,

@@ -29,10 +29,13 @@ describe('the colours', () => {
     ['dark', dark!],
   ])('of the %s scheme are all there, and can be read', (_, scheme) => {
     expect(Object.keys(scheme).sort()).toEqual([...new Set([...css.matchAll(/var\(--(\w+)\)/g)].map(([, name]) => name!))].sort())
-    for (const name of ['ink', 'soft', 'accent', 'bad', 'well', 'second']) {
+    for (const name of ['ink', 'soft', 'accent', 'bad', 'second']) {
       for (const ground of ['paper', 'panel']) {
         expect(contrast(scheme[name]!, scheme[ground]!), `${name} on ${ground}`).toBeGreaterThanOrEqual(4.5)
       }
+    }
+    for (const name of ['green', 'amber', 'red']) {
+      expect(contrast(scheme[`${name}ink`]!, scheme[name]!), name).toBeGreaterThanOrEqual(4.5)
     }
   })
 

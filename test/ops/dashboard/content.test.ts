@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { dashboardPages } from '../../../src/ops/dashboard/pages.ts'
+import { Standing } from '../../../src/ops/dashboard/standing.ts'
 import { LivenessCheck } from '../../../src/ops/liveness.ts'
 import { type RelayEvents, Telemetry } from '../../../src/relay/telemetry.ts'
 import { postgresOperator } from '../../../src/store/postgres/operator.ts'
@@ -27,12 +28,13 @@ beforeAll(async () => {
 })
 
 /** The pages of a relay that has told what is given, without HTML's signs: each as one line of words. */
-function pages({ payload = false, told = [] as [keyof RelayEvents, object][], databaseUrl = database.url } = {}) {
+function pages({ payload = false, told = [] as [keyof RelayEvents, object][], databaseUrl = database.url, whole = false } = {}) {
   const telemetry = new Telemetry()
   const liveness = new LivenessCheck(telemetry, 3_000)
   const { pages, close } = dashboardPages({
     name: 'relay-1',
     relay: telemetry,
+    leaseMs: 3_000,
     liveness,
     databaseUrl,
     payload,
@@ -44,7 +46,7 @@ function pages({ payload = false, told = [] as [keyof RelayEvents, object][], da
       const url = new URL(path, 'http://relay')
       const { status, body } = await pages[url.pathname]!.answer(url, true)
       const words = String(body)
-        .replace(/[\s\S]*<h1>/, '')
+        .replace(whole ? /[\s\S]*<main/ : /[\s\S]*<h1>/, whole ? '<main' : '')
         .replace(/<[^>]*>/g, ' ')
         .replace(/\s+/g, ' ')
       return { status, words }
@@ -57,7 +59,7 @@ function pages({ payload = false, told = [] as [keyof RelayEvents, object][], da
 test('the page Dead counts by reason and topic what Kafka refused, and has the commands that put it back and drop it', async () => {
   const { status, words } = await pages()('/dead')
   expect(status).toBe(200)
-  expect(words).toMatch(/^Dead 2 more wait behind dead messages of their key\..* TOO_LARGE: 1 message /)
+  expect(words).toMatch(/^Dead Stop updating 2 more wait behind dead messages of their key\..* TOO_LARGE: 1 message /)
   expect(words).toMatch(/ mails 1 [\d.]+ s over the limit /)
   expect(words).toMatch(
     /npx prisma-extension-outbox redrive --dry-run --reason TOO_LARGE .*redrive --reason TOO_LARGE .*discard --reason TOO_LARGE /,
@@ -145,11 +147,62 @@ test('the overview has the figures of the last look, and topics with what is pau
     ],
   })
   const { words } = await look('/')
-  expect(words).toMatch(/ Waiting 1 Oldest [\d.]+ s Dead 1 Keys that wait behind them 1 Leases held, run out, free 0, 0, 64 /)
+  expect(words).toMatch(
+    / Waiting 1 Oldest [\d.]+ s Published, all relays – Published, this relay – Dead letters 1 Blocked keys 1 Problems /,
+  )
   expect(words).toMatch(/ stopped paused: UNKNOWN_TOPIC_OR_PARTITION none waits 0 late open 50 s 0 early open 1\.0 s 1,200 /)
-  expect(words).toMatch(/Leases (· ?){64} /)
+  expect(words).toMatch(/Leases 0 of 64 held, 64 free (· ?){64} /)
   expect(words).toMatch(/Topic stopped does not exist\. Create it\. .* --bootstrap-server kafka-1:9092 --create --topic stopped /)
-  expect(await pages()('/')).toMatchObject({
-    words: expect.stringContaining('The tables were not looked at yet. Problems None is known.'),
+})
+
+describe('the state on top', () => {
+  const heartbeat = ['heartbeat', { relays: 1, owned: 64, inFlight: 0, inFlightBytes: 0, silentMs: 0 }] as [
+    keyof RelayEvents,
+    object,
+  ]
+  const claimed = ['leases_taken', { buckets: [0], owned: 64 }] as [keyof RelayEvents, object]
+  const sampled = async (leases: RelayEvents['sampled']['leases']): Promise<[keyof RelayEvents, object]> => {
+    const operator = await postgresOperator({ databaseUrl: database.url })
+    const sample = await operator.sample(randomUUID()).finally(() => operator.close())
+    return ['sampled', { ...sample, leases, dead: { byReason: {}, blocked: 0, exact: true }, blockedKeys: 0 }]
+  }
+  const held = { held: 64, expired: 0, free: 0 }
+  const free = { held: 0, expired: 0, free: 64 }
+  const top = async (...told: [keyof RelayEvents, object][]) =>
+    / (OK|Attention|Trouble) [^<]*?\.(?= )/.exec((await pages({ told, whole: true })('/messages')).words)![0].trim()
+
+  test('is green if no problem is known, on every page', async () => {
+    expect(await top(heartbeat, claimed, await sampled(held))).toBe('OK No problem is known.')
   })
+
+  test('is amber while nothing is known of the tables', async () => {
+    expect(await top()).toBe('Attention This relay is starting: it has not read the tables yet.')
+  })
+
+  test('is the worst problem', async () => {
+    const trouble: [keyof RelayEvents, object][] = [
+      ['sample_failed', { code: '42501' }],
+      ['kafka_trouble', { code: 'ECONNREFUSED', error: '' }],
+    ]
+    expect(await top(heartbeat, claimed, await sampled(held), ...trouble)).toBe('Trouble Kafka takes no messages (ECONNREFUSED).')
+  })
+
+  test('raises no alarm by a sample from before the relay served the database, or took its buckets', async () => {
+    expect(await top(await sampled(free))).toMatch(/^Attention This relay is starting/)
+    expect(await top(await sampled(free), heartbeat)).toMatch(/^Attention 64 buckets of 64 belong to no relay/)
+    expect(await top(await sampled(free), heartbeat, claimed)).toMatch(/^Attention This relay is starting/)
+    expect(await top(await sampled(free), heartbeat, claimed, await sampled(held))).toMatch(/^OK/)
+  })
+})
+
+test('buckets of no relay are an alarm once no relay has taken them for a lease time, and only while they stay so', () => {
+  const [clock, telemetry] = [{ now: 0 }, new Telemetry()]
+  const standing = new Standing(telemetry, 10_000, () => clock.now)
+  const after = (ms: number, free: number) => {
+    clock.now += ms
+    telemetry.emit('sampled', { leases: { held: 64 - free, expired: 0, free } } as RelayEvents['sampled'])
+    return standing.unownedLong
+  }
+  expect([after(0, 64), after(5_000, 64), after(5_000, 32), after(5_000, 32)]).toEqual([false, false, false, true])
+  expect([after(5_000, 0), after(5_000, 32), after(5_000, 32)]).toEqual([false, false, false])
 })

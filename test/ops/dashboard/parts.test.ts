@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ceiling, chart } from '../../../src/ops/dashboard/chart.ts'
+import { chart, countCeiling, timeCeiling } from '../../../src/ops/dashboard/chart.ts'
 import { commandLine } from '../../../src/ops/dashboard/command.ts'
 import { filterOf, listCommandLine, selectionOf, wrongFields } from '../../../src/ops/dashboard/filter.ts'
 import { History, pointMs, points } from '../../../src/ops/dashboard/history.ts'
@@ -102,8 +102,8 @@ describe('the last quarter of an hour', () => {
     const history = new History(telemetry, () => clock.now)
     const published = (...agesMs: number[]) =>
       telemetry.emit('published', { topic: 't', partition: 0, records: agesMs.length, bytes: 1, ms: 1, agesMs, traces: [] })
-    const sampled = (messages: number, oldestMs: number | null) =>
-      telemetry.emit('sampled', { backlog: { messages, exact: true, oldestMs } } as RelayEvents['sampled'])
+    const sampled = (messages: number, oldestMs: number | null, deletedRows = 0) =>
+      telemetry.emit('sampled', { backlog: { messages, exact: true, oldestMs }, deletedRows } as RelayEvents['sampled'])
     const pass = (n: number) => {
       clock.now += n * pointMs
     }
@@ -164,6 +164,30 @@ describe('the last quarter of an hour', () => {
     ])
   })
 
+  test('has what all relays publish beside it: never less than this one, and for one interval as the last sample had it', () => {
+    const { history, published, sampled, pass } = kept()
+    sampled(0, null, 1_000)
+    pass(1)
+    sampled(0, null, 1_500)
+    pass(1)
+    sampled(0, null, 1_510)
+    published(...Array.from({ length: 100 }, () => 1))
+    expect(history.points.slice(-3).map(({ all }) => all)).toEqual([null, 100, 2])
+    pass(1)
+    expect(history.points.at(-1)).toMatchObject({ all: 20, rate: 20 })
+    pass(1)
+    expect(history.points.at(-1)).toMatchObject({ all: null, rate: 0 })
+  })
+
+  test('is as long as is known', () => {
+    const { history, pass } = kept()
+    expect(history.known).toBe(0)
+    pass(7)
+    expect(history.known).toBe(7)
+    pass(points)
+    expect(history.known).toBe(points)
+  })
+
   test('forgets what is older', () => {
     const { history, published, pass } = kept()
     published(1)
@@ -177,27 +201,72 @@ describe('the last quarter of an hour', () => {
 
 describe('a chart', () => {
   test.each([
-    [0, 1],
+    [0, 2],
     [1.5, 2],
-    [3, 5],
-    [5, 5],
-    [60, 100],
+    [3, 4],
+    [5, 6],
+    [6, 6],
+    [60, 60],
+    [99, 100],
+    [101, 200],
     [1_234, 2_000],
   ])('above %d ends at %d', (value, top) => {
-    expect(ceiling(value)).toBe(top)
+    expect(countCeiling(value)).toBe(top)
   })
 
-  const drawn = (values: (number | null)[]) =>
-    String(chart({ title: 'T', lines: [{ name: 'l', values }], unit: (n) => `${n} s`, over: 'an hour' }))
+  test.each([
+    [0, 2],
+    [7, 8],
+    [9_001, 10_000],
+    [10_001, 20_000],
+    [40_000, 60_000],
+    [195_000, 240_000],
+    [3_500_000, 3_600_000],
+    [90_000_000, 172_800_000],
+  ])('of times above %d ms ends at %d ms', (value, top) => {
+    expect(timeCeiling(value)).toBe(top)
+  })
+
+  const drawn = (...lines: (number | null)[][]) =>
+    String(
+      chart({
+        title: 'T',
+        lines: lines.map((values, n) => ({ name: `l${n}`, values })),
+        unit: (n) => `${n} s`,
+        ceiling: countCeiling,
+        pointMs: 60_000,
+      }),
+    )
 
   test('says in words what it draws', () => {
-    expect(drawn([1, 4, 2])).toContain('aria-label="T, an hour: now 2 s; highest 4 s"')
-    expect(drawn([null, null])).toContain('aria-label="T, an hour: no figures yet"')
+    expect(drawn([1, 4, 2])).toContain('aria-label="T, last 3 minutes: now 2 s; highest 4 s"')
+    expect(drawn([null, null, null])).toContain('aria-label="T, last 3 minutes: no figures yet"')
+    expect(drawn([1, 4, 2], [5, null, null])).toContain('now l0 2 s, l1 5 s; highest 5 s"')
   })
 
-  test('leaves a gap where nothing is known, and shows a figure that stands alone', () => {
-    const path = /class="line line-0" d="([^"]*)"/.exec(drawn([2, 1, null, 1, null]))![1]
-    expect(path).toBe('M0 1L45 24M135 24h1')
+  test('has both scales, and the figures of each line by their place', () => {
+    const text = drawn([1, 4, null], [5, 6, 7])
+    expect([...text.matchAll(/<span>([^<]*)<\/span>/g)].map(([, label]) => label)).toEqual([
+      ...['T', '8 s', '4 s', '0', '−3 min', '−2 min', '−1 min', 'now'],
+    ])
+    expect([...text.matchAll(/data-values="([^"]*)"/g)].map(([, values]) => values)).toEqual(['1 s|4 s|–', '5 s|6 s|7 s'])
+    expect([...text.matchAll(/<i class="key-\d"><\/i>(l\d)/g)].map(([, name]) => name)).toEqual(['l0', 'l1'])
+  })
+
+  test('names the figure of this moment as the rest of the page does', () => {
+    const lines = [{ name: 'l', values: [1, 3], now: 4 }]
+    expect(String(chart({ title: 'T', lines, unit: String, ceiling: countCeiling, pointMs: 60_000 }))).toContain(
+      'now 4; highest 3',
+    )
+  })
+
+  test('leaves a gap where nothing is known, and shows a figure that stands alone, and the end', () => {
+    const paths = (values: (number | null)[]) => [...drawn(values).matchAll(/class="(area|line|dot)[^"]*"[^>]* d="([^"]*)"/g)]
+    expect(paths([2, 1, null, 1, null]).map(([, name, d]) => [name, d])).toEqual([
+      ['area', 'M0 200L0 0l1 100V200Z'],
+      ['line', 'M0 0l1 100M3 100h0'],
+    ])
+    expect(paths([0, 2]).at(-1)!.slice(1)).toEqual(['dot', 'M1 0h0'])
   })
 })
 
@@ -211,6 +280,26 @@ test('the strip tells relays apart without colour, and those of one name count a
   const text = String(strip(holders, []))
   expect([...text.matchAll(/<i [^>]*>(.)<\/i>/g)].map(([, mark]) => mark).join('')).toBe('BA!·')
   expect(text).toContain('aria-label="Leases of the 64 buckets: b 1, a 1, run out 1, free 1"')
+})
+
+test('a relay that is gone and holds nothing has no letter: the living begin with A', () => {
+  const state = {
+    startedMsAgo: 1,
+    seenMsAgo: 1,
+    ackedMsAgo: null,
+    answeredMsAgo: null,
+    withoutKafka: false,
+    trouble: [],
+    version: '0',
+  }
+  const relays = [
+    { ...state, name: 'a-gone', alive: false, buckets: 0 },
+    { ...state, name: 'b-living', alive: true, buckets: 64 },
+  ]
+  const text = String(strip([{ bucket: 0, relay: 'b-living', expired: false }], relays))
+  expect([...text.matchAll(/<i class="mark relay-0"[^>]*>(.)<\/i>/g)].map(([, mark]) => mark)).toEqual(['A', 'A'])
+  expect(text).toContain('a-gone')
+  expect(text.match(/<i /g)).toHaveLength(2)
 })
 
 test('every cell of a strip is drawn, whatever its owner', () => {

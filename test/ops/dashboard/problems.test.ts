@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { lagMs, problems, type Situation, transactionMs } from '../../../src/ops/dashboard/problems.ts'
+import { lagMs, problems, type Situation, toneOf, transactionMs } from '../../../src/ops/dashboard/problems.ts'
 import type { RelayEvents } from '../../../src/relay/telemetry.ts'
 import type { RelayState } from '../../../src/store/operator.ts'
 
@@ -34,6 +34,7 @@ const fine: Situation = {
   disordered: false,
   locked: false,
   kept: 0,
+  unownedLong: true,
 }
 
 const topic = (name: string, oldestMs: number) => ({ topic: name, oldestMs, ownOldestMs: null })
@@ -136,7 +137,7 @@ describe('what is no problem', () => {
     expect(silent.map(({ runbook }) => runbook)).toEqual(['OutboxRelaySilent'])
     const one = [relay({ withoutKafka: true }), relay({ name: 'relay-3' })]
     const half = problems({ ...fine, sample: { ...well, topics, relays: one } })
-    expect(half.map(({ runbook }) => runbook)).toEqual(['OutboxRelaySilent', 'OutboxLag'])
+    expect(half.map(({ runbook }) => runbook)).toEqual(['OutboxLag', 'OutboxRelaySilent'])
   })
 })
 
@@ -144,6 +145,24 @@ test('every alert has a problem of its own, but those that only a history can te
   const alerts = [...file('ops/alerts.yml').matchAll(/- alert: (\w+)/g)].map(([, name]) => name!)
   const told = new Set(cases.map(([, , runbook]) => runbook))
   expect(alerts.filter((name) => !told.has(name))).toEqual(['OutboxBacklogGrowing', 'OutboxHttpRefused'])
+})
+
+test('a problem is red if its alert pages somebody, and amber if it opens a ticket', () => {
+  const severities = new Map(
+    [...file('ops/alerts.yml').matchAll(/- alert: (\w+)[\s\S]*?severity: (\w+)/g)].map(([, name, severity]) => [
+      name!,
+      severity!,
+    ]),
+  )
+  for (const [name, situation, runbook] of cases) {
+    const [problem] = problems({ ...fine, ...situation })
+    expect(toneOf(problem!), name).toBe(severities.get(runbook) === 'page' ? 'red' : 'amber')
+  }
+})
+
+test('the red ones come first', () => {
+  const found = problems({ ...fine, sampleFailed: '42501', dying: true, sample: { ...well, blockedKeys: 1 } })
+  expect(found.map(({ runbook }) => runbook)).toEqual(['OutboxBlockedKeys', 'OutboxBlind', 'OutboxLeasesFlapping'])
 })
 
 test('a message is late, and a transaction long, as for the alerts', () => {

@@ -78,7 +78,7 @@ const shoot = async (file: string, path: string, size: [number, number], scheme:
 }
 
 await trade(calmSeconds)
-await shoot('calm.png', '/', [1100, 955], 'light')
+await shoot('calm.png', '/', [1280, 900], 'light')
 
 await insertRows(pool, [
   { topic: 'invoice_sent', key: 'invoice-7', type: 'InvoiceSent', value: 'x'.repeat(5_000), headers: { tenant: 'acme' } },
@@ -87,9 +87,9 @@ await insertRows(pool, [
 ])
 await insertMany(pool, 'shipping_requested', 40, 12)
 await trade(troubleSeconds)
-await shoot('overview.png', '/', [1100, 1180], 'light')
-await shoot('dead.png', '/dead', [1100, 620], 'light')
-await shoot('message.png', '/messages?state=dead', [1100, 820], 'dark', 'tbody a')
+await shoot('overview.png', '/', [1280, 1240], 'light')
+await shoot('dead.png', '/dead', [1280, 700], 'light')
+await shoot('message.png', '/messages?state=dead', [1280, 1000], 'dark', 'tbody a')
 await shoot('phone.png', '/', [390, 844], 'dark')
 await browser.close()
 
