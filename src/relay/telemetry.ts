@@ -67,6 +67,16 @@ export interface RelayEvents {
     traces: string[]
   }
   /**
+   * A partition did not know the numbers of a batch: it lost acknowledged records, or forgot the producer. The batch is sent again under new
+   * numbers. It may become a copy, and is not lost.
+   */
+  sequence_lost: { topic: string; partition: number; code: string }
+  /**
+   * Brokers give no producer ids, or none to this login: batches are sent without numbers, so a lost acknowledgement makes copies. Emitted
+   * once, until they do; they are asked again each minute.
+   */
+  sequences_unavailable: { code: string; error: string }
+  /**
    * A bug of the relay or of a Kafka client, not trouble of a server: please report it. The batch is sent again. Emitted once, with the
    * first failure; `error` is the error's name and its stack, without its message.
    */

@@ -60,8 +60,8 @@ const happenings: Record<string, Happening> = {
   topicBack: { run: ({ broker }) => broker.missing.clear() },
   answer: {
     weight: 3,
-    run: ({ broker, faults }, a, b) => {
-      const fate = faults ? fates[a % fates.length]! : (['transient', 'topic', 'producer'] as const)[a % 3]!
+    run: ({ broker }, a, b) => {
+      const fate = fates[a % fates.length]!
       for (let n = 0; n <= b % 3; n++) broker.fates.push(fate)
     },
   },
