@@ -6,19 +6,14 @@ import {
   type InboxSelection,
   postgresInboxOperator,
 } from '../store/postgres/inbox-operator.ts'
+import { type Action, chosen, confirmed, operatorName, timeoutOf, untilAnswered } from './action.ts'
 import { databaseConfig, type Flags } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { counted, keyText, span, table } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { print, printJson } from './print.ts'
-import { confirmed, operatorName } from './request.ts'
 import { count, messageId, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
-
-type Action = 'redrive' | 'discard'
-
-/** Milliseconds between two polls for an answer. */
-const lookMs = 100
 
 /** Messages of one call: each is named in the statement. */
 const mostMessages = 1_000
@@ -74,13 +69,8 @@ const actions = {
 
 /** Writes the request on messages that were put aside for a reason of their own, or on those that are named, and waits for the answer. */
 async function requestAndWait(operator: InboxOperator, action: Action, which: InboxSelection, flags: Flags): Promise<void> {
-  if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
-    const remedy = 'Give message ids, --consumer, --topic, --key, --reason or --all.'
-    throw new OutboxError('INVALID_OPTION', `dead-lettered ${action} needs to know which messages.`, {
-      field: 'message-ids',
-      remedy,
-    })
-  }
+  const parts = 'message ids, --consumer, --topic, --key, --reason or --all'
+  chosen(which, flags, { action: `dead-lettered ${action}`, parts })
   const limit = Math.min((flags.limit as number | undefined) ?? mostMessages, mostMessages)
   const messages = await operator.list({ ...which, limit, firsts: which.messageIds === undefined })
   if (messages.length === 0) {
@@ -91,7 +81,7 @@ async function requestAndWait(operator: InboxOperator, action: Action, which: In
     return flags.json === true ? printJson({ action, messages: messages.map(json), done: false }) : print('Nothing was dropped.')
   }
   await operator.request(messages, action, operatorName())
-  const left = await answered(operator, messages, ((flags.timeout as number | undefined) ?? 30) * 1_000)
+  const left = await answered(operator, messages, timeoutOf(flags))
   // A handler that failed again is no success, whatever was tried.
   if (left > 0) process.exitCode = exitCodes.failed
   if (flags.json === true) return printJson({ action, messages: messages.map(json), done: true, stillDead: left })
@@ -99,21 +89,20 @@ async function requestAndWait(operator: InboxOperator, action: Action, which: In
   print(action === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
 }
 
-/** Waits until the consumers have answered all, those behind too; gives how many are dead-lettered still. `timeoutMs` since the last answer. */
+/**
+ * Waits until the consumers have answered all, those behind them included; returns how many are dead-lettered still. `timeoutMs` since the last
+ * answer.
+ */
 async function answered(operator: InboxOperator, messages: readonly InboxDeadLetter[], timeoutMs: number): Promise<number> {
-  let until = performance.now() + timeoutMs
-  for (let before = ''; ; ) {
-    const { there, open, at } = await operator.look(messages)
-    if (open === 0) return there
-    if (at !== before) until = performance.now() + timeoutMs
-    before = at
-    if (performance.now() > until) {
-      throw new OutboxError('NO_ANSWER', `No consumer has answered for ${open} of ${counted(messages.length, 'message')}.`, {
+  const { there } = await untilAnswered(
+    () => operator.look(messages),
+    timeoutMs,
+    (open) =>
+      new OutboxError('NO_ANSWER', `No consumer has answered for ${open} of ${counted(messages.length, 'message')}.`, {
         remedy: 'See whether the consumer runs; the request stands, and it is carried out when it does.',
-      })
-    }
-    await new Promise((resolve) => setTimeout(resolve, lookMs))
-  }
+      }),
+  )
+  return there
 }
 
 function text(messages: readonly InboxDeadLetter[]): string {

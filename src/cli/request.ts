@@ -1,9 +1,8 @@
-import { hostname, userInfo } from 'node:os'
-import { createInterface } from 'node:readline'
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
 import type { ListedMessage, Operator, Reach, Selection } from '../store/operator.ts'
 import type { RowName } from '../store/store.ts'
+import { type Action, chosen, confirmed, operatorName, timeoutOf, untilAnswered } from './action.ts'
 import type { Flags } from './config.ts'
 import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
@@ -11,11 +10,6 @@ import { withOperator } from './operator.ts'
 import { print, printJson } from './print.ts'
 import { addFilterFlags, count, messageId, messageJson, messagesText, selectionOf } from './selection.ts'
 import { addDatabaseFlags } from './settings.ts'
-
-type Action = 'redrive' | 'discard'
-
-/** Milliseconds between two polls for an answer. */
-const lookMs = 100
 
 /** Messages that are shown, at most. */
 const shownMessages = 50
@@ -63,23 +57,18 @@ function addAction(command: Command, action: Action): Command {
 }
 
 async function carryOut(operator: Operator, action: Action, ids: readonly string[], flags: Flags): Promise<void> {
-  const which = selectionOf(flags, ids)
-  if (Object.values(which).every((part) => part === undefined) && flags.all !== true) {
-    throw new OutboxError('INVALID_OPTION', `${action} needs to know which messages.`, {
-      field: 'message-ids',
-      remedy: 'Give message ids, --topic, --key, --reason, --older-than, --newer-than or --all.',
-    })
-  }
+  const parts = 'message ids, --topic, --key, --reason, --older-than, --newer-than or --all'
+  const which = chosen(selectionOf(flags, ids), flags, { action, parts })
   const limit = (flags.limit as number | undefined) ?? Number.MAX_SAFE_INTEGER
   const reach = await operator.reach({ ...which, limit }, action)
   if (reach.keys === 0 || (action === 'discard' && reach.messages < Math.min(limit, new Set(ids).size))) {
     throw new OutboxError('NOT_FOUND', 'No such message is dead.', { field: 'message-ids', remedy: 'See "list --dead".' })
   }
-  const chosen = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, action)
+  const shown = await operator.choose({ ...which, limit: Math.min(limit, shownMessages) }, action)
   const by = operatorName()
   const json = (done: boolean) =>
-    printJson({ action, by, dryRun: flags.dryRun === true, done, ...reach, shown: chosen.map((one) => messageJson(one)) })
-  if (flags.json !== true) print(chosenText(chosen, reach))
+    printJson({ action, by, dryRun: flags.dryRun === true, done, ...reach, shown: shown.map((one) => messageJson(one)) })
+  if (flags.json !== true) print(chosenText(shown, reach))
   if (flags.dryRun === true) return flags.json === true ? json(false) : undefined
   if (action === 'discard' && flags.yes !== true && !(await confirmed(reach.messages, flags.json === true))) {
     return flags.json === true ? json(false) : print('Nothing was dropped.')
@@ -89,7 +78,7 @@ async function carryOut(operator: Operator, action: Action, ids: readonly string
     limit,
     keys: reach.keys,
     by,
-    timeoutMs: ((flags.timeout as number | undefined) ?? 30) * 1_000,
+    timeoutMs: timeoutOf(flags),
   })
   if (flags.json === true) return json(true)
   const messages = counted(reach.messages, 'message')
@@ -99,35 +88,6 @@ async function carryOut(operator: Operator, action: Action, ids: readonly string
 function chosenText(chosen: readonly ListedMessage[], { keys }: Reach): string {
   const more = keys - chosen.length
   return more > 0 ? `${messagesText(chosen)}\n… and ${more} more` : messagesText(chosen)
-}
-
-/** Who asks, for the log of the relay: a replay needs an audit trail. */
-export function operatorName(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`
-  } catch {
-    // A container may run under a user id that has no name.
-    return `${process.getuid?.() ?? 'unknown'}@${hostname()}`
-  }
-}
-
-/** Asks a person; without one, refuses: what is dropped is gone. */
-export function confirmed(n: number, json: boolean): Promise<boolean> {
-  if (!process.stdin.isTTY) {
-    throw new OutboxError('INVALID_OPTION', 'discard asks before it drops messages, and nobody is there to answer.', {
-      field: '--yes',
-      remedy: 'Give --yes.',
-    })
-  }
-  const line = createInterface({ input: process.stdin, output: json ? process.stderr : process.stdout })
-  return new Promise((resolve) => {
-    // Ctrl-D is a no.
-    line.on('close', () => resolve(false))
-    line.question(`Drop ${counted(n, 'message')} for good? (y/N) `, (answer) => {
-      resolve(/^y(es)?$/i.test(answer.trim()))
-      line.close()
-    })
-  })
 }
 
 /**
@@ -153,19 +113,19 @@ async function requestAndWait(
 
 /** Waits until the relays that own the buckets have answered; `timeoutMs` since the last answer. */
 async function answered(operator: Operator, action: Action, requested: readonly RowName[], timeoutMs: number): Promise<void> {
-  let until = performance.now() + timeoutMs
-  for (let open = requested; open.length > 0; ) {
-    const looked = open.slice(0, lookRows)
-    const left = await operator.unanswered(looked, action)
-    if (left.length < looked.length) until = performance.now() + timeoutMs
-    open = [...left, ...open.slice(looked.length)]
-    if (left.length === 0) continue
-    if (performance.now() > until) {
-      const what = action === 'redrive' ? 'key' : 'message'
-      throw new OutboxError('NO_ANSWER', `No relay has answered for ${open.length} of ${counted(requested.length, what)}.`, {
-        remedy: 'See "status" whether a relay is running; the request stands, and the next relay carries it out.',
-      })
+  let open = requested
+  const poll = async () => {
+    for (;;) {
+      const asked = open.slice(0, lookRows)
+      const left = await operator.unanswered(asked, action)
+      open = [...left, ...open.slice(asked.length)]
+      if (left.length > 0 || open.length === 0) return { open: open.length, at: open.length }
     }
-    await new Promise((resolve) => setTimeout(resolve, lookMs))
   }
+  await untilAnswered(poll, timeoutMs, (left) => {
+    const all = counted(requested.length, action === 'redrive' ? 'key' : 'message')
+    return new OutboxError('NO_ANSWER', `No relay has answered for ${left} of ${all}.`, {
+      remedy: 'See "status" whether a relay is running; the request stands, and the next relay carries it out.',
+    })
+  })
 }

@@ -8,7 +8,7 @@ import { startSampler } from '../ops/sampler.ts'
 import { serve } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
 import { telemetryOf } from '../relay/telemetry.ts'
-import { tableFormat } from '../store/postgres/check.ts'
+import { tableFormat } from '../store/postgres/refusals.ts'
 import type { ListenConfig } from './config.ts'
 
 /**

@@ -1,15 +1,18 @@
 import { OutboxError } from '../message/errors.ts'
-import type { SqlReader } from './transaction-id.ts'
 
 // Raw SQL through a Prisma client: how a statement is written, and what its failure means. Used by enqueue, inbox and testing.
+
+export { quote } from '../message/tables.ts'
+
+/** What can ask the database: a client inside a transaction. */
+export interface SqlReader {
+  $queryRaw<T = unknown>(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<T>
+}
 
 /** What can run a raw statement: a Prisma client inside or outside of a transaction. */
 export interface SqlRunner extends SqlReader {
   $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
 }
-
-/** A name as SQL has it. */
-export const quote = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /** A statement as a tagged template gives it, since names cannot be parameters; each `?` outside a quoted name stands for a value. */
 export function statement(text: string): TemplateStringsArray {

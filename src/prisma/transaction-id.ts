@@ -1,13 +1,9 @@
 import { OutboxError } from '../message/errors.ts'
+import { type SqlReader, statement } from './statement.ts'
 
 // The guard against statements that outlive their transaction. Prisma checks that a transaction is open and dispatches the statement later
 // (prisma/orm#29762): one that is held up meanwhile arrives after the ROLLBACK and would commit alone, or in the transaction of another request
 // on the same pooled connection. Used by enqueue, inbox and projection, for every write that must not stand alone.
-
-/** What can ask the database: a client inside a transaction. */
-export interface SqlReader {
-  $queryRaw<T = unknown>(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<T>
-}
 
 /**
  * The condition under which a guarded statement writes; `?` is the answer of {@link databaseTransaction}. The id is never used again and the
@@ -16,8 +12,7 @@ export interface SqlReader {
  */
 export const inThatTransaction = 'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'
 
-const text = ['SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid"']
-const question: TemplateStringsArray = Object.assign(text, { raw: text })
+const question = statement('SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid"')
 
 /** Ids by the object that stands for a transaction. Written and read here only. */
 const known = new WeakMap<object, Promise<string>>()

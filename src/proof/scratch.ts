@@ -1,8 +1,10 @@
 import type { Admin, Kafka } from 'kafkajs'
 import pg from 'pg'
 import { OutboxError } from '../message/errors.ts'
+import { quote } from '../message/tables.ts'
+import { explained } from '../store/postgres/errors.ts'
 import { codeOf, connectionConfig } from '../store/postgres/line.ts'
-import { identifier, ownPath } from '../store/postgres/sql.ts'
+import { ownPath } from '../store/postgres/sql.ts'
 import { trouble } from '../transport/kafkajs/errors.ts'
 import { type ProofStatements, proofStatements } from './statements.ts'
 
@@ -49,7 +51,7 @@ export async function makeScratch(plan: ScratchPlan): Promise<Scratch> {
   }
   try {
     await pool.query(`${ownPath}${plan.migration};${sql.create}`).catch((error) => Promise.reject(refusedTables(error)))
-    const drop = () => pool.query(`${ownPath}DROP SCHEMA ${identifier(plan.schema)} CASCADE`)
+    const drop = () => pool.query(`${ownPath}DROP SCHEMA ${quote(plan.schema)} CASCADE`)
     made.push({ name: `the PostgreSQL schema ${plan.schema}`, remove: drop })
     await makeTopic(admin, plan)
     made.push({ name: `the topic ${plan.topic}`, remove: () => admin.deleteTopics({ topics: [plan.topic], timeout: 10_000 }) })
@@ -91,24 +93,9 @@ async function makeTopic(admin: Admin, { topic, partitions, replication }: Scrat
 }
 
 function refusedTables(error: unknown): unknown {
-  const code = codeOf(error)
-  if (code === '42501') {
-    return new OutboxError('MISSING_RIGHTS', 'The database role may not create a schema.', {
-      remedy: 'GRANT CREATE ON DATABASE to the role, or use another one for the proof.',
-      cause: error,
-    })
-  }
-  if (code !== undefined && /^(28|3D)/.test(code)) {
-    return new OutboxError('DATABASE_REFUSED', `The database refused the login (${code}).`, {
-      field: 'DATABASE_URL',
-      remedy: 'See whether user, password and database name are right.',
-      cause: error,
-    })
-  }
-  if (error instanceof pg.DatabaseError && !/^(08|53|57P)/.test(code ?? '')) return error
-  return new OutboxError('DATABASE_UNREACHABLE', `The database cannot be reached (${code ?? (error as Error).message}).`, {
-    field: 'DATABASE_URL',
-    remedy: 'See whether it runs, and whether host and port are right.',
+  if (codeOf(error) !== '42501') return explained(error)
+  return new OutboxError('MISSING_RIGHTS', 'The database role may not create a schema.', {
+    remedy: 'GRANT CREATE ON DATABASE to the role, or use another one for the proof.',
     cause: error,
   })
 }

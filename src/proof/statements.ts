@@ -1,10 +1,10 @@
-import { identifier } from '../store/postgres/sql.ts'
+import { quote, tablesOf } from '../message/tables.ts'
 
 /** Every statement of the writers, for tables in a PostgreSQL schema. `proof_line` and `proof_ledger` are theirs alone. */
 export function proofStatements(schema: string) {
-  const line = `${identifier(schema)}."proof_line"`
-  const ledger = `${identifier(schema)}."proof_ledger"`
-  const outbox = `${identifier(schema)}."outbox"`
+  const line = `${quote(schema)}."proof_line"`
+  const ledger = `${quote(schema)}."proof_ledger"`
+  const { outbox, dead } = tablesOf(schema)
   return {
     /** The lines that serialise the writers of a key, and the ledger of what was committed. Keys are in hexadecimal: a text holds no NUL. */
     create: `CREATE TABLE ${line} ("topic" text, "key" text, "n" integer NOT NULL DEFAULT 0, PRIMARY KEY ("topic", "key"));
@@ -29,7 +29,7 @@ CREATE TABLE ${ledger} ("message_id" uuid PRIMARY KEY, "topic" text NOT NULL, "k
     waiting: `SELECT count(*)::int AS n FROM ${outbox}`,
 
     /** Messages taken out of the way. */
-    dead: `SELECT "message_id" AS id, "reason" AS reason FROM ${identifier(schema)}."outbox_dead_letter"`,
+    dead: `SELECT "message_id" AS id, "reason" AS reason FROM ${dead}`,
 
     /** Writes what enqueue writes. */
     enqueue: `INSERT INTO ${outbox} ("bucket", "message_id", "topic", "type", "key", "value", "headers")

@@ -4,7 +4,7 @@ import { outboxTable } from '../enqueue/extension.ts'
 import type { OutboxTable } from '../enqueue/insert.ts'
 import { encodeKey, type MessageKey } from '../message/key.ts'
 import { pathTo } from '../message/payload.ts'
-import { quote } from '../prisma/statement.ts'
+import { quote, statement } from '../prisma/statement.ts'
 import { difference, type Path } from './difference.ts'
 import { type OutboxMessage, tell } from './told.ts'
 
@@ -93,11 +93,6 @@ const place = ([name, ...rest]: Path) => pathTo(String(name), rest)
 const show = (value: unknown) => inspect(value, { depth: 6, breakLength: Number.POSITIVE_INFINITY })
 
 /** topic, or null for all. What waits, in the order of the ids. Names are qualified: the application owns the search path. */
-function waiting({ schema, table }: OutboxTable): TemplateStringsArray {
-  const strings = [
-    `SELECT "message_id"::pg_catalog.text AS "id", "topic", "type", "key", "value", "headers"
-     FROM ${quote(schema)}.${quote(table)} AS o WHERE "topic" OPERATOR(pg_catalog.=) coalesce(`,
-    '::pg_catalog.text, "topic") ORDER BY o."id"',
-  ]
-  return Object.assign(strings, { raw: strings })
-}
+const waiting = ({ schema, table }: OutboxTable): TemplateStringsArray =>
+  statement(`SELECT "message_id"::pg_catalog.text AS "id", "topic", "type", "key", "value", "headers"
+    FROM ${quote(schema)}.${quote(table)} AS o WHERE "topic" OPERATOR(pg_catalog.=) coalesce(?::pg_catalog.text, "topic") ORDER BY o."id"`)

@@ -19,7 +19,7 @@ import { whereCommand } from '../../src/cli/where.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
 import { errorCodes } from '../../src/message/errors.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
-import { kafkajsTransportDefaults } from '../../src/transport/kafkajs/kafkajs.ts'
+import { kafkaTransportDefaults } from '../../src/transport/kafka-transport.ts'
 import { allFaults } from '../history/faults.ts'
 import { checkNames } from '../history/judge.ts'
 import { usage as tortureUsage } from '../history/options.ts'
@@ -104,7 +104,7 @@ describe('options', () => {
 
   test('of the Kafka transport: their defaults, and those that are needed', () => {
     const rows = tables(pageOf('docs/guides/embed-the-relay.md'))[0]!
-    const fixed: Record<string, string | number | boolean> = kafkajsTransportDefaults
+    const fixed: Record<string, string | number | boolean> = kafkaTransportDefaults
     expect(rows.map(([option]) => code(option!)).filter((option) => !(option in fixed))).toEqual(['brokers', 'sasl'])
     const shown = Object.fromEntries(rows.map(([option, value]) => [code(option!), value]))
     expect(shown).toMatchObject(Object.fromEntries(Object.entries(fixed).map(([name, value]) => [name, `\`${inCode(value)}\``])))

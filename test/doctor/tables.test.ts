@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { postgresStore } from '../../src/store/postgres/store.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { diagnose, loginOf } from './diagnose.ts'
 
@@ -59,6 +61,8 @@ interface Sickness {
   level: 'warning' | 'failure'
   sick: string
   finding: string
+  /** A relay starts all the same. */
+  starts?: true
   /** What makes it well; where it is absent, the fix that the doctor names does. */
   cure?: string
 }
@@ -67,6 +71,7 @@ test.each<Sickness>([
   {
     check: 'tables',
     level: 'failure',
+    starts: true,
     sick: 'ALTER TABLE outbox ALTER topic TYPE varchar(20)',
     finding: 'outbox.topic is character varying(20), not text',
     cure: 'ALTER TABLE outbox ALTER topic TYPE text',
@@ -81,6 +86,7 @@ test.each<Sickness>([
   {
     check: 'tables',
     level: 'failure',
+    starts: true,
     sick: 'ALTER TABLE outbox ALTER message_id DROP NOT NULL',
     finding: 'outbox.message_id is nullable',
     cure: 'ALTER TABLE outbox ALTER message_id SET NOT NULL',
@@ -95,12 +101,14 @@ test.each<Sickness>([
   {
     check: 'logged',
     level: 'failure',
+    starts: true,
     sick: 'ALTER TABLE outbox_dead_letter SET UNLOGGED',
     finding: 'UNLOGGED: outbox_dead_letter.',
   },
   {
     check: 'vacuum',
     level: 'warning',
+    starts: true,
     sick: 'ALTER TABLE outbox SET (autovacuum_enabled = false)',
     finding: 'Autovacuum is off for outbox.',
     cure: 'ALTER TABLE outbox RESET (autovacuum_enabled)',
@@ -125,13 +133,24 @@ test.each<Sickness>([
     finding: 'The tables have format 7',
     cure: 'UPDATE outbox_lease SET format = 1',
   },
-])('$check: $level after "$sick", and well after the fix', async ({ check, level, sick, finding, cure }) => {
-  await database.query(sick)
-  const verdict = (await look()).of(check)
-  expect(verdict).toMatchObject({ level, finding: expect.stringContaining(finding), why: expect.stringMatching(/.+/) })
-  await database.query(cure ?? verdict.fix)
-  expect((await look()).level(check)).toBe('ok')
-})
+])(
+  '$check: $level after "$sick", as a relay that starts says, and well after the fix',
+  async ({ check, level, starts, sick, finding, cure }) => {
+    await database.query(sick)
+    const verdict = (await look()).of(check)
+    expect(verdict).toMatchObject({ level, finding: expect.stringContaining(finding), why: expect.stringMatching(/.+/) })
+    const start = postgresStore({ databaseUrl: database.directUrl }).connect({
+      id: randomUUID(),
+      name: 'r',
+      version: '0',
+      leaseMs: 10_000,
+    })
+    if (starts) await (await start).close()
+    else await expect(start).rejects.toThrow(verdict.finding)
+    await database.query(cure ?? verdict.fix)
+    expect((await look()).level(check)).toBe('ok')
+  },
+)
 
 test('dead rows that nobody removes are a warning, and VACUUM as the fix says it makes it well', async () => {
   // Autovacuum is on, and so far behind as on a table whose threshold was raised.

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { tablesOf } from '../../src/message/tables.ts'
 import { longestRestMs, restMs, startSampler } from '../../src/ops/sampler.ts'
 import type { RelayEngine } from '../../src/relay/relay.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
-import { tablesOf } from '../../src/store/postgres/statements.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 

@@ -67,8 +67,8 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       {
         file: statements,
-        from: 'FOR UPDATE OF ${identifier(\'outbox_lease\')} SKIP LOCKED) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
-        to: 'FOR UPDATE OF ${identifier(\'outbox_lease\')}) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
+        from: 'FOR UPDATE OF o SKIP LOCKED) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
+        to: 'FOR UPDATE OF o) AS own\n  WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`',
       },
     ],
     file: 'relay/locked-row.test.ts',
@@ -112,8 +112,8 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       {
         file: statements,
-        from: '"leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF ${identifier(\'outbox_lease\')} SKIP LOCKED)',
-        to: '"leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF ${identifier(\'outbox_lease\')})',
+        from: '"leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF o SKIP LOCKED)',
+        to: '"leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF o)',
       },
     ],
     file: leases,
@@ -125,7 +125,7 @@ export const writingRules: readonly TakenOut[] = [
     edits: [
       {
         file: statements,
-        from: ' OR "leased_until" > ${longestLease(identifier(\'outbox_lease\'))}',
+        from: ' OR "leased_until" > ${longestLease(\'o\')}',
         to: '',
       },
     ],
@@ -135,14 +135,14 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 16,
     without: 'tables of an unknown format are used',
-    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseUnknownFormat(line, tables)\n', to: '' }],
+    edits: [{ file: 'store/postgres/check.ts', from: '  refuse(unknownFormat(leases!.format))\n', to: '' }],
     file: connect,
     tests: 'with a newer table format',
   },
   {
     rule: 16,
     without: 'row-level security may hide rows from the relay',
-    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseRowSecurity(line, tables)\n', to: '' }],
+    edits: [{ file: 'store/postgres/check.ts', from: '  refuse(activeRowSecurity(found))\n', to: '' }],
     file: connect,
     tests: 'with a newer table format',
   },
@@ -195,21 +195,21 @@ export const writingRules: readonly TakenOut[] = [
   {
     rule: 16,
     without: 'a relay starts on a replica',
-    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseReplica(line)\n', to: '' }],
+    edits: [{ file: 'store/postgres/check.ts', from: '  refuseReadOnly(catalog!)\n', to: '' }],
     file: connect,
     tests: 'that is read-only, as a replica is',
   },
   {
     rule: 16,
     without: 'a relay starts without its rights',
-    edits: [{ file: 'store/postgres/check.ts', from: '  await refuseMissingRights(line, tables)\n', to: '' }],
+    edits: [{ file: 'store/postgres/check.ts', from: '  refuse(missingRights(found))\n', to: '' }],
     file: connect,
     tests: 'with a newer table format',
   },
   {
     rule: 16,
     without: 'a sequence may be behind its table',
-    edits: [{ file: 'store/postgres/check.ts', from: '  if (behind && !served) throw behind\n', to: '' }],
+    edits: [{ file: 'store/postgres/check.ts', from: '  if (!served) refuse(behind)\n', to: '' }],
     file: connect,
     tests: 'with a newer table format',
   },

@@ -64,6 +64,9 @@ describe('a database that can never serve is refused', () => {
     await own.query("SELECT setval('outbox_id_seq', 1)")
     await expect(refused(own.url)).rejects.toMatchObject({ code: 'OUTBOX_SEQUENCE_BEHIND' })
     await own.query("SELECT setval('outbox_id_seq', 2)")
+    // The next id is 100, and none was drawn yet.
+    await own.query('ALTER SEQUENCE outbox_id_seq RESTART WITH 100')
+    await (await refused(own.url)).close()
     await own.query('ALTER SEQUENCE outbox_id_seq CACHE 10')
     await expect(refused(own.url)).rejects.toMatchObject({ code: 'OUTBOX_SEQUENCE_BEHIND' })
     await own.query('ALTER SEQUENCE outbox_id_seq CACHE 1')
@@ -72,12 +75,17 @@ describe('a database that can never serve is refused', () => {
     const url = new URL(own.directUrl)
     url.username = role
     url.password = 'pw'
-    await expect(refused(url.href)).rejects.toMatchObject({ code: 'OUTBOX_MISSING_RIGHTS' })
+    await expect(refused(url.href)).rejects.toMatchObject({
+      code: 'OUTBOX_MISSING_RIGHTS',
+      message: expect.stringContaining('SELECT, INSERT, DELETE on outbox; SELECT, INSERT, UPDATE, DELETE on outbox_dead_letter;'),
+    })
     await own.query(
       `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${role}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO ${role}`,
     )
     await (await refused(url.href)).close()
     await own.query('ALTER TABLE outbox ENABLE ROW LEVEL SECURITY')
+    await expect(refused(url.href)).rejects.toMatchObject({ code: 'OUTBOX_ROW_SECURITY' })
+    await own.query('ALTER TABLE outbox DISABLE ROW LEVEL SECURITY; ALTER TABLE outbox_relay ENABLE ROW LEVEL SECURITY')
     await expect(refused(url.href)).rejects.toMatchObject({ code: 'OUTBOX_ROW_SECURITY' })
     await own.drop()
     await sessions.database.query(`DROP ROLE ${role}`)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { tablesOf } from '../../src/message/tables.ts'
 import { fetchStatement } from '../../src/store/postgres/fetch-statement.ts'
-import { tablesOf } from '../../src/store/postgres/statements.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { Fetch, StoreSession } from '../../src/store/store.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'

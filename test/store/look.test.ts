@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
+import { tablesOf } from '../../src/message/tables.ts'
 import type { Operator } from '../../src/store/operator.ts'
 import { postgresOperator } from '../../src/store/postgres/operator.ts'
 import { operatorStatements } from '../../src/store/postgres/operator-statements.ts'
-import { tablesOf } from '../../src/store/postgres/statements.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 

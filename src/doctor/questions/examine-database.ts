@@ -1,16 +1,15 @@
 import pg from 'pg'
+import { tablesOf } from '../../message/tables.ts'
 import { isLoopback } from '../../running/loopback.ts'
 import { type Encryption, encryptionOf } from '../../store/postgres/encryption.ts'
+import { explained } from '../../store/postgres/errors.ts'
+import type { CatalogFacts, IdFacts, LeaseFacts } from '../../store/postgres/facts.ts'
 import { connectionConfig } from '../../store/postgres/line.ts'
-import { explained } from '../../store/postgres/operator.ts'
-import { tablesOf } from '../../store/postgres/statements.ts'
 import { parseUrl, schemaOf } from '../../store/postgres/store.ts'
 import { doctorStatements } from './statements.ts'
 
 /** The server, and how a session of this role begins. */
-export interface Surroundings {
-  replica: boolean
-  readOnly: boolean
+export interface Surroundings extends Pick<CatalogFacts, 'replica' | 'readOnly'> {
   /** 180001 is 18.1. */
   version: number
   synchronousCommit: string
@@ -22,27 +21,6 @@ export interface Surroundings {
   /** Clock of the database minus this machine's, in ms, and half of the time that the question took. */
   clockMs: number
   uncertainMs: number
-}
-
-/** One of the outbox tables. */
-export interface TableFacts {
-  name: string
-  unlogged: boolean
-  rowSecurity: boolean
-  vacuumOff: boolean
-  dead: number
-  live: number
-  vacuumedMsAgo: number | null
-  /** Of SELECT, INSERT, UPDATE, DELETE those that the role lacks. */
-  denied: string[]
-}
-
-/** A column, its type as `format_type` writes it. */
-export interface Column {
-  table: string
-  column: string
-  type: string
-  notNull: boolean
 }
 
 /** Roles that may create functions and operators in a schema whose path our tables or this role have. */
@@ -77,17 +55,15 @@ export interface ServerHop {
 }
 
 /** What the doctor learned about the database. What lies behind missing tables or rights is null. */
-export interface DatabaseFacts {
+export interface DatabaseFacts extends Pick<CatalogFacts, 'tables' | 'sequence'> {
   schema: string
   surroundings: Surroundings
   encryption: Encryption & ServerHop
-  tables: TableFacts[]
-  columns: Column[]
   holders: HorizonHolder[]
   creators: Creators[]
   attached: Attached[]
-  sequence: { cache: number; last: number; highest: number } | null
-  leases: { rows: number; format: number | null; leaseMs: number | null } | null
+  ids: IdFacts | null
+  leases: LeaseFacts | null
   topics: { topic: string; bytes: number }[] | null
 }
 
@@ -105,21 +81,24 @@ export async function examineDatabase(options: { databaseUrl: string; schema?: s
     const results = (await client.query(text)) as unknown as pg.QueryResult[]
     return results.at(-1)!.rows as T[]
   }
-  /** Null where a table, a right or time is missing: another check names it. */
+  /** Null if a table, a right or time is missing: another check names it. */
   const orNull = <T>(asked: Promise<T>) => asked.catch(() => null)
   try {
     await client.connect()
+    const [catalog] = await rows<CatalogFacts>(sql.catalog())
+    const { tables, sequence, replica, readOnly } = catalog!
+    const surroundings = await surroundingsOf(client, () => rows(sql.surroundings()))
     return {
       schema,
-      surroundings: await surroundingsOf(client, () => rows(sql.surroundings())),
+      surroundings: { ...surroundings, replica, readOnly },
       encryption: { ...encryptionOf(options.databaseUrl), ...(await serverHop(() => rows(sql.ownLink()))) },
-      tables: await rows(sql.tables()),
-      columns: await rows(sql.columns()),
+      tables,
+      sequence,
       holders: await rows(sql.holders()),
       creators: await rows(sql.creators(schema)),
       attached: await rows(sql.attached()),
-      sequence: (await orNull(rows<NonNullable<DatabaseFacts['sequence']>>(sql.sequence())))?.[0] ?? null,
-      leases: (await orNull(rows<NonNullable<DatabaseFacts['leases']>>(sql.leases())))?.[0] ?? null,
+      ids: (sequence && (await orNull(rows<IdFacts>(sql.ids(sequence.name)))))?.[0] ?? null,
+      leases: (await orNull(rows<LeaseFacts>(sql.leases())))?.[0] ?? null,
       topics: await orNull(rows(sql.topics())),
     }
   } catch (error) {
@@ -135,9 +114,10 @@ async function serverHop(ask: () => Promise<{ serverTls: string | null; from: st
   return { serverTls: own?.serverTls ?? null, serverLocal: from === null || isLoopback(from) }
 }
 
-type Answer = Omit<Surroundings, 'pooled' | 'clockMs' | 'uncertainMs'> & { pid: number; nowMs: number }
+type Session = Omit<Surroundings, keyof CatalogFacts>
+type Answer = Omit<Session, 'pooled' | 'clockMs' | 'uncertainMs'> & { pid: number; nowMs: number }
 
-async function surroundingsOf(client: pg.Client, ask: () => Promise<Answer[]>): Promise<Surroundings> {
+async function surroundingsOf(client: pg.Client, ask: () => Promise<Answer[]>): Promise<Session> {
   const began = Date.now()
   const [answer] = await ask()
   const uncertainMs = (Date.now() - began) / 2

@@ -1,5 +1,6 @@
-import { ageMs, integers, literal, maxId, ownPath, uuids } from '../../store/postgres/sql.ts'
-import type { Tables } from '../../store/postgres/statements.ts'
+import type { Tables } from '../../message/tables.ts'
+import { factStatements, named } from '../../store/postgres/facts.ts'
+import { ageMs, integers, literal, ownPath, uuids } from '../../store/postgres/sql.ts'
 
 /** Milliseconds that a statement of the doctor may take: what it asks is in the catalogue, or among the first rows. */
 const timeoutMs = 5_000
@@ -7,30 +8,20 @@ const timeoutMs = 5_000
 /** Waiting messages of each bucket among which the largest is looked for. */
 const headRows = 160
 
-/** What the tables are called without schema, as the verdicts name them. */
-const names: Record<keyof Tables, string> = {
-  outbox: 'outbox',
-  lease: 'outbox_lease',
-  relay: 'outbox_relay',
-  dead: 'outbox_dead_letter',
-}
-
 /**
  * Every statement of the doctor. They only read, but for the one that takes out what the doctor itself wrote; those that read have a time-out,
  * which ends with them, also behind a pooler.
  */
 export function doctorStatements(tables: Tables) {
-  const { outbox, lease } = tables
+  const { outbox } = tables
+  const facts = factStatements(tables)
+  const all = named(tables)
   const bounded = (sql: string) => `SET LOCAL statement_timeout=${timeoutMs};${ownPath}${sql}`
-  const named = `(VALUES ${(Object.keys(names) as (keyof Tables)[])
-    .map((name) => `(${literal(names[name])}, to_regclass(${literal(tables[name])}))`)
-    .join(', ')}) AS n(name, oid)`
 
   return {
     /** Server and session. Settings are those that a session of this role begins with. */
     surroundings: () =>
-      bounded(`SELECT pg_is_in_recovery() AS replica, current_setting('transaction_read_only') = 'on' AS "readOnly",
-  current_setting('server_version_num')::int AS version, current_setting('synchronous_commit') AS "synchronousCommit",
+      bounded(`SELECT current_setting('server_version_num')::int AS version, current_setting('synchronous_commit') AS "synchronousCommit",
   current_setting('fsync') AS fsync, current_setting('default_transaction_isolation') AS isolation, current_setting('TimeZone') AS "timeZone",
   pg_backend_pid() AS pid, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "nowMs"`),
 
@@ -39,19 +30,10 @@ export function doctorStatements(tables: Tables) {
       bounded(`SELECT version AS "serverTls", pg_catalog.host(pg_catalog.inet_client_addr()) AS "from"
   FROM pg_catalog.pg_stat_ssl WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()`),
 
-    /** The tables that there are: what they are made of, whether their rows are seen, and how many are dead. */
-    tables: () =>
-      bounded(`SELECT n.name, c.relpersistence = 'u' AS unlogged, row_security_active(c.oid) AS "rowSecurity",
-  coalesce(c.reloptions::text, '') LIKE '%autovacuum_enabled=false%' OR current_setting('autovacuum') = 'off' AS "vacuumOff",
-  coalesce(s.n_dead_tup, 0)::float8 AS dead, coalesce(s.n_live_tup, 0)::float8 AS live,
-  ${ageMs('greatest(s.last_autovacuum, s.last_vacuum)')} AS "vacuumedMsAgo",
-  (SELECT coalesce(json_agg(r.r), '[]') FROM unnest(ARRAY['SELECT','INSERT','UPDATE','DELETE']) AS r(r) WHERE NOT has_table_privilege(c.oid, r.r)) AS denied
-  FROM ${named} JOIN pg_class AS c ON c.oid = n.oid LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid ORDER BY n.name`),
-
-    /** Their columns, with types as the catalogue writes them. */
-    columns: () =>
-      bounded(`SELECT n.name AS table, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS "notNull"
-  FROM ${named} JOIN pg_attribute AS a ON a.attrelid = n.oid AND a.attnum > 0 AND NOT a.attisdropped`),
+    /** See {@link factStatements}. */
+    catalog: () => bounded(facts.catalog()),
+    leases: () => bounded(facts.leases()),
+    ids: (sequence: string) => bounded(facts.ids(sequence)),
 
     /**
      * Roles other than the owners that may create objects in a schema of the tables or of the path with which a session of this role
@@ -61,25 +43,14 @@ export function doctorStatements(tables: Tables) {
       bounded(`SELECT n.nspname AS schema, json_agg(DISTINCT coalesce(r.rolname, 'PUBLIC')) AS roles
   FROM pg_namespace AS n CROSS JOIN aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee
   WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AND NOT coalesce(r.rolsuper, false)
-  AND a.grantee <> ALL(SELECT c.relowner FROM ${named} JOIN pg_class AS c ON c.oid = n.oid)
+  AND a.grantee <> ALL(SELECT c.relowner FROM ${all} JOIN pg_class AS c ON c.oid = n.oid)
   AND n.nspname = ANY(SELECT ${literal(schema)} UNION ALL SELECT CASE trim(p, ' "') WHEN '$user' THEN session_user::text ELSE trim(p, ' "') END
     FROM pg_settings AS s CROSS JOIN string_to_table(s.reset_val, ',') AS p WHERE s.name = 'search_path') GROUP BY 1 ORDER BY 1`),
 
     /** Triggers and rules on the tables. */
     attached: () =>
-      bounded(`SELECT n.name AS table, 'trigger' AS kind, t.tgname AS name FROM ${named} JOIN pg_trigger AS t ON t.tgrelid = n.oid AND NOT t.tgisinternal
-  UNION ALL SELECT n.name, 'rule', r.rulename FROM ${named} JOIN pg_rewrite AS r ON r.ev_class = n.oid ORDER BY 1, 2, 3`),
-
-    /**
-     * The sequence of outbox.id: numbers that a session draws ahead, and how it stands to the highest id. No row for a role without rights
-     * on it: its last value would be null, as that of a sequence which was never used.
-     */
-    sequence: () =>
-      bounded(`SELECT q.seqcache::int AS cache, coalesce(pg_sequence_last_value(q.seqrelid), 0)::float8 AS last,
-  (SELECT coalesce(max(t."id"), 0) FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
-    (SELECT "id" FROM ${outbox} AS m WHERE m."bucket" = b AND m."id" <= ${maxId} ORDER BY m."bucket" DESC, m."id" DESC LIMIT 1) AS t)::float8 AS highest
-  FROM pg_sequence AS q WHERE q.seqrelid = pg_get_serial_sequence(${literal(outbox)}, 'id')::regclass
-  AND has_sequence_privilege(q.seqrelid, 'SELECT, USAGE')`),
+      bounded(`SELECT n.name AS table, 'trigger' AS kind, t.tgname AS name FROM ${all} JOIN pg_trigger AS t ON t.tgrelid = n.oid AND NOT t.tgisinternal
+  UNION ALL SELECT n.name, 'rule', r.rulename FROM ${all} JOIN pg_rewrite AS r ON r.ev_class = n.oid ORDER BY 1, 2, 3`),
 
     /** Who keeps VACUUM from dead rows: sessions, replication slots, prepared transactions; the oldest first. */
     holders: () =>
@@ -89,10 +60,6 @@ export function doctorStatements(tables: Tables) {
     FROM pg_replication_slots WHERE coalesce(xmin, catalog_xmin) IS NOT NULL
   UNION ALL SELECT 'prepared', gid, 'prepared', ${ageMs('prepared')}, age(transaction)::float8 FROM pg_prepared_xacts WHERE database = current_database()) AS h
   ORDER BY "ageMs" DESC NULLS LAST LIMIT 5`),
-
-    /** Format and lease times that the tables hold. */
-    leases: () =>
-      bounded(`SELECT count(*)::int AS rows, max("format")::int AS format, min("lease_ms") AS "leaseMs" FROM ${lease}`),
 
     /**
      * Where the outbox is: start of the server, database and table. The application's client also sends it, under a search path of its own,

@@ -1,7 +1,7 @@
 import pg from 'pg'
+import { tablesOf } from '../../message/tables.ts'
+import { explained } from '../../store/postgres/errors.ts'
 import { connectionConfig } from '../../store/postgres/line.ts'
-import { explained } from '../../store/postgres/operator.ts'
-import { tablesOf } from '../../store/postgres/statements.ts'
 import { doctorStatements } from './statements.ts'
 
 /** What is left of a transaction that was rolled back. */

@@ -1,6 +1,7 @@
 import type { Kafka } from 'kafkajs'
 import { clusterMaker } from '../../transport/kafkajs/cluster.ts'
 import { trouble } from '../../transport/kafkajs/errors.ts'
+import { metadataMaxAgeMs } from '../../transport/transport.ts'
 
 /** A partition that no topic has. */
 const noPartition = 2_147_483_647
@@ -28,7 +29,7 @@ interface Broker {
 export async function writeRights(kafka: Kafka, topics: readonly string[]): Promise<(boolean | null)[]> {
   let cluster: Cluster | undefined
   try {
-    cluster = clusterMaker<Cluster>(kafka).create({ metadataMaxAge: 300_000, allowAutoTopicCreation: false })
+    cluster = clusterMaker<Cluster>(kafka).create({ metadataMaxAge: metadataMaxAgeMs, allowAutoTopicCreation: false })
     await cluster.connect()
     await cluster.refreshMetadata()
     const rights: (boolean | null)[] = []

@@ -1,7 +1,7 @@
 import { digestBytes } from '../../message/key-digest.ts'
+import type { Tables } from '../../message/tables.ts'
 import type { BlockedKeyPosition, Lease, Refusal, RowName } from '../store.ts'
 import { bytes, columns, columnsOf, integers, lastDrawn, literal, maxId, strayIds, uuids } from './sql.ts'
-import type { Tables } from './statements.ts'
 
 /** Rows that one discard drops: few enough to end well within a lease. */
 const discardRows = 1_000

@@ -1,7 +1,9 @@
 import { OutboxError } from '../../message/errors.ts'
-import { connectionConfig, Line } from './line.ts'
-import { explained } from './operator.ts'
-import { ageMs, bytes, identifier, literal, namesAuthor, uuids } from './sql.ts'
+import { tableNames, tablesOf } from '../../message/tables.ts'
+import { explained } from './errors.ts'
+import { codeOf, connectionConfig, Line } from './line.ts'
+import { createTables } from './refusals.ts'
+import { ageMs, bytes, literal, namesAuthor, uuids } from './sql.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
 /** Bytes of a key that a list gives. */
@@ -73,7 +75,7 @@ export async function postgresInboxOperator(options: {
   schema?: string | undefined
 }): Promise<InboxOperator> {
   const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
-  const sql = statements(`${identifier(schema)}."inbox_dead_letter"`)
+  const sql = statements(tablesOf(schema).inboxDead)
   let line: Line
   try {
     line = await Line.open(connectionConfig(options.databaseUrl), limits, () => {})
@@ -99,10 +101,9 @@ export async function postgresInboxOperator(options: {
 }
 
 function missing(error: unknown, schema: string): OutboxError | undefined {
-  if ((error as { code?: string }).code !== '42P01') return undefined
-  const remedy =
-    'Run "npx prisma-extension-outbox init --inbox", then "npx prisma migrate deploy"; --schema names another schema.'
-  return new OutboxError('TABLES_MISSING', `The table inbox_dead_letter is not in schema ${schema}.`, { remedy, cause: error })
+  if (codeOf(error) !== '42P01') return undefined
+  const finding = `Not in schema ${schema}: ${tableNames.inboxDead}.`
+  return new OutboxError('TABLES_MISSING', finding, { remedy: createTables(' --inbox'), cause: error })
 }
 
 /** Every statement, without parameters, as those of the outbox. */

@@ -1,7 +1,7 @@
 import pg from 'pg'
+import { quote } from '../../message/tables.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import { connectionConfig } from './line.ts'
-import { identifier } from './sql.ts'
 
 /** Milliseconds between two tries to connect. */
 const retryMs = 5_000
@@ -33,7 +33,7 @@ export function listenForWakes(
     try {
       await mine.connect()
       mine.once('end', again)
-      await mine.query(`LISTEN ${identifier(wakeChannel)}`)
+      await mine.query(`LISTEN ${quote(wakeChannel)}`)
     } catch {
       void mine.end().catch(() => {})
       if (client === mine) again()

@@ -1,9 +1,10 @@
 import { bucketCount, bucketOf } from '../../message/key.ts'
+import type { Tables } from '../../message/tables.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { ageMs as age, bounded, bytes, integers, literal, longestLease, milliseconds, namesAuthor, uuids } from './sql.ts'
-import { authorTrigger, type Tables } from './statements.ts'
+import { ageMs as age, bounded, bytes, literal, longestLease, milliseconds, namesAuthor, rowNames } from './sql.ts'
+import { authorTrigger } from './statements.ts'
 
 /** Messages that are counted one by one; beyond them the backlog is estimated: a count over millions would be a load of its own. */
 export const countedMessages = 10_000
@@ -29,14 +30,6 @@ export const readsPayloads = ({ outbox, dead }: Tables): string =>
 
 /** Every statement of the operator's side, sent as the relay's are. `payloads`: the role may read values and headers; no other statement names them. */
 export function operatorStatements({ outbox, lease, relay, dead }: Tables, payloads = true) {
-  const names = (rows: readonly RowName[]) =>
-    `unnest(${integers(
-      rows.map((row) => row.bucket),
-      'smallint',
-    )}, ${integers(
-      rows.map((row) => row.id),
-      'bigint',
-    )}, ${uuids(rows.map((row) => row.messageId))}) AS n(b, i, m)`
   const ago = (ms: number) => `clock_timestamp() - ${milliseconds(ms)}`
   const and = (parts: readonly (string | false | undefined)[]) =>
     parts
@@ -238,7 +231,7 @@ SELECT "bucket" AS bucket, "id"::float8 AS id, "message_id" AS "messageId" FROM 
       action: 'redrive' | 'discard',
       { by, names: named }: { by: string; names: boolean },
     ) => `SET LOCAL outbox.requested_by = ${literal(by)};
-UPDATE ${dead} AS d SET "requested_action" = ${literal(action)}${named ? `, "requested_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${names(rows)}
+UPDATE ${dead} AS d SET "requested_action" = ${literal(action)}${named ? `, "requested_by" = session_user || ${literal(` (${by})`)}` : ''} FROM ${rowNames(rows)}
   WHERE d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m;
 SELECT pg_notify(${literal(wakeChannel)}, 'request')::text`,
 
@@ -247,6 +240,6 @@ SELECT pg_notify(${literal(wakeChannel)}, 'request')::text`,
       rows: readonly RowName[],
       action: 'redrive' | 'discard',
     ) => `SELECT d."bucket" AS bucket, d."id"::float8 AS id, d."message_id" AS "messageId"
-  FROM ${dead} AS d JOIN ${names(rows)} ON d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m WHERE d."requested_action" = ${literal(action)}`,
+  FROM ${dead} AS d JOIN ${rowNames(rows)} ON d."bucket" = n.b AND d."id" = n.i AND d."message_id" = n.m WHERE d."requested_action" = ${literal(action)}`,
   }
 }

@@ -1,5 +1,5 @@
-import pg from 'pg'
 import { OutboxError } from '../../message/errors.ts'
+import { tablesOf } from '../../message/tables.ts'
 import type {
   DeadGroup,
   Holder,
@@ -15,8 +15,9 @@ import type {
   ShownMessage,
 } from '../operator.ts'
 import type { RowName } from '../store.ts'
-import { refusal, refuseMissingTables } from './check.ts'
-import { codeOf, connectionConfig, Line } from './line.ts'
+import { refuseMissingTables } from './check.ts'
+import { explained } from './errors.ts'
+import { connectionConfig, Line } from './line.ts'
 import {
   countedDead,
   countedMessages,
@@ -26,7 +27,6 @@ import {
   sampledHeads,
   shownBytes,
 } from './operator-statements.ts'
-import { tablesOf } from './statements.ts'
 import { parseUrl, schemaOf } from './store.ts'
 
 /** Milliseconds that a statement may take: a message may be looked for in a table of millions. */
@@ -59,40 +59,6 @@ export async function postgresOperator(options: {
     line?.close()
     throw explained(error)
   }
-}
-
-/** What an operator can do something about, as an {@link OutboxError}; every other error as it is. */
-export function explained(error: unknown): unknown {
-  const code = codeOf(error)
-  const refused = refusal(error)
-  if (refused instanceof OutboxError) return refused
-  if (code === '42501') {
-    return new OutboxError('MISSING_RIGHTS', 'The database role may not do this.', {
-      remedy: 'Grant what ops/grants.sql lists for the operator.',
-      cause: error,
-    })
-  }
-  if (code === '25006') {
-    return new OutboxError('READ_ONLY_DATABASE', 'DATABASE_URL leads to a read-only database.', {
-      remedy: 'Point it at the primary.',
-      cause: error,
-    })
-  }
-  return isOutOfReach(error) ? unreachable(error, code) : error
-}
-
-/** A failure of the network, or of a server that starts, stops or is full. `pg` gives some of them without a code. */
-function isOutOfReach(error: unknown): boolean {
-  if (error instanceof pg.DatabaseError) return /^(08|57P|53)/.test(error.code ?? '')
-  return codeOf(error) !== undefined || Object.getPrototypeOf(error) === Error.prototype
-}
-
-function unreachable(error: unknown, code: string | undefined): OutboxError {
-  const why = code ?? (error as Error).message
-  return new OutboxError('DATABASE_UNREACHABLE', `The database cannot be reached (${why}).`, {
-    remedy: 'See whether it runs, and whether host and port of DATABASE_URL are right.',
-    cause: error,
-  })
 }
 
 interface Backlog {

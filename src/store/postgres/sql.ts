@@ -1,3 +1,5 @@
+import type { RowName } from '../store.ts'
+
 /**
  * Begins every message of ours on a connection of our own, in force until its transaction ends. With the path of the role, a login that may
  * create a function or an operator in a schema of that path could have this role run it.
@@ -11,9 +13,6 @@ export const ownPath = 'SET LOCAL search_path=pg_catalog,pg_temp;'
 export const namesAuthor = (table: string, trigger: string): string =>
   `SELECT has_column_privilege(${literal(table)}, 'requested_by', 'UPDATE') AND NOT EXISTS
   (SELECT 1 FROM pg_trigger WHERE tgrelid = ${literal(table)}::regclass AND tgname = ${literal(trigger)}) AS names`
-
-/** Quotes an identifier. */
-export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** Quotes a text. E'' and doubled backslashes hold whatever standard_conforming_strings says. */
 export const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
@@ -42,6 +41,12 @@ export const integers = (values: readonly number[], type: 'smallint' | 'bigint')
 
 /** UUIDs as an array. */
 export const uuids = (values: readonly string[]): string => `'{${values.join(',')}}'::uuid[]`
+
+/** Rows by their names, as a table `n(b, i, m)`. */
+export const rowNames = (rows: readonly RowName[]): string => {
+  const column = <K extends keyof RowName>(name: K) => rows.map((row) => row[name])
+  return `unnest(${integers(column('bucket'), 'smallint')}, ${integers(column('id'), 'bigint')}, ${uuids(column('messageId'))}) AS n(b, i, m)`
+}
 
 /** A span of time. */
 export const milliseconds = (ms: number): string => `interval '${Math.round(ms)} milliseconds'`

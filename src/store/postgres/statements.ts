@@ -1,32 +1,17 @@
 // Keeps rules 12 and 15 of docs/protocol.md.
 
 import { bucketCount } from '../../message/key.ts'
+import type { Tables } from '../../message/tables.ts'
 import { wakeChannel } from '../../message/wake.ts'
-import type { Beat } from '../store.ts'
+import type { Beat, RowName } from '../store.ts'
 import { deadStatements } from './dead-letter-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
-import { ageMs, identifier, integers, lastDrawn, literal, longestLease, milliseconds, uuids } from './sql.ts'
+import { ageMs, integers, lastDrawn, literal, longestLease, milliseconds, rowNames } from './sql.ts'
 
 const allBuckets = Array.from({ length: bucketCount }, (_, bucket) => bucket)
 
-/** Names of the tables in SQL, quoted and with their schema. */
-export interface Tables {
-  outbox: string
-  lease: string
-  relay: string
-  dead: string
-}
-
 /** Trigger of the migration on outbox_dead_letter: it writes who asks for a redrive or discard. */
 export const authorTrigger = 'outbox_dead_letter_request'
-
-/** The tables of a PostgreSQL schema. */
-export const tablesOf = (schema: string): Tables => ({
-  outbox: `${identifier(schema)}."outbox"`,
-  lease: `${identifier(schema)}."outbox_lease"`,
-  relay: `${identifier(schema)}."outbox_relay"`,
-  dead: `${identifier(schema)}."outbox_dead_letter"`,
-})
 
 /**
  * Every statement of the relay. They are sent as simple queries without parameters, several in one message, because that is an implicit
@@ -47,15 +32,6 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
       leases.map((one) => one.epoch),
       'bigint',
     )}) AS l(b, e)`
-
-  const names = (rows: readonly { bucket: number; id: number; messageId: string }[]) =>
-    `unnest(${integers(
-      rows.map((row) => row.bucket),
-      'smallint',
-    )}, ${integers(
-      rows.map((row) => row.id),
-      'bigint',
-    )}, ${uuids(rows.map((row) => row.messageId))}) AS n(b, i, m)`
 
   /** Whether a row was written since with an id that was settled then. Redriven rows keep their time. Few ids: bounded under dead rows. */
   const comesAgain = ({ upTo, at }: { upTo: number; at: string }) => `EXISTS (SELECT FROM ${outbox}
@@ -89,8 +65,8 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
     /** Claims free buckets. SKIP LOCKED: one row that somebody locked must not stop all; ordered: no deadlock between two relays. */
     take: (count: number) => `UPDATE ${lease} AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,
   "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
-  FROM (SELECT "bucket", "owner" IS NOT NULL AND "leased_until" < clock_timestamp() AS abandoned FROM ${lease}
-    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > ${longestLease(identifier('outbox_lease'))}
+  FROM (SELECT "bucket", "owner" IS NOT NULL AND "leased_until" < clock_timestamp() AS abandoned FROM ${lease} AS o
+    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > ${longestLease('o')}
     ORDER BY "bucket" LIMIT ${count} FOR UPDATE SKIP LOCKED) AS free
   WHERE t."bucket" = free."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch, free.abandoned AS abandoned`,
 
@@ -112,8 +88,8 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
     /** Prolongs leases that have not run out. */
     renew: (leases: readonly { bucket: number; epoch: number }[]) => `UPDATE ${lease} AS t
   SET "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
-  FROM (SELECT "bucket" FROM ${lease} JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
-    WHERE "owner" = ${owner} AND "leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')} SKIP LOCKED) AS own
+  FROM (SELECT "bucket" FROM ${lease} AS o JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
+    WHERE "owner" = ${owner} AND "leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF o SKIP LOCKED) AS own
   WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch`,
 
     /** Leases of this relay that have not run out. */
@@ -122,8 +98,8 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
 
     /** Gives leases back. */
     release: (leases: readonly { bucket: number; epoch: number }[]) => `UPDATE ${lease} AS t SET "owner" = NULL
-  FROM (SELECT "bucket" FROM ${lease} JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
-    WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF ${identifier('outbox_lease')} SKIP LOCKED) AS own
+  FROM (SELECT "bucket" FROM ${lease} AS o JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
+    WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE OF o SKIP LOCKED) AS own
   WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket`,
 
     /** The next rows of some buckets. */
@@ -149,21 +125,21 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
   SELECT 1 FROM ${outbox} AS m WHERE m."bucket" = b AND m."id" <= ${upTo} ORDER BY m."bucket", m."id" LIMIT 1000) AS x LIMIT 1000) AS y`,
 
     /** Deletes what Kafka has acknowledged, in one order for all relays: two deleters of the same rows must not deadlock. */
-    settle: (rows: readonly { bucket: number; id: number; messageId: string }[]) =>
-      `DELETE FROM ${outbox} AS m USING ${names(rows)} WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,
+    settle: (rows: readonly RowName[]) =>
+      `DELETE FROM ${outbox} AS m USING ${rowNames(rows)} WHERE m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m`,
 
     /**
      * The same for those that nobody has locked; those that are there afterwards are the answer. What a rule or trigger has kept can be locked
      * then. A rule allows no DELETE in a WITH.
      */
-    settleUnlocked: (rows: readonly { bucket: number; id: number; messageId: string }[]) => {
+    settleUnlocked: (rows: readonly RowName[]) => {
       const free = `free AS MATERIALIZED (SELECT m."bucket", m."id", m."message_id" FROM ${outbox} AS m
-  JOIN ${names(rows)} ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m ORDER BY 1, 2 FOR UPDATE OF m SKIP LOCKED)`
+  JOIN ${rowNames(rows)} ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m ORDER BY 1, 2 FOR UPDATE OF m SKIP LOCKED)`
       const same = (a: string, b: string) =>
         `${a}."bucket" = ${b}."bucket" AND ${a}."id" = ${b}."id" AND ${a}."message_id" = ${b}."message_id"`
       return `WITH ${free} DELETE FROM ${outbox} AS m USING free AS f WHERE ${same('m', 'f')};
 WITH ${free} SELECT m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", f."id" IS NOT NULL AS kept
-  FROM ${outbox} AS m JOIN ${names(rows)} ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m LEFT JOIN free AS f ON ${same('m', 'f')}`
+  FROM ${outbox} AS m JOIN ${rowNames(rows)} ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m LEFT JOIN free AS f ON ${same('m', 'f')}`
     },
 
     /** Wakes relays. */

@@ -1,13 +1,15 @@
 import pg from 'pg'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
+import { tablesOf } from '../../message/tables.ts'
 import type { Identity, Store, StoreSession } from '../store.ts'
-import { checkDatabase, refusal } from './check.ts'
+import { checkDatabase } from './check.ts'
 import { refuseUnknownTls } from './encryption.ts'
+import { refusal } from './errors.ts'
 import { codeOf, connectionConfig, Line } from './line.ts'
 import { listenForWakes } from './listen.ts'
 import { LowWaterMark } from './low-water-mark.ts'
 import { type Lines, PostgresSession } from './session.ts'
-import { statements, tablesOf } from './statements.ts'
+import { statements } from './statements.ts'
 
 /** Where the outbox tables are. */
 export interface PostgresStoreOptions {

@@ -1,8 +1,8 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type Admin, type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel, type Producer } from 'kafkajs'
-import type { Fuse } from '../fuse.ts'
 import { guarded } from '../guarded-socket.ts'
+import { KafkaClient } from '../kafka-client.ts'
 
 /** Interval of TCP keep-alive probes, as in kafkajs' own socket factory, in ms. */
 const keepAliveMs = 60_000
@@ -11,21 +11,15 @@ const keepAliveMs = 60_000
  * One producer or admin of kafkajs together with the sockets that it opened. kafkajs' own `disconnect` waits for hung requests, and its
  * sends go on afterwards (tulios/kafkajs#1438); closing the sockets, and refusing new ones, is what ends it.
  */
-export class KafkajsClient<C extends Producer | Admin = Producer | Admin> {
+export class KafkajsClient<C extends Producer | Admin> extends KafkaClient {
   readonly client: C
   /** Settles when the first broker has answered. */
   readonly ready: Promise<void>
-  /** Sends under way. */
-  readonly sends = new Set<Fuse>()
   readonly #sockets = new Set<Socket>()
-  readonly #alive: Set<KafkajsClient>
-  #retired = false
-  #destroyed = false
 
-  /** Connects at once. `alive` holds the client until its sockets are closed. */
-  constructor(config: KafkaConfig, open: (kafka: Kafka) => C, alive: Set<KafkajsClient>) {
-    this.#alive = alive
-    alive.add(this)
+  /** Connects at once. */
+  constructor(config: KafkaConfig, open: (kafka: Kafka) => C, alive: Set<KafkaClient>) {
+    super(alive)
     const kafka = new Kafka({
       ...config,
       // kafkajs prints a line for every error, also for those that are handled.
@@ -38,28 +32,13 @@ export class KafkajsClient<C extends Producer | Admin = Producer | Admin> {
     this.ready.catch(() => {})
   }
 
-  /** Ends a send; the last one of a retired client closes it. */
-  ended(send: Fuse): void {
-    this.sends.delete(send)
-    if (this.#retired) this.retire()
-  }
-
-  /** Lets the sends under way finish, then closes every socket. */
-  retire(): void {
-    this.#retired = true
-    if (this.sends.size === 0) this.destroy()
-  }
-
-  /** Closes every socket now, and for good. Nothing is sent after it. */
-  destroy(): void {
-    this.#destroyed = true
-    this.#alive.delete(this)
+  protected override closeSockets(): void {
     // With an error, because kafkajs listens to 'error' and 'end' only: it would keep its timers.
     for (const socket of this.#sockets) socket.destroy(new Error('thrown away'))
   }
 
   #socket({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
-    if (this.#destroyed) throw new Error('thrown away')
+    if (this.destroyed) throw new Error('thrown away')
     const server = isIP(host) ? {} : { servername: host }
     const socket = ssl ? connectTls({ host, port, ...server, ...ssl }, onConnect) : connect({ host, port }, onConnect)
     // Nagle's algorithm would hold the end of a request back until the last acknowledgement.

@@ -1,4 +1,5 @@
 import type { Kafka } from 'kafkajs'
+import { metadataMaxAgeMs } from '../transport.ts'
 import { clusterMaker } from './cluster.ts'
 
 // Kafka's ids of topics (KIP-516): a topic that is deleted and created again keeps its name and gets another id. kafkajs 2.2.4 reads the
@@ -65,7 +66,7 @@ export class TopicIds {
 
 function clusterOf(kafka: Kafka): Cluster | undefined {
   try {
-    return clusterMaker<Cluster>(kafka).create({ metadataMaxAge: 300_000, allowAutoTopicCreation: false })
+    return clusterMaker<Cluster>(kafka).create({ metadataMaxAge: metadataMaxAgeMs, allowAutoTopicCreation: false })
   } catch {
     return undefined
   }

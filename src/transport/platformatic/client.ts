@@ -1,8 +1,8 @@
 import { isIP, type Socket } from 'node:net'
 import type { Producer, ProducerOptions } from '@platformatic/kafka'
 import type { Access } from '../access.ts'
-import type { Fuse } from '../fuse.ts'
 import { guarded } from '../guarded-socket.ts'
+import { KafkaClient } from '../kafka-client.ts'
 import { refusalOf, type TokenLogin } from '../token-login.ts'
 import { TransportError } from '../transport.ts'
 import { loadPackage } from './package.ts'
@@ -31,47 +31,25 @@ const plain = {
   maxInflights: Number.MAX_SAFE_INTEGER,
 } as const
 
-/** One producer of @platformatic/kafka, with the sends under way, and a way to end all of it. */
-export class PlatformaticClient {
+/** One producer of @platformatic/kafka. */
+export class PlatformaticClient extends KafkaClient {
   /** Rejects when the client has been thrown away before the package was loaded. */
   readonly producer: Promise<BytesProducer>
   /** There when {@link producer} has resolved. */
   produce!: Produce
   /** There when {@link producer} has resolved. */
   countPartitions!: CountPartitions
-  /** Sends under way. */
-  readonly sends = new Set<Fuse>()
   /** Topics whose metadata must be read again. */
   readonly stale = new Set<string>()
-  readonly #alive: Set<PlatformaticClient>
   #opened: BytesProducer | undefined
-  #retired = false
-  #destroyed = false
 
-  /** `alive` holds the client until its sockets are closed. */
-  constructor(settings: ClientSettings, alive: Set<PlatformaticClient>) {
-    this.#alive = alive
-    alive.add(this)
+  constructor(settings: ClientSettings, alive: Set<KafkaClient>) {
+    super(alive)
     this.producer = this.#open(settings)
     this.producer.catch(() => {})
   }
 
-  /** Ends a send; the last one of a retired client closes it. */
-  ended(send: Fuse): void {
-    this.sends.delete(send)
-    if (this.#retired) this.retire()
-  }
-
-  /** Lets the sends under way finish, then closes every socket. */
-  retire(): void {
-    this.#retired = true
-    if (this.sends.size === 0) this.destroy()
-  }
-
-  /** Closes every socket now, and for good. Nothing is sent after it. */
-  destroy(): void {
-    this.#destroyed = true
-    this.#alive.delete(this)
+  protected override closeSockets(): void {
     const producer = this.#opened
     if (!producer) return
     const connections = [...producer.connections].map(([, connection]) => connection)
@@ -82,7 +60,7 @@ export class PlatformaticClient {
 
   async #open(settings: ClientSettings): Promise<BytesProducer> {
     const loaded = await loadPackage()
-    if (this.#destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
+    if (this.destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
     this.produce = produceWith(loaded)
     this.countPartitions = countWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))

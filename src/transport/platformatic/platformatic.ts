@@ -1,60 +1,35 @@
+// The transport that @platformatic/kafka serves: how it sends a batch, asks about topics, and what its errors mean. Everything else is in
+// ../kafka-transport.ts. Keeps rule 2 of docs/protocol.md.
+
 import type { Connection } from '@platformatic/kafka'
 import { OutboxError } from '../../message/errors.ts'
 import { within } from '../../running/within.ts'
-import { type Access, accessOf, type PasswordLogin } from '../access.ts'
-import { checkBrokers, checkLogin } from '../brokers.ts'
-import { Fuse } from '../fuse.ts'
+import type { PasswordLogin } from '../access.ts'
+import {
+  acknowledged,
+  type Fault,
+  KafkaTransport,
+  type KafkaTransportOptions,
+  noPartition,
+  type Send,
+} from '../kafka-transport.ts'
 import type { MskIamLogin } from '../msk-iam.ts'
 import { Quotas, Throttled } from '../quotas.ts'
-import { replicaTimeShare, unfit, unfitWords } from '../records.ts'
-import type { KafkaTls } from '../tls-files.ts'
 import type { TokenLogin } from '../token-login.ts'
-import {
-  metadataMaxAgeMs,
-  noAnswer,
-  type Outcome,
-  type Sending,
-  type Transport,
-  type TransportBatch,
-  TransportError,
-} from '../transport.ts'
+import { metadataMaxAgeMs, noAnswer, type Outcome, type Transport, type TransportBatch, TransportError } from '../transport.ts'
 import { type BytesProducer, PlatformaticClient } from './client.ts'
 import { blamesTopic, platformaticOutcome, platformaticTrouble } from './errors.ts'
 import { checkPackage, loadPackage } from './package.ts'
 import type { ProduceResponse } from './produce.ts'
-import type { CountPartitions } from './topics.ts'
 
 /** Options of {@link platformaticTransport}: the same as those of kafkajs, but for logins that only kafkajs knows. */
-export interface PlatformaticTransportOptions {
-  /** Brokers to begin with, each as `host:port`; at least one. */
-  brokers: string[]
-  /** Name that brokers see in logs and quotas, without spaces. @default 'prisma-extension-outbox' */
-  clientId?: string
-  /**
-   * TLS: `true`, or the options of `tls.connect`. `caFile`, `certFile` and `keyFile` name files in PEM, which are read again for each new
-   * connection. @default false
-   */
-  ssl?: boolean | KafkaTls
+export interface PlatformaticTransportOptions extends KafkaTransportOptions {
   /**
    * Login; with `oauthbearer`, `oauthBearerProvider` is called for each login. For AWS MSK by IAM `{ mechanism: 'aws-msk-iam', region }`,
    * which needs the package aws-msk-iam-sasl-signer-js. @default no login
    */
   sasl?: PasswordLogin | TokenLogin | MskIamLogin
-  /**
-   * Allows a login that sends its secret (`plain`, a token) without TLS to a broker that is not on this machine. @default false
-   */
-  saslInsecure?: boolean
-  /** How long a broker may take for connection and login, and for an answer to `connect` and `partitions`, in ms. @default 5000 */
-  connectionTimeoutMs?: number
 }
-
-/** Defaults of {@link PlatformaticTransportOptions}. */
-export const platformaticTransportDefaults = Object.freeze({
-  clientId: 'prisma-extension-outbox',
-  ssl: false,
-  saslInsecure: false,
-  connectionTimeoutMs: 5_000,
-} satisfies Partial<PlatformaticTransportOptions>)
 
 /** How often the leader of a partition is looked for before a publish gives up: once, after a change, and once more. */
 const metadataRounds = 3
@@ -77,133 +52,62 @@ const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'a
  * ```
  */
 export function platformaticTransport(options: PlatformaticTransportOptions): Transport {
-  checkBrokers(options.brokers)
-  checkLogin(options)
+  const transport = new PlatformaticTransport(options)
   if (options.sasl && !mechanisms.includes(options.sasl.mechanism)) {
     const remedy = `Use one of ${mechanisms.join(', ')}, or the kafkajs transport.`
     throw new OutboxError('INVALID_OPTION', 'The platformatic transport does not know this login.', { field: 'sasl', remedy })
   }
   checkPackage()
-  return new PlatformaticTransport({ ...platformaticTransportDefaults, ...options }, accessOf(options))
+  return transport
 }
 
-type Settings = PlatformaticTransportOptions &
-  Required<Pick<PlatformaticTransportOptions, keyof typeof platformaticTransportDefaults>>
-
-class PlatformaticTransport implements Transport {
-  readonly name = 'platformatic'
-  readonly #settings: Settings
-  readonly #access: Access
-  readonly #alive = new Set<PlatformaticClient>()
+class PlatformaticTransport extends KafkaTransport<PlatformaticClient, PlatformaticClient> {
+  override readonly name = 'platformatic'
   readonly #quotas = new Quotas()
-  #sender: PlatformaticClient | undefined
-  #asker: PlatformaticClient | undefined
-  /** Index of the broker with which a client begins: one that answered, as far as is known. */
-  #first = 0
-  #closed = false
 
-  constructor(settings: Settings, access: Access) {
-    this.#settings = settings
-    this.#access = access
-  }
-
-  async connect(signal: AbortSignal): Promise<void> {
+  protected override async load(signal: AbortSignal): Promise<void> {
     await within(loadPackage(), loadTimeoutMs, noAnswer, signal)
-    // Connections of their own, since an old one proves nothing; to all brokers at once, so that a silent one delays nobody.
-    const { brokers, connectionTimeoutMs } = this.#settings
-    const probes = brokers.map((broker) => this.#open([broker]))
+  }
+
+  protected override openSender(brokers: string[]): PlatformaticClient {
+    const { clientId, connectionTimeoutMs } = this.settings
+    return new PlatformaticClient({ brokers, clientId, connectionTimeoutMs, ...this.access }, this.alive)
+  }
+
+  protected override openAsker(brokers: string[]): PlatformaticClient {
+    return this.openSender(brokers)
+  }
+
+  protected override async answered({ producer }: PlatformaticClient): Promise<void> {
+    await (await producer).metadata({ topics: [] })
+  }
+
+  protected override async count({ producer }: PlatformaticClient, topic: string): Promise<number> {
+    const { topics } = await (await producer).metadata({ topics: [topic], forceUpdate: true })
+    return topics.get(topic)!.partitionsCount
+  }
+
+  protected override async countAll(asker: PlatformaticClient, topics: readonly string[]): Promise<Map<string, number | Error>> {
+    const producer = await asker.producer
+    const { brokers } = await producer.metadata({ topics: [] })
+    return asker.countPartitions(await producer.connections.getFirstAvailable([...brokers.values()]), topics)
+  }
+
+  protected override async send(sender: PlatformaticClient, send: Send): Promise<{ outcome: Outcome; doubtful: boolean }> {
+    const sent = await this.#send(sender, send)
+    const { outcome } = sent
+    const throttled = outcome.kind === 'not-written' && outcome.scope === 'throttled'
+    if (outcome.kind !== 'acked' && !throttled) sender.stale.add(send.batch.topic)
+    return sent
+  }
+
+  async #send(sender: PlatformaticClient, send: Send): Promise<{ outcome: Outcome; doubtful: boolean }> {
+    const { batch, fuse } = send
     try {
-      const answers = probes.map(async (probe, index) => {
-        await (await probe.producer).metadata({ topics: [] })
-        return index
-      })
-      this.#first = await within(Promise.any(answers), connectionTimeoutMs, noAnswer, signal)
-    } catch (error) {
-      signal.throwIfAborted()
-      throw transportError(error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error, 'producer')
-    } finally {
-      for (const probe of probes) probe.destroy()
-    }
-  }
-
-  async partitions(topic: string, signal: AbortSignal): Promise<number> {
-    if (topic === '') throw new TransportError('INVALID_TOPIC_EXCEPTION', 'topic', 'The topic has no name.')
-    return this.#ask(async (producer) => {
-      const { topics } = await producer.metadata({ topics: [topic], forceUpdate: true })
-      return topics.get(topic)!.partitionsCount
-    }, signal)
-  }
-
-  async allPartitions(topics: readonly string[], signal: AbortSignal): Promise<Map<string, number | TransportError>> {
-    return this.#ask(async (producer, count) => {
-      const { brokers } = await producer.metadata({ topics: [] })
-      const found = await count(await producer.connections.getFirstAvailable([...brokers.values()]), topics)
-      return new Map(topics.map((topic) => [topic, found.get(topic) ?? unanswered()]))
-    }, signal)
-  }
-
-  /** Asks about topics, over a connection that is kept until it fails. */
-  async #ask<T>(question: (producer: BytesProducer, count: CountPartitions) => Promise<T>, signal: AbortSignal): Promise<T> {
-    await within(loadPackage(), loadTimeoutMs, noAnswer, signal)
-    this.#asker ??= this.#open()
-    const asker = this.#asker
-    try {
-      const asked = asker.producer.then((producer) => question(producer, asker.countPartitions))
-      return await within(asked, this.#settings.connectionTimeoutMs, noAnswer, signal)
-    } catch (error) {
-      signal.throwIfAborted()
-      if (blamesTopic(platformaticTrouble(error))) throw transportError(error, 'topic')
-      if (this.#asker === asker) {
-        this.#asker = undefined
-        this.#first++
-      }
-      asker.destroy()
-      throw transportError(error, 'producer')
-    }
-  }
-
-  async publish(batch: TransportBatch, timeoutMs: number, how: Sending = {}): Promise<Outcome> {
-    if (this.#closed) return { kind: 'not-written', scope: 'producer', code: 'CLOSED', error: 'The transport is closed.' }
-    const refused = unfit(batch.records)
-    if (refused.length > 0) return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: unfitWords, refused }
-
-    // Synchronous, so that all who publish after a disposal share one connect.
-    const own = how.alone === 'connection'
-    const sender = own ? this.#open() : this.#shared()
-    const fuse = new Fuse(timeoutMs, how)
-    sender.sends.add(fuse)
-    const { outcome, doubtful } = await Promise.race([
-      fuse.blown.then((outcome) => ({ outcome, doubtful: true })),
-      this.#send(sender, batch, fuse, Math.max(1, Math.floor((how.waitMs ?? timeoutMs) * replicaTimeShare))),
-    ])
-    fuse.end()
-    if (outcome.kind !== 'acked' && !isThrottled(outcome)) sender.stale.add(batch.topic)
-    if (own || doubtful) this.#retire(sender)
-    sender.ended(fuse)
-    return outcome
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true
-    for (const client of this.#alive) {
-      for (const send of client.sends) send.blow('CLOSED', 'The transport was closed.')
-      client.destroy()
-    }
-  }
-
-  /** Never rejects. `doubtful`: the client itself may be at fault, and should be thrown away. */
-  async #send(
-    sender: PlatformaticClient,
-    batch: TransportBatch,
-    fuse: Fuse,
-    replicaTimeoutMs: number,
-  ): Promise<{ outcome: Outcome; doubtful: boolean }> {
-    try {
-      const producer = await sender.producer
-      const leader = await this.#leader(sender, producer, batch)
+      const leader = await this.#leader(sender, await sender.producer, batch)
       if (!leader) return { outcome: noPartition(batch), doubtful: false }
-      const responses = await this.#produce(leader, { sender, batch, fuse, replicaTimeoutMs })
-      const outcome = acknowledged(batch, responses)
+      const answers = await this.#produce(leader, sender, send)
+      const outcome = acknowledged(batch, answers.flatMap(toAcknowledgements))
       return { outcome, doubtful: outcome.kind !== 'acked' }
     } catch (error) {
       if (error instanceof Throttled) return { outcome: error.outcome, doubtful: false }
@@ -216,12 +120,8 @@ class PlatformaticTransport implements Transport {
   /** One request, as soon as the broker's quota allows. */
   async #produce(
     { node, connection }: Leader,
-    {
-      sender,
-      batch,
-      fuse,
-      replicaTimeoutMs,
-    }: { sender: PlatformaticClient; batch: TransportBatch; fuse: Fuse; replicaTimeoutMs: number },
+    sender: PlatformaticClient,
+    { batch, fuse, replicaTimeoutMs }: Send,
   ): Promise<ProduceResponse['responses']> {
     const quota = this.#quotas.of(node)
     const request = [fuse]
@@ -237,7 +137,7 @@ class PlatformaticTransport implements Transport {
     }
   }
 
-  /** The leader of the partition; undefined where there is no such partition. */
+  /** The leader of the partition; undefined if there is no such partition. */
   async #leader(sender: PlatformaticClient, producer: BytesProducer, batch: TransportBatch): Promise<Leader | undefined> {
     const { topic, partition } = batch
     let fresh = sender.stale.delete(topic)
@@ -254,30 +154,9 @@ class PlatformaticTransport implements Transport {
     throw new TransportError('LEADER_NOT_FOUND', 'producer', 'No connection to the leader of the partition.')
   }
 
-  #retire(client: PlatformaticClient): void {
-    if (this.#sender === client) {
-      this.#sender = undefined
-      this.#first++
-    }
-    client.retire()
-  }
-
-  #shared(): PlatformaticClient {
-    this.#sender ??= this.#open()
-    return this.#sender
-  }
-
-  #open(brokers = this.#inTurn()): PlatformaticClient {
-    if (this.#closed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    const { clientId, connectionTimeoutMs } = this.#settings
-    return new PlatformaticClient({ brokers, clientId, connectionTimeoutMs, ...this.#access }, this.#alive)
-  }
-
-  /** All brokers, from the one that is first; after a client that failed, from another: a silent one would be asked first forever. */
-  #inTurn(): string[] {
-    const { brokers } = this.#settings
-    const first = this.#first % brokers.length
-    return [...brokers.slice(first), ...brokers.slice(0, first)]
+  protected override fault(error: unknown): Fault & { ofTopic: boolean } {
+    const trouble = platformaticTrouble(error)
+    return { ...trouble, ofTopic: blamesTopic(trouble) }
   }
 }
 
@@ -287,25 +166,5 @@ interface Leader {
   connection: Connection
 }
 
-const isThrottled = (outcome: Outcome): boolean => outcome.kind === 'not-written' && outcome.scope === 'throttled'
-
-const noPartition = ({ partition }: TransportBatch): Outcome => {
-  const error = `The topic has no partition ${partition}.`
-  return { kind: 'not-written', scope: 'transient', code: 'PARTITION_NOT_FOUND', error }
-}
-
-function acknowledged({ topic, partition }: TransportBatch, answers: ProduceResponse['responses']): Outcome {
-  const places = answers.flatMap(({ name, partitionResponses }) => partitionResponses.map((place) => ({ name, ...place })))
-  const [place] = places
-  const named = places.length === 1 && place?.name === topic && place.index === partition
-  if (named && place.baseOffset >= 0n) return { kind: 'acked', baseOffset: place.baseOffset }
-  return { kind: 'unknown', code: 'WRONG_ACKNOWLEDGEMENT', error: 'The acknowledgement does not name this batch.' }
-}
-
-const unanswered = (): TransportError => new TransportError('Error', 'producer', 'The broker did not answer about this topic.')
-
-function transportError(error: unknown, scope: 'topic' | 'producer'): TransportError {
-  if (error instanceof TransportError) return error
-  const { code, error: words } = platformaticTrouble(error)
-  return new TransportError(code, scope, words, error)
-}
+const toAcknowledgements = ({ name, partitionResponses }: ProduceResponse['responses'][number]) =>
+  partitionResponses.map(({ index, baseOffset }) => ({ topic: name, partition: index, baseOffset }))

@@ -51,10 +51,10 @@ export const leasingMutants: Record<string, Mutant> = {
       {
         file: statements,
         from: `SET "leased_until" = clock_timestamp() + \${leaseTime}, "lease_ms" = \${me.leaseMs}
-  FROM (SELECT "bucket" FROM \${lease} JOIN \${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
+  FROM (SELECT "bucket" FROM \${lease} AS o JOIN \${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
     WHERE "owner" = \${owner} AND "leased_until" > clock_timestamp() ORDER BY`,
         to: `SET "leased_until" = now() + \${leaseTime}, "lease_ms" = \${me.leaseMs}
-  FROM (SELECT "bucket" FROM \${lease} JOIN \${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
+  FROM (SELECT "bucket" FROM \${lease} AS o JOIN \${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
     WHERE "owner" = \${owner} AND "leased_until" > now() ORDER BY`,
       },
     ],
