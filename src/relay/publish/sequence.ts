@@ -78,10 +78,10 @@ export class Sequence {
   acknowledged(records: number): void {
     if (!this.#epoch) return
     this.#lost = 0
-    if (this.#next + records > mostRecords) return this.forget()
     this.#next += records
     this.#sent = undefined
     this.#doubtful = false
+    if (this.#next > mostRecords) this.forget()
   }
 
   /** What comes next is another batch than the one that was sent: it gets an epoch of its own. */

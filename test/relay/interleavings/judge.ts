@@ -139,7 +139,6 @@ export class Judge {
   }
 
   refused(messageId: string): void {
-    this.letsGo()
     this.#refused.add(messageId)
   }
 
