@@ -56,6 +56,7 @@ function messageMetrics(relay: RelayEventSource, registry: Registry, topics: Bou
   ])
   const late = counter('outbox_rows_found_late_total', 'Rows that only a sweep found: a bug of the relay, nothing is lost.', [])
   const wrong = counter('outbox_wrong_bucket_rows_total', 'Rows in a bucket that does not fit their key: no order.', [])
+  const lost = counter('outbox_sequences_lost_total', 'Batches sent again under new numbers, perhaps as copies.', ['topic'])
   const reasons = new BoundedLabels(registry, 'reason')
   relay.on('published', (it) => {
     const topic = topics.of(it.topic)
@@ -68,6 +69,7 @@ function messageMetrics(relay: RelayEventSource, registry: Registry, topics: Bou
   relay.on('redriven', (it) => redriven.inc({ topic: topics.ofUnproven(it.topic) }, it.rows))
   relay.on('discarded', (it) => discarded.inc({ topic: topics.ofUnproven(it.topic) }))
   relay.on('request_failed', (it) => requests.inc({ action: it.action }))
+  relay.on('sequence_lost', (it) => lost.inc({ topic: topics.ofUnproven(it.topic) }))
   relay.on('row_found_below_position', () => late.inc())
   relay.on('wrong_bucket', () => wrong.inc())
 }

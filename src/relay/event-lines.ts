@@ -20,6 +20,8 @@ const levels: Record<RelayEvent, Level> = {
   fetched: 'trace',
   published: 'debug',
   publish_failed: 'debug',
+  sequence_lost: 'warn',
+  sequences_unavailable: 'warn',
   internal_error: 'error',
   rows_locked: 'warn',
   rows_free: 'info',
@@ -55,6 +57,7 @@ const linesPerMinute: Partial<Record<RelayEvent, number>> = {
   topic_paused: 20,
   topic_resumed: 20,
   partitions_changed: 20,
+  sequence_lost: 20,
   topics_missing: 1,
   rows_kept: 1,
 }

@@ -70,13 +70,23 @@ export interface RelayEvents {
     traces: string[]
   }
   /**
+   * A partition did not know the numbers of a batch: it lost acknowledged records, or forgot the producer. The batch is sent again under new
+   * numbers. It may become a copy, and is not lost.
+   */
+  sequence_lost: { topic: string; partition: number; code: string }
+  /**
+   * Brokers give no producer ids, or none to this login: batches are sent without numbers, so a lost acknowledgement makes copies. Emitted
+   * once, until they do; they are asked again each minute.
+   */
+  sequences_unavailable: { code: string; error: string }
+  /**
    * A bug of the relay or of a Kafka client, not trouble of a server: please report it. `error` is the error's name and its stack, without its
    * message. After one during `publish`, or when the client was `asked` for partitions, the client is called again; emitted with the first
    * failure. One of the `relay` itself ends it.
    */
   internal_error: { during: 'publish' | 'asked' | 'relay'; error: string }
   /**
-   * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. TroubleText
+   * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. Emitted
    * once, with the first row, until none is locked any more; `topic` and `messageId` are null if only the bucket is known.
    */
   rows_locked: { bucket: number; topic: string | null; messageId: string | null }

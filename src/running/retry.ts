@@ -1,5 +1,7 @@
 import type { Clock } from './clock.ts'
 
+let loaded: Promise<typeof import('p-retry')> | undefined
+
 /** Where the time comes from, and what ends the attempts. */
 export interface RetryUntil {
   clock: Clock
@@ -30,7 +32,8 @@ export async function retry<T>(
   }
   // Broken off by the end: no trouble of the server's.
   if (signal.aborted) return undefined
-  const { default: pRetry } = await import('p-retry')
+  loaded ??= import('p-retry')
+  const { default: pRetry } = await loaded
   const again = async () => {
     const before = first
     first = undefined

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { within } from '../running/within.ts'
 import { type Access, type AccessOptions, accessOf } from './access.ts'
 import { checkBrokers, checkLogin } from './brokers.ts'
@@ -6,6 +7,7 @@ import type { KafkaClient } from './kafka-client.ts'
 import {
   noAnswer,
   type Outcome,
+  type ProducerEpoch,
   type Sending,
   type Transport,
   type TransportBatch,
@@ -19,6 +21,12 @@ import {
 
 /** Share of a publish's time that the broker may wait for its replicas, so that its own REQUEST_TIMED_OUT comes before our deadline. */
 const replicaTimeShare = 0.7
+
+/** Kafka's code 14, and kafkajs' name of it: the broker has what was asked for in a moment. */
+const loading = new Set(['COORDINATOR_LOAD_IN_PROGRESS', 'GROUP_LOAD_IN_PROGRESS'])
+
+/** Milliseconds until such a broker is asked again. */
+const loadingMs = 50
 
 /** Options that both Kafka transports have. */
 export interface KafkaTransportOptions {
@@ -100,6 +108,7 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
   protected abstract count(asker: Asker, topic: string): Promise<number>
   /** Numbers of partitions in one request, or why there is none. */
   protected abstract countAll(asker: Asker, topics: readonly string[]): Promise<ReadonlyMap<string, number | Error>>
+  protected abstract askProducerId(asker: Asker): Promise<ProducerEpoch>
   /** Never rejects. `doubtful`: the client itself may be at fault. What it finds after the fuse has blown is of no interest. */
   protected abstract send(sender: Sender, send: Send): Promise<{ outcome: Outcome; doubtful: boolean }>
   /** `ofTopic`: a broker that was asked about a topic blames that topic. */
@@ -137,7 +146,22 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
     return new Map(topics.map((topic) => [topic, countOf(topic)]))
   }
 
-  /** Asks about topics, over a connection that is kept until it fails. */
+  producerId(signal: AbortSignal): Promise<ProducerEpoch> {
+    const until = performance.now() + this.settings.connectionTimeoutMs
+    const question = async (asker: Asker): Promise<ProducerEpoch> => {
+      try {
+        return await this.askProducerId(asker)
+      } catch (error) {
+        // A broker that has just started has no ids yet.
+        if (!loading.has(this.fault(error).code) || performance.now() > until) throw error
+        await sleep(loadingMs)
+        return question(asker)
+      }
+    }
+    return this.#ask(question, signal)
+  }
+
+  /** Asks a broker, over a connection that is kept until it fails. */
   async #ask<T>(question: (asker: Asker) => Promise<T>, signal: AbortSignal): Promise<T> {
     await this.load(signal)
     this.#asker ??= this.openAsker(this.#inTurn())

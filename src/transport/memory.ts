@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { setImmediate as answered } from 'node:timers/promises'
 import {
+  type BatchNumbers,
   type Outcome,
+  type ProducerEpoch,
   type Sending,
   type Transport,
   type TransportBatch,
@@ -23,6 +25,8 @@ export interface MemoryTransportOptions {
   partitions?: number
   /** Partitions of each topic by its name; 0: the topic does not exist. @default {} */
   topics?: Record<string, number>
+  /** Whether there are producer ids: with one, a batch that is sent again is in the log once. @default true */
+  producerIds?: boolean
 }
 
 /** How {@link MemoryTransport.refuse} answers. */
@@ -53,6 +57,8 @@ export interface MemoryTransport extends Transport {
   pause(): void
   /** Ends a pause; who waits still goes on, and what was answered `unknown` meanwhile was not written. */
   resume(): void
+  /** Forgets all producers, as brokers do after `producer.id.expiration.ms`: a batch that is sent again is appended again. */
+  forgetProducers(): void
   /** No broker is reachable: everything is refused at once. */
   goDown(): void
   /** Ends {@link goDown}. */
@@ -80,8 +86,18 @@ interface Wait {
   resolve: () => void
 }
 
+/** Batches that a partition remembers of each producer. */
+const rememberedBatches = 5
+
+/** What a partition knows of a producer: its epoch and its last batches. */
+interface Written {
+  epoch: number
+  batches: { first: number; last: number; baseOffset: bigint }[]
+}
+
 class InMemory implements MemoryTransport {
   readonly name = 'memory'
+  readonly producerId?: (signal: AbortSignal) => Promise<ProducerEpoch>
   readonly batches: TransportBatch[] = []
   readonly #log: MemoryRecord[] = []
   readonly #topics: Map<string, number>
@@ -91,11 +107,18 @@ class InMemory implements MemoryTransport {
     MemoryRefusal & { which: (record: TransportRecord, batch: TransportBatch) => boolean; left: number }
   >()
   readonly #waits = new Set<Wait>()
+  readonly #producers = new Map<string, Written>()
+  #producerIds = 0n
   #paused = false
   #down = false
   #closed = false
 
-  constructor({ partitions = 3, topics = {} }: MemoryTransportOptions) {
+  constructor({ partitions = 3, topics = {}, producerIds = true }: MemoryTransportOptions) {
+    if (producerIds)
+      this.producerId = async (signal) => {
+        await this.connect(signal)
+        return { producerId: this.#producerIds++, epoch: 0 }
+      }
     this.#others = partitions
     this.#topics = new Map(Object.entries(topics))
   }
@@ -129,6 +152,10 @@ class InMemory implements MemoryTransport {
   resume(): void {
     this.#paused = false
     this.#look()
+  }
+
+  forgetProducers(): void {
+    this.#producers.clear()
   }
 
   goDown(): void {
@@ -195,10 +222,30 @@ class InMemory implements MemoryTransport {
     for (const refusal of this.#refusals) {
       if (!batch.records.some((record) => refusal.which(record, batch))) continue
       if (--refusal.left <= 0) this.#refusals.delete(refusal)
-      if (refusal.written && refusal.outcome.kind === 'unknown') this.#append(batch)
+      if (refusal.written && refusal.outcome.kind === 'unknown') this.#write(batch)
       return refusal.outcome
     }
-    return { kind: 'acked', baseOffset: this.#append(batch) }
+    return this.#write(batch)
+  }
+
+  /** Appends the batch, unless its numbers are those of one that is there, or none that the partition expects. */
+  #write(batch: TransportBatch): Outcome {
+    const { numbers, topic, partition } = batch
+    if (!numbers) return { kind: 'acked', baseOffset: this.#append(batch) }
+    const name = `${numbers.producerId} ${partition} ${topic}`
+    const known = this.#producers.get(name)
+    const last = numbers.sequence + batch.records.length - 1
+    if (known && numbers.epoch < known.epoch) return unfitNumbers('INVALID_PRODUCER_EPOCH')
+    if (known && numbers.epoch === known.epoch) {
+      const twin = known.batches.find((one) => one.first === numbers.sequence && one.last === last)
+      if (twin) return { kind: 'acked', baseOffset: twin.baseOffset }
+    }
+    if (!fits(numbers, known)) return unfitNumbers('OUT_OF_ORDER_SEQUENCE_NUMBER')
+    const baseOffset = this.#append(batch)
+    const batches = known?.epoch === numbers.epoch ? known.batches : []
+    const written = [...batches, { first: numbers.sequence, last, baseOffset }].slice(-rememberedBatches)
+    this.#producers.set(name, { epoch: numbers.epoch, batches: written })
+    return { kind: 'acked', baseOffset }
   }
 
   #append({ topic, partition, records }: TransportBatch): bigint {
@@ -236,6 +283,14 @@ class InMemory implements MemoryTransport {
     }
   }
 }
+
+/** Whether a batch continues what a partition knows of its producer: any sequence if that is nothing, 0 in a new epoch. */
+function fits({ epoch, sequence }: BatchNumbers, known: Written | undefined): boolean {
+  if (!known) return true
+  return sequence === (known.epoch === epoch ? known.batches.at(-1)!.last + 1 : 0)
+}
+
+const unfitNumbers = (code: string): Outcome => ({ kind: 'unknown', code, error: 'The partition expects other numbers.' })
 
 const closed = 'The transport is closed.'
 const unreachable = 'No broker is reachable.'

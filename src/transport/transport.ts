@@ -13,6 +13,22 @@ export interface TransportRecord {
   headers: Record<string, string>
 }
 
+/** A producer id with one of its epochs. */
+export interface ProducerEpoch {
+  producerId: bigint
+  /** 0 to 32,767. A partition takes nothing of an epoch below the highest that it has seen of the producer id. */
+  epoch: number
+}
+
+/**
+ * The numbers of a batch. A partition takes the same numbers once: sent again, the batch is acknowledged and not appended. So numbers
+ * never get a second content: a broker would acknowledge it and drop it.
+ */
+export interface BatchNumbers extends ProducerEpoch {
+  /** Of the first record: 0 for the first batch of an epoch in this partition, then the sequence of the batch before plus its records. */
+  sequence: number
+}
+
 /** Records of one topic-partition, in the order in which they must stand in the log. */
 export interface TransportBatch<R extends TransportRecord = TransportRecord> {
   topic: string
@@ -20,6 +36,8 @@ export interface TransportBatch<R extends TransportRecord = TransportRecord> {
   partition: number
   /** At least one, at most 1,000. */
   records: readonly R[]
+  /** Without them the batch is appended as often as it is sent. */
+  numbers?: BatchNumbers | undefined
 }
 
 /**
@@ -77,6 +95,13 @@ export const asTransportError = (error: unknown): TransportError =>
 export const noAnswer = (limitMs: number): TransportError =>
   new TransportError('TIMEOUT', 'producer', `No answer within ${limitMs} ms.`)
 
+/** Codes with which brokers that offer no producer ids, or none to this login, answer. Asking again changes nothing. */
+export const offersNoProducerId: ReadonlySet<string> = new Set([
+  'CLUSTER_AUTHORIZATION_FAILED',
+  'TOPIC_AUTHORIZATION_FAILED',
+  'UNSUPPORTED_VERSION',
+])
+
 /** How a batch is sent. */
 export interface Sending {
   /**
@@ -114,6 +139,11 @@ export interface Transport {
    * Throws the error of scope `producer` that says that there is no answer.
    */
   allPartitions(topics: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, number | TransportError>>
+  /**
+   * A producer id that nobody has or had, with its first epoch. Throws {@link TransportError}; with a code of {@link offersNoProducerId} if the
+   * broker offers none, or none to this login. A transport without this method sends batches without numbers only.
+   */
+  producerId?(signal: AbortSignal): Promise<ProducerEpoch>
   /**
    * Sends the batch once, with acks of all in-sync replicas, and never on its own again. Never rejects. Nothing of it is sent after
    * `timeoutMs`. Answers within `how.waitMs` (plus a moment, and plus what a broker asks for by its throttle time): what is undecided by

@@ -38,11 +38,24 @@ function slow(transport: Transport, ms: () => number): Transport & { waits: numb
 }
 
 describe('a broker that answers after the time-out', () => {
-  test('makes progress: the lane waits longer, and sends one record first (rule 3)', async () => {
+  test('makes progress: the lane waits longer, and a batch that was late is there once (rules 3 and 21)', async () => {
     const memory = memoryTransport({ partitions: 1 })
     const transport = slow(memory, () => 2_000)
     await insertMany(database.pool, 't', 500, 10)
     await using one = await startedRelay(database.url, transport, { leaseMs })
+    await emptied(database.pool)
+    expect(one.all('publish_failed')).toHaveLength(1)
+    expect(transport.waits.slice(0, 3)).toEqual([1_500, 3_000, 1_500])
+    expect(transport.records.slice(0, 3)).toEqual([250, 250, 250])
+    expect(memory.records()).toHaveLength(500)
+  }, 30_000)
+
+  test('makes progress without producer ids: the lane waits longer, and sends one record first (rule 3)', async () => {
+    const memory = memoryTransport({ partitions: 1, producerIds: false })
+    const transport = slow(memory, () => 2_000)
+    await insertMany(database.pool, 't', 500, 10)
+    await using one = testRelay(database.url, transport, { leaseMs })
+    await one.relay.start()
     await emptied(database.pool)
     const unknown = one.all('publish_failed')
     expect(unknown).toHaveLength(1)

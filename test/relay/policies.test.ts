@@ -5,7 +5,7 @@ import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
 import { ClusterBreaker } from '../../src/relay/publish/cluster-breaker.ts'
 import { probeOf } from '../../src/relay/publish/half-open.ts'
 import { toRecord } from '../../src/relay/publish/record.ts'
-import { verdict } from '../../src/relay/publish/verdict.ts'
+import { type History, verdict } from '../../src/relay/publish/verdict.ts'
 import type { CarriedRow } from '../../src/relay/state/claim.ts'
 import { type OnDeadLetter, type OnDeadLetterByTopic, onDeadOf } from '../../src/relay/state/on-dead-letter.ts'
 import { Signal } from '../../src/relay/state/signal.ts'
@@ -26,29 +26,58 @@ const refused = (scope: 'record' | 'topic' | 'producer' | 'transient', named?: n
   ...(named ? { refused: named } : {}),
 })
 
+const lost: Failure = { kind: 'unknown', code: 'OUT_OF_ORDER_SEQUENCE_NUMBER', error: 'e' }
+
 describe('verdict', () => {
-  test.each<[string, Failure, { records: number; refusedKeys: number }, object]>([
+  test.each<[string, Failure, History, object]>([
     [
       'no clear answer',
       { kind: 'unknown', code: 'C', error: 'e' },
-      { records: 5, refusedKeys: 9 },
+      { records: 5, numbered: false, refusedKeys: 9 },
       { kind: 'again', doubt: true },
     ],
-    ['one of several records', refused('record'), { records: 5, refusedKeys: 9 }, { kind: 'split' }],
+    ['one of several records', refused('record'), { records: 5, numbered: false, refusedKeys: 9 }, { kind: 'split' }],
     [
       'records that are named',
       refused('record', [1, 4]),
-      { records: 5, refusedKeys: 9 },
+      { records: 5, numbered: false, refusedKeys: 9 },
       { kind: 'single-out', refused: [1, 4] },
     ],
-    ['an index that is none of the batch', refused('record', [5, -1]), { records: 5, refusedKeys: 0 }, { kind: 'split' }],
-    ['one record alone, named or not', refused('record', [0]), { records: 1, refusedKeys: 0 }, { kind: 'dead-letter' }],
-    ['one record alone', refused('record'), { records: 1, refusedKeys: 0 }, { kind: 'dead-letter' }],
-    ['the fifth key in a row', refused('record'), { records: 1, refusedKeys: 4 }, { kind: 'dead-letter' }],
-    ['the sixth key in a row', refused('record'), { records: 1, refusedKeys: 5 }, { kind: 'pause-topic' }],
-    ['the topic', refused('topic'), { records: 1, refusedKeys: 0 }, { kind: 'pause-topic' }],
-    ['configuration or login', refused('producer'), { records: 1, refusedKeys: 0 }, { kind: 'again', doubt: true }],
-    ['something that passes', refused('transient'), { records: 1, refusedKeys: 0 }, { kind: 'again', doubt: false }],
+    [
+      'an index that is none of the batch',
+      refused('record', [5, -1]),
+      { records: 5, numbered: false, refusedKeys: 0 },
+      { kind: 'split' },
+    ],
+    [
+      'one record alone, named or not',
+      refused('record', [0]),
+      { records: 1, numbered: false, refusedKeys: 0 },
+      { kind: 'dead-letter' },
+    ],
+    ['one record alone', refused('record'), { records: 1, numbered: false, refusedKeys: 0 }, { kind: 'dead-letter' }],
+    ['the fifth key in a row', refused('record'), { records: 1, numbered: false, refusedKeys: 4 }, { kind: 'dead-letter' }],
+    ['the sixth key in a row', refused('record'), { records: 1, numbered: false, refusedKeys: 5 }, { kind: 'pause-topic' }],
+    ['the topic', refused('topic'), { records: 1, numbered: false, refusedKeys: 0 }, { kind: 'pause-topic' }],
+    [
+      'configuration or login',
+      refused('producer'),
+      { records: 1, numbered: false, refusedKeys: 0 },
+      { kind: 'again', doubt: true },
+    ],
+    ['a partition that does not know the numbers', lost, { records: 3, numbered: true, refusedKeys: 0 }, { kind: 'renumber' }],
+    [
+      'the same of a batch without numbers',
+      lost,
+      { records: 3, numbered: false, refusedKeys: 0 },
+      { kind: 'again', doubt: true },
+    ],
+    [
+      'something that passes',
+      refused('transient'),
+      { records: 1, numbered: false, refusedKeys: 0 },
+      { kind: 'again', doubt: false },
+    ],
   ])('%s', (_, outcome, history, expected) => {
     expect(verdict(outcome, history)).toEqual(expected)
   })

@@ -288,8 +288,8 @@ describe('Kafka in trouble', () => {
     expect(one.all('kafka_recovered')).toHaveLength(1)
   })
 
-  test('a lost acknowledgement makes one duplicate of that batch, with the same id, and keeps the order', async () => {
-    const transport = memoryTransport({ partitions: 1 })
+  test('without producer ids a lost acknowledgement makes one duplicate of that batch, with the same id, and keeps the order', async () => {
+    const transport = memoryTransport({ partitions: 1, producerIds: false })
     transport.refuse(() => true, { outcome: { kind: 'unknown', code: 'ECONNRESET', error: 'gone' }, times: 1, written: true })
     await insertMany(database.pool, 't', 10, 1)
     await testRelay(database.url, transport).relay.drain()

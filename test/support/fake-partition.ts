@@ -46,7 +46,7 @@ export class FakePartition {
   /** Producer ids that wrote here; -1 for one that is not idempotent. */
   readonly producerIds = new Set<bigint>()
   readonly #turns: Turn[] = []
-  readonly #producers = new Map<string, Remembered[]>()
+  readonly #producers = new Map<bigint, { epoch: number; batches: Remembered[] }>()
 
   constructor(leader: number) {
     this.leader = leader
@@ -55,6 +55,11 @@ export class FakePartition {
   /** Sets what happens to the next batches, one after the other; later ones are treated as Kafka does. */
   next(...turns: Turn[]): void {
     this.#turns.push(...turns)
+  }
+
+  /** Forgets all producers, as after their time. */
+  forgetProducers(): void {
+    this.#producers.clear()
   }
 
   takeTurn(): Turn {
@@ -77,14 +82,19 @@ export class FakePartition {
   #append({ producerId, producerEpoch, baseSequence, records }: WireBatch): Answer {
     const baseOffset = BigInt(this.log.length)
     if (producerId >= 0n) {
-      const name = `${producerId} ${producerEpoch}`
-      const known = this.#producers.get(name) ?? []
+      const producer = this.#producers.get(producerId)
+      // INVALID_PRODUCER_EPOCH
+      if (producer && producerEpoch < producer.epoch) return { error: 47, baseOffset: -1n }
+      const known = producer?.epoch === producerEpoch ? producer.batches : []
       const last = baseSequence + records.length - 1
       const duplicate = known.find((batch) => batch.first === baseSequence && batch.last === last)
       if (duplicate) return { error: 0, baseOffset: duplicate.baseOffset }
-      const expected = known.length === 0 ? baseSequence : known.at(-1)!.last + 1
+      // A new epoch begins at 0; of a producer that is not known any sequence is taken.
+      const first = producer ? 0 : baseSequence
+      const expected = known.length === 0 ? first : known.at(-1)!.last + 1
       if (baseSequence !== expected) return { error: 45, baseOffset: -1n }
-      this.#producers.set(name, [...known, { first: baseSequence, last, baseOffset }].slice(-rememberedBatches))
+      const batches = [...known, { first: baseSequence, last, baseOffset }].slice(-rememberedBatches)
+      this.#producers.set(producerId, { epoch: producerEpoch, batches })
     }
     this.producerIds.add(producerId)
     this.log.push(...records)

@@ -23,6 +23,7 @@ export const shared = (transport: Transport): Transport => ({
   connect: (signal) => transport.connect(signal),
   partitions: (topic, signal) => transport.partitions(topic, signal),
   allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
+  ...(transport.producerId && { producerId: (signal) => transport.producerId!(signal) }),
   publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
   close: async () => {},
 })

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Transport, TransportRecord } from '../../src/transport/transport.ts'
+import type { BatchNumbers, ProducerEpoch, Transport, TransportBatch, TransportRecord } from '../../src/transport/transport.ts'
 
 /** A record as it stands in the log. */
 export interface Logged {
@@ -179,6 +179,67 @@ export function transportConformance(name: string, ground: Ground): void {
       if (first.kind !== 'acked') expect(first).toMatchObject({ kind: 'not-written', scope: 'transient' })
       if (first.kind !== 'acked') expect((await publish(1)).kind).toBe('acked')
       expect(values(await ground.read(topic))).toEqual(['to 0', 'to 1'])
+    })
+
+    describe('with numbers', () => {
+      const producer = async (): Promise<ProducerEpoch> => transport.producerId!(never)
+      const batch = (topic: string, numbers: BatchNumbers, ...texts: string[]) => ({
+        topic,
+        partition: 0,
+        records: texts.map((text) => record('k', text)),
+        numbers,
+      })
+      const publish = (given: TransportBatch) => transport.publish(given, timeoutMs)
+
+      it('gives a producer id that nobody has, each time', async () => {
+        const [one, two] = [await producer(), await producer()]
+        expect([one.epoch, two.epoch]).toEqual([0, 0])
+        expect(one.producerId).not.toBe(two.producerId)
+      })
+
+      it('writes the same numbers once, whoever sends them, and names the first offset again (rule 21)', async () => {
+        const topic = await ground.createTopic(1)
+        const me = await producer()
+        await publish({ topic, partition: 0, records: [record('k', 'before')] })
+        const first = batch(topic, { ...me, sequence: 0 }, 'a', 'b')
+        expect(await publish(first)).toEqual({ kind: 'acked', baseOffset: 1n })
+        const next = batch(topic, { ...me, sequence: 2 }, 'c')
+        expect(await publish(next)).toEqual({ kind: 'acked', baseOffset: 3n })
+        expect(await publish(first)).toEqual({ kind: 'acked', baseOffset: 1n })
+        expect(await publish(next)).toEqual({ kind: 'acked', baseOffset: 3n })
+        expect(values(await ground.read(topic))).toEqual(['before', 'a', 'b', 'c'])
+      })
+
+      it('begins with the next epoch, or a later one, without asking for it, and writes nothing of an earlier one (rule 21)', async () => {
+        const topic = await ground.createTopic(1)
+        const { producerId } = await producer()
+        const inEpoch = (epoch: number, ...texts: string[]) => publish(batch(topic, { producerId, epoch, sequence: 0 }, ...texts))
+        expect((await inEpoch(0, 'a')).kind).toBe('acked')
+        expect((await inEpoch(1, 'b', 'c')).kind).toBe('acked')
+        expect((await inEpoch(1, 'b', 'c')).kind).toBe('acked')
+        expect((await inEpoch(9, 'd')).kind).toBe('acked')
+        expect(await inEpoch(1, 'late')).toMatchObject({ kind: 'unknown', code: 'INVALID_PRODUCER_EPOCH' })
+        expect(values(await ground.read(topic))).toEqual(['a', 'b', 'c', 'd'])
+      })
+
+      it('writes nothing that leaves numbers out, and says that it is not the next batch', async () => {
+        const topic = await ground.createTopic(1)
+        const me = await producer()
+        expect((await publish(batch(topic, { ...me, sequence: 0 }, 'a'))).kind).toBe('acked')
+        const gap = await publish(batch(topic, { ...me, sequence: 5 }, 'f'))
+        expect(gap).toMatchObject({ kind: 'unknown', code: 'OUT_OF_ORDER_SEQUENCE_NUMBER' })
+        const begin = await publish(batch(topic, { ...me, epoch: 1, sequence: 3 }, 'd'))
+        expect(begin).toMatchObject({ kind: 'unknown', code: 'OUT_OF_ORDER_SEQUENCE_NUMBER' })
+        expect(values(await ground.read(topic))).toEqual(['a'])
+      })
+
+      it('drops a second content of the same numbers and acknowledges it: nobody may send one', async () => {
+        const topic = await ground.createTopic(1)
+        const numbers = { ...(await producer()), sequence: 0 }
+        expect((await publish(batch(topic, numbers, 'a', 'b'))).kind).toBe('acked')
+        expect((await publish(batch(topic, numbers, 'x', 'y'))).kind).toBe('acked')
+        expect(values(await ground.read(topic))).toEqual(['a', 'b'])
+      })
     })
 
     it('sends nothing after close, which may be called again', async () => {

@@ -41,7 +41,18 @@ export function faultConformance(name: string, open: (brokers: string[]) => Tran
       expect(await judge.breaches()).toEqual([])
     })
 
-    it('is neither idempotent nor transactional: it opens nothing that would have to be ended', async () => {
+    it('sends a batch of unknown outcome again under the same numbers, and it is there once (rule 21)', async () => {
+      const [place] = judge.createTopic('orders', [1])
+      const numbers = { ...(await transport.producerId!(new AbortController().signal)), sequence: 0 }
+      const batch = { topic: 'orders', partition: 0, records: [record('k', 'a'), record('k', 'b')], numbers }
+      place!.next({ reply: 'lost' }, { error: 7, append: true }, { error: 6 })
+      for (let turn = 0; turn < 3; turn++) expect((await transport.publish(batch, 5_000)).kind).toBe('unknown')
+      expect(await transport.publish(batch, 5_000)).toEqual({ kind: 'acked', baseOffset: 0n })
+      expect(place!.log).toHaveLength(2)
+      expect([...place!.producerIds]).toEqual([numbers.producerId])
+    })
+
+    it('is not transactional, and without numbers not idempotent: it opens nothing that would have to be ended', async () => {
       const [place] = judge.createTopic('orders', [1])
       place!.next({}, { reply: 'lost' })
       for (const value of ['a', 'b', 'c']) await judge.insist('orders', 0, value)

@@ -32,6 +32,7 @@ export class Answers {
       connect: (signal) => this.#asked(transport.connect(signal)),
       partitions: (topic, signal) => this.#asked(transport.partitions(topic, signal)),
       allPartitions: (topics, signal) => this.#asked(transport.allPartitions(topics, signal)),
+      ...(transport.producerId && { producerId: (signal) => this.#asked(transport.producerId!(signal)) }),
       publish: async (batch, timeoutMs, how) => {
         const outcome = await transport.publish(batch, timeoutMs, how)
         if (isAnswer(outcome)) this.#answered()

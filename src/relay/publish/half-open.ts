@@ -2,10 +2,12 @@ import { keyDigest } from '../../message/key-digest.ts'
 import type { CarriedRow } from '../state/claim.ts'
 
 /**
- * Half-open state of a topic's circuit breaker: after trouble one lane at a time sends one record, and the others wait until it is known
- * what the topic makes of it.
+ * When the lanes of a topic may send, as its circuit breaker has it. Closed to messages: a lane that keeps a batch in doubt waits. Half-open:
+ * after trouble one lane at a time sends one record, or the batch that it keeps, and the others wait until it is known what the topic makes
+ * of it.
  */
 export class Probe {
+  #paused = false
   #going = false
   #turn: object | undefined
   #waiting: (() => void)[] = []
@@ -15,24 +17,34 @@ export class Probe {
     signal.addEventListener('abort', () => this.end(), { once: true })
   }
 
-  /** From now on one lane finds out for all. */
-  begin(): void {
-    this.#going = true
-    this.#turn = undefined
-  }
-
-  /** It is known: everybody may go on. */
-  end(): void {
+  /** The topic takes nothing. */
+  pause(): void {
+    this.#paused = true
     this.#going = false
     this.#wake()
   }
 
-  /** Waits until `who` may send: `probe` one record, or `free` whatever it has. */
-  async turn(who: object): Promise<'probe' | 'free'> {
-    while (this.#going && this.#turn !== undefined && this.#turn !== who) {
+  /** From now on one lane finds out for all. */
+  begin(): void {
+    this.#paused = false
+    this.#going = true
+    this.#turn = undefined
+    this.#wake()
+  }
+
+  /** It is known: everybody may go on. */
+  end(): void {
+    this.#paused = false
+    this.#going = false
+    this.#wake()
+  }
+
+  /** Waits until `who` may send, or has nothing to send any more: `probe` one record, or `free` whatever it has. */
+  async turn(who: { readonly load: number }): Promise<'probe' | 'free'> {
+    while (who.load > 0 && (this.#paused || (this.#going && this.#turn !== undefined && this.#turn !== who))) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
-    if (!this.#going) return 'free'
+    if (!this.#going || who.load === 0) return 'free'
     this.#turn = who
     return 'probe'
   }

@@ -1,5 +1,5 @@
 import { backoff } from '../../running/backoff.ts'
-import type { Outcome } from '../../transport/transport.ts'
+import { asTransportError, type Outcome } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
@@ -7,10 +7,15 @@ import { Bisection } from './bisection.ts'
 import { bugCode } from './bug.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 import { type Failure, Patience } from './patience.ts'
+import type { Producer } from './producer.ts'
 import type { Refusals } from './refusals.ts'
 import { Request } from './request.ts'
 import { bytesOf, Queue } from './send-queue.ts'
-import { verdict } from './verdict.ts'
+import { Sequence } from './sequence.ts'
+import { type Verdict, verdict } from './verdict.ts'
+
+/** Milliseconds until a lease that ends too soon for a request is looked at again: it will have been renewed, or lost. */
+const leaseWaitMs = 20
 
 /** Milliseconds over which lanes that were throttled together come back. */
 const spreadMs = 100
@@ -21,7 +26,7 @@ export interface LaneTopic {
   readonly open: boolean
   /**
    * Resolves when the lane may send: at once, or, while the topic finds out whether it takes messages again, when it has or when the turn
-   * is this lane's. `probe`: one record only.
+   * is this lane's. While the topic takes no messages, a lane that keeps a batch waits. `probe`: that batch, or one record.
    */
   turn(lane: Lane): Promise<'probe' | 'free'>
   /** The lane has no answer to give about the topic: it is another one's turn. */
@@ -38,9 +43,12 @@ export interface LaneTopic {
  * batches grow by themselves while the broker is busy. After a record that is not acknowledged nothing later is sent before its outcome
  * is decided.
  *
+ * A batch with numbers whose outcome is not decided stays as it is, beside the queue, and is sent again under the same numbers. It is neither
+ * split nor joined, checked for nothing but its leases, and outlives a pause of its topic. Before it is let go of, its numbers are forgotten.
+ *
  * A lane is stuck when its batch has no decided outcome after the first retry. It keeps that batch, drops and skips everything else, and
  * resumes once the batch is decided (rule 8), so that trouble of one partition costs the others neither room nor time.
- * Keeps rules 1, 2 and 3 of docs/protocol.md.
+ * Keeps rules 1, 2, 3 and 21 of docs/protocol.md.
  */
 export class Lane {
   readonly partition: number
@@ -50,9 +58,12 @@ export class Lane {
   readonly #breaker: ClusterBreaker
   readonly #bisection: Bisection
   readonly #queue: Queue
-  /** The batch on its way. */
+  readonly #sequence: Sequence
+  /** The batch beside the queue: on its way, or kept to be sent again under its numbers. */
+  #batch: readonly CarriedRow[] = []
+  /** Its request, while it is on its way. */
   #request: Request | undefined
-  /** The batch at the head of the queue that was sent and has no decided outcome. */
+  /** The batch at the head of the queue that was sent without numbers and has no decided outcome. */
   #undecided: readonly CarriedRow[] = []
   /** How it failed the last time. */
   #failure: Failure | undefined
@@ -69,7 +80,7 @@ export class Lane {
   #running = false
   #idle: (() => void)[] = []
 
-  constructor(topic: LaneTopic, partition: number, context: RelayContext, breaker: ClusterBreaker) {
+  constructor(topic: LaneTopic, partition: number, context: RelayContext, breaker: ClusterBreaker, producer: Producer) {
     this.partition = partition
     this.#topic = topic
     this.#context = context
@@ -77,6 +88,7 @@ export class Lane {
     this.#patience = new Patience(context.settings.requestTimeoutMs)
     this.#bisection = new Bisection(context.settings.batchRecords)
     this.#queue = new Queue(this.#bisection, context)
+    this.#sequence = new Sequence(producer)
   }
 
   /**
@@ -106,15 +118,11 @@ export class Lane {
 
   /** Rows waiting to be sent, or on their way. */
   get load(): number {
-    return this.#queue.length + this.#flying.length
-  }
-
-  get #flying(): readonly CarriedRow[] {
-    return this.#request?.rows ?? []
+    return this.#queue.length + this.#batch.length
   }
 
   get #bytes(): number {
-    return this.#queue.bytes + (this.#request?.bytes ?? 0)
+    return this.#queue.bytes + bytesOf(this.#batch)
   }
 
   push(row: CarriedRow): void {
@@ -123,12 +131,29 @@ export class Lane {
     if (!this.#running) void this.#run()
   }
 
-  /** Lets go of rows that are not on their way; gives them to the caller, who may skip them. */
+  /**
+   * Lets go of rows that are not on their way; gives them to the caller, who may skip them. A batch that is kept stays as long as the leases
+   * of all its rows do.
+   */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
-    if (this.#request?.rows.some(which)) this.#request.endWait()
+    if (this.#request) {
+      if (this.#batch.some(which)) this.#request.endWait()
+    } else if (!this.#batch.every(isOurs)) this.#giveUpBatch()
     const gone = this.#queue.letGo(which)
     for (const row of gone) this.#context.state.inFlight.drop(row)
     return gone
+  }
+
+  /** The topic takes no messages: lets go of everything but a batch that is kept, and gives it to the caller. */
+  pause(): CarriedRow[] {
+    const gone = this.letGo(() => true)
+    if (!this.#request) this.#rest()
+    return gone
+  }
+
+  /** The topic has another number of partitions, and nothing is on its way. The topic skips what is let go of. */
+  end(): void {
+    this.#giveUpBatch()
   }
 
   /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
@@ -145,59 +170,91 @@ export class Lane {
   async #run(): Promise<void> {
     this.#running = true
     const { clock, signal } = this.#context
-    const breaker = this.#breaker
-    while (this.#queue.length > 0 && !signal.aborted) {
+    while (this.load > 0 && !signal.aborted) {
       this.#waitsForBreaker = true
-      await breaker.passable()
+      await this.#breaker.passable()
       this.#waitsForBreaker = false
-      const turn = await this.#topic.turn(this)
-      if (signal.aborted) break
-      if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.refusals.has(row))
-      const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
-      const answer = this.#bisection.answerTo(batch[0])
-      if (answer) this.#decide(batch, answer, this.#context.clock.now())
-      else if (batch.length > 0) await this.#send(batch)
-      // Their lease ends too soon; it will have been renewed, or lost, in a moment.
-      else if (this.#queue.length > 0) await clock.wait(20, signal)
+      const wait = (await this.#begin()) ?? (await this.#inTurn())
+      if (wait > 0) await clock.wait(wait, signal)
       this.#resumeIfRoom()
     }
     this.#running = false
     this.#topic.pass(this)
     this.#decided()
-    breaker.trust(this)
+    this.#breaker.trust(this)
     // Where all that it kept was let go of, nothing else would make it resume.
     this.#resumeIfRoom()
   }
 
-  async #send(batch: CarriedRow[]): Promise<void> {
-    const { clock, signal } = this.#context
-    const request = new Request(batch, { topic: this.#topic.name, partition: this.partition }, this.#context)
+  /** Gets numbers if there are none; returns the milliseconds to wait if no broker gave any. */
+  async #begin(): Promise<number | undefined> {
+    try {
+      await this.#sequence.begin()
+      return undefined
+    } catch (error) {
+      const { code, message } = asTransportError(error)
+      const failure = { kind: 'not-written', scope: 'producer', code, error: message } as const
+      return this.#again(failure, true, this.#queue.head(this.#context.settings.batchRecords))
+    }
+  }
+
+  /** Sends the batch that is kept, or the next one, when it may; returns the milliseconds to wait afterwards. */
+  async #inTurn(): Promise<number> {
+    if (!this.#topic.open) this.#rest()
+    const turn = await this.#topic.turn(this)
+    // Closed again by now: the next turn comes when it opens.
+    if (!this.#topic.open || this.#context.signal.aborted) return 0
+    if (this.#batch.length > 0) return this.#sendAgain()
+    if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.refusals.has(row))
+    const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
+    const answer = this.#bisection.answerTo(batch[0])
+    if (answer) return this.#decide(batch, answer, this.#context.clock.now())
+    if (batch.length > 0) return this.#send(batch)
+    return this.#queue.length > 0 ? leaseWaitMs : 0
+  }
+
+  async #sendAgain(): Promise<number> {
+    const { clock, settings } = this.#context
+    const safe = clock.now() + settings.requestTimeoutMs
+    if (this.#batch.every((row) => row.claim.deadline > safe)) return this.#send(this.#batch)
+    return leaseWaitMs
+  }
+
+  async #send(batch: readonly CarriedRow[]): Promise<number> {
+    const { clock } = this.#context
+    const request = new Request(batch, { topic: this.#topic.name, partition: this.partition }, this.#sequence, this.#context)
+    this.#batch = batch
     this.#request = request
     const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs }
     const outcome = await request.outcome(how, this.#failure?.code)
     this.#request = undefined
+    this.#batch = []
     this.#patience.learn(outcome, clock.now() - request.sentAt, this.#isTentative)
     const wait = this.#decide(batch, outcome, request.sentAt)
     for (const resolve of this.#idle.splice(0)) resolve()
-    if (wait > 0) await clock.wait(wait, signal)
+    return wait
   }
 
   /** Acts on the outcome; returns the milliseconds to wait before the next request. */
-  #decide(batch: CarriedRow[], outcome: Outcome, sentAt: number): number {
-    const { random } = this.#context
-    const breaker = this.#breaker
+  #decide(batch: readonly CarriedRow[], outcome: Outcome, sentAt: number): number {
     if (outcome.kind === 'acked') {
       this.#acknowledged(batch)
       return 0
     }
-    if (outcome.kind === 'unknown') this.#keepBusy(batch, sentAt)
-    const { code, error } = outcome
-    const next = verdict(outcome, { records: batch.length, refusedKeys: this.#topic.refusals.count(code) })
+    if (outcome.kind === 'unknown') this.#doubt(batch, sentAt)
+    const { numbered } = this.#sequence
+    const refusedKeys = this.#topic.refusals.count(outcome.code)
+    const next = verdict(outcome, { records: batch.length, numbered, refusedKeys })
     if (next.kind === 'dead-letter') {
-      this.#refused(batch[0]!, code, error)
+      this.#refused(batch[0]!, outcome)
       return 0
     }
-    const kept = this.#putBack(batch)
+    return this.#goOn(next, outcome, batch, this.#keeps(next, outcome) ? this.#keep(batch) : this.#giveUp(batch))
+  }
+
+  /** `kept`: rows of the batch that are still the lane's. */
+  #goOn(next: Verdict, outcome: Failure, batch: readonly CarriedRow[], kept: readonly CarriedRow[]): number {
+    const { code, error } = outcome
     switch (next.kind) {
       case 'pause-topic':
         if (outcome.kind === 'not-written' && outcome.scope === 'record') this.#topic.refusals.add(code, batch[0]!)
@@ -216,29 +273,83 @@ export class Lane {
         return 0
       case 'wait':
         this.#failed(outcome, kept)
-        return next.ms + random() * spreadMs
-      case 'again':
+        return next.ms + this.#context.random() * spreadMs
+      case 'renumber':
+        this.#sequence.lost()
+        this.#context.telemetry.emit('sequence_lost', { topic: this.#topic.name, partition: this.partition, code })
         this.#failed(outcome, kept)
-        if (code === bugCode) break
-        if (next.doubt) breaker.doubt(this, code, error, { again: this.#stuck })
-        else breaker.trouble(this, code, error)
-        // The partition may be gone, or new to the client.
-        if (!next.doubt) this.#topic.recheck()
-        // Whether the topic takes messages, another partition may tell sooner.
-        this.#topic.pass(this)
+        return this.#backoffMs
+      default:
+        return this.#again(outcome, next.kind === 'again' && next.doubt, kept)
     }
-    return backoff(this.#attempt, random(), { firstMs: 50, maxMs: 5_000 })
+  }
+
+  /** The batch is sent again. `doubt`: Kafka as a whole may be in trouble. */
+  #again(failure: Failure, doubt: boolean, kept: readonly CarriedRow[]): number {
+    this.#failed(failure, kept)
+    const { code, error } = failure
+    if (code !== bugCode) {
+      if (doubt) this.#breaker.doubt(this, code, error, { again: this.#stuck })
+      else this.#breaker.trouble(this, code, error)
+      // The partition may be gone, or new to the client.
+      if (!doubt) this.#topic.recheck()
+      // Whether the topic takes messages, another partition may tell sooner.
+      this.#topic.pass(this)
+    }
+    return this.#backoffMs
+  }
+
+  get #backoffMs(): number {
+    return backoff(this.#attempt, this.#context.random(), { firstMs: 50, maxMs: 5_000 })
   }
 
   /** Rows of unknown outcome may still be appended: the next owner of their buckets must not begin before. */
-  #keepBusy(batch: CarriedRow[], sentAt: number): void {
+  #doubt(batch: readonly CarriedRow[], sentAt: number): void {
     const { settings, state } = this.#context
+    this.#sequence.doubt()
     for (const row of batch) state.claims.keepBusy(row.bucket, sentAt + settings.requestTimeoutMs)
   }
 
   /** Whether the next request may be a copy: one record finds out whether the broker answers in time. */
   get #isTentative(): boolean {
-    return this.#failure?.kind === 'unknown'
+    return this.#failure?.kind === 'unknown' && !this.#sequence.numbered
+  }
+
+  /**
+   * Whether the batch is sent again as it is. One that its topic refused for a reason of the topic tries it later, if a copy of it may be in the
+   * log; otherwise it is read again like the others.
+   */
+  #keeps(next: Verdict, outcome: Failure): boolean {
+    if (!this.#sequence.numbered) return false
+    if (next.kind === 'again' || next.kind === 'wait') return true
+    return next.kind === 'pause-topic' && outcome.kind === 'not-written' && outcome.scope === 'topic' && this.#sequence.doubtful
+  }
+
+  /** Keeps the batch beside the queue, if all its buckets are still this relay's; returns what the lane still has of it. */
+  #keep(batch: readonly CarriedRow[]): readonly CarriedRow[] {
+    const { claims } = this.#context.state
+    for (const row of batch) row.claim = claims.get(row.bucket) ?? row.claim
+    if (!batch.every(isOurs)) return this.#giveUp(batch)
+    this.#batch = batch
+    return batch
+  }
+
+  /** Forgets the numbers of the batch, and puts back what is still this relay's. */
+  #giveUp(batch: readonly CarriedRow[]): readonly CarriedRow[] {
+    this.#sequence.forget()
+    return this.#putBack(batch)
+  }
+
+  #giveUpBatch(): readonly CarriedRow[] {
+    const batch = this.#batch
+    this.#batch = []
+    return batch.length > 0 ? this.#giveUp(batch) : batch
+  }
+
+  /** The topic takes no messages: a batch that is kept takes no room from others meanwhile, and is no trouble of Kafka. */
+  #rest(): void {
+    this.#breaker.trust(this)
+    if (this.#batch.length > 0) this.#becomeStuck()
   }
 
   /** The batch has no decided outcome. */
@@ -252,10 +363,14 @@ export class Lane {
   #becomeStuck(): void {
     const { settings, state } = this.#context
     const { inFlight } = state
+    inFlight.unkeep(this.#batch)
+    // There is no room for all of it: a part of it may become copies.
+    if (!this.#request && !inFlight.mayKeep(this.#batch, { doubtful: this.#sequence.doubtful }))
+      this.#undecided = this.#giveUpBatch()
     const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#queue.head(settings.batchRecords)
-    const batch = this.#flying.length > 0 ? this.#flying : first
+    const batch = this.#batch.length > 0 ? this.#batch : first
     inFlight.unkeep(batch)
-    const kept = new Set(inFlight.mayKeep(batch) ? batch : batch.slice(0, this.#flying.length || 1))
+    const kept = new Set(this.#batch.length > 0 || inFlight.mayKeep(batch) ? batch : batch.slice(0, 1))
     this.#stuck = true
     this.#gaveUp = true
     inFlight.keep([...kept])
@@ -272,7 +387,8 @@ export class Lane {
     this.#movedAt = this.#context.clock.now()
   }
 
-  #acknowledged(batch: CarriedRow[]): void {
+  #acknowledged(batch: readonly CarriedRow[]): void {
+    this.#sequence.acknowledged(batch.length)
     this.#context.state.inFlight.acknowledged(batch)
     this.#decided()
     this.#bisection.cleared(batch.length, bytesOf(batch))
@@ -281,7 +397,8 @@ export class Lane {
     this.#context.state.acked.push(batch)
   }
 
-  #refused(row: CarriedRow, code: string, error: string): void {
+  #refused(row: CarriedRow, { code, error }: Failure): void {
+    this.#sequence.forget()
     this.#context.state.inFlight.unkeep([row])
     this.#decided()
     this.#bisection.found(row)
@@ -300,7 +417,7 @@ export class Lane {
    * Puts a batch back to the head of the queue. A row whose bucket was lost is let go of; one whose bucket was claimed anew goes on under
    * the new claim: let go of, it would stay behind the rows of its key that were read since. Returns what went back.
    */
-  #putBack(batch: CarriedRow[]): CarriedRow[] {
+  #putBack(batch: readonly CarriedRow[]): readonly CarriedRow[] {
     const { inFlight, claims } = this.#context.state
     const kept: CarriedRow[] = []
     for (const row of batch) {
@@ -326,3 +443,6 @@ export class Lane {
     this.#gaveUp = false
   }
 }
+
+/** Whether the row is to be sent by this relay. */
+const isOurs = ({ claim }: CarriedRow): boolean => claim.alive && !claim.leaving

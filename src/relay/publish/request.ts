@@ -1,15 +1,16 @@
 import { tracesOf } from '../../message/trace.ts'
-import type { Outcome, Sending, TransportRecord } from '../../transport/transport.ts'
+import type { BatchNumbers, Outcome, Sending, TransportRecord } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { bugCode, tellBug } from './bug.ts'
 import { toRecord } from './record.ts'
 import { bytesOf } from './send-queue.ts'
+import type { Sequence } from './sequence.ts'
 
 /**
  * One request on its way: a batch of one topic-partition, sent once. A lane makes it, has at most one, and acts on its outcome; here it is
  * only sent, and told to telemetry.
- * Keeps rules 2 and 3 of docs/protocol.md.
+ * Keeps rules 2, 3 and 21 of docs/protocol.md.
  */
 export class Request {
   readonly rows: readonly CarriedRow[]
@@ -18,13 +19,15 @@ export class Request {
   readonly sentAt: number
   readonly #context: RelayContext
   readonly #to: { topic: string; partition: number }
+  readonly #sequence: Sequence
   readonly #giveUp = new AbortController()
 
-  constructor(rows: readonly CarriedRow[], to: { topic: string; partition: number }, context: RelayContext) {
+  constructor(rows: readonly CarriedRow[], to: { topic: string; partition: number }, sequence: Sequence, context: RelayContext) {
     this.rows = rows
     this.bytes = bytesOf(rows)
     this.sentAt = context.clock.now()
     this.#to = to
+    this.#sequence = sequence
     this.#context = context
   }
 
@@ -58,10 +61,21 @@ export class Request {
       return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'It cannot be made a record.' }
     }
     try {
-      return await transport.publish({ ...this.#to, records }, settings.requestTimeoutMs, { ...how, giveUp: this.#giveUp.signal })
+      const batch = { ...this.#to, records, numbers: this.#numbers() }
+      return await transport.publish(batch, settings.requestTimeoutMs, { ...how, giveUp: this.#giveUp.signal })
     } catch (error) {
       if (known !== bugCode) tellBug(telemetry, 'publish', error)
       return { kind: 'unknown', code: bugCode, error: 'An error of the program, not of Kafka.' }
+    }
+  }
+
+  /** Sent without numbers the batch may become a copy; under numbers of another one it would be lost. */
+  #numbers(): BatchNumbers | undefined {
+    try {
+      return this.#sequence.numbersOf(this.rows)
+    } catch (error) {
+      tellBug(this.#context.telemetry, 'publish', error)
+      return undefined
     }
   }
 

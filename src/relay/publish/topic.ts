@@ -9,6 +9,7 @@ import { bugCode, tellBug } from './bug.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 import { Probe } from './half-open.ts'
 import { Lane, type LaneTopic } from './lane.ts'
+import type { Producer } from './producer.ts'
 import { Refusals } from './refusals.ts'
 
 /** Back-off between two questions about a topic in trouble, in milliseconds: one that was created must not wait long for its messages. */
@@ -46,6 +47,7 @@ export class Topic implements LaneTopic {
   readonly refusals: Refusals
   readonly #context: RelayContext
   readonly #breaker: ClusterBreaker
+  readonly #producer: Producer
   readonly #probe: Probe
   /** Changed by `#enter` alone. */
   #state: TopicState = { name: 'resolving' }
@@ -59,10 +61,16 @@ export class Topic implements LaneTopic {
   #asking: Promise<void> | undefined
 
   /** `partitions`: how many Kafka has just named; otherwise they are asked for. */
-  constructor(name: string, context: RelayContext, breaker: ClusterBreaker, partitions?: number) {
+  constructor(
+    name: string,
+    context: RelayContext,
+    { breaker, producer }: { breaker: ClusterBreaker; producer: Producer },
+    partitions?: number,
+  ) {
     this.name = name
     this.#context = context
     this.#breaker = breaker
+    this.#producer = producer
     this.#probe = new Probe(context.signal)
     this.refusals = new Refusals(name, context.settings.onDeadLetter)
     if (partitions === undefined) this.#reopen(0)
@@ -211,11 +219,16 @@ export class Topic implements LaneTopic {
       this.#context.telemetry.emit('partitions_changed', { topic: this.name, from: before, to: partitions })
     }
     if (before !== partitions) {
-      this.#lanes = Array.from({ length: partitions }, (_, partition) => new Lane(this, partition, this.#context, this.#breaker))
+      for (const lane of this.#lanes) lane.end()
+      this.#lanes = Array.from({ length: partitions }, (_, partition) => this.#lane(partition))
     }
     this.#breaker.trust(this)
     const trouble = troubleOf(this.#state)
     this.#enter(trouble ? { name: 'half-open', trouble } : { name: 'open' })
+  }
+
+  #lane(partition: number): Lane {
+    return new Lane(this, partition, this.#context, this.#breaker, this.#producer)
   }
 
   #blame(code: string, error: string): void {
@@ -234,14 +247,15 @@ export class Topic implements LaneTopic {
       this.#context.telemetry.emit('topic_resumed', { topic: this.name, ms })
     }
     if (next.name === 'half-open') this.#probe.begin()
-    else this.#probe.end()
+    else if (next.name === 'open') this.#probe.end()
+    else this.#probe.pause()
     if (takesRows(before) && !takesRows(next)) this.#skipQueued()
     if (!takesRows(before) && takesRows(next)) this.#context.state.positions.resume(this.skippedFrom, true)
   }
 
   #skipQueued(): void {
     for (const lane of this.#lanes) {
-      for (const row of lane.letGo(() => true)) this.skip(row)
+      for (const row of lane.pause()) this.skip(row)
       for (const [bucket, id] of lane.skippedFrom.take()) this.skippedFrom.skip(bucket, id)
     }
   }

@@ -2,6 +2,7 @@ import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { ClusterBreaker } from './cluster-breaker.ts'
 import { type KnownTopics, MissingTopics } from './missing-topics.ts'
+import { Producer } from './producer.ts'
 import { Topic } from './topic.ts'
 
 /** Topics that take no rows and are asked for one by one, left out of a fetch, and told of by name. More are {@link MissingTopics}. */
@@ -13,17 +14,19 @@ export class Topics implements KnownTopics {
   readonly #byName = new Map<string, Topic>()
   readonly #context: RelayContext
   readonly #breaker: ClusterBreaker
+  readonly #producer: Producer
 
   /** `mostMissing`: as {@link MissingTopics} has it. */
   constructor(context: RelayContext, mostMissing?: number) {
     this.#context = context
     this.#breaker = new ClusterBreaker(context)
+    this.#producer = new Producer(context)
     this.missing = new MissingTopics(context, this.#breaker, this, mostMissing)
   }
 
   /** A topic exists: from now on it takes rows itself. */
   found(name: string, partitions: number): void {
-    this.#byName.set(name, new Topic(name, this.#context, this.#breaker, partitions))
+    this.#byName.set(name, this.#topic(name, partitions))
   }
 
   /**
@@ -33,9 +36,13 @@ export class Topics implements KnownTopics {
   get(name: string): Topic | undefined {
     const known = this.#byName.get(name)
     if (known || this.missing.any || this.closed().length >= mostClosed) return known
-    const topic = new Topic(name, this.#context, this.#breaker)
+    const topic = this.#topic(name)
     this.#byName.set(name, topic)
     return topic
+  }
+
+  #topic(name: string, partitions?: number): Topic {
+    return new Topic(name, this.#context, { breaker: this.#breaker, producer: this.#producer }, partitions)
   }
 
   get all(): Iterable<Topic> {

@@ -6,6 +6,8 @@ import type { Failure } from './patience.ts'
 export interface History {
   /** Records in the batch. */
   records: number
+  /** Whether the batch has numbers. */
+  numbered: boolean
   /** Keys of the topic refused in a row with this same code and none accepted since. */
   refusedKeys: number
 }
@@ -16,6 +18,8 @@ export type Verdict =
   | { kind: 'wait'; ms: number }
   /** Send the same batch again after a back-off. `doubt`: Kafka as a whole may be in trouble; ask it before sending more. */
   | { kind: 'again'; doubt: boolean }
+  /** The partition does not know the numbers of the batch: send it under new ones. It may become a copy, and is never lost. */
+  | { kind: 'renumber' }
   /** One of the records is at fault: send fewer at a time until it stands alone. */
   | { kind: 'split' }
   /** Kafka named those at fault: decide each in its turn, without sending it again, and send the others. */
@@ -28,9 +32,22 @@ export type Verdict =
 /** After so many keys of a topic refused in a row with one code, the topic is at fault and not the messages. */
 export const refusedKeysLimit = 5
 
+/**
+ * A partition answers so when it does not know the producer, or not its last batch: it lost acknowledged records, or forgot the producer.
+ * DUPLICATE_SEQUENCE_NUMBER comes without an offset, so it is no acknowledgement.
+ */
+const sequenceLost = new Set([
+  'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  'DUPLICATE_SEQUENCE_NUMBER',
+  'INVALID_PRODUCER_EPOCH',
+  'UNKNOWN_PRODUCER_ID',
+])
+
 /** Decides what becomes of a batch that was not acknowledged. Only a refusal that names a record fault, of a batch of one, ever counts against a message. */
 export function verdict(outcome: Failure, history: History): Verdict {
-  if (outcome.kind === 'unknown') return { kind: 'again', doubt: true }
+  if (outcome.kind === 'unknown') {
+    return history.numbered && sequenceLost.has(outcome.code) ? { kind: 'renumber' } : { kind: 'again', doubt: true }
+  }
   switch (outcome.scope) {
     case 'record':
       if (history.records > 1) {

@@ -79,13 +79,15 @@ export class InFlight {
     return Math.max(this.#limits.maxInFlightBytes * leastShare, shareOfFree * this.freeBytes)
   }
 
-  /** Whether a stuck lane may keep this batch: all stuck lanes together keep half of the limits, or one record each. */
-  mayKeep(batch: readonly CarriedRow[]): boolean {
+  /**
+   * Whether a stuck lane may keep this batch: all stuck lanes together keep half of the limits, or one record each. `doubtful`: a part of the
+   * batch, sent again, would be copies (rule 21); such batches are kept up to the limits.
+   */
+  mayKeep(batch: readonly CarriedRow[], { doubtful = false } = {}): boolean {
     const { maxInFlight, maxInFlightBytes } = this.#limits
+    const share = doubtful ? 1 : keptShare
     const bytes = batch.reduce((sum, row) => sum + row.bytes, this.#keptBytes)
-    return (
-      batch.length <= 1 || (this.#kept.size + batch.length <= maxInFlight * keptShare && bytes <= maxInFlightBytes * keptShare)
-    )
+    return batch.length <= 1 || (this.#kept.size + batch.length <= maxInFlight * share && bytes <= maxInFlightBytes * share)
   }
 
   /** A stuck lane keeps these rows. */

@@ -12,14 +12,14 @@ import {
   type Send,
   unanswered,
 } from '../kafka-transport.ts'
-import { metadataMaxAgeMs, type Outcome, type Transport, TransportError } from '../transport.ts'
+import { metadataMaxAgeMs, type Outcome, type ProducerEpoch, type Transport, TransportError } from '../transport.ts'
 import { KafkajsBatch } from './batch.ts'
 import { type ClientConfig, KafkajsClient } from './client.ts'
 import { clusterMaker } from './cluster.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, throttling, trouble } from './errors.ts'
 import { SharedRequests } from './shared-requests.ts'
 import { quietKafkajsTimers } from './timers.ts'
-import { countPartitionsOfAll, openAdmin } from './topics.ts'
+import { countPartitionsOfAll, newProducerId, openAdmin } from './topics.ts'
 
 /** Options of {@link kafkajsTransport}. */
 export interface KafkajsTransportOptions extends KafkaTransportOptions {
@@ -32,7 +32,7 @@ export interface KafkajsTransportOptions extends KafkaTransportOptions {
 
 /**
  * The way to Kafka through kafkajs 2.2.4, in the only shape in which it loses nothing: one `send` for each topic-partition, no retries,
- * no idempotence, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
+ * numbers of the relay instead of kafkajs' own, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
  *
  * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs or without the signer of AWS MSK. Opens no
  * connection before it is used.
@@ -100,6 +100,11 @@ class KafkajsTransport extends KafkaTransport<KafkajsClient<Producer>, KafkajsCl
   ): Promise<Map<string, number | Error>> {
     await ready
     return countPartitionsOfAll(client, topics)
+  }
+
+  protected override async askProducerId({ ready, client }: KafkajsClient<Admin>): Promise<ProducerEpoch> {
+    await ready
+    return newProducerId(client)
   }
 
   protected override async send(producer: KafkajsClient<Producer>, send: Send): Promise<{ outcome: Outcome; doubtful: boolean }> {

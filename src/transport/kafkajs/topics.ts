@@ -1,8 +1,8 @@
 import type { Admin, Kafka } from 'kafkajs'
+import { type ProducerEpoch, TransportError } from '../transport.ts'
 import { clusterMaker } from './cluster.ts'
 
-// kafkajs 2.2.4 fails a metadata request as a whole if one of its topics is missing. The request is made and decoded by kafkajs here, and only
-// judged topic by topic. Used by the transport to ask for many topics at once.
+// Requests of an admin client of kafkajs (2.2.4) that its API does not have. Used by the transport.
 
 /** Answer of a metadata request, as kafkajs decodes it. */
 interface Answer {
@@ -19,13 +19,14 @@ interface Response {
 }
 
 interface Broker {
+  initProducerId(request: object): Promise<{ producerId: string; producerEpoch: number }>
   lookupRequest(...args: unknown[]): (what: object) => { request: object; response: Response }
   metadata(topics: readonly string[]): Promise<Answer>
 }
 
 const clusters = new WeakMap<Admin, Cluster>()
 
-/** An admin client that {@link countPartitionsOfAll} can use. */
+/** An admin client that {@link countPartitionsOfAll} and {@link newProducerId} can use. */
 export function openAdmin(kafka: Kafka): Admin {
   const { create, replace } = clusterMaker<Cluster>(kafka)
   let cluster: Cluster | undefined
@@ -38,9 +39,22 @@ export function openAdmin(kafka: Kafka): Admin {
   return admin
 }
 
+/** A producer id of a producer without transactions. Any broker gives one. `admin` is connected, and was opened by {@link openAdmin}. */
+export async function newProducerId(admin: Admin): Promise<ProducerEpoch> {
+  const { brokerPool } = clusters.get(admin)!
+  await brokerPool.connect()
+  try {
+    const given = await brokerPool.seedBroker.initProducerId({ transactionalId: null, transactionTimeout: 60_000 })
+    return { producerId: BigInt(given.producerId), epoch: given.producerEpoch }
+  } catch (error) {
+    if ((error as Error).name !== 'KafkaJSServerDoesNotSupportApiKey') throw error
+    throw new TransportError('UNSUPPORTED_VERSION', 'producer', 'The broker offers no producer ids.', error)
+  }
+}
+
 /**
- * Partitions of each topic, or the error that kafkajs would have thrown for this topic alone, in one request. `admin` is connected, and
- * was opened by {@link openAdmin}.
+ * Partitions of each topic, or the error that kafkajs would have thrown for this topic alone, in one request: kafkajs fails a metadata request
+ * as a whole if one of its topics is missing. `admin` is connected, and was opened by {@link openAdmin}.
  */
 export async function countPartitionsOfAll(admin: Admin, topics: readonly string[]): Promise<Map<string, number | Error>> {
   const { brokerPool } = clusters.get(admin)!

@@ -9,6 +9,7 @@ import { refusalOf, type TokenLogin } from '../token-login.ts'
 import { TransportError } from '../transport.ts'
 import { loadPackage } from './package.ts'
 import { type Produce, produceWith } from './produce.ts'
+import { type NewProducerId, producerIdsWith } from './producer-id.ts'
 import { type CountPartitions, countWith } from './topics.ts'
 
 /** A producer of bytes. */
@@ -47,6 +48,8 @@ export class PlatformaticClient extends KafkaClient {
   produce!: Produce
   /** There when {@link producer} has resolved. */
   countPartitions!: CountPartitions
+  /** There when {@link producer} has resolved. */
+  newProducerId!: NewProducerId
   /** Topics whose metadata must be read again. */
   readonly stale = new Set<string>()
   #opened: BytesProducer | undefined
@@ -71,6 +74,7 @@ export class PlatformaticClient extends KafkaClient {
     if (this.destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
     this.produce = produceWith(loaded)
     this.countPartitions = countWith(loaded)
+    this.newProducerId = producerIdsWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
     // The socket is there when the events of this turn are over, and read from only after a connection.
     this.#opened.connections.on('connecting', ({ broker, connection }: Connecting) => {

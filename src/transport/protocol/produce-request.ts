@@ -18,7 +18,7 @@ export function encodeProduce(batches: readonly TransportBatch[], replicaTimeout
     topic,
     partitions: batches
       .filter((batch) => batch.topic === topic)
-      .map(({ partition, records }) => ({ partition, batch: new RecordBatch(records) })),
+      .map(({ partition, records, numbers }) => ({ partition, batch: new RecordBatch(records, numbers) })),
   }))
   const size = topics.reduce(
     (sum, { topic, partitions }) =>

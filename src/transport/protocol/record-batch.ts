@@ -1,4 +1,4 @@
-import type { TransportRecord } from '../transport.ts'
+import type { BatchNumbers, TransportRecord } from '../transport.ts'
 import { crc32c } from './crc32c.ts'
 
 /** -1 as a varint: the length of a key or value that is null. */
@@ -21,10 +21,12 @@ export class RecordBatch {
   /** Bytes of the batch. */
   readonly size: number
   readonly #records: readonly TransportRecord[]
+  readonly #numbers: BatchNumbers | undefined
   readonly #sizes: number[]
 
-  constructor(records: readonly TransportRecord[]) {
+  constructor(records: readonly TransportRecord[], numbers?: BatchNumbers) {
     this.#records = records
+    this.#numbers = numbers
     this.#sizes = records.map(bodySize)
     this.size = this.#sizes.reduce((sum, size) => sum + lengthSize(size) + size, headSize)
   }
@@ -43,10 +45,10 @@ export class RecordBatch {
     into.writeInt32BE(this.#records.length - 1, at + 23)
     into.writeBigInt64BE(time, at + 27)
     into.writeBigInt64BE(time, at + 35)
-    // No producer id: not idempotent.
-    into.writeBigInt64BE(-1n, at + 43)
-    into.writeInt16BE(0, at + 51)
-    into.writeInt32BE(0, at + 53)
+    // Without numbers no producer id: not idempotent.
+    into.writeBigInt64BE(this.#numbers?.producerId ?? -1n, at + 43)
+    into.writeInt16BE(this.#numbers?.epoch ?? 0, at + 51)
+    into.writeInt32BE(this.#numbers?.sequence ?? 0, at + 53)
     into.writeInt32BE(this.#records.length, at + 57)
     into.writeUInt32BE(crc32c(into.subarray(at + crcEnd, end)), at + crcAt)
     return end

@@ -23,6 +23,15 @@ export const fates = [
 
 type Fate = (typeof fates)[number]
 
+/** Batches that a partition remembers of each producer. */
+const rememberedBatches = 5
+
+/** What a partition knows of a producer: its epoch, and first and last sequence of its last batches. */
+interface Known {
+  epoch: number
+  batches: { first: number; last: number }[]
+}
+
 /** Kafka, as several processes reach it. */
 export class Broker {
   /** Of the next requests; after them everything is acknowledged. */
@@ -39,6 +48,8 @@ export class Broker {
   holdsLate = true
   readonly #world: World
   readonly #judge: Judge
+  readonly #producers = new Map<string, Known>()
+  #producerIds = 0n
 
   constructor(world: World, judge: Judge) {
     this.#world = world
@@ -62,6 +73,10 @@ export class Broker {
         return 2
       },
       allPartitions: () => Promise.reject(new Error('a world has few topics')),
+      producerId: async (signal) => {
+        await ask('asks for a producer id', signal)
+        return { producerId: this.#producerIds++, epoch: 0 }
+      },
       publish: (batch, timeoutMs, how) => this.#publish(process, relay(), batch, { timeoutMs, ...how }),
       close: async () => {},
     }
@@ -105,21 +120,40 @@ export class Broker {
     const refusal = this.#refusal(batch)
     const fate = refusal ? 'refused' : (this.fates.shift() ?? 'acknowledged')
     const late = fate === 'appended late'
-    if (fate === 'acknowledged' || fate === 'acknowledgement lost' || fate === 'silent and appended') {
-      this.#judge.appended(process, batch)
-    }
+    const appends = fate === 'acknowledged' || fate === 'acknowledgement lost' || fate === 'silent and appended'
+    const code = appends ? this.#append(process, batch) : undefined
     if (fate === 'silent' || fate === 'silent and appended') return
     await this.#world.moment(`${process.name} published`)
     if (refusal) {
       this.#tell(batch, refusal)
       answer(refusal)
-    } else if (fate === 'acknowledged') answer({ kind: 'acked', baseOffset: 0n })
+    } else if (code) answer({ kind: 'unknown', code, error: 'other numbers are next' })
+    else if (fate === 'acknowledged') answer({ kind: 'acked', baseOffset: 0n })
     else if (fate === 'acknowledgement lost' || fate === 'request lost' || late)
       answer({ kind: 'unknown', code: 'ECONNRESET', error: 'gone' })
     else answer({ kind: 'not-written', scope: fate as 'transient', code: 'NOT_NOW', error: 'not now' })
     if (!late) return
     while (this.holdsLate) await this.#world.moment(`${process.name} is late`)
+    this.#append(process, batch)
+  }
+
+  /** Appends the batch, unless its numbers are those of one that is there; returns the code if they are not the next ones. */
+  #append(process: Process, batch: TransportBatch): string | undefined {
+    const { numbers, topic, partition } = batch
+    if (numbers) {
+      const { producerId, epoch, sequence } = numbers
+      const name = `${producerId} ${topic} ${partition}`
+      const known = this.#producers.get(name)
+      if (known && epoch < known.epoch) return 'INVALID_PRODUCER_EPOCH'
+      const batches = known?.epoch === epoch ? known.batches : []
+      const last = sequence + batch.records.length - 1
+      if (batches.some((one) => one.first === sequence && one.last === last)) return undefined
+      const next = batches.length > 0 ? batches.at(-1)!.last + 1 : known ? 0 : sequence
+      if (sequence !== next) return 'OUT_OF_ORDER_SEQUENCE_NUMBER'
+      this.#producers.set(name, { epoch, batches: [...batches, { first: sequence, last }].slice(-rememberedBatches) })
+    }
     this.#judge.appended(process, batch)
+    return undefined
   }
 
   #refusal(batch: TransportBatch): (Outcome & { kind: 'not-written' }) | undefined {

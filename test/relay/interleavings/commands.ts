@@ -32,7 +32,9 @@ const happenings: Record<string, Happening> = {
   refuse: {
     weight: 3,
     can: ({ db }) => db.outbox.size > 0,
-    run: ({ broker, db }, a, b) => {
+    run: ({ broker, db, judge }, a, b) => {
+      // A batch in doubt may be split.
+      judge.letsGo()
       const row = [...db.outbox.values()][a % db.outbox.size]!
       broker.poison.add(row.messageId)
       broker.names = b % 2 === 0
@@ -60,8 +62,8 @@ const happenings: Record<string, Happening> = {
   topicBack: { run: ({ broker }) => broker.missing.clear() },
   answer: {
     weight: 3,
-    run: ({ broker, faults }, a, b) => {
-      const fate = faults ? fates[a % fates.length]! : (['transient', 'topic', 'producer'] as const)[a % 3]!
+    run: ({ broker }, a, b) => {
+      const fate = fates[a % fates.length]!
       for (let n = 0; n <= b % 3; n++) broker.fates.push(fate)
     },
   },

@@ -1,4 +1,6 @@
 import fc from 'fast-check'
+// Loaded at the first trouble, which takes real time: no moment of a world.
+import 'p-retry'
 import { story } from './commands.ts'
 import { Scene } from './scene.ts'
 

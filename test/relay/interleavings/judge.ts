@@ -41,6 +41,13 @@ export class Judge {
   onNotify: (payload: string) => void = () => {}
   readonly #world: World
   readonly #db: Database
+  /** Messages that were sent under each set of numbers. */
+  readonly #contents = new Map<string, string>()
+  /** The only relay so far: it lets go of nothing as long as it keeps its leases. */
+  #only: Process | undefined
+  /** A batch with an unknown outcome may have been let go of: another relay, or a refusal that splits it. */
+  #letsGo = false
+  #doubted = false
   readonly #acked = new Map<Process, Set<string>>()
   readonly #refused = new Set<string>()
   #place = 0
@@ -72,8 +79,19 @@ export class Judge {
   /** What a relay tells. */
   told(process: Process, event: RelayEvent, fields: object): void {
     if (event === 'row_found_below_position') this.#world.violated(`${process.name} found a row below its position`)
-    const doubt = event === 'publish_failed' && (fields as { kind: string }).kind === 'unknown'
-    if (doubt || event === 'leases_lost' || event === 'database_trouble') this.faulty = true
+    if (event === 'sequence_lost') this.#world.violated(`${process.name} sent numbers that were not the next ones`)
+    if (event === 'internal_error') this.#world.violated(`${process.name} tells of a bug`)
+    this.#only ??= process
+    if (event === 'publish_failed' && (fields as { kind: string }).kind === 'unknown') this.#doubted = true
+    if (event === 'leases_lost' || event === 'database_trouble') this.faulty = true
+    if (this.#only !== process) this.letsGo()
+    if (this.#doubted && this.#letsGo) this.faulty = true
+  }
+
+  /** From now on an unknown outcome may make copies: it is no longer one relay alone that keeps what it has sent. */
+  letsGo(): void {
+    this.#letsGo = true
+    if (this.#doubted) this.faulty = true
   }
 
   publishing(process: Process, relay: string, batch: TransportBatch, timeoutMs: number): Request {
@@ -82,6 +100,7 @@ export class Judge {
       if (other.process === process && !other.answered && same(other.batch))
         this.#world.violated(`${process.name} has two requests to one partition on their way`)
     }
+    this.#sameContent(process, batch)
     for (const record of batch.records) {
       const { row } = this.messages.get(record.headers.id!)!
       const lease = this.#db.leases[row.bucket]!
@@ -94,6 +113,15 @@ export class Judge {
     const request = { process, batch, until: this.#world.now + timeoutMs, open: true, answered: false }
     this.requests.add(request)
     return request
+  }
+
+  #sameContent(process: Process, { topic, partition, numbers, records }: TransportBatch): void {
+    if (!numbers) return
+    const name = `${topic}/${partition} ${numbers.producerId}/${numbers.epoch}/${numbers.sequence}`
+    const content = records.map(({ headers }) => headers.id).join()
+    if ((this.#contents.get(name) ?? content) !== content)
+      this.#world.violated(`${process.name} sends other rows under numbers of a batch`)
+    this.#contents.set(name, content)
   }
 
   released(process: Process, bucket: number): void {

@@ -11,7 +11,8 @@ import { type Moments, type Process, settle, World } from './world.ts'
 const options = {
   leaseMs: 3_000,
   requestTimeoutMs: 1_000,
-  maxInFlight: 8,
+  // As many as four lanes may have in doubt: more would be let go of.
+  maxInFlight: 12,
   batchRecords: 3,
   batchBytes: 1_000,
   maxRowBytes: 1_000,
@@ -111,6 +112,7 @@ export class Scene {
 
   stop(member: Member): void {
     member.stopped = true
+    this.judge.letsGo()
     void member.relay.stop()
   }
 

@@ -134,9 +134,9 @@ describe('what the relay does about it, one record alone and five keys refused b
       [sent, true],
     ] as const) {
       expect([
-        decided(error, wasSent, { records: 1, refusedKeys: 0 }),
-        decided(error, wasSent, { records: 9, refusedKeys: 5 }),
-        decided(error, wasSent, { records: 1, refusedKeys: 5 }),
+        decided(error, wasSent, { records: 1, numbered: false, refusedKeys: 0 }),
+        decided(error, wasSent, { records: 9, numbered: false, refusedKeys: 5 }),
+        decided(error, wasSent, { records: 1, numbered: false, refusedKeys: 5 }),
       ]).toEqual(expected[meant])
     }
   })

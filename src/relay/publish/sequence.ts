@@ -1,0 +1,99 @@
+import type { BatchNumbers, ProducerEpoch } from '../../transport/transport.ts'
+import type { CarriedRow } from '../state/claim.ts'
+import type { Producer } from './producer.ts'
+
+/** A partition that lost the sequence this many times in a row keeps none: its lane goes on without numbers. */
+const mostLost = 3
+
+/** Sequences up to which an epoch is used. Kafka's begin again at 0 after 2^31 - 1; a new epoch comes long before. */
+const mostRecords = 2 ** 30
+
+/** Other rows were about to be sent under numbers that a batch has: a bug. The broker would acknowledge them and drop them. */
+export class NumbersReused extends Error {
+  override readonly name = 'NumbersReused'
+}
+
+/**
+ * The numbers of a lane's batches: producer id, epoch and the next sequence. Kept in memory only. The sequence advances by acknowledgement
+ * only, and each set of numbers belongs to one batch forever. Its lane owns it.
+ * Keeps rule 21 of docs/protocol.md.
+ */
+export class Sequence {
+  readonly #producer: Producer
+  #epoch: ProducerEpoch | undefined
+  #next = 0
+  /** The batch that has the next numbers, once it was sent. */
+  #sent: readonly CarriedRow[] | undefined
+  #doubtful = false
+  /** Times that the partition did not know the sequence, without an acknowledgement in between. */
+  #lost = 0
+
+  constructor(producer: Producer) {
+    this.#producer = producer
+  }
+
+  /** Whether batches have numbers. */
+  get numbered(): boolean {
+    return this.#epoch !== undefined
+  }
+
+  /** Whether a copy of the batch that was sent may be in the log. */
+  get doubtful(): boolean {
+    return this.#doubtful
+  }
+
+  /**
+   * Gets a producer id and epoch if there is none.
+   *
+   * @throws TransportError No broker answered, or not with an id.
+   */
+  async begin(): Promise<void> {
+    if (this.#epoch || this.#lost >= mostLost) return
+    this.#epoch = await this.#producer.fresh()
+    this.#next = 0
+  }
+
+  /**
+   * The numbers of a batch that is about to be sent, for the first time or again; undefined: it is sent without.
+   *
+   * @throws NumbersReused The numbers belong to a batch of other rows. They are forgotten by then.
+   */
+  numbersOf(rows: readonly CarriedRow[]): BatchNumbers | undefined {
+    if (!this.#epoch) return undefined
+    const sent = this.#sent
+    if (sent && (sent.length !== rows.length || sent.some((row, i) => row !== rows[i]))) {
+      this.forget()
+      throw new NumbersReused('Other rows under the numbers of a batch that was sent.')
+    }
+    // A copy: whoever changes the batch does not change what is known of it.
+    this.#sent ??= [...rows]
+    return { ...this.#epoch, sequence: this.#next }
+  }
+
+  /** The outcome of the batch is unknown: from now on a copy of it may be in the log. */
+  doubt(): void {
+    this.#doubtful = this.numbered
+  }
+
+  acknowledged(records: number): void {
+    if (!this.#epoch) return
+    this.#lost = 0
+    this.#next += records
+    this.#sent = undefined
+    this.#doubtful = false
+    if (this.#next > mostRecords) this.forget()
+  }
+
+  /** What comes next is another batch than the one that was sent: it gets an epoch of its own. */
+  forget(): void {
+    this.#epoch = undefined
+    this.#sent = undefined
+    this.#doubtful = false
+  }
+
+  /** The partition does not know the sequence. */
+  lost(): void {
+    this.#lost++
+    this.forget()
+  }
+}
