@@ -63,7 +63,7 @@ test('a warning is told with reason and fix, and leaves the exit code 0; a failu
   await database.query('ALTER TABLE outbox_dead_letter SET UNLOGGED')
   const failed = await cli(['doctor'], env)
   expect(failed.stdout).toMatch(
-    /^✗ logged: UNLOGGED: outbox_dead_letter\.\n {4}Why: .+\n {4}Fix: ALTER TABLE "outbox_dead_letter" SET LOGGED;$/m,
+    /^✗ logged: UNLOGGED: outbox_dead_letter\.\n {4}Why: .+\n {4}Fix: ALTER TABLE public.outbox_dead_letter SET LOGGED;$/m,
   )
   expect(failed.code).toBe(1)
 })
