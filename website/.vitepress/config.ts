@@ -69,6 +69,7 @@ export default defineConfig({
           page('Consumers', '/docs/consumers'),
           page('Schema changes', '/docs/guides/schema-evolution'),
           page('Embed the relay', '/docs/guides/embed-the-relay'),
+          page('TypeScript, Jest and bundlers', '/docs/guides/typescript-jest-bundlers'),
           page('Kafka clients', '/docs/guides/kafka-clients'),
           page('Prove it', '/docs/guides/prove'),
         ],
