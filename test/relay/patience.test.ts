@@ -45,7 +45,8 @@ describe('a broker that answers after the time-out', () => {
     await using one = await startedRelay(database.url, transport, { leaseMs })
     await emptied(database.pool)
     expect(one.all('publish_failed')).toHaveLength(1)
-    expect(transport.waits.slice(0, 3)).toEqual([1_500, 3_000, 1_500])
+    // The second batch waits as long: the broker was not quick yet.
+    expect(transport.waits.slice(0, 3)).toEqual([1_500, 3_000, 3_000])
     expect(transport.records.slice(0, 3)).toEqual([250, 250, 250])
     expect(memory.records()).toHaveLength(500)
   }, 30_000)

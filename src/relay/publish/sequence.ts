@@ -65,7 +65,7 @@ export class Sequence {
       this.forget()
       throw new NumbersReused('Other rows under the numbers of a batch that was sent.')
     }
-    // A copy: whoever changes the batch does not change what is known of it.
+    // A copy of the list: the lane may change its own.
     this.#sent ??= [...rows]
     return { ...this.#epoch, sequence: this.#next }
   }

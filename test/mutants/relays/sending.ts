@@ -32,8 +32,8 @@ export const sendingMutants: Record<string, Mutant> = {
     faults: ['kafka-reset', 'kafka-all-refuse', 'broker-sigkill'],
     edits: {
       file: 'relay/publish/lane.ts',
-      from: '      else if (batch.length > 0) await this.#send(batch)\n',
-      to: '      else if (batch.length > 0) void this.#send(batch)\n',
+      from: '    if (batch.length > 0) return this.#send(batch)\n',
+      to: '    if (batch.length > 0) void this.#send(batch)\n',
     },
   },
   'shared-sequence': {

@@ -4,15 +4,15 @@ const cutOff = 'relay/cut-off.test.ts'
 const rules = 'relay/rules/sending.test.ts'
 const patience = 'relay/patience.test.ts'
 
-/** Rules 1 to 6: sending. */
+/** Rules 1 to 6, and 21: sending. */
 export const sendingRules: readonly RulePart[] = [
   {
     rule: 1,
     without: 'the next batch is sent before the outcome of the last one is known',
     edits: {
       file: 'relay/publish/lane.ts',
-      from: '      else if (batch.length > 0) await this.#send(batch)\n',
-      to: '      else if (batch.length > 0) void this.#send(batch)\n',
+      from: '    if (batch.length > 0) return this.#send(batch)\n',
+      to: '    if (batch.length > 0) void this.#send(batch)\n',
     },
     file: rules,
     tests: '(rule 1)',
@@ -60,14 +60,14 @@ export const sendingRules: readonly RulePart[] = [
   {
     rule: 3,
     without: 'a lane waits on for an answer whose lease is lost',
-    edits: { file: 'relay/publish/lane.ts', from: '    if (this.#request?.rows.some(which)) this.#request.endWait()\n', to: '' },
+    edits: { file: 'relay/publish/lane.ts', from: '      if (this.#batch.some(which)) this.#request.endWait()\n', to: '' },
     file: patience,
     tests: 'is let go of when the lease is lost',
   },
   {
     rule: 3,
     without: 'a relay that stops waits for an answer as long as ever',
-    edits: { file: 'relay/publish/lane.ts', from: '    if (this.#request?.rows.some(which)) this.#request.endWait()\n', to: '' },
+    edits: { file: 'relay/publish/lane.ts', from: '      if (this.#batch.some(which)) this.#request.endWait()\n', to: '' },
     file: patience,
     tests: 'keeps no relay from stopping',
   },
@@ -231,5 +231,23 @@ export const sendingRules: readonly RulePart[] = [
     },
     file: 'relay/policies.test.ts',
     tests: 'something that passes',
+  },
+  {
+    rule: 21,
+    without: 'a batch in doubt is sent again under new numbers',
+    edits: { file: 'relay/publish/sequence.ts', from: '    this.#doubtful = this.numbered\n', to: '    this.forget()\n' },
+    file: 'relay/sequence.test.ts',
+    tests: 'however much has queued up behind the batch meanwhile',
+  },
+  {
+    rule: 21,
+    without: 'numbers of a batch are given to other rows',
+    edits: {
+      file: 'relay/publish/sequence.ts',
+      from: 'if (sent && (sent.length !== rows.length || sent.some((row, i) => row !== rows[i]))) {',
+      to: 'if (sent && sent.length < 0) {',
+    },
+    file: 'relay/sequence.test.ts',
+    tests: 'never gives the numbers of a batch to other rows',
   },
 ]
