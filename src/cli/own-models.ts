@@ -1,7 +1,7 @@
 import { fragment, type Naming } from './fragment.ts'
 import { type SchemaFile, withoutComments } from './prisma-project.ts'
 
-// Models of a Prisma schema, and which of them are ours. "prisma db pull" writes the models of the outbox anew, without the marks of `init`
+// Models of a Prisma schema, and which of them are ours. "prisma db pull" writes the models of the outbox again, without the marks of `init`
 // and, in a schema that lacked them, under the names of the tables. Used by init.
 
 /** A declaration of a Prisma schema. */

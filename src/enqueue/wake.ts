@@ -16,7 +16,7 @@ const patienceMs = 1_000
 const wakeUps = oneForAll('wake-ups', () => new WeakMap<object, WakeUp>())
 
 /**
- * Wakes the relays after a transaction that used the function form `enqueue(tx, …)`; the extension does it by itself. At most 20
+ * Wakes the relays after a transaction that used the function form `enqueue(tx, …)`; the extension does it for you. At most 20
  * notifications a second are sent for a client. Without it a message waits until the relay polls: up to a second.
  *
  * @param client the Prisma client, not the `tx` of a transaction.

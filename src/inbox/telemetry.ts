@@ -60,7 +60,7 @@ export interface InboxEvents {
   /** Looking for requests, or pruning, did not succeed; it is tried again. */
   upkeep_failed: { consumer: string; what: 'redrive' | 'prune'; code: string }
   /**
-   * kafkajs has taken the consumer away, or it could not begin; `restart`: it comes back by itself. `code` is Kafka's name if a broker said
+   * kafkajs has taken the consumer away, or it could not begin; `restart`: kafkajs starts it again. `code` is Kafka's name if a broker said
    * so, and `topic` the one at fault, if that is known.
    */
   consumer_crashed: { consumer: string; code: string; topic: string | null; restart: boolean }

@@ -9,7 +9,7 @@ export interface RetryUntil {
 }
 
 /**
- * Repeats `work` until it succeeds, for ever if need be: for what waits for a server. Resolves with undefined once `signal` is aborted.
+ * Repeats `work` until it succeeds, without a limit: for loops that wait for a server. Resolves with undefined once `signal` is aborted.
  *
  * `failed` is called after each failure (attempts count from 1) and returns the milliseconds to wait, or throws to give up. A `TypeError`
  * that is none of the network is given up in any case: no waiting heals a programming error.

@@ -404,7 +404,7 @@ export class Lane {
     this.#bisection.found(row)
     this.#topic.refusals.add(code, row)
     const claim = this.#context.state.claims.get(row.bucket)
-    // Without a claim nothing may be moved; whoever has the bucket finds the row, and the refusal, by itself.
+    // Without a claim nothing may be moved; the owner of the bucket finds the row, and the refusal.
     if (!claim || claim.leaving) {
       this.#context.state.inFlight.drop(row)
     } else {
@@ -414,7 +414,7 @@ export class Lane {
   }
 
   /**
-   * Puts a batch back to the head of the queue. A row whose bucket was lost is let go of; one whose bucket was claimed anew goes on under
+   * Puts a batch back to the head of the queue. A row whose bucket was lost is let go of; one whose bucket was claimed again goes on under
    * the new claim: let go of, it would stay behind the rows of its key that were read since. Returns what went back.
    */
   #putBack(batch: readonly CarriedRow[]): readonly CarriedRow[] {

@@ -145,7 +145,7 @@ export class Topic implements LaneTopic {
     this.#reopen(backoff(++this.#attempt, this.#context.random(), askAgain))
   }
 
-  /** Asks for the number of partitions anew; if it has changed, finishes what is in flight, lets go of the rest and goes on with the new one. */
+  /** Asks again for the number of partitions. If it has changed, finishes what is in flight, lets go of the rest and goes on with the new one. */
   recheck(): void {
     if (this.open && !this.#asking) this.#track(this.#closeIfGrown())
   }
