@@ -82,7 +82,8 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
   throw new OutboxError('INVALID_OPTION', 'There is no transport of that name.', { field: 'transport', remedy })
 }
 
-export type { DrainReport } from './relay/drain.ts'
+export { type DrainAnswer, type DrainHandlerOptions, drainHandler } from './drain-handler.ts'
+export type { DrainEnd, DrainOptions, DrainReport } from './relay/drain.ts'
 export { type RelayOptions, type RelaySettings, relayDefaults } from './relay/options.ts'
 export type { Relay } from './relay/relay.ts'
 export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/state/on-dead-letter.ts'

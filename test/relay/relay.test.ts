@@ -38,7 +38,7 @@ test('drains ten thousand messages of fifty keys, each once, each key in order',
   await insertMany(database.pool, 'orders', 10_000, 50)
   const one = testRelay(database.url, transport)
   const report = await one.relay.drain()
-  expect(report).toEqual({ published: 10_000, empty: true, left: 0, foreignBuckets: 0, pausedTopics: [], blockedKeys: 0 })
+  expect(report).toEqual({ published: 10_000, waiting: 0, blocked: 0, endedBy: 'empty', foreignBuckets: 0, pausedTopics: [] })
   const records = transport.records()
   expect(records).toHaveLength(10_000)
   const byKey = group(records)
@@ -322,6 +322,6 @@ test('a drain that cannot end says what is left and why', async () => {
     { topic: 'there', key: 'k' },
   ])
   const report = await testRelay(database.url, transport).relay.drain()
-  expect(report).toMatchObject({ empty: false, left: 1, pausedTopics: [{ topic: 'missing', code: expect.any(String) }] })
+  expect(report).toMatchObject({ endedBy: 'paused', waiting: 1, pausedTopics: [{ topic: 'missing', code: expect.any(String) }] })
   expect(transport.records('there')).toHaveLength(1)
 })
