@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { bucketCount } from '../message/key.ts'
 import { OutboxError } from '../message/errors.ts'
+import { bucketCount } from '../message/key.ts'
 import type { StoreSession } from '../store/store.ts'
 import { type RelayOptions, relayDefaults } from './options.ts'
 import type { Pipeline } from './pipeline.ts'
@@ -73,7 +73,10 @@ export function drainBounds({ budgetMs, maxMessages }: DrainOptions, requestTime
 }
 
 /** A request gets half of a short budget: with all of it nothing could be sent. */
-export function withBudget({ leaseMs, requestTimeoutMs }: RelayOptions, budgetMs: number): Pick<RelayOptions, 'requestTimeoutMs'> {
+export function withBudget(
+  { leaseMs, requestTimeoutMs }: RelayOptions,
+  budgetMs: number,
+): Pick<RelayOptions, 'requestTimeoutMs'> {
   const most = Math.floor((leaseMs ?? relayDefaults.leaseMs) / 2)
   return { requestTimeoutMs: requestTimeoutMs ?? Math.max(250, Math.min(most, Math.floor(budgetMs / 2))) }
 }
@@ -122,7 +125,8 @@ async function othersHold({ context, leases }: Drain['pipeline'], ending: AbortS
   const { claims, releasable, rested } = context.state
   const { size } = claims
   if (size === bucketCount || size === 0) return size === 0
-  for (const until = leases.ticks + 2; leases.ticks < until && !ending.aborted; await rested.wait(ending, pollMs)) releasable.raise()
+  for (const until = leases.ticks + 2; leases.ticks < until && !ending.aborted; await rested.wait(ending, pollMs))
+    releasable.raise()
   return claims.size === size
 }
 

@@ -182,7 +182,7 @@ export class RelayEngine implements Relay {
   #endOfDrain(until: number, signal: AbortSignal | undefined): AbortSignal {
     const ending = new AbortController()
     const abort = (end: DrainEnd) => () => ending.abort(end)
-    for (const stop of [signal, this.#stopReading.signal, this.#end.signal]) {
+    for (const stop of [signal, this.#stopReading.signal]) {
       if (stop?.aborted) ending.abort('stopped')
       stop?.addEventListener('abort', abort('stopped'), { signal: ending.signal })
     }
@@ -327,7 +327,7 @@ export class RelayEngine implements Relay {
 
   get #busy(): boolean {
     const { claims, inFlight } = this.#pipeline.context.state
-    return claims.size > 0 || inFlight.size > 0
+    return claims.size > 0 || inFlight.size > 0 || this.#pipeline.leases.claiming
   }
 
   /** Asks the database, again in the next session if this one breaks. */

@@ -113,7 +113,7 @@ describe('several relays', () => {
     await using a = testRelay(database.url, shared(transport))
     await using b = testRelay(database.url, shared(transport))
     await Promise.all([a.relay.start(), b.relay.start()])
-    await Promise.all([a.until('leases_taken', (e) => e.owned === 32), b.until('leases_taken', (e) => e.owned === 32)])
+    await Promise.all([a, b].map((one) => one.until('heartbeat', (e) => e.owned === 32)))
     await insertMany(database.pool, 't', 2_000, 100)
     await transport.written(2_000)
     expect(transport.records()).toHaveLength(2_000)

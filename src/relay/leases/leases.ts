@@ -37,6 +37,7 @@ export class Leases {
   /** Since when a live peer is answered without a break, on the relay's clock. */
   #peerAnsweredAt: number | undefined
   #closing = false
+  #claiming = false
   #ticks = 0
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
   #peerEndsInMs = Number.POSITIVE_INFINITY
@@ -51,6 +52,11 @@ export class Leases {
   /** Heartbeats written in this session. */
   get ticks(): number {
     return this.#ticks
+  }
+
+  /** Whether buckets are being claimed at this moment: the table may already have them. */
+  get claiming(): boolean {
+    return this.#claiming || this.#loading.length > 0
   }
 
   /** From now on buckets are only given back. */
@@ -128,7 +134,10 @@ export class Leases {
     const { claims } = state
     const { leaseMs } = settings
     const before = clock.now()
-    const granted = await statement()
+    this.#claiming = true
+    const granted = await statement().finally(() => {
+      this.#claiming = false
+    })
     if (granted.length === 0) return granted
     if (claims.size === 0) this.#takenAt = clock.now()
     // Of our own the lease had run out by the time of the statement: rows that stayed under the old claim would be sent under none.
