@@ -112,7 +112,7 @@ test('ten calls at once in five processes, one of which is killed: nothing lost,
   const env = { ...relayEnv(database), CRON_SECRET: secret, BUDGET_MS: String(budgetMs) }
   const servers = times(5, () => startRelayProcess(env, [program]))
   const ports = await Promise.all(servers.map((server) => server.until((line) => line.event === 'listening')))
-  await insertMany(database.pool, topic, 20_000, 40)
+  await insertMany(database.pool, topic, 5_000, 40)
   const drain = async (port: unknown) => {
     const began = performance.now()
     const response = await fetch(`http://127.0.0.1:${port}`, { headers: { authorization: `Bearer ${secret}` } })
@@ -123,7 +123,7 @@ test('ten calls at once in five processes, one of which is killed: nothing lost,
     'SELECT DISTINCT r.name FROM outbox_lease l JOIN outbox_relay r ON r.id = l.owner AND l.leased_until > clock_timestamp()'
   const owner = async () => (await database.query<{ name: string }>(owners))[0]?.name
   // The one that works is killed, in the middle: as soon as the first messages are there.
-  await eventually(database.pool, 'SELECT FROM outbox HAVING count(*) < 19800')
+  await eventually(database.pool, 'SELECT FROM outbox HAVING count(*) < 4900')
   const name = await owner()
   const killed = servers.find(({ child }) => name?.endsWith(`-${child.pid}`))!
   await killed.end('SIGKILL')
@@ -132,7 +132,7 @@ test('ten calls at once in five processes, one of which is killed: nothing lost,
   for (const { ms } of answered) expect(ms).toBeLessThan(budgetMs + 2_000)
   const survivor = ports[servers.findIndex((server) => server !== killed)]!.port
   await expect
-    .poll(async () => (await drain(survivor)).answer, { timeout: 30_000, interval: 500 })
+    .poll(async () => (await drain(survivor)).answer, { timeout: 60_000, interval: 500 })
     .toMatchObject({ waiting: 0, endedBy: 'empty' })
   const seen = new Map<string, Set<number>>()
   for (const { key, value } of await readTopic(topic)) {
@@ -142,6 +142,6 @@ test('ten calls at once in five processes, one of which is killed: nothing lost,
     if (!numbers.has(n)) expect(n).toBeGreaterThan(Math.max(0, ...numbers))
     seen.set(String(key), numbers.add(n))
   }
-  expect([...seen.values()].reduce((sum, { size }) => sum + size, 0)).toBe(20_000)
+  expect([...seen.values()].reduce((sum, { size }) => sum + size, 0)).toBe(5_000)
   console.log(`published by each call: ${answered.map(({ answer }) => `${answer.published} ${answer.endedBy}`).join(', ')}`)
 }, 120_000)
