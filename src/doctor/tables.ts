@@ -11,6 +11,7 @@ import {
   unknownFormat,
 } from '../store/postgres/refusals.ts'
 import { authorTrigger } from '../store/postgres/statements.ts'
+import type { CheckWith } from './checks.ts'
 import type { Attached, Creators, DatabaseFacts } from './questions/examine-database.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
@@ -55,9 +56,9 @@ export function judgeTables(
 }
 
 /** A reason why relays do not start, as they say it themselves. */
-const refused = (check: string, { finding, why, fix }: Refusal): Verdict => failure(check, finding, why, fix)
+const refused = (check: CheckWith<'failure'>, { finding, why, fix }: Refusal): Verdict => failure(check, finding, why, fix)
 
-const verdict = (check: string, refusal: Refusal | undefined, well: string): Verdict =>
+const verdict = (check: CheckWith<'failure'>, refusal: Refusal | undefined, well: string): Verdict =>
   refusal ? refused(check, refusal) : ok(check, well)
 
 /** Relays refuse only what is missing; here another type counts, too. */

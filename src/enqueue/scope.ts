@@ -38,7 +38,7 @@ export const transactionOf = (client: object): object | undefined =>
 /**
  * A transaction or savepoint as the outbox sees it: the chain of its INSERTs, and whether it may commit. Enqueues run one after another,
  * so ids follow the order of the calls; the scope waits for all of them before it ends; one that fails dooms it.
- * Keeps rules 17 and 18 of docs/protocol.md.
+ * Keeps rules 17 and 18 of docs/protocol-application.md.
  */
 export class Scope {
   readonly home: Home

@@ -1,7 +1,7 @@
 import { quote, statement } from '../prisma/statement.ts'
 import { inThatTransaction } from '../prisma/transaction-id.ts'
 
-// Keeps rules 22 and 23 of docs/protocol.md.
+// Keeps rules 22 and 23 of docs/protocol-application.md.
 
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
 export interface SqlClient {

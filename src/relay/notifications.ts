@@ -18,7 +18,7 @@ const backMs = 2_000
 /**
  * Knows whether notifications come through. Poolers swallow them without an error, so the relay sends one to itself, and polls slowly
  * only while the last one came back.
- * Keeps rule 19 of docs/protocol.md.
+ * Keeps rule 19 of docs/protocol-application.md.
  */
 export class Notifications {
   readonly #own: string

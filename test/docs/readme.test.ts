@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { usage } from '../../demo/options.ts'
 import { exitCodes } from '../../src/cli/exit-codes.ts'
 import { outboxDefaults, resolveOptions } from '../../src/enqueue/options.ts'
-import { errorCodes } from '../../src/message/errors.ts'
 import { kafkaTransportDefaults } from '../../src/transport/kafka-transport.ts'
 import { allFaults } from '../history/faults.ts'
 import { checkNames } from '../history/judge.ts'
@@ -41,20 +40,6 @@ describe('the README is read in a minute', () => {
     expect(sentences.length).toBeGreaterThan(40)
     expect(sentences.reduce((sum, words) => sum + words, 0) / sentences.length).toBeLessThanOrEqual(18)
     expect(sentences[Math.floor(sentences.length * 0.9)]).toBeLessThanOrEqual(25)
-  })
-})
-
-describe('errors', () => {
-  const rows = tables(pageOf('docs/reference/errors.md'))[0]!
-  const listed = rows.map(([cell]) => /^<a id="([^"]+)"><\/a>`OUTBOX_(\w+)`$/.exec(cell!)!.slice(1, 3))
-
-  test('every code has a row under its own anchor, and every row a code', () => {
-    expect(listed.map(([anchor, name]) => [name, anchor])).toEqual(Object.entries(errorCodes))
-  })
-
-  test('every row says what it means and what to do', () => {
-    for (const row of rows) for (const cell of row) expect(cell).not.toBe('')
-    expect(rows[0]).toHaveLength(3)
   })
 })
 

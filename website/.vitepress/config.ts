@@ -67,6 +67,9 @@ export default defineConfig({
         text: 'More guides',
         items: [
           page('Consumers', '/docs/consumers'),
+          page('When a consumer fails', '/docs/guides/consumer-failures'),
+          page('Watch a consumer', '/docs/guides/consumer-monitoring'),
+          page('Read models', '/docs/guides/projections'),
           page('Schema changes', '/docs/guides/schema-evolution'),
           page('Embed the relay', '/docs/guides/embed-the-relay'),
           page('TypeScript, Jest and bundlers', '/docs/guides/typescript-jest-bundlers'),
@@ -83,6 +86,10 @@ export default defineConfig({
           page('Kafka record', '/docs/reference/kafka-record'),
           page('Tables', '/docs/reference/tables'),
           page('Errors', '/docs/reference/errors'),
+          page('Checks of doctor', '/docs/reference/doctor'),
+          page('Events and log lines', '/docs/reference/events'),
+          page('Metrics', '/docs/reference/metrics'),
+          page('Compatibility', '/docs/reference/compatibility'),
         ],
       },
       {
@@ -92,6 +99,7 @@ export default defineConfig({
           page('Guarantees', '/docs/guarantees'),
           page('Failure modes', '/docs/concepts/failure-modes'),
           page('Protocol', '/docs/protocol'),
+          page('Protocol of the application', '/docs/protocol-application'),
           page('Design decisions', '/docs/design-decisions'),
           page('Comparison', '/docs/concepts/comparison'),
           page('Benchmarks', '/docs/benchmarks'),

@@ -17,7 +17,7 @@ import { inTransactionFor } from '../transaction.ts'
 import type { Gap } from '../watched-consumer.ts'
 import type { ResolvedProjection } from './options.ts'
 
-// Keeps rule 22 of docs/protocol.md.
+// Keeps rule 22 of docs/protocol-application.md.
 
 /** What a projection's reader works with. */
 export interface ProjectionReaderPorts {
