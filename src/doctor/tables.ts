@@ -23,7 +23,7 @@ const types: Record<string, string> = {
   'TIMESTAMPTZ(6)': 'timestamp(6) with time zone',
 }
 
-/** The columns that a migration creates, with types as the catalogue writes them. */
+/** The columns that a migration creates, with types as the catalog writes them. */
 export function columnsIn(migration: string): Column[] {
   return [...migration.matchAll(/CREATE TABLE "(\w+)" \(\n(.*?)\n\);/gs)].flatMap(([, table, body]) =>
     [...body!.matchAll(/^ +"(\w+)" ([A-Z]+(?:\(\d+\))?)( NOT NULL)?/gm)].map(([, column, type, notNull]) => ({

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Catalogue } from '../events/catalog.ts'
+import type { Catalog } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import { oneForAll } from '../message/one-copy.ts'
 import { inTransaction, transactionId } from '../prisma/client-internals.ts'
@@ -10,7 +10,7 @@ export interface Home {
   table: OutboxTable
   maxBytes: number
   /** Whose events may be enqueued; undefined: any message. */
-  events: Catalogue | undefined
+  events: Catalog | undefined
   /** Identity of the client, whatever it was extended with. */
   owner: unknown
 }

@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { pageOf } from '../support/readme.ts'
 import { type Prose, proseOf } from './language.ts'
+import { sentenceLengths } from './sentences.ts'
 
 // The language of pages, comments and strings. Words of the project's own that the field does not use, and sentences that nobody reads to
 // their end. What stood there before this test is counted: a number here may only fall. Lower it with each text that you correct.
@@ -35,6 +37,26 @@ test(`no sentence has more than ${longest} words`, () => {
       .map((sentence) => `${one.file}:${one.line}: ${sentence.trim().slice(0, 60)}`),
   )
   report(`sentences over ${longest} words`, places, longSentences)
+})
+
+const pages = files().filter(
+  (file) => /^(?:[A-Z]+|docs\/.*|(?:bench|demo)\/README|examples\/.*)\.md$/.test(file) && file !== 'CHANGELOG.md',
+)
+
+test.each(pages)('%s has sentences of 18 words on average, nine of ten with at most 25', (page) => {
+  const words = sentenceLengths(pageOf(page))
+  const mean = words.reduce((sum, one) => sum + one, 0) / words.length
+  const longOf = words[Math.floor(words.length * 0.9)] ?? 0
+  expect(
+    { mean: words.length === 0 || mean <= 18, nineOfTen: longOf <= 25 },
+    `mean ${mean.toFixed(1)}, nine of ten ${longOf}`,
+  ).toEqual({ mean: true, nineOfTen: true })
+})
+
+test('sentences are told apart, and the words of each are counted', () => {
+  const page =
+    '# Title of it\n\nOne `a b c` two. It is [a link](b.md#c-d), e.g. here: "Yes." Three\nfour five.\n\n| a cell |\n\n- First item\n  goes on\n1. Second item\n'
+  expect(sentenceLengths(`${page}\n\`\`\`ts\nconst not = 1\n\`\`\`\n- [ci] not this\n`)).toEqual([2, 3, 3, 4, 7])
 })
 
 test('a word and a long sentence are found on a page, in a comment and in a string', () => {

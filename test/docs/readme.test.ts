@@ -21,25 +21,9 @@ test('the fragment on the page of the tables is the shipped file, word for word'
 })
 
 describe('the README is read in a minute', () => {
-  /** Sentences outside of code, tables and headings. */
-  const sentences = readme
-    .replace(/^```[\s\S]*?^```$/gm, '')
-    .replace(/^[|#!].*$/gm, '')
-    .replace(/\]\([^)]*\)/g, ']')
-    .split(/\n\s*\n|\n(?=- )|(?<=[.!?]\S?)\s+(?=[A-Z`*[])/)
-    .map((text) => text.split(/\s+/).filter((word) => /\w/.test(word)).length)
-    .filter((words) => words > 1)
-    .sort((a, b) => a - b)
-
   test('of 250 lines at most, and far below the size at which npm cuts it', () => {
     expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(250)
     expect(readme.length).toBeLessThan(32_768)
-  })
-
-  test('in sentences of 18 words on average, nine of ten with 25 or fewer', () => {
-    expect(sentences.length).toBeGreaterThan(40)
-    expect(sentences.reduce((sum, words) => sum + words, 0) / sentences.length).toBeLessThanOrEqual(18)
-    expect(sentences[Math.floor(sentences.length * 0.9)]).toBeLessThanOrEqual(25)
   })
 })
 

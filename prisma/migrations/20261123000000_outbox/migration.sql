@@ -13,7 +13,7 @@ CREATE TABLE "outbox" (
     "message_id" UUID NOT NULL,
     -- Kafka topic.
     "topic" TEXT NOT NULL,
-    -- Type of the event in the catalogue: the Kafka header `type`.
+    -- Type of the event in the catalog: the Kafka header `type`.
     "type" TEXT,
     -- Kafka key, byte for byte. NULL: a message without a key.
     "key" BYTEA,
