@@ -103,6 +103,7 @@ export default defineConfig({
           page('Design decisions', '/docs/design-decisions'),
           page('Comparison', '/docs/concepts/comparison'),
           page('Benchmarks', '/docs/benchmarks'),
+          page('Evidence', '/docs/evidence'),
           page('Verification', '/docs/verification'),
           page('Glossary', '/docs/concepts/glossary'),
         ],
