@@ -98,7 +98,7 @@ const write = (schema: string) => ({
 
   /**
    * xid, consumer, topic, key, consumer, id. As claim, for a message that goes behind a dead-lettered one of its key; no row also if there is none
-   * any more. KEY SHARE keeps the dead-lettered row from being deleted before this transaction ends: whoever redrives the key then queries once more
+   * any more. KEY SHARE keeps the dead-lettered row from being deleted before this transaction ends: the member that redrives the key then queries once more
    * and finds the message that was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the
    * row was deleted.
    */

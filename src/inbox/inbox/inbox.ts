@@ -149,7 +149,7 @@ class InboxEngine implements Inbox {
     }
   }
 
-  /** Missing tables would be tried again for ever; a database that does not answer yet is waited for in the usual way. */
+  /** Without this check, missing tables would be retried forever. A database that does not answer yet is waited for in the usual way. */
   async #checkTables(): Promise<void> {
     try {
       await this.#options.prisma.$queryRaw(this.#statements.ready)

@@ -6,7 +6,7 @@ import { checkHandlers, type Handlers } from '../handlers.ts'
 import type { SqlClient } from '../statements.ts'
 import type { PrismaLike } from '../transaction.ts'
 
-/** When a message is put aside instead of being tried for ever. */
+/** When a message is dead-lettered instead of being retried forever. */
 export interface DeadLetterOptions {
   /** Tries of the handler that failed, before the message is dead-lettered and its partition goes on. Trouble of the database does not count. */
   after: number
@@ -22,7 +22,7 @@ export interface InboxOptions<Client, C extends Catalog, Batch extends number | 
   events: C
   /** What is done with each event, in a transaction that commits with the row of the inbox. Events that are not named are skipped. */
   handlers: Handlers<C['events'], TransactionOf<NoInfer<Client>>, NoInfer<Batch>>
-  /** Put a message aside when its handler keeps failing. @default none: it is tried for ever, and its partition waits */
+  /** Dead-letter a message if its handler keeps failing. @default none: it is retried forever, and its partition waits */
   deadLetter?: DeadLetterOptions | undefined
   /** Messages of one transaction at most; handlers then take arrays. @default none: a transaction for each message */
   batch?: Batch

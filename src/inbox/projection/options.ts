@@ -10,7 +10,7 @@ import type { PrismaLike } from '../transaction.ts'
 export interface ProjectionOptions<Client, C extends Catalog> {
   /** The Prisma client of the database with the read model. */
   prisma: Client
-  /** Name of the projection and of its group. To build it anew, give another one, beside the old. */
+  /** Name of the projection and of its group. To rebuild the read model, give another name, beside the old one. */
   name: string
   /** The catalog of the events. */
   events: C

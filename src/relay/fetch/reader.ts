@@ -105,7 +105,7 @@ export class Reader {
       const poll = nextPollMs(idleMs, fresh, what.limit, this.#notifications.maxPollMs)
       idleMs = fresh > 0 ? 0 : poll
       this.#sparse = poll > 0
-      // A rest after rows is short, and nothing ends it: with each wake-up and each delete there would be another look for a handful.
+      // Not interruptible: otherwise every wake-up and delete would trigger a fetch of a few rows.
       if (poll > 0) await (fresh > 0 ? clock.wait(poll, signal) : positions.changed.wait(signal, poll))
     }
   }
