@@ -7,7 +7,7 @@ import { docsUrl } from '../../src/message/errors.ts'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /** The pages of the repository: those beside the package, and those below the folders that have some. */
-const pages = ['.', 'docs', 'bench', 'demo', 'examples/orders'].flatMap((folder) =>
+const pages = ['.', 'docs', 'bench', 'demo', 'examples/orders', 'examples/quickstart', 'examples/consumer'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: folder !== '.', encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => normalize(join(folder, name))),
