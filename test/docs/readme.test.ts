@@ -120,6 +120,15 @@ test('every file of the repository that a page names is there', () => {
   for (const name of new Set(own)) expect(() => file(name)).not.toThrow()
 })
 
+test('the map of CONTRIBUTING.md has every folder of the sources, and its commands are scripts', () => {
+  const page = file('CONTRIBUTING.md')
+  const folders = readdirSync(fileURLToPath(new URL('src', root)), { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  const named = [...page.matchAll(/^\|(?: \d \|)? `([a-z-]+)` \|/gm)].map(([, name]) => name)
+  expect(named.sort()).toEqual(folders.map(({ name }) => name).sort())
+  const { scripts } = JSON.parse(file('package.json')) as { scripts: Record<string, string> }
+  for (const [, script] of page.matchAll(/npm run ([\w:-]+)/g)) expect(scripts).toHaveProperty(script!)
+})
+
 function inCode(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value)
 }
