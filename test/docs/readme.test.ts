@@ -38,7 +38,7 @@ describe('options', () => {
   })
 
   test('of the Kafka transport: their defaults, and those that are needed', () => {
-    const rows = tables(pageOf('docs/guides/embed-the-relay.md'))[0]!
+    const rows = tableOf('option', pageOf('docs/guides/embed-the-relay.md'))
     const fixed: Record<string, string | number | boolean> = kafkaTransportDefaults
     expect(rows.map(([option]) => code(option!)).filter((option) => !(option in fixed))).toEqual(['brokers', 'sasl'])
     const shown = Object.fromEntries(rows.map(([option, value]) => [code(option!), value]))
