@@ -143,6 +143,13 @@ export interface Checks {
    */
   dead: 'warning'
   /**
+   * Has every other outbox of the database a relay? Outboxes that the role may not read are left out.
+   * @warning Another set of tables has messages and no relay.
+   * @unseen The answer took too long.
+   * @remedy Start a relay for it, or correct the models of the application that writes there.
+   */
+  'other outboxes': 'warning' | 'unseen'
+  /**
    * Is the connection to Kafka encrypted?
    * @failure The login is sent in clear text to another machine.
    * @warning TLS is off to brokers on other machines, or `KAFKA_SASL_INSECURE` allows such a login.

@@ -85,8 +85,9 @@ export const errorCodes = {
    */
   TRANSACTION_OVER: 'transaction-over',
   /**
-   * The Prisma schema has no outbox model, or the model lacks a field.
-   * @remedy Run `init` and `prisma generate`, or set the option `model`.
+   * The Prisma schema has no outbox model, the model lacks a field, or it is mapped to a table that no relay reads.
+   * @remedy Run `init` and `prisma generate`, set the option `model`, or map the model to `outbox`, with a prefix if you like.
+   * @see guides/multi-tenant.md#a-table-outbox-of-your-own
    */
   MODEL_MISSING: 'model-missing',
   /**
@@ -107,7 +108,7 @@ export const errorCodes = {
   DATABASE_UNREACHABLE: 'database-unreachable',
   /**
    * The tables are not in the database, or lack a column or their sequence.
-   * @remedy Apply the migration, or name the PostgreSQL schema.
+   * @remedy Apply the migration, or name the PostgreSQL schema or the table prefix.
    */
   TABLES_MISSING: 'tables-missing',
   /**
@@ -159,7 +160,8 @@ export const errorCodes = {
   TRANSPORT_PACKAGE: 'transport-package',
   /**
    * `init` found no Prisma project for PostgreSQL, a name or table of ours is taken, or a path has to be computed.
-   * @remedy The error names the flag that helps: `--schema-path`, `--migrations-path`, `--model` or `--schema`.
+   * @remedy The error names the flag that helps: `--schema-path`, `--migrations-path`, `--model`,
+   * `--schema` or `--table-prefix`.
    */
   PRISMA_PROJECT: 'prisma-project',
   /**

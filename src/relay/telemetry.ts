@@ -150,6 +150,11 @@ export interface RelayEvents {
   row_found_below_position: { bucket: number; id: number; topic: string }
   /** A row is in a bucket that does not fit its key. The program that wrote it hashes differently, and its key has no order. */
   wrong_bucket: { bucket: number; id: number; topic: string }
+  /**
+   * The database has other outboxes with messages and without a relay: in another PostgreSQL schema, or with another table prefix.
+   * Emitted at the start. `outboxes` are names of tables, at most 20; those that the role may not read are left out.
+   */
+  outboxes_without_relay: { outboxes: string[] }
   /** The sampler, if one runs, queried the tables in `ms`: every five seconds, or less often if queries are expensive. */
   sampled: OutboxSample & { ms: number }
   /** A query of the sampler failed; it tries again. */

@@ -13,10 +13,12 @@ const projection = tableOf('option', pageOf('docs/guides/projections.md'))
 /** Everything that stands as code in the first cells. */
 const names = (rows: string[][]) => rows.flatMap(([cell]) => [...cell!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!))
 const membersOf = (path: string, name: string) => declared(path, name).map((member) => member.name)
+/** Options of both kinds of consumer. */
+const place = membersOf('inbox/table-set.ts', 'InboxPlace')
 
 describe('the pages about consumers list exactly', () => {
   test('the options of createInbox, with their defaults', () => {
-    expect(names(options).sort()).toEqual(membersOf('inbox/inbox/options.ts', 'InboxOptions').sort())
+    expect(names(options).sort()).toEqual([...membersOf('inbox/inbox/options.ts', 'InboxOptions'), ...place].sort())
     const shown = Object.fromEntries(options.map(([option, value]) => [names([[option!]])[0], value]))
     for (const [option, value] of Object.entries(inboxDefaults)) {
       expect([option, shown[option]]).toEqual([option, `\`${inspect(value)}\``])
@@ -25,7 +27,7 @@ describe('the pages about consumers list exactly', () => {
 
   test('the options of createProjection, with their defaults', () => {
     const path = 'inbox/projection/options.ts'
-    expect(names(projection).sort()).toEqual(membersOf(path, 'ProjectionOptions').sort())
+    expect(names(projection).sort()).toEqual([...membersOf(path, 'ProjectionOptions'), ...place].sort())
     const batch = /const defaultBatch = (\d+)/.exec(file(`src/${path}`))![1]
     expect(projection.find(([option]) => option === '`batch`')![1]).toBe(`\`${batch}\``)
   })
