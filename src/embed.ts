@@ -1,6 +1,8 @@
 import { OutboxError } from './message/errors.ts'
 import { remedyOf } from './ops/remedy-of.ts'
 import { bootstrapServers } from './ops/trouble.ts'
+import { withBudget } from './relay/drain.ts'
+import { answering, type DrainHandlerOptions, refused } from './relay/drain-handler.ts'
 import { relayLines } from './relay/event-lines.ts'
 import type { RelayOptions } from './relay/options.ts'
 import { type Relay, RelayEngine } from './relay/relay.ts'
@@ -18,6 +20,8 @@ export interface CreateRelayOptions extends RelayOptions {
   databaseUrl: string
   /** PostgreSQL schema of the outbox tables. Default: the URL's `schema` parameter, else `public`. */
   schema?: string | undefined
+  /** Prefix of the outbox tables: `p_` for `p_outbox`, `p_outbox_lease`, and so on. @default '' */
+  tablePrefix?: string | undefined
   /** Another URL for LISTEN, where a pooler would swallow notifications; false polls only. Default: `databaseUrl`. */
   listenUrl?: string | false | undefined
   /** The Kafka client: its name (`platformatic` needs the package @platformatic/kafka), or a transport of your own. @default 'kafkajs' */
@@ -45,8 +49,8 @@ export type TransportName = (typeof transportNames)[number]
  * ```
  */
 export function createRelay(options: CreateRelayOptions): Relay {
-  const { databaseUrl, schema, listenUrl, transport = 'kafkajs', kafka, ...settings } = options
-  const store = postgresStore({ databaseUrl, schema, listenUrl })
+  const { databaseUrl, schema, tablePrefix, listenUrl, transport = 'kafkajs', kafka, ...settings } = options
+  const store = postgresStore({ databaseUrl, schema, tablePrefix, listenUrl })
   const opened = typeof transport === 'string' ? openTransport(transport, kafka) : transport
   return new RelayEngine({ store, transport: opened, version, telemetry: toldAtConsole(kafka?.brokers) }, settings)
 }
@@ -83,7 +87,41 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
   throw new OutboxError('INVALID_OPTION', 'There is no transport of that name.', { field: 'transport', remedy })
 }
 
-export type { DrainReport } from './relay/drain.ts'
+/**
+ * A relay where no process may live: each call publishes what is in the outbox, within its budget. For a cron of Next.js, Vercel, Lambda,
+ * Hono and others that take a web-standard handler, on Node. Calls at the same time join the drain that runs in this process; processes share the
+ * work by leases.
+ *
+ * Answers GET and POST with status 200 and a {@link DrainAnswer}, 401 without the secret, 405 for other methods, 500 with `code` and `error`
+ * when the relay cannot serve.
+ *
+ * @param options as for `createRelay`, or a function that returns them, called at each drain: a transport object serves one drain. Without
+ *   `requestTimeoutMs` a request has half of the budget, at most half of the lease.
+ * @throws OutboxError INVALID_OPTION for an empty secret, or a transport object outside a function.
+ * @example
+ * ```ts
+ * const drain = drainHandler(
+ *   () => ({ databaseUrl: process.env.DATABASE_URL!, kafka: { brokers: process.env.KAFKA_BROKERS!.split(',') } }),
+ *   { budgetMs: 50_000, secret: process.env.CRON_SECRET },
+ * )
+ * export { drain as GET, drain as POST }
+ * ```
+ */
+export function drainHandler(
+  options: CreateRelayOptions | (() => CreateRelayOptions),
+  { budgetMs, maxMessages, secret }: DrainHandlerOptions,
+): (request: Request) => Promise<Response> {
+  if (typeof options !== 'function' && typeof options.transport === 'object')
+    throw refused('transport', 'serves one drain.', 'Give a function that makes the options, or the name of the transport.')
+  const drain = async () => {
+    const given = typeof options === 'function' ? options() : options
+    return createRelay({ ...given, ...withBudget(given, budgetMs) }).drain({ budgetMs, maxMessages })
+  }
+  return answering(drain, secret)
+}
+
+export type { DrainEnd, DrainOptions, DrainReport } from './relay/drain.ts'
+export type { DrainAnswer, DrainHandlerOptions } from './relay/drain-handler.ts'
 export { type RelayOptions, type RelaySettings, relayDefaults } from './relay/options.ts'
 export type { Relay } from './relay/relay.ts'
 export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/state/on-dead-letter.ts'

@@ -1,4 +1,5 @@
 import type { OutboxError } from '../../message/errors.ts'
+import type { TableSet } from '../../message/tables.ts'
 import {
   type Beat,
   type BlockedKey,
@@ -23,6 +24,7 @@ import {
 } from '../store.ts'
 import type { Line, StatementLimits } from './line.ts'
 import type { Drawn, LowWaterMark } from './low-water-mark.ts'
+import { otherOutboxesLimits } from './other-outboxes.ts'
 import { decodeRow } from './row.ts'
 import type { Statements } from './statements.ts'
 
@@ -210,6 +212,11 @@ export class PostgresSession implements StoreSession {
 
   discard(lease: Lease): Promise<Discarded> {
     return this.#granted<Discarded>(this.#sql.discard(lease))
+  }
+
+  otherOutboxes(): Promise<TableSet[]> {
+    // Not on the line of the leases: a renewal would wait.
+    return this.#lines.write.rows<TableSet>(this.#sql.otherOutboxes(), otherOutboxesLimits)
   }
 
   async notify(payload: string): Promise<void> {
