@@ -159,6 +159,12 @@ export const errorCodes = {
    */
   TRANSPORT_PACKAGE: 'transport-package',
   /**
+   * Records are compressed, or shall be, with a codec whose package is missing.
+   * @remedy Install the package that the error names.
+   * @see guides/compression.md
+   */
+  COMPRESSION_PACKAGE: 'compression-package',
+  /**
    * `init` found no Prisma project for PostgreSQL, a name or table of ours is taken, or a path has to be computed.
    * @remedy The error names the flag that helps: `--schema-path`, `--migrations-path`, `--model`,
    * `--schema` or `--table-prefix`.
