@@ -2,8 +2,8 @@ import { type Evidence, firstsByKey, type Known, placeOf } from './evidence.ts'
 import { type Finding, Tally } from './finding.ts'
 import type { MonotonicMs, ReadRecord } from './history.ts'
 
-/** Order of serialised keys: first copies of a key are n = 1, 2, 3, … without a gap. */
-export function checkSerialisedOrder(evidence: Evidence): Finding {
+/** Order of serialized keys: first copies of a key are n = 1, 2, 3, … without a gap. */
+export function checkSerializedOrder(evidence: Evidence): Finding {
   const tally = new Tally()
   for (const read of evidence.dumps) {
     for (const records of firstsByKey(read, evidence.topics).values()) {
@@ -11,8 +11,8 @@ export function checkSerialisedOrder(evidence: Evidence): Finding {
       for (const record of records) {
         const n = evidence.written.get(record.id!)?.message.n
         if (n === undefined || n === null) continue
-        const expected = `n ${next} of key ${record.key}`
-        tally.expect(n === next, () => ({ of: record.id!, expected, found: `n ${n} at ${placeOf(record)}` }))
+        const expected = `message ${next} of key ${record.key}`
+        tally.expect(n === next, () => ({ of: record.id!, expected, found: `message ${n} at ${placeOf(record)}` }))
         // After one that is out of place the rest is judged from there: one fault is one violation, not all that follow.
         next = n + 1
       }
@@ -31,10 +31,10 @@ interface Before {
 }
 
 /**
- * Order of unserialised keys: what was committed before another message of the key was enqueued stands before it; messages of one
+ * Order of unserialized keys: what was committed before another message of the key was enqueued stands before it; messages of one
  * transaction stand in the order of the calls. A sweep over the log that keeps the latest enqueue.
  */
-export function checkUnserialisedOrder(evidence: Evidence): Finding {
+export function checkUnserializedOrder(evidence: Evidence): Finding {
   const tally = new Tally()
   for (const read of evidence.dumps) {
     for (const records of firstsByKey(read, evidence.topics).values()) {
