@@ -39,12 +39,12 @@ const settledTicks = 3
 
 /** Waits until everything that is in the outbox now has been published, or until waiting longer will not help. */
 export async function drain(deps: Drain): Promise<Rest> {
-  const { context, leases } = deps.pipeline
+  const { context, leases, topics } = deps.pipeline
   const { inFlight, positions } = context.state
   const upTo = await deps.ask((session) => session.lastId())
   for (;;) {
     await deps.clock.wait(lookMs, deps.signal)
-    const quiet = inFlight.size === 0 && positions.sawNothing && leases.ticks >= settledTicks
+    const quiet = inFlight.size === topics.resting && positions.sawNothing && leases.ticks >= settledTicks
     if (!quiet && !deps.signal.aborted) continue
     const report = await look(deps, upTo)
     if (report.empty || isFinal(deps, report) || deps.signal.aborted) return report

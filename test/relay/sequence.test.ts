@@ -7,7 +7,7 @@ import { type TransportBatch, TransportError } from '../../src/transport/transpo
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { testRelay } from '../support/relay.ts'
+import { shared, testRelay } from '../support/relay.ts'
 import { relayContext } from '../support/relay-context.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
@@ -104,6 +104,24 @@ describe('a lost acknowledgement makes no copy (rule 21)', () => {
     expect(transport.records('t')).toHaveLength(5_000)
     expectOneContent(transport)
   }, 30_000)
+})
+
+test('a drain ends although a paused topic keeps a batch in doubt, which the next relay publishes', async () => {
+  const transport = memoryTransport({ topics: { t: 1, other: 1 } })
+  transport.refuse((_, { topic }) => topic === 't', { outcome: unknown, times: 1 })
+  const accept = transport.refuse((_, { topic }) => topic === 't', { outcome: ofTopic })
+  await insertMany(database.pool, 't', 10, 3)
+  await insertMany(database.pool, 'other', 10, 3)
+  const report = await testRelay(database.url, shared(transport)).relay.drain()
+  expect(report).toMatchObject({
+    published: 10,
+    empty: false,
+    left: 10,
+    pausedTopics: [{ topic: 't', code: 'POLICY_VIOLATION' }],
+  })
+  accept()
+  expect(await testRelay(database.url, transport).relay.drain()).toMatchObject({ published: 10, empty: true })
+  expect(transport.records('t')).toHaveLength(10)
 })
 
 test('a batch that is refused for the moment keeps its rows and numbers (rule 21)', async () => {

@@ -56,6 +56,13 @@ export class Topics implements KnownTopics {
     return closed
   }
 
+  /** Rows of batches in doubt that lanes of paused topics keep: they move only when their topic takes messages again. */
+  get resting(): number {
+    let rows = 0
+    for (const { trouble, lanes } of this.#byName.values()) if (trouble) for (const lane of lanes) rows += lane.load
+    return rows
+  }
+
   /** Others need room: lanes that do not progress give up what they have not sent. */
   yieldRoom(): void {
     for (const topic of this.#byName.values()) for (const lane of topic.lanes) lane.yieldRoom()
