@@ -19,7 +19,7 @@ export type Part = 'outbox' | 'inbox'
 
 /** Names of the tables, and of a function each; all models but `Outbox` and `Inbox` are always called as in the fragments: `OutboxLease`, `InboxDeadLetter`. */
 const tables: Record<Part, readonly string[]> = {
-  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead_letter', 'outbox_author'],
+  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead_letter', 'outbox_batch', 'outbox_author'],
   inbox: ['inbox', 'inbox_dead_letter', 'inbox_projection', 'inbox_author'],
 }
 

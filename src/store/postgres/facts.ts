@@ -60,7 +60,7 @@ export interface LeaseFacts {
 }
 
 /** The tables of an outbox. */
-export const outboxTables = ['outbox', 'lease', 'relay', 'dead'] as const
+export const outboxTables = ['outbox', 'lease', 'relay', 'dead', 'batch'] as const
 
 /** A table `n(name, oid)` of the tables; the oid of one that is missing is null. */
 export const named = (tables: Tables): string =>
