@@ -58,6 +58,9 @@ export interface RecordedBatch extends BatchName {
   readonly recordedAt: number
 }
 
+/** `acknowledged`: Kafka has it, and rows of it wait to be deleted. */
+export type BatchState = 'recorded' | 'acknowledged' | 'gone'
+
 /** What {@link StoreSession.record} does, in one step. */
 export interface BatchWork {
   /** Acknowledged rows to delete. */
@@ -353,14 +356,14 @@ export interface StoreSession {
   discard(lease: Lease): Promise<Discarded>
 
   /**
-   * Ends and begins recorded batches, in one step. Returns the buckets whose leases are this relay's and are locked until the step is durable:
-   * what needed another one was not done. `locked` if somebody has locked a row that is to be deleted: nothing was done.
+   * Ends and begins recorded batches, in one step. `held` are the buckets whose leases are this relay's, and were locked until the step was durable:
+   * what needed another one was not done. `withdrawn`: how many were. `locked` if somebody has locked a row that is to be deleted: nothing was done.
    */
-  record(work: BatchWork): Promise<'locked' | ReadonlySet<number>>
+  record(work: BatchWork): Promise<'locked' | { held: ReadonlySet<number>; withdrawn: number }>
   /** The recorded batches with rows of these buckets, the oldest first. */
   batchesOf(buckets: readonly number[]): Promise<RecordedBatch[]>
-  /** Whether the batch is recorded. */
-  isRecorded(batch: BatchName): Promise<boolean>
+  /** What the table says of the batch. `gone`: it is not recorded. */
+  batchState(batch: BatchName): Promise<BatchState>
   /**
    * Changes the mode of all leases to this relay's, if no lease of the other mode runs, and to `at least once` only if no batch is recorded. Returns
    * whether they have it.

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { checksumOf, decodeRows, encodeRows } from '../../src/store/postgres/batch-rows.ts'
-import type { BatchWork, Lease, NamedBatch, OutboxRow } from '../../src/store/store.ts'
+import type { BatchWork, Lease, NamedBatch, OutboxRow, StoreSession } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
 import { all, Sessions } from './sessions.ts'
 
@@ -17,6 +17,11 @@ const batchOf = (rows: readonly OutboxRow[], sequence = 0): NamedBatch => ({
   sequence,
   rows,
 })
+const record = async (session: StoreSession, work: BatchWork) => {
+  const done = await session.record(work)
+  if (done === 'locked') throw new Error('locked')
+  return done
+}
 const recorded = () => database.query('SELECT sequence, acknowledged FROM outbox_batch ORDER BY sequence')
 
 /** A relay of the exactly-once mode with all buckets, and rows in two of them. */
@@ -47,14 +52,16 @@ describe('a recorded batch (rule 27)', () => {
   test('is there with its rows in their order, for each relay that claims one of its buckets', async () => {
     const { session, rows, leasesOf } = await owner()
     const mixed = [...rows].reverse()
-    const held = await session.record({ ...nothing, begun: [batchOf(mixed)], leases: leasesOf(mixed) })
+    const { held } = await record(session, { ...nothing, begun: [batchOf(mixed)], leases: leasesOf(mixed) })
     expect(held).toEqual(new Set(rows.map((row) => row.bucket)))
     for (const { bucket } of rows) {
       const [found] = await session.batchesOf([bucket])
       expect(found).toMatchObject({ ...batchOf([]), rows: mixed, whole: true, acknowledged: false })
       expect(Math.abs(found!.recordedAt - Date.now())).toBeLessThan(60_000)
     }
-    const others = Array.from({ length: 64 }, (_, bucket) => bucket).filter((bucket) => !rows.some((row) => row.bucket === bucket))
+    const others = Array.from({ length: 64 }, (_, bucket) => bucket).filter(
+      (bucket) => !rows.some((row) => row.bucket === bucket),
+    )
     expect(await session.batchesOf(others)).toEqual([])
   })
 
@@ -64,7 +71,7 @@ describe('a recorded batch (rule 27)', () => {
     await database.query('UPDATE outbox_lease SET epoch = epoch + 1 WHERE bucket = $1', [bucket])
     const others = rows.filter((row) => row.bucket !== bucket)
     const begun = [batchOf(rows), batchOf(others, 1)]
-    const held = await session.record({ ...nothing, begun, leases: leasesOf(rows) })
+    const { held } = await record(session, { ...nothing, begun, leases: leasesOf(rows) })
     expect(held).toEqual(new Set(others.map((row) => row.bucket)))
     expect(await recorded()).toEqual([{ sequence: 1, acknowledged: false }])
   })
@@ -76,7 +83,7 @@ describe('a recorded batch (rule 27)', () => {
     await other.record({ ...nothing, rows, landed: [batchOf(rows)] })
     expect(await recorded()).toEqual([])
     expect(await database.query('SELECT 1 FROM outbox')).toEqual([])
-    expect(await session.isRecorded(batchOf(rows))).toBe(false)
+    expect(await session.batchState(batchOf(rows))).toBe('gone')
   })
 
   test('stays with all its rows while somebody has locked one of them', async () => {
@@ -87,6 +94,7 @@ describe('a recorded batch (rule 27)', () => {
     expect(await database.query('SELECT 1 FROM outbox')).toHaveLength(rows.length)
     await session.record({ ...nothing, acknowledged: [batchOf(rows)] })
     expect(await recorded()).toEqual([{ sequence: 0, acknowledged: true }])
+    expect(await session.batchState(batchOf(rows))).toBe('acknowledged')
     await free()
   })
 
@@ -97,9 +105,9 @@ describe('a recorded batch (rule 27)', () => {
     const foreign = leases.filter(({ bucket }) => !rows.some((row) => row.bucket === bucket))
     await session.record({ ...nothing, withdrawn, leases: foreign })
     await session.record({ ...nothing, withdrawn, leases: leasesOf(rows).map((one) => ({ ...one, epoch: one.epoch - 1 })) })
-    expect(await session.isRecorded(batchOf(rows))).toBe(true)
+    expect(await session.batchState(batchOf(rows))).toBe('recorded')
     await session.record({ ...nothing, withdrawn, leases: leasesOf(rows).slice(0, 1) })
-    expect(await session.isRecorded(batchOf(rows))).toBe(false)
+    expect(await session.batchState(batchOf(rows))).toBe('gone')
   })
 
   test('is not whole when somebody deletes a row, or puts another message in its place', async () => {

@@ -1,7 +1,8 @@
-import type { BlockedKeyPosition, Lease, Pulse, StoreSession } from '../../store/store.ts'
+import type { BlockedKeyPosition, Lease, Pulse, RecordedBatch, StoreSession } from '../../store/store.ts'
 import type { RelayContext } from '../context.ts'
 import type { Topics } from '../publish/topics.ts'
 import { troubleOf } from '../publish/trouble.ts'
+import type { Adoption } from '../settle/adoption.ts'
 import { Claim, type Claims } from '../state/claim.ts'
 import type { Answers } from './answers.ts'
 import { endClaims, letGoOf } from './end-claims.ts'
@@ -23,6 +24,8 @@ export class Leases {
   readonly #context: RelayContext
   readonly #topics: Topics
   readonly #answers: Answers
+  /** Of the exactly-once mode. */
+  readonly #adoption: Adoption | undefined
   /** Milliseconds between two heartbeats. */
   readonly #tickMs: number
   /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
@@ -33,6 +36,8 @@ export class Leases {
   /** Since when this relay has had buckets, on its clock. */
   #takenAt = Number.NEGATIVE_INFINITY
   #greeted = false
+  /** The leases have the other mode. */
+  #standsBy = false
   /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
   #yielding = false
   /** Since when a live peer is answered without a break, on the relay's clock. */
@@ -42,10 +47,11 @@ export class Leases {
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
   #peerEndsInMs = Number.POSITIVE_INFINITY
 
-  constructor(context: RelayContext, topics: Topics, answers: Answers) {
+  constructor(context: RelayContext, topics: Topics, answers: Answers, adoption?: Adoption) {
     this.#context = context
     this.#topics = topics
     this.#answers = answers
+    this.#adoption = adoption
     this.#tickMs = Math.min(1_000, Math.floor(context.settings.leaseMs / 10))
   }
 
@@ -116,6 +122,7 @@ export class Leases {
         session,
         taken.filter((lease) => lease.abandoned),
       )
+      if (taken.length === 0 && claims.size === 0) await this.#enterMode(session)
     }
     this.#greeted = true
     if (step.leave > 0) {
@@ -141,6 +148,15 @@ export class Leases {
     return granted
   }
 
+  /** All buckets are another relay's, or of the other mode: then this relay waits until no lease of that mode runs (rule 29). */
+  async #enterMode(session: StoreSession): Promise<void> {
+    const { settings, telemetry } = this.#context
+    const { exactlyOnce } = settings
+    const standsBy = !(await session.enterMode())
+    if (standsBy && !this.#standsBy) telemetry.emit('standing_by', { exactlyOnce })
+    this.#standsBy = standsBy
+  }
+
   /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */
   async #load(session: StoreSession): Promise<void> {
     const { clock } = this.#context
@@ -153,18 +169,19 @@ export class Leases {
       const loaded = this.#loading.filter(({ bucket }) => next === undefined || bucket < next.bucket)
       for (const blockedKey of await session.restartedBlockedKeys(numbersOf(loaded)))
         claims.get(blockedKey.bucket)?.put(blockedKey)
-      this.#begin(loaded)
+      this.#begin(loaded, (await this.#adoption?.read(session, numbersOf(loaded))) ?? [])
     }
   }
 
   /** What is known of these buckets suffices to work on them. */
-  #begin(loaded: readonly Claim[]): void {
+  #begin(loaded: readonly Claim[], batches: readonly RecordedBatch[]): void {
     const { telemetry, state } = this.#context
     const { claims } = state
     const begun = loaded.filter((claim) => this.#loading.includes(claim))
     if (begun.length === 0) return
     this.#loading = this.#loading.filter((claim) => !begun.includes(claim))
     for (const claim of begun) claims.add(claim)
+    this.#adoption?.hand(batches)
     if (this.#closing) this.#leave(claims.all)
     telemetry.emit('leases_taken', { buckets: numbersOf(begun), owned: claims.size })
     // There may be rows to read, and requests that nobody was there to hear of.

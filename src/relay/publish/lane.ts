@@ -1,6 +1,7 @@
 import { backoff } from '../../running/backoff.ts'
 import { asTransportError, type Outcome } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
+import type { Decided, NumberedBatch, Settlement } from '../settle/settlement.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
 import { Bisection } from './bisection.ts'
@@ -17,6 +18,16 @@ import { type Verdict, verdict } from './verdict.ts'
 
 /** Milliseconds until a lease that ends too soon for a request is looked at again: it will have been renewed, or lost. */
 const leaseWaitMs = 20
+
+/** Instead of an answer to a batch that is not to be sent any more. */
+const tooLate = { kind: 'unknown', code: 'UNKNOWN_PRODUCER_ID', error: 'It is too late to send the batch again.' } as const
+
+/** What the lanes of a relay share. */
+export interface LaneDeps {
+  readonly breaker: ClusterBreaker
+  readonly producer: Producer
+  readonly settlement: Settlement
+}
 
 /** Milliseconds over which lanes that were throttled together come back. */
 const spreadMs = 100
@@ -41,6 +52,7 @@ export class Lane {
   readonly #breaker: ClusterBreaker
   readonly #bisection: Bisection
   readonly #sequence: Sequence
+  readonly #settlement: Settlement
   readonly #rows: LaneRows
   /** The request of the batch beside the queue, while it is on its way. */
   #request: Request | undefined
@@ -61,7 +73,7 @@ export class Lane {
   #running = false
   #idle: (() => void)[] = []
 
-  constructor(topic: LaneTopic, partition: number, context: RelayContext, breaker: ClusterBreaker, producer: Producer) {
+  constructor(topic: LaneTopic, partition: number, context: RelayContext, { breaker, producer, settlement }: LaneDeps) {
     this.partition = partition
     this.#topic = topic
     this.#context = context
@@ -69,7 +81,9 @@ export class Lane {
     this.#patience = new Patience(context.settings.requestTimeoutMs)
     this.#bisection = new Bisection(context.settings.batchRecords)
     this.#sequence = new Sequence(producer)
-    this.#rows = new LaneRows(topic, this.#sequence, this.#bisection, context)
+    this.#settlement = settlement
+    const parts = { topic, partition, sequence: this.#sequence, bisection: this.#bisection, settlement }
+    this.#rows = new LaneRows(parts, context)
   }
 
   /**
@@ -108,6 +122,13 @@ export class Lane {
     if (!this.#running) void this.#run()
   }
 
+  /** A recorded batch of a bucket that was claimed goes before everything else. */
+  adopt(batch: NumberedBatch): void {
+    if (this.load === 0) this.#movedAt = this.#context.clock.now()
+    this.#rows.adopt(batch)
+    if (!this.#running) void this.#run()
+  }
+
   /**
    * Lets go of rows that are not on their way; gives them to the caller, who may skip them. A batch that is kept stays as long as the leases
    * of all its rows do.
@@ -126,9 +147,14 @@ export class Lane {
     return gone
   }
 
-  /** The topic has another number of partitions, and nothing is on its way. The topic skips what is let go of. */
-  end(): void {
+  /**
+   * The topic has another number of partitions, and nothing is on its way. The topic skips what is let go of. Returns recorded batches, which are
+   * sent under their numbers whatever lane has them.
+   */
+  end(): NumberedBatch[] {
+    if (this.#settlement.records) return this.#rows.handOver()
     this.#rows.giveUpKept()
+    return []
   }
 
   /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
@@ -163,6 +189,7 @@ export class Lane {
 
   /** Gets numbers if there are none; returns the milliseconds to wait if no broker gave any. */
   async #begin(): Promise<number | undefined> {
+    if (this.#rows.isNextAdopted) return undefined
     try {
       await this.#sequence.begin()
       return undefined
@@ -179,11 +206,12 @@ export class Lane {
     const turn = await this.#topic.turn(this)
     // Closed again by now: the next turn comes when it opens.
     if (!this.#topic.open || this.#context.signal.aborted) return 0
+    this.#rows.takeAdopted()
     if (this.#rows.batch.length > 0) return this.#sendAgain()
     if (turn === 'probe') this.#rows.queue.bringForward((row) => this.#topic.refusals.has(row))
     const batch = this.#rows.queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
     const answer = this.#bisection.answerTo(batch[0])
-    if (answer) return this.#decide(batch, answer, this.#context.clock.now())
+    if (answer) return this.#decide(batch, answer)
     if (batch.length > 0) return this.#send(batch)
     return this.#rows.queue.length > 0 ? leaseWaitMs : 0
   }
@@ -191,40 +219,61 @@ export class Lane {
   async #sendAgain(): Promise<number> {
     const { clock, settings } = this.#context
     const safe = clock.now() + settings.requestTimeoutMs
-    if (this.#rows.batch.every((row) => row.claim.deadline > safe)) return this.#send(this.#rows.batch)
+    if (this.#rows.lasts(safe)) return this.#send(this.#rows.batch)
     return leaseWaitMs
   }
 
   async #send(batch: readonly CarriedRow[]): Promise<number> {
-    const { clock } = this.#context
     const request = new Request(batch, { topic: this.#topic.name, partition: this.partition }, this.#sequence, this.#context)
     this.#rows.batch = batch
     this.#request = request
-    const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs }
-    const outcome = await request.outcome(how, this.#failure?.code)
+    const withheld = await this.#rows.begin(request.numbers)
+    const decided = withheld === 'lost' || withheld.size > 0 ? withheld : await this.#outcome(request)
     this.#request = undefined
     this.#rows.batch = []
-    this.#patience.learn(outcome, clock.now() - request.sentAt, this.#isTentative)
-    const wait = this.#decide(batch, outcome, request.sentAt)
+    const wait = this.#act(batch, decided)
     for (const resolve of this.#idle.splice(0)) resolve()
     return wait
   }
 
-  /** Acts on the outcome; returns the milliseconds to wait before the next request. */
-  #decide(batch: readonly CarriedRow[], outcome: Outcome, sentAt: number): number {
+  /** Sends the request; resolves with what is to be acted on. */
+  async #outcome(request: Request): Promise<Decided> {
+    if (this.#rows.isLookedUp) return this.#rows.decide(tooLate)
+    const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs }
+    const outcome = await request.outcome(how, this.#failure?.code)
+    this.#patience.learn(outcome, this.#context.clock.now() - request.sentAt, this.#isTentative)
+    if (outcome.kind === 'acked') return outcome
+    const next = this.#verdict(request.rows, outcome)
+    if (outcome.kind === 'unknown' && next.kind !== 'renumber') this.#doubt(request.rows, request.sentAt)
+    return this.#keeps(next, outcome) ? outcome : this.#rows.decide(outcome)
+  }
+
+  /** Acts on what became of a batch; returns the milliseconds to wait before the next request. */
+  #act(batch: readonly CarriedRow[], decided: Decided | 'lost' | ReadonlySet<number>): number {
+    if (decided === 'lost') this.#rows.leave(batch)
+    else if (decided === 'gone') this.#rows.readAgain(batch)
+    else if (decided instanceof Set)
+      for (const row of this.#rows.unsent(batch, decided)) this.skippedFrom.skip(row.bucket, row.id)
+    else return this.#decide(batch, decided as Outcome)
+    return leaseWaitMs
+  }
+
+  #decide(batch: readonly CarriedRow[], outcome: Outcome): number {
     if (outcome.kind === 'acked') {
       this.#acknowledged(batch)
       return 0
     }
-    if (outcome.kind === 'unknown') this.#doubt(batch, sentAt)
-    const { numbered } = this.#sequence
-    const refusedKeys = this.#topic.refusals.count(outcome.code)
-    const next = verdict(outcome, { records: batch.length, numbered, refusedKeys })
+    const next = this.#verdict(batch, outcome)
     if (next.kind === 'dead-letter') {
       this.#refused(batch[0]!, outcome)
       return 0
     }
     return this.#goOn(next, outcome, batch, this.#keeps(next, outcome) ? this.#rows.keep(batch) : this.#rows.giveUp(batch))
+  }
+
+  #verdict(batch: readonly CarriedRow[], outcome: Failure): Verdict {
+    const refusedKeys = this.#topic.refusals.count(outcome.code)
+    return verdict(outcome, { records: batch.length, numbered: this.#sequence.numbered, refusedKeys })
   }
 
   /** `kept`: rows of the batch that are still the lane's. */
@@ -319,7 +368,7 @@ export class Lane {
     const { inFlight } = state
     inFlight.unkeep(this.#rows.batch)
     // There is no room for all of it: a part of it may become copies.
-    if (!this.#request && !inFlight.mayKeep(this.#rows.batch, { doubtful: this.#sequence.doubtful }))
+    if (!this.#settlement.records && !this.#request && !inFlight.mayKeep(this.#rows.batch, { doubtful: this.#sequence.doubtful }))
       this.#undecided = this.#rows.giveUpKept()
     const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#rows.queue.head(settings.batchRecords)
     const batch = this.#rows.batch.length > 0 ? this.#rows.batch : first
@@ -342,17 +391,15 @@ export class Lane {
   }
 
   #acknowledged(batch: readonly CarriedRow[]): void {
-    this.#sequence.acknowledged(batch.length)
-    this.#context.state.inFlight.acknowledged(batch)
+    this.#rows.acknowledged(batch)
     this.#decided()
     this.#bisection.cleared(batch.length, bytesOf(batch))
     this.#topic.accepted()
     this.#breaker.acknowledged(this)
-    this.#context.state.acked.push(batch)
   }
 
   #refused(row: CarriedRow, { code, error }: Failure): void {
-    this.#sequence.forget()
+    this.#rows.forget()
     this.#context.state.inFlight.unkeep([row])
     this.#decided()
     this.#bisection.found(row)

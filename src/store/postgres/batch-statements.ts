@@ -49,7 +49,7 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
         withdrawn.length === 0
           ? ''
           : `,
-  away AS (DELETE FROM ${batch} AS b USING ${named(withdrawn)}, held WHERE ${same} AND v.k & held.mask <> 0)`
+  away AS (DELETE FROM ${batch} AS b USING ${named(withdrawn)}, held WHERE ${same} AND v.k & held.mask <> 0 RETURNING 1)`
       const values = begun.map((one) => `(${numbersOf(one)}, ${maskOf(one.rows)}, ${bytes(encodeRows(one.rows))})`)
       const put =
         begun.length === 0
@@ -57,7 +57,9 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
           : `,
   put AS (INSERT INTO ${batch} ("producer_id", "producer_epoch", "topic", "partition", "sequence", "buckets", "rows")
     SELECT v.* FROM (VALUES ${values.join(', ')}) AS v(p, e, t, n, s, k, r), held WHERE v.k & ~held.mask = 0)`
-      parts.push(`WITH ${held}${away}${put} SELECT mask::text AS mask FROM held`)
+      parts.push(
+        `WITH ${held}${away}${put} SELECT mask::text AS mask, ${withdrawn.length === 0 ? 0 : '(SELECT count(*) FROM away)::int'} AS withdrawn FROM held`,
+      )
       return parts.join(';\n')
     },
 
@@ -67,8 +69,9 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
   "rows" AS rows, "acknowledged" AS acknowledged, extract(epoch FROM "recorded_at")::float8 * 1000 AS "recordedAt"
   FROM ${batch} WHERE "buckets" & ${maskOf(buckets.map((bucket) => ({ bucket })))} <> 0 ORDER BY "recorded_at", "sequence"`,
 
-    /** 1 if the batch is recorded. */
-    isRecorded: (one: BatchName): string => `SELECT count(*)::int AS n FROM ${batch} AS b JOIN ${named([one])} ON ${same}`,
+    /** The batch, if it is recorded. */
+    batchState: (one: BatchName): string =>
+      `SELECT "acknowledged" AS acknowledged FROM ${batch} AS b JOIN ${named([one])} ON ${same}`,
 
     /** The rows at these places, in the form of a fetch. */
     rowsAt: (places: readonly { bucket: number; id: number }[]): string =>
@@ -89,7 +92,8 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
      * written any more under a lease of the other mode. `at least once` needs an empty table of batches: such relays do not read it. Answers with
      * the number of leases that have this mode.
      */
-    enterMode: (): string => `WITH locked AS MATERIALIZED (SELECT "bucket", "format", "owner", "leased_until", "lease_ms" FROM ${lease}
+    enterMode:
+      (): string => `WITH locked AS MATERIALIZED (SELECT "bucket", "format", "owner", "leased_until", "lease_ms" FROM ${lease}
     ORDER BY "bucket" FOR UPDATE SKIP LOCKED),
   facts AS MATERIALIZED (SELECT count(*) AS n, coalesce(bool_or("format" <> ${format} AND "owner" IS NOT NULL AND "leased_until" >= clock_timestamp()
     AND "leased_until" <= ${longestLease('locked')}), false) AS busy FROM locked)

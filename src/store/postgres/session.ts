@@ -2,6 +2,7 @@ import type { OutboxError } from '../../message/errors.ts'
 import { bucketCount } from '../../message/key.ts'
 import {
   type BatchName,
+  type BatchState,
   type BatchWork,
   type Beat,
   type BlockedKey,
@@ -225,11 +226,11 @@ export class PostgresSession implements StoreSession {
     return this.#granted<Discarded>(this.#sql.discard(lease))
   }
 
-  async record(work: BatchWork): Promise<'locked' | ReadonlySet<number>> {
+  async record(work: BatchWork): ReturnType<StoreSession['record']> {
     try {
       const limits = { lockTimeoutMs: rowLockMs, givesWay: true }
-      const [row] = await this.#lines.record.rows<{ mask: string }>(this.#sql.record(work), limits)
-      return bucketsOf(BigInt(row!.mask))
+      const [row] = await this.#lines.record.rows<{ mask: string; withdrawn: number }>(this.#sql.record(work), limits)
+      return { held: bucketsOf(BigInt(row!.mask)), withdrawn: row!.withdrawn }
     } catch (error) {
       if (isLocked(error)) return 'locked'
       throw error
@@ -247,14 +248,16 @@ export class PostgresSession implements StoreSession {
         rows.push(decodeRow(data, at, Number.POSITIVE_INFINITY))
       })
       const whole = rows.length === places.length && checksumOf(rows).equals(checksum)
-      found.push({ ...batch, producerId: BigInt(producerId), rows, whole })
+      const one = { ...batch, producerId: BigInt(producerId), rows, whole }
+      // Rows that are missing were deleted with their batch, or by hand.
+      if (whole || (await this.batchState(one)) !== 'gone') found.push(one)
     }
     return found
   }
 
-  async isRecorded(batch: BatchName): Promise<boolean> {
-    const [row] = await this.#lines.lease.rows<{ n: number }>(this.#sql.isRecorded(batch))
-    return row!.n > 0
+  async batchState(batch: BatchName): Promise<BatchState> {
+    const [row] = await this.#lines.lease.rows<{ acknowledged: boolean }>(this.#sql.batchState(batch))
+    return row ? (row.acknowledged ? 'acknowledged' : 'recorded') : 'gone'
   }
 
   async enterMode(): Promise<boolean> {

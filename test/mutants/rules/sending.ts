@@ -255,7 +255,7 @@ export const sendingRules: readonly RulePart[] = [
     without: 'a batch is let go of and its numbers stay',
     edits: {
       file: 'relay/publish/lane-rows.ts',
-      from: '    this.#sequence.forget()\n    return this.#putBack(batch)',
+      from: '    this.forget()\n    return this.#putBack(batch)',
       to: '    return this.#putBack(batch)',
     },
     file: 'relay/sequence.test.ts',
