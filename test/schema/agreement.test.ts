@@ -49,6 +49,7 @@ test('the migration creates the primary keys and indexes of the fragment', async
     'inbox_dead_letter_pkey',
     'inbox_pkey',
     'inbox_projection_pkey',
+    'outbox_batch_pkey',
     'outbox_dead_letter_pkey',
     'outbox_dead_letter_requested_action_bucket_idx',
     'outbox_lease_pkey',
