@@ -68,8 +68,12 @@ describe('no copy (rule 27)', () => {
     await one.until('batches_adopted')
     accept()
     await emptied(database.pool)
-    expect(written(transport)).toEqual(upTo(20))
+    await insertRows(database.pool, numbered('t', 'k', 21))
+    await emptied(database.pool)
+    expect(written(transport)).toEqual(upTo(21))
     expect(await recorded()).toEqual([])
+    // A higher epoch of the same producer would keep a relay that is late from sending the batch.
+    expect(transport.batches.at(-1)!.numbers!.producerId).not.toBe(transport.batches[0]!.numbers!.producerId)
   }, 20_000)
 
   test.each([true, false])(

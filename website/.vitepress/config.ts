@@ -90,6 +90,7 @@ export default defineConfig({
         items: [
           page('How it works', '/docs/concepts/how-it-works'),
           page('Guarantees', '/docs/guarantees'),
+          page('Exactly once', '/docs/concepts/exactly-once'),
           page('Failure modes', '/docs/concepts/failure-modes'),
           page('Protocol', '/docs/protocol'),
           page('Design decisions', '/docs/design-decisions'),

@@ -42,7 +42,7 @@ const spreadMs = 100
  *
  * A lane is stuck when its batch has no decided outcome after the first retry. It keeps that batch, drops and skips everything else, and
  * resumes once the batch is decided (rule 8), so that trouble of one partition costs the others neither room nor time.
- * Keeps rules 1, 2, 3 and 21 of docs/protocol.md.
+ * Keeps rules 1, 2, 3, 21 and 28 of docs/protocol.md.
  */
 export class Lane {
   readonly partition: number

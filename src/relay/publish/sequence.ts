@@ -16,7 +16,7 @@ export class NumbersReused extends Error {
 /**
  * The numbers of a lane's batches: producer id, epoch and the next sequence. Kept in memory only. The sequence advances by acknowledgement
  * only, and each set of numbers belongs to one batch forever. Its lane owns it.
- * Keeps rule 21 of docs/protocol.md.
+ * Keeps rules 21 and 27 of docs/protocol.md.
  */
 export class Sequence {
   readonly #producer: Producer

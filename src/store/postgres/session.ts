@@ -68,7 +68,10 @@ const rangeOf = (from: string | null, to: string | null) =>
 
 const toLease = (row: { bucket: number; epoch: string }): Lease => ({ bucket: row.bucket, epoch: Number(row.epoch) })
 
-/** {@link StoreSession} on three connections to PostgreSQL. */
+/**
+ * {@link StoreSession} on three connections to PostgreSQL, four in the exactly-once mode.
+ * Keeps rule 26 of docs/protocol.md.
+ */
 export class PostgresSession implements StoreSession {
   readonly lost: Promise<Error>
   readonly behind: OutboxError | undefined

@@ -1,4 +1,4 @@
-// Keeps rules 12 and 15 of docs/protocol.md.
+// Keeps rules 12, 15 and 29 of docs/protocol.md.
 
 import { bucketCount } from '../../message/key.ts'
 import type { Tables } from '../../message/tables.ts'
