@@ -20,7 +20,7 @@ const nothing: BatchWork = { rows: [], landed: [], acknowledged: [], withdrawn: 
 /**
  * The settler of the exactly-once mode: one statement outstanding, which deletes what Kafka has acknowledged and records what is about to be sent.
  * A batch is over, or is marked as acknowledged, before the next one of its lane is recorded.
- * Keeps rules 12 and 26 to 28 of docs/protocol.md.
+ * Keeps rules 12, 26, 27 and 28 of docs/protocol.md.
  */
 export class Recorder implements Settlement {
   readonly records = true
