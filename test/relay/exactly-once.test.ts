@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
+import type { CarriedRow } from '../../src/relay/state/claim.ts'
+import { InFlight } from '../../src/relay/state/in-flight.ts'
 import { type MemoryTransport, memoryTransport } from '../../src/transport/memory.ts'
 import type { SearchLog } from '../../src/transport/transport.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
@@ -301,6 +303,18 @@ describe('the other mode (rule 29)', () => {
     await plain.until('leases_taken')
     expect(written(transport)).toEqual(upTo(10))
   }, 30_000)
+})
+
+test('recorded batches have no limit, and what is read beside them ends at one and a half times the limits', () => {
+  const inFlight = new InFlight({ maxInFlight: 4, maxInFlightBytes: 400 })
+  const rows = upTo(8).map((id) => ({ id, bucket: 0, bytes: 100, heldBytes: 100 }) as CarriedRow)
+  for (const row of rows.slice(0, 4)) inFlight.add(row)
+  inFlight.keep(rows)
+  expect([inFlight.freeRows, inFlight.freeBytes]).toEqual([2, 200])
+  for (const row of rows.slice(4)) inFlight.add(row)
+  inFlight.keep(rows)
+  expect(inFlight.freeRows).toBeLessThanOrEqual(0)
+  expect(inFlight.freeBytes).toBeLessThanOrEqual(0)
 })
 
 test('a transport without producer ids is refused', () => {

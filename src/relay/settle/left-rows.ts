@@ -35,15 +35,16 @@ export class LeftRows {
     return this.#rows.includes(row)
   }
 
-  /** Tries them again, if it is time. */
-  async retry(session: StoreSession): Promise<void> {
-    if (this.dueMs !== 0) return
+  /** Tries them again, if it is time; returns whether it was. */
+  async retry(session: StoreSession): Promise<boolean> {
+    if (this.dueMs !== 0) return false
     const rows = inOrder(this.#rows.slice(0, settleRows))
     const sentAt = this.#context.clock.now()
     const left = await session.settleUnlocked(rows)
     this.#rows = this.#rows.slice(rows.length)
     this.#retryAt = Number.POSITIVE_INFINITY
     this.settled(rows, left, sentAt)
+    return true
   }
 
   /** These rows were to be deleted, and those are left. */

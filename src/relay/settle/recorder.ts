@@ -106,8 +106,7 @@ export class Recorder implements Settlement {
         await next(session)
         this.#asked.shift()
       }
-      await this.#left.retry(session)
-      this.#release()
+      if (await this.#left.retry(session)) this.#release()
       if (acked.length + this.#begun.length + this.#gone.length + this.#asked.length === 0) {
         await this.#changed.wait(signal, this.#left.dueMs)
         continue
@@ -125,6 +124,7 @@ export class Recorder implements Settlement {
     const batches = begun.map(({ batch }) => batch)
     const sentAt = clock.now()
     let left: Unsettled[] = []
+    let waits = false
     try {
       const work = { ...nothing, begun: batches, leases: leasesOf(batches) }
       const done = await session.record({ ...work, rows, landed: [...ended, ...gone] })
@@ -135,6 +135,7 @@ export class Recorder implements Settlement {
         this.#answer(begun.splice(0), marked.held)
         left = await session.settleUnlocked(rows)
         this.#held.push(...ended)
+        waits = true
       } else {
         this.#answer(begun.splice(0), done.held)
         for (const batch of ended) this.left(batch)
@@ -148,6 +149,7 @@ export class Recorder implements Settlement {
     }
     state.acked.taken(rows.length)
     this.#left.settled(rows, left, sentAt)
+    if (waits) this.#release()
   }
 
   /** `held`: buckets whose leases were locked under this relay's epochs. */
