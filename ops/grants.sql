@@ -1,5 +1,7 @@
 -- Rights for four group roles, as few as each needs. Run it once in the application's database, as the owner of the tables; put your
--- own schema in the place of "public". Then make your login roles members:
+-- own schema in the place of "public". For tables with a prefix, p_ for example, change the names first:
+--   sed 's/"public"\."/"public"."p_/g' grants.sql
+-- Then make your login roles members:
 --   GRANT outbox_app TO my_app;  GRANT outbox_relay TO my_relay;  GRANT outbox_operator TO my_admin;
 -- Operators who may also read what messages say:
 --   GRANT outbox_payload TO my_admin;

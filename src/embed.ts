@@ -19,6 +19,8 @@ export interface CreateRelayOptions extends RelayOptions {
   databaseUrl: string
   /** PostgreSQL schema of the outbox tables. Default: the URL's `schema` parameter, else `public`. */
   schema?: string | undefined
+  /** Prefix of the outbox tables: `p_` for `p_outbox`, `p_outbox_lease`, and so on. @default '' */
+  tablePrefix?: string | undefined
   /** Another URL for LISTEN, where a pooler would swallow notifications; false polls only. Default: `databaseUrl`. */
   listenUrl?: string | false | undefined
   /** The Kafka client: its name (`platformatic` needs the package @platformatic/kafka), or a transport of your own. @default 'kafkajs' */
@@ -45,8 +47,8 @@ export type TransportName = (typeof transportNames)[number]
  * ```
  */
 export function createRelay(options: CreateRelayOptions): Relay {
-  const { databaseUrl, schema, listenUrl, transport = 'kafkajs', kafka, ...settings } = options
-  const store = postgresStore({ databaseUrl, schema, listenUrl })
+  const { databaseUrl, schema, tablePrefix, listenUrl, transport = 'kafkajs', kafka, ...settings } = options
+  const store = postgresStore({ databaseUrl, schema, tablePrefix, listenUrl })
   const opened = typeof transport === 'string' ? openTransport(transport, kafka) : transport
   const search = kafka && searchLog(kafka)
   return new RelayEngine({ store, transport: opened, search, version, telemetry: toldAtConsole(kafka?.brokers) }, settings)

@@ -15,6 +15,7 @@ export function namingInBlock(text: string): Naming {
     model: / --model (\S+)/.exec(mark)?.[1],
     inboxModel: / --inbox-model (\S+)/.exec(mark)?.[1],
     schema: / --schema (\S+)/.exec(mark)?.[1],
+    tablePrefix: / --table-prefix (\S+)/.exec(mark)?.[1],
     inbox: / --inbox(?: |$)/.test(mark),
   }
 }
@@ -27,9 +28,10 @@ export function outsideBlock(text: string): string {
 
 /** The file's text with the models: in place of its block if it has one, else at its end. Keeps the line ends of the file. */
 export function withBlock({ path, text }: SchemaFile, naming: Naming): string {
-  const { model, inboxModel, schema, inbox } = naming
+  const { model, inboxModel, schema, tablePrefix, inbox } = naming
   const flag = (name: string, value: string | undefined) => (value ? ` --${name} ${value}` : '')
-  const options = `${flag('model', model)}${flag('schema', schema)}${inbox ? ' --inbox' : ''}${flag('inbox-model', inboxModel)}`
+  const place = `${flag('schema', schema)}${flag('table-prefix', tablePrefix)}`
+  const options = `${flag('model', model)}${place}${inbox ? ' --inbox' : ''}${flag('inbox-model', inboxModel)}`
   const note = '// Kept up to date by this command: changes between the two marks are lost.'
   // The blank line before the mark is where "prisma format" puts one.
   const block = `${openMark}${options}\n${note}\n\n${fragment(naming)}\n${closeMark}`

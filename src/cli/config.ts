@@ -3,6 +3,7 @@ import type { LogLevel } from '../ops/log.ts'
 import type { ServerOptions } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
 import { type RelayOptions, relayOptions, relaySettings } from '../relay/options.ts'
+import type { Place } from '../store/postgres/store.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs/kafkajs.ts'
 import { type Environment, type Flags, given } from './given.ts'
 import { kafkaConfigOf } from './kafka-config.ts'
@@ -12,9 +13,9 @@ export type { Environment, Flags } from './given.ts'
 export { kafkaConfigOf } from './kafka-config.ts'
 
 /** Where the database is. Throws INVALID_OPTION. */
-export function databaseConfig(flags: Flags, env: Environment): { databaseUrl: string; schema: string | undefined } {
+export function databaseConfig(flags: Flags, env: Environment): Place {
   const { read, need } = given(flags, env)
-  return { databaseUrl: need('databaseUrl'), schema: read('schema') }
+  return { databaseUrl: need('databaseUrl'), schema: read('schema'), tablePrefix: read('tablePrefix') }
 }
 
 /** Everything that `relay` runs with. Flags win over the environment, and both over defaults. Throws INVALID_OPTION. */

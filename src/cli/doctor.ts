@@ -6,7 +6,7 @@ import { judgeKafka, judgeKafkaEncryption } from '../doctor/kafka.ts'
 import { judgePrisma } from '../doctor/project.ts'
 import { examineCluster } from '../doctor/questions/examine-cluster.ts'
 import { type DatabaseFacts, examineDatabase } from '../doctor/questions/examine-database.ts'
-import { judgeRelays } from '../doctor/relays.ts'
+import { judgeOthers, judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
 import { inOneLine } from '../ops/format.ts'
@@ -45,11 +45,12 @@ export async function examined(flags: Flags, env: Environment, folder: string): 
   const facts = await examineDatabase(where)
   return [
     ...judgeDatabase(facts),
-    ...judgeTables(facts, columnsIn(migration())),
+    ...judgeTables(facts, columnsIn(migration({ tablePrefix: facts.set.prefix }))),
     ...(await relayVerdicts(where, flags, env, facts)),
+    judgeOthers(facts.others),
     ...(await kafkaVerdicts(flags, env, facts)),
     judgePrisma(prismaVersion(folder)),
-    ...(await rollbackVerdicts({ ...where, schema: facts.schema }, clients)),
+    ...(await rollbackVerdicts({ databaseUrl: where.databaseUrl, set: facts.set }, clients)),
   ]
 }
 

@@ -1,13 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { OutboxError } from '../message/errors.ts'
+import { isPrefix, prefixRange, tableNames } from '../message/tables.ts'
 
 /** How the outbox is named in a user's project. */
 export interface Naming {
-  /** Name of the message model. Default: `Outbox`. The table is called `outbox` whatever the model's name. */
+  /** Name of the message model. Default: `Outbox`. The table is called `outbox`, after its prefix, whatever the model's name. */
   model?: string | undefined
   /** PostgreSQL schema of the tables, written as `@@schema` and into the migration. Default: the connection's own. */
   schema?: string | undefined
+  /** Stands before the name of each table, index, constraint and function. @default '' */
+  tablePrefix?: string | undefined
   /** The tables of consumers, too. */
   inbox?: boolean | undefined
   /** Name of the model of applied messages. Default: `Inbox`. The table is called `inbox` whatever the model's name. */
@@ -17,41 +20,56 @@ export interface Naming {
 /** What there is to write: the outbox, and the inbox of consumers. */
 export type Part = 'outbox' | 'inbox'
 
-/** Names of the tables, and of a function each; all models but `Outbox` and `Inbox` are always called as in the fragments: `OutboxLease`, `InboxDeadLetter`. */
-const tables: Record<Part, readonly string[]> = {
-  outbox: ['outbox', 'outbox_lease', 'outbox_relay', 'outbox_dead_letter', 'outbox_batch', 'outbox_author'],
-  inbox: ['inbox', 'inbox_dead_letter', 'inbox_projection', 'inbox_author'],
+/** What stands in a PostgreSQL schema and is named where it is used: tables and functions. An index is where its table is. */
+const placed: readonly string[] = [...Object.values(tableNames), 'outbox_author', 'inbox_author']
+
+/** Bytes of a name in PostgreSQL; it cuts longer ones. */
+const nameBytes = 63
+
+/** A name with the prefix. One of an index that is too long then is cut as Prisma cuts it, so that Prisma sees no drift. */
+function prefixed(name: string, prefix: string): string {
+  const whole = prefix + name
+  return whole.length <= nameBytes ? whole : `${whole.slice(0, nameBytes - '_idx'.length)}_idx`
 }
 
 /** The package's own folder `prisma`: the same way up from `src/cli` and from `dist/cli`. */
 const shipped = fileURLToPath(new URL('../../prisma/', import.meta.url))
 
-/** The models to put into a Prisma schema. */
-export function fragment({ model = 'Outbox', inboxModel = 'Inbox', schema, inbox }: Naming = {}): string {
+/**
+ * The models to put into a Prisma schema. All but `Outbox` and `Inbox` are always called as in the shipped files: `OutboxLease`,
+ * `InboxDeadLetter`.
+ */
+export function fragment({ model = 'Outbox', inboxModel = 'Inbox', schema, tablePrefix = '', inbox }: Naming = {}): string {
   const read = (part: Part) => readFileSync(`${shipped}${part}.prisma`, 'utf8')
   const outbox = read('outbox').replace(/^model Outbox \{/m, `model ${model} {`)
-  const text = inbox ? `${outbox}\n${read('inbox').replace(/^model Inbox \{/m, `model ${inboxModel} {`)}` : outbox
+  const all = inbox ? `${outbox}\n${read('inbox').replace(/^model Inbox \{/m, `model ${inboxModel} {`)}` : outbox
+  const text = all.replace(/^ {2}@@map\("/gm, (map) => map + tablePrefix)
   return schema ? text.replace(/^ {2}@@map\(.*\)$/gm, (map) => `${map}\n  @@schema("${schema}")`) : text
 }
 
 /** The SQL that creates the tables of a part. */
-export function migration({ schema }: Naming = {}, part: Part = 'outbox'): string {
+export function migration({ schema, tablePrefix = '' }: Naming = {}, part: Part = 'outbox'): string {
   const folders = readdirSync(`${shipped}migrations`).filter((name) => name.endsWith(`_${part}`))
   const files = folders.map((name) => readFileSync(`${shipped}migrations/${name}/migration.sql`, 'utf8'))
-  const sql = files.join('\n')
-  if (!schema) return sql
-  const names = new RegExp(`"(?:${tables[part].join('|')})"`, 'g')
-  const qualified = sql.replace(names, (table) => `"${schema}".${table}`)
+  // A trigger's name is its table's own: it has no prefix.
+  const names = /"((?:outbox|inbox)(?!_dead_letter_request")(?:_\w+)?)"/g
+  const inSchema = (name: string) => (schema && placed.includes(name) ? `"${schema}".` : '')
+  const qualified = files.join('\n').replace(names, (_, name) => `${inSchema(name)}"${prefixed(name, tablePrefix)}"`)
+  if (!schema) return qualified
   return qualified.replace(/\n\n/, `\n\n-- Does nothing where the schema exists.\nCREATE SCHEMA IF NOT EXISTS "${schema}";\n\n`)
 }
 
 /** Refuses names that Prisma would refuse, or that would need quoting rules of their own in SQL. */
-export function checkNaming({ model, inboxModel, schema }: Naming): void {
+export function checkNaming({ model, inboxModel, schema, tablePrefix = '' }: Naming): void {
   checkModel('--model', model, 'OutboxMessage')
   checkModel('--inbox-model', inboxModel, 'InboxMessage')
   if (schema !== undefined && !/^[\w$-]{1,63}$/.test(schema)) {
     const remedy = 'Give a name of letters, digits and underscores, such as shop.'
     throw new OutboxError('INVALID_OPTION', '--schema must be a name for a PostgreSQL schema.', { field: '--schema', remedy })
+  }
+  if (!isPrefix(tablePrefix)) {
+    const remedy = 'Give a short one, such as p_.'
+    throw new OutboxError('INVALID_OPTION', `--table-prefix must be ${prefixRange}.`, { field: '--table-prefix', remedy })
   }
 }
 

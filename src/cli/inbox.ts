@@ -2,9 +2,11 @@ import { Command } from 'commander'
 import { type InboxDeadLetter, InboxOperator, type InboxSelection } from '../inbox/operator.ts'
 import type { SqlClient } from '../inbox/statements.ts'
 import { OutboxError } from '../message/errors.ts'
+import { type TableSet, tableNames } from '../message/tables.ts'
 import { explained } from '../store/postgres/errors.ts'
 import { codeOf, connectionConfig, Line } from '../store/postgres/line.ts'
-import { parseUrl, schemaOf } from '../store/postgres/store.ts'
+import { createTables } from '../store/postgres/refusals.ts'
+import { tableSetOf } from '../store/postgres/store.ts'
 import { type Action, chosen, confirmed, operatorName, timeoutOf, untilAnswered } from './action.ts'
 import { databaseConfig, type Flags } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -59,23 +61,22 @@ export function inboxCommand(): Command {
 /** Runs `use` with an operator's view of dead-lettered messages in the database that the flags name. */
 async function withInboxOperator(flags: Flags, use: (operator: InboxOperator) => Promise<void>): Promise<void> {
   const config = databaseConfig(flags, process.env)
-  const schema = schemaOf(parseUrl(config.databaseUrl, 'DATABASE_URL'), config.schema)
+  const set = tableSetOf(config)
   const explaining = <T>(work: Promise<T>): Promise<T> =>
     work.catch((error: unknown) => {
-      throw codeOf(error) === '42P01' ? missingTable(schema, error) : explained(error)
+      throw codeOf(error) === '42P01' ? missingTable(set, error) : explained(error)
     })
   const line = await explaining(Line.open(connectionConfig(config.databaseUrl), limits, () => {}))
   const client: SqlClient = {
     $queryRaw: (strings, ...values) => explaining(line.$queryRaw(strings, ...values)),
     $executeRaw: (strings, ...values) => explaining(line.$executeRaw(strings, ...values)),
   }
-  await use(new InboxOperator(client, schema)).finally(() => line.close())
+  await use(new InboxOperator(client, set)).finally(() => line.close())
 }
 
-function missingTable(schema: string, cause: unknown): OutboxError {
-  const remedy =
-    'Run "npx prisma-extension-outbox init --inbox", then "npx prisma migrate deploy"; --schema names another schema.'
-  return new OutboxError('TABLES_MISSING', `The table inbox_dead_letter is not in schema ${schema}.`, { remedy, cause })
+function missingTable(set: TableSet, cause: unknown): OutboxError {
+  const what = `The table ${set.prefix}${tableNames.inboxDead} is not in schema ${set.schema}.`
+  return new OutboxError('TABLES_MISSING', what, { remedy: createTables(set, ' --inbox'), cause })
 }
 
 const actions = {

@@ -2,11 +2,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join, relative } from 'node:path'
 import { Command } from 'commander'
 import { OutboxError } from '../message/errors.ts'
+import { tableNames } from '../message/tables.ts'
 import { hasBlock, namingInBlock, outsideBlock, withBlock } from './block.ts'
 import { checkNaming, fragment, migration, type Naming, type Part } from './fragment.ts'
+import { given } from './given.ts'
 import { prismaHelp } from './help.ts'
 import { declarations, ownModels } from './own-models.ts'
 import { type PrismaProject, type ProjectOptions, readProject, type SchemaFile } from './prisma-project.ts'
+import { addFlags, settings } from './settings.ts'
 
 /** What `init` is asked for. */
 export interface InitOptions extends ProjectOptions, Naming {
@@ -38,13 +41,14 @@ export function init(options: InitOptions): InitResult {
   checkNaming(options)
   const found = readProject(options)
   const marked = found.files.find((file) => hasBlock(file.text))
-  const own = marked ? undefined : ownModels(found.files)
+  const own = marked ? undefined : ownModels(found.files, options.tablePrefix)
   const project = { ...found, files: own?.files ?? found.files }
   const target = marked ?? newTarget(project)
   const before = own?.naming ?? namingInBlock(target.text)
   const naming = {
     model: options.model ?? before.model,
     schema: options.schema ?? before.schema,
+    tablePrefix: options.tablePrefix ?? before.tablePrefix,
     // Only ever added: to leave the models out again would drop the tables with the next migration.
     inbox: options.inbox || before.inbox,
     inboxModel: options.inboxModel ?? before.inboxModel,
@@ -52,8 +56,9 @@ export function init(options: InitOptions): InitResult {
   checkSchemas(project, naming)
   checkNames(project, naming)
   const text = withBlock(target, naming)
-  const outbox = migrationFile(project, naming, 'outbox', options.now)
-  const inbox = naming.inbox ? [migrationFile(project, naming, 'inbox', options.now)] : []
+  const migrationOf = (part: Part) => migrationFile(project, { naming, before }, part, options.now)
+  const outbox = migrationOf('outbox')
+  const inbox = naming.inbox ? [migrationOf('inbox')] : []
   const put = (file: SchemaFile) => place(options.cwd, file.path, file.text)
   // The others lost models of ours that stood there without marks.
   const others = project.files.filter(({ path, text }, n) => path !== target.path && text !== found.files[n]!.text)
@@ -82,18 +87,21 @@ export function initCommand(): Command {
     )
     .option('--model <name>', 'Name of the message model, if Outbox is taken (default: Outbox)')
     .option('--schema <name>', 'PostgreSQL schema of the tables (default: that of the connection)')
+  addFlags(command, { tablePrefix: settings.tablePrefix })
     .option('--inbox', 'Also add the tables of consumers')
     .option('--inbox-model <name>', 'Name of the model of applied messages, if Inbox is taken (default: Inbox)')
     .option('--print', 'Print models and migration, write nothing')
     .helpOption('-h, --help', 'Display this help message')
     .action((flags: Omit<InitOptions, 'cwd' | 'now'> & { print?: boolean }) => {
       const now = new Date()
-      process.stdout.write(flags.print ? printed(flags, now) : report(init({ ...flags, cwd: process.cwd(), now })))
+      const asked = { ...flags, tablePrefix: given({ ...flags }, process.env).read('tablePrefix') }
+      process.stdout.write(flags.print ? printed(asked, now) : report(init({ ...asked, cwd: process.cwd(), now })))
     })
   return prismaHelp(command, [
     ['Write both into the project of this folder', ''],
     ['The application has a model Outbox of its own', '--model OutboxMessage'],
     ['Keep the tables in the PostgreSQL schema "shop"', '--schema shop'],
+    ['It has a table "outbox" of its own', '--model OutboxMessage --table-prefix p_'],
     ['This application also consumes messages', '--inbox'],
     ['It has a model Inbox of its own', '--inbox --inbox-model InboxMessage'],
     ['See the SQL and the models first', '--print'],
@@ -112,9 +120,12 @@ Next steps
   2. npx prisma generate
   3. import { outbox } from 'prisma-extension-outbox'
      const prisma = new PrismaClient({ adapter }).$extends(outbox(${extensionOptions(naming)}))
-  4. npx prisma-extension-outbox relay${naming.schema ? ` --schema ${naming.schema}` : ''}
+  4. npx prisma-extension-outbox relay${relayFlags(naming)}
 `
 }
+
+const relayFlags = ({ schema, tablePrefix }: Naming): string =>
+  `${schema ? ` --schema ${schema}` : ''}${tablePrefix ? ` --table-prefix ${tablePrefix}` : ''}`
 
 function extensionOptions({ model, schema }: Naming): string {
   const options = [model && `model: '${lowerFirst(model)}'`, schema && `schema: '${schema}'`].filter(Boolean)
@@ -153,7 +164,7 @@ function checkNames({ files }: PrismaProject, naming: Naming): void {
     // Prisma's client calls them by their name with a small first letter, so these must differ too.
     const taken = own.find((model) => lowerFirst(model.name) === lowerFirst(name))
     if (taken) {
-      const [field, example] = renaming[taken.table ?? ''] ?? []
+      const [field, example] = renaming[taken.table?.slice(naming.tablePrefix?.length ?? 0) ?? ''] ?? []
       const rename = field === undefined ? 'rename yours.' : `name ours differently: ${field} ${example}.`
       throw new OutboxError('PRISMA_PROJECT', `The schema has a model ${name} of its own.`, {
         field: field ?? '--model',
@@ -161,8 +172,8 @@ function checkNames({ files }: PrismaProject, naming: Naming): void {
       })
     }
     if (own.some((model) => model.table === table && model.schema === schema)) {
-      const remedy = 'Keep ours in another PostgreSQL schema: --schema outbox.'
-      throw new OutboxError('PRISMA_PROJECT', `The model ${name} has the table "${table}".`, { field: '--schema', remedy })
+      const remedy = 'Give ours a prefix, --table-prefix p_, or keep them in another PostgreSQL schema, --schema outbox.'
+      throw new OutboxError('PRISMA_PROJECT', `The model ${name} has the table "${table}".`, { field: '--table-prefix', remedy })
     }
   }
 }
@@ -170,26 +181,43 @@ function checkNames({ files }: PrismaProject, naming: Naming): void {
 const lowerFirst = (name: string) => name.charAt(0).toLowerCase() + name.slice(1)
 
 /** A table that nobody else would call so: anyone who creates it has our migration. */
-const ownTable: Record<Part, string> = { outbox: 'outbox_lease', inbox: 'inbox_dead_letter' }
+const ownTable: Record<Part, string> = { outbox: tableNames.lease, inbox: tableNames.inboxDead }
 
 /** The migration that creates our tables: the project's own if there is one, however it was written, else a new one. */
-function migrationFile({ migrationsPath }: PrismaProject, naming: Naming, part: Part, now: Date): SchemaFile {
+function migrationFile(
+  { migrationsPath }: PrismaProject,
+  { naming, before }: { naming: Naming; before: Naming },
+  part: Part,
+  now: Date,
+): SchemaFile {
+  const [prefix, earlier] = [naming.tablePrefix ?? '', before.tablePrefix ?? '']
   const names = existsSync(migrationsPath) ? readdirSync(migrationsPath).sort() : []
-  for (const name of names) {
+  const texts = names.flatMap((name) => {
     const path = join(migrationsPath, name, 'migration.sql')
-    if (!existsSync(path)) continue
-    const text = readFileSync(path, 'utf8')
-    const created = new RegExp(`CREATE TABLE (?:IF NOT EXISTS )?(?:"([^"]*)"\\.)?"${ownTable[part]}"`).exec(text)
+    return existsSync(path) ? [{ name, path, text: readFileSync(path, 'utf8') }] : []
+  })
+  for (const { name, path, text } of texts) {
+    const created = creating(prefix + ownTable[part]).exec(text)
     if (!created) continue
     if (!naming.schema || naming.schema === (created[1] ?? 'public')) return { path, text }
     const remedy = `Leave --schema out, or move the tables with a migration of your own: ALTER TABLE ... SET SCHEMA.`
     throw new OutboxError('PRISMA_PROJECT', `The migration ${name} creates the tables in another PostgreSQL schema.`, { remedy })
+  }
+  const other = prefix === earlier ? undefined : texts.find(({ text }) => creating(earlier + ownTable[part]).test(text))
+  if (other) {
+    const remedy = `Leave --table-prefix out, or rename the tables with a migration of your own: ALTER TABLE ... RENAME TO ...`
+    const what = `The migration ${other.name} creates the tables with another prefix.`
+    throw new OutboxError('PRISMA_PROJECT', what, { field: '--table-prefix', remedy })
   }
   // Prisma takes a migration that sorts before applied ones for a diverged history, and wants to reset the database.
   const newest = names.findLast((name) => /^\d{14}_/.test(name))?.slice(0, 14) ?? ''
   const name = `${stamp(now) > newest ? stamp(now) : Number(newest) + 1}_${part}`
   return { path: join(migrationsPath, name, 'migration.sql'), text: migration(naming, part) }
 }
+
+/** Finds what makes a table of that name: with its PostgreSQL schema, if that is given. */
+const creating = (table: string): RegExp =>
+  new RegExp(`(?:CREATE TABLE (?:IF NOT EXISTS )?(?:"([^"]*)"\\.)?|RENAME TO )"${table}"`)
 
 /** yyyymmddhhmmss in UTC, as Prisma names its migrations. */
 const stamp = (now: Date) => now.toISOString().replace(/\D/g, '').slice(0, 14)

@@ -1,3 +1,5 @@
+import { OutboxError } from '../message/errors.ts'
+import { prefixOf, tableNames } from '../message/tables.ts'
 import { fragment, type Naming } from './fragment.ts'
 import { type SchemaFile, withoutComments } from './prisma-project.ts'
 
@@ -31,29 +33,44 @@ export interface OwnModels {
   files: SchemaFile[]
 }
 
-/** Finds the models of the outbox that stand in a project without the marks of `init`: all of its tables, with all their columns. */
-export function ownModels(files: readonly SchemaFile[]): OwnModels | undefined {
+/**
+ * Finds the models of the outbox that stand in a project without the marks of `init`: all of its tables, with all their columns.
+ * `tablePrefix`: those that are asked for; otherwise any.
+ */
+export function ownModels(files: readonly SchemaFile[], asked: string | undefined): OwnModels | undefined {
   const theirs = files.flatMap((file) => declarations(file.text))
-  const [outbox, inbox] = [ours(theirs, false), ours(theirs, true)]
+  const tablePrefix = asked ?? prefixIn(theirs)
+  const [outbox, inbox] = [ours(theirs, { tablePrefix }), ours(theirs, { tablePrefix, inbox: true })]
   const found = inbox ?? outbox
   if (!found) return undefined
   const named = (table: string, usual: string) => {
-    const name = found.find((model) => model.table === table)?.name
+    const name = found.find((model) => model.table === tablePrefix + table)?.name
     return name === usual ? undefined : name
   }
   const naming = {
     model: named('outbox', 'Outbox'),
     inboxModel: named('inbox', 'Inbox'),
     schema: found[0]!.schema,
+    tablePrefix: tablePrefix || undefined,
     inbox: inbox !== undefined,
   }
   const names = found.map(({ name }) => name)
   return { naming, files: files.map((file) => ({ ...file, text: without(file.text, names) })) }
 }
 
+/** The prefix of the set of tables that has all of its models; empty if none has. "prisma db pull" writes the models of all sets. */
+function prefixIn(theirs: readonly Declaration[]): string {
+  const prefixes = new Set(theirs.map(({ table = '' }) => prefixOf(table, tableNames.outbox)))
+  const found = [...prefixes].filter((tablePrefix) => tablePrefix !== undefined && ours(theirs, { tablePrefix }))
+  if (found.length <= 1) return found[0] ?? ''
+  const remedy = `Name the one of this application: --table-prefix ${found.find(Boolean)}, or --table-prefix "" for "outbox".`
+  const what = `The schema has the models of ${found.length} outboxes.`
+  throw new OutboxError('PRISMA_PROJECT', what, { field: '--table-prefix', remedy })
+}
+
 /** The models on our tables, if they are all there and have our columns. */
-function ours(theirs: readonly Declaration[], inbox: boolean): Declaration[] | undefined {
-  const found = declarations(fragment({ inbox })).map((own) =>
+function ours(theirs: readonly Declaration[], naming: Naming): Declaration[] | undefined {
+  const found = declarations(fragment(naming)).map((own) =>
     theirs.find((model) => model.table === own.table && columnsOf(model) === columnsOf(own)),
   )
   return found.every((model) => model !== undefined) ? found : undefined

@@ -74,14 +74,15 @@ function verdict({ judgement }: Proof, ms: number): string {
 }
 
 function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: AbortSignal, say: ProofPlan['say']): ProofPlan {
-  const { databaseUrl, kafka } = relayConfig(flags, env)
+  const { databaseUrl, tablePrefix = '', kafka } = relayConfig(flags, env)
   checkLogin(kafka)
   const number = (name: string, otherwise: number) => (flags[name] as number | undefined) ?? otherwise
   return {
     databaseUrl,
     kafka: proofKafka({ brokers: kafka.brokers, ...accessOf(kafka), retry: { retries: 5 } }),
     name: randomBytes(5).toString('hex'),
-    migration: (schema) => migration({ schema }),
+    tablePrefix,
+    migration: (schema) => migration({ schema, tablePrefix }),
     partitions: number('partitions', 6),
     replication: number('replication', -1),
     seed: number('seed', 1 + (Date.now() % 1_000_000)),

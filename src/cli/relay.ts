@@ -139,13 +139,14 @@ function stopOnSignals(relay: Relay, logger: Logger): { asked: Promise<void>; en
 
 /** What the relay runs with, for the log: addresses without passwords, logins without secrets. */
 function masked(config: ReturnType<typeof relayConfig>): Record<string, unknown> {
-  const { databaseUrl, listenUrl, transport = 'kafkajs', kafka, schema } = config
+  const { databaseUrl, listenUrl, transport = 'kafkajs', kafka, schema, tablePrefix } = config
   const { sasl, ssl, ...rest } = kafka
   const { passphrase: _, ...files } = (ssl === true ? {} : (ssl ?? {})) as KafkaTls
   return {
     database: maskedUrl(databaseUrl),
     ...(typeof listenUrl === 'string' ? { listen: maskedUrl(listenUrl) } : listenUrl === false ? { listen: 'off' } : {}),
     ...(schema === undefined ? {} : { schema }),
+    ...(tablePrefix === undefined ? {} : { tablePrefix }),
     transport,
     kafka: {
       ...rest,

@@ -3,6 +3,7 @@ import { type TriedClient, tryRollback } from '../doctor/questions/try-rollback.
 import { judgeRollback, type RollbackFacts, untriedRollback } from '../doctor/rollback.ts'
 import type { Verdict } from '../doctor/verdict.ts'
 import { OutboxError } from '../message/errors.ts'
+import type { TableSet } from '../message/tables.ts'
 import { loadModule } from './module.ts'
 
 /** A client of the application, and the name that it has there. */
@@ -32,7 +33,7 @@ function isClient(value: unknown): value is TriedClient {
 
 /** Whether a transaction of each client takes back what was written in it. What stays is removed. */
 export async function rollbackVerdicts(
-  where: { databaseUrl: string; schema: string },
+  where: { databaseUrl: string; set: TableSet },
   clients: readonly NamedClient[] | undefined,
 ): Promise<Verdict[]> {
   if (!clients) return [untriedRollback]
@@ -43,8 +44,8 @@ export async function rollbackVerdicts(
   return verdicts
 }
 
-async function triedRollback(where: { databaseUrl: string; schema: string }, client: TriedClient): Promise<RollbackFacts> {
-  const { bucket, ids, place, refused, trouble } = await tryRollback(client, where.schema, placeSql(where.schema))
+async function triedRollback(where: { databaseUrl: string; set: TableSet }, client: TriedClient): Promise<RollbackFacts> {
+  const { bucket, ids, place, refused, trouble } = await tryRollback(client, where.set, placeSql(where.set))
   try {
     const remains = await takeRemains(where, bucket, Object.values(ids))
     const stayed = { enqueue: remains.stayed.includes(ids.enqueue), model: remains.stayed.includes(ids.model) }

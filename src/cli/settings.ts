@@ -4,6 +4,7 @@
 import { type Command, Option } from 'commander'
 import { z } from 'zod'
 import { transportNames } from '../embed.ts'
+import { isPrefix, prefixRange } from '../message/tables.ts'
 import { logLevels } from '../ops/log.ts'
 import { relayOptions } from '../relay/options.ts'
 import { isLoopback } from '../running/loopback.ts'
@@ -20,6 +21,16 @@ const database = {
     otherwise: "the URL's `?schema=`, otherwise `public`",
     what: 'PostgreSQL schema of the tables',
   }),
+  tablePrefix: setting(
+    '--table-prefix <prefix>',
+    'OUTBOX_TABLE_PREFIX',
+    text(prefixRange, 'up to 30 of `a-z`, `0-9` and `_`', z.string().refine(isPrefix)),
+    {
+      otherwise: 'none',
+      what: 'Prefix of the tables: `p_` for `p_outbox`, `p_outbox_lease` and so on',
+      page: 'guides/multi-tenant.md#a-table-outbox-of-your-own',
+    },
+  ),
 }
 
 // An error of the transport would quote the text: a URL in its place may hold a password.
@@ -179,9 +190,9 @@ export function addRelayFlags(command: Command): Command {
   return command
 }
 
-/** Adds the flags that say where database and Kafka are, and no others. */
+/** Adds the flags that say where database and Kafka are, without a schema. */
 export const addProofFlags = (command: Command): Command =>
-  addKafkaFlags(addFlags(command, { databaseUrl: database.databaseUrl }, 'Database'))
+  addKafkaFlags(addFlags(command, { databaseUrl: database.databaseUrl, tablePrefix: database.tablePrefix }, 'Database'))
 
 /** Adds the flags that say where Kafka is, and how to get in. */
 export function addKafkaFlags(command: Command): Command {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isOutboxError } from '../message/errors.ts'
-import { type Problem, tableProblems } from '../ops/dashboard/problems.ts'
+import type { TableSet } from '../message/tables.ts'
+import { otherProblems, type Problem, tableProblems } from '../ops/dashboard/problems.ts'
 import { inOneLine, jsonText, numberText, span } from '../ops/format.ts'
 import { pointMs, Rate, sparkline } from '../ops/rate.ts'
 import { restMs } from '../ops/sampler.ts'
@@ -25,6 +26,8 @@ export interface View {
   at: string
   /** The last look that succeeded. */
   sample: OutboxSample
+  /** Other outboxes that have messages and no relay. @default none */
+  others?: readonly TableSet[] | undefined
   rate: Pick<Rate, 'perSecond' | 'points' | 'highest'>
   /** Why this one failed, where it did: what is shown is older. */
   failed?: Problem | undefined
@@ -46,10 +49,10 @@ export function watch(ask: Ask, out: Output, signal: AbortSignal, servers: strin
   const look = async () => {
     const sample = await ask((operator) => operator.sample(nobody))
     rate.read(performance.now(), sample.deletedRows)
-    return sample
+    return { sample, others: (await ask((operator) => operator.otherOutboxes())) ?? [] }
   }
-  const show = (sample: OutboxSample, failed: Problem | undefined) => {
-    const view = { at: new Date().toISOString(), sample, rate, failed, servers, columns: (out.columns ?? 80) - 1 }
+  const show = ({ sample, others }: Pick<View, 'sample' | 'others'>, failed: Problem | undefined) => {
+    const view = { at: new Date().toISOString(), sample, others, rate, failed, servers, columns: (out.columns ?? 80) - 1 }
     if (out.isTTY) screen.draw(picture(view))
     else out.write(`${line(view)}\n`)
   }
@@ -70,7 +73,8 @@ export async function statusWithProblems(
 ): Promise<OutboxStatus & { problems: ShownProblem[] }> {
   const [status, sample] = [await operator.status(), await operator.sample(randomUUID())]
   // The figures that stand above the problems: a sample counts less far, and is a moment younger.
-  const found = tableProblems({ ...sample, ...status }, servers)
+  const others = (await operator.otherOutboxes()) ?? []
+  const found = [...tableProblems({ ...sample, ...status }, servers), ...otherProblems(others)]
   return { ...status, problems: found.map(({ runbook, what, remedy, command }) => ({ runbook, what, remedy, command })) }
 }
 
@@ -103,9 +107,10 @@ function failure(error: unknown): Problem {
   return { runbook: 'OutboxBlind', what: what(typeof code === 'string' ? code : 'no code'), remedy }
 }
 
-const problemsOf = ({ sample, failed, servers }: View): Problem[] => [
+const problemsOf = ({ sample, others = [], failed, servers }: View): Problem[] => [
   ...(failed ? [failed] : []),
   ...tableProblems(sample, servers),
+  ...otherProblems(others),
 ]
 
 /** What a terminal shows. */

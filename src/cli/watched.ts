@@ -29,11 +29,21 @@ export async function watched(
   collectDefaultMetrics({ register: registry })
   const servers = bootstrapServers(config.kafka?.brokers)
   const askKafka = (signal: AbortSignal) => transport.connect(signal)
-  const { databaseUrl, schema } = config
+  const { databaseUrl, schema, tablePrefix } = config
   const dashboard =
     shown === 'off'
       ? undefined
-      : dashboardPages({ name, relay, leaseMs, liveness, databaseUrl, schema, servers, payload: shown === 'payload' })
+      : dashboardPages({
+          name,
+          relay,
+          leaseMs,
+          liveness,
+          databaseUrl,
+          schema,
+          tablePrefix,
+          servers,
+          payload: shown === 'payload',
+        })
   const serving = await serve({
     ...listen,
     refused: (reason, address) => telemetryOf(relay).emit('http_refused', { reason, address }),

@@ -1,7 +1,8 @@
+import { outboxName, type TableSet } from '../message/tables.ts'
 import { counted, span } from '../ops/format.ts'
-import { describeSilent, stuckOf, type TroubleText, told } from '../ops/trouble.ts'
+import { describeSilent, describeUnrelayed, stuckOf, type TroubleText, told } from '../ops/trouble.ts'
 import type { OutboxStatus, RelayState } from '../store/operator.ts'
-import { failure, ok, type Verdict, warning } from './verdict.ts'
+import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Judges who relays, and what is dead. `leases`: the shortest lease time of the tables, and time for an answer of Kafka, in ms. */
 export function judgeRelays(
@@ -48,6 +49,17 @@ export function judgeRelays(
           'npx prisma-extension-outbox list --dead; fix the cause, then redrive or discard.',
         ),
   ]
+}
+
+/** Judges the other outboxes of the database that have messages and no relay; null: they cannot be asked for. */
+export function judgeOthers(others: readonly TableSet[] | null): Verdict {
+  const check = 'other outboxes'
+  const why = 'An application that writes there waits for its messages without end.'
+  if (others === null) return unseen(check, 'They could not be found in time.', why, 'Run this again.')
+  if (others.length === 0) return ok(check, 'No other outbox that this role may read has messages and no relay.')
+  const commands = others.flatMap((one) => describeUnrelayed(one).command ?? [])
+  const fix = `Start a relay for each, or correct the models of the application: ${commands.join('; ')}`
+  return warning(check, `Messages and no relay: ${others.map(outboxName).join(', ')}.`, why, fix)
 }
 
 /** What the relays say that they cannot do: each trouble is a failure of its own. */

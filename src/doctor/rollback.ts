@@ -38,7 +38,12 @@ export function judgeRollback(name: string, { stayed, refused, samePlace, troubl
   }
   if (!samePlace) {
     const what = `${name} writes to another outbox than this command looks at.`
-    return failure(check, what, 'Nothing can be said of it.', 'Give both the same DATABASE_URL and the same schema (--schema).')
+    return failure(
+      check,
+      what,
+      'Nothing can be said of it.',
+      'Give both the same DATABASE_URL and the same tables (--schema, --table-prefix).',
+    )
   }
   if (refused) {
     const what = `${name}: enqueue is refused in every transaction, since its statements do not reach it.`

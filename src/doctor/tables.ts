@@ -1,4 +1,4 @@
-import { quote, tablesOf } from '../message/tables.ts'
+import { quote, tableNames, tablesOf } from '../message/tables.ts'
 import type { Column, TableFacts } from '../store/postgres/facts.ts'
 import {
   activeRowSecurity,
@@ -36,17 +36,17 @@ export function columnsIn(migration: string): Column[] {
 
 /** Judges the outbox tables; `wanted` are the columns of the shipped migration. */
 export function judgeTables(
-  facts: Omit<DatabaseFacts, 'surroundings' | 'holders' | 'topics'>,
+  facts: Omit<DatabaseFacts, 'surroundings' | 'holders' | 'topics' | 'others'>,
   wanted: readonly Column[],
 ): Verdict[] {
-  const { schema, tables, leases, creators, attached } = facts
-  const missing = missingTables(schema, tables)
+  const { set, tables, leases, creators, attached } = facts
+  const missing = missingTables(set, tables)
   if (missing) return [refused('tables', missing)]
   return [
     judgeColumns(tables, wanted),
     verdict('rights', missingRights(tables), 'This role has the rights of a relay on all tables.'),
     judgeCreators(creators),
-    judgeAttached(attached),
+    judgeAttached(attached, set.prefix + tableNames.dead),
     verdict('row security', activeRowSecurity(tables), 'No row-level security is active for this role.'),
     ...judgeEach(tables),
     judgeSequence(facts),
@@ -88,8 +88,8 @@ function judgeCreators(creators: readonly Creators[]): Verdict {
   return warning('search path', `${what}.`, why, fix)
 }
 
-function judgeAttached(all: readonly Attached[]): Verdict {
-  const strange = all.filter(({ table, name }) => table !== 'outbox_dead_letter' || name !== authorTrigger)
+function judgeAttached(all: readonly Attached[], dead: string): Verdict {
+  const strange = all.filter(({ table, name }) => table !== dead || name !== authorTrigger)
   if (strange.length > 0) {
     const what = strange.map(({ table, kind, name }) => `${kind} ${name} on ${table}`).join(', ')
     const why =
@@ -100,7 +100,7 @@ function judgeAttached(all: readonly Attached[]): Verdict {
   if (all.length > 0) return ok('triggers', 'The tables have the trigger of the migration, and no other.')
   return warning(
     'triggers',
-    `The trigger ${authorTrigger} is missing on outbox_dead_letter.`,
+    `The trigger ${authorTrigger} is missing on ${dead}.`,
     'It writes which login asks for a redrive or discard; without it the name is what a client says.',
     'Run CREATE FUNCTION and CREATE TRIGGER of the migration that "npx prisma-extension-outbox init --print" shows.',
   )
@@ -140,14 +140,14 @@ function judgeEach(tables: readonly TableFacts[]): Verdict[] {
   ]
 }
 
-function judgeSequence({ schema, sequence, ids }: Pick<DatabaseFacts, 'schema' | 'sequence' | 'ids'>): Verdict {
+function judgeSequence({ set, sequence, ids }: Pick<DatabaseFacts, 'set' | 'sequence' | 'ids'>): Verdict {
   const unfit = unfitSequence(sequence)
   // Of a role that may not read it nothing is known: not that a relay's role may not.
   if (unfit?.code === 'MISSING_RIGHTS') return unseen('sequence', unfit.finding, unfit.why, unfit.fix)
   if (unfit) return refused('sequence', unfit)
   if (ids === null)
     return unseen('sequence', 'The ids of the tables cannot be read.', 'Ids give the order.', 'See the check rights.')
-  const behind = sequenceBehind(tablesOf(schema), sequence!.name, ids)
+  const behind = sequenceBehind(tablesOf(set.schema, set.prefix), sequence!.name, ids)
   return verdict('sequence', behind, 'Ids are drawn one by one, and are not behind the table.')
 }
 

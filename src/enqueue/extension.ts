@@ -2,8 +2,9 @@ import type { Catalogue } from '../events/catalog.ts'
 import type { AnyEventMessage, EventMessage } from '../events/event-message.ts'
 import { OutboxError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
+import { prefixOf, tableNames } from '../message/tables.ts'
 import { wakeChannel } from '../message/wake.ts'
-import { inTransaction, modelsOf, ownerOf, schemaOf, transactionId } from '../prisma/client-internals.ts'
+import { inTransaction, modelsOf, ownerOf, type PrismaModel, schemaOf, transactionId } from '../prisma/client-internals.ts'
 import { type Destination, enqueueAll, enqueueOne, refuseInArray } from './enqueue.ts'
 import type { OutboxTable } from './insert.ts'
 import { type EnqueueOptions, type OutboxOptions, type ResolvedOptions, resolveOptions } from './options.ts'
@@ -189,11 +190,17 @@ function enter(client: any, requireTransaction: boolean): Scope | undefined {
 
 const columns = ['bucket', 'id', 'message_id', 'topic', 'type', 'key', 'value', 'headers', 'created_at']
 
-/** The outbox table as the Prisma schema names it, with `@@map` and `@@schema`. Throws MODEL_MISSING. */
-function locate(client: object, { model: name, schema }: ResolvedOptions): OutboxTable {
+/**
+ * The outbox table as the Prisma schema names it, with `@@map` and `@@schema`. A model on any other table is refused: no relay would read
+ * what is written there. Throws MODEL_MISSING.
+ */
+function locate(client: object, { model: name, schema, tablePrefix }: ResolvedOptions): OutboxTable {
   const models = modelsOf(client)
-  const placed = (own?: string) => schema ?? own ?? schemaOf(client) ?? 'public'
-  if (!models) return { schema: placed(), table: 'outbox' }
+  const placed = (own: string | undefined, prefix: string) => ({
+    schema: schema ?? own ?? schemaOf(client) ?? 'public',
+    table: prefix + tableNames.outbox,
+  })
+  if (!models) return placed(undefined, tablePrefix ?? '')
   const model = models.find((one) => one.property === name)
   const remedy = 'Run "npx prisma-extension-outbox init", then "prisma generate", or name your model by the option model.'
   if (!model) throw new OutboxError('MODEL_MISSING', `The Prisma schema has no model for ${name}.`, { field: 'model', remedy })
@@ -202,7 +209,18 @@ function locate(client: object, { model: name, schema }: ResolvedOptions): Outbo
     const what = `The model ${model.name} has no field for ${missing.join(', ')}: it is not an outbox.`
     throw new OutboxError('MODEL_MISSING', what, { field: 'model', remedy })
   }
-  return { schema: placed(model.schema), table: model.table }
+  const prefix = prefixOf(model.table, tableNames.outbox)
+  if (prefix === undefined) throw mappedElsewhere(model)
+  return placed(model.schema, tablePrefix ?? prefix)
+}
+
+function mappedElsewhere({ name, table }: PrismaModel): OutboxError {
+  const remedy =
+    'Map it to "outbox", or to a prefix and "outbox", as "npx prisma-extension-outbox init --table-prefix p_" does: @@map("p_outbox").'
+  return new OutboxError('MODEL_MISSING', `The model ${name} has the table "${table}", which no relay reads.`, {
+    field: 'model',
+    remedy,
+  })
 }
 
 /** The outbox table of a client, extended or not. Throws INVALID_OPTION and MODEL_MISSING. */

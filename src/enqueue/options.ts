@@ -1,6 +1,7 @@
 import type { Catalogue } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import { defaultMaxBytes } from '../message/message.ts'
+import { isPrefix, prefixRange } from '../message/tables.ts'
 
 /** Where the messages go, and how large they may be. */
 export interface EnqueueOptions<M extends string = string, C extends Catalogue | undefined = Catalogue | undefined> {
@@ -13,6 +14,11 @@ export interface EnqueueOptions<M extends string = string, C extends Catalogue |
    * @default the model's `@@schema`, else the `schema` option of the driver adapter, else `?schema=` of the URL, else 'public'
    */
   schema?: string | undefined
+  /**
+   * Prefix of the outbox tables, `p_` for `p_outbox`: for a client that does not show its models, and to write to another set of tables.
+   * @default the table of the model without `outbox`
+   */
+  tablePrefix?: string | undefined
   /** Most bytes of key, value and headers together. Raise `max.message.bytes` of the topic with it. @default 900_000 */
   maxBytes?: number | undefined
 }
@@ -29,7 +35,7 @@ export interface OutboxOptions<M extends string = string, C extends Catalogue | 
   requireTransaction?: boolean | undefined
 }
 
-/** The defaults of {@link OutboxOptions}; `schema` is found out from the client, and `events` has none. */
+/** The defaults of {@link OutboxOptions}; `schema` and `tablePrefix` are found out from the client, and `events` has none. */
 export const outboxDefaults = Object.freeze({
   model: 'outbox',
   maxBytes: defaultMaxBytes,
@@ -38,8 +44,11 @@ export const outboxDefaults = Object.freeze({
 } satisfies OutboxOptions)
 
 /** Options with the defaults filled in. */
-export type ResolvedOptions = { [K in Exclude<keyof OutboxOptions, 'schema' | 'events'>]-?: NonNullable<OutboxOptions[K]> } & {
+export type ResolvedOptions = {
+  [K in Exclude<keyof OutboxOptions, 'schema' | 'tablePrefix' | 'events'>]-?: NonNullable<OutboxOptions[K]>
+} & {
   schema: string | undefined
+  tablePrefix: string | undefined
   events: Catalogue | undefined
 }
 
@@ -47,6 +56,7 @@ const checks: Record<keyof OutboxOptions, [ok: (value: unknown) => boolean, rang
   events: [isCatalogue, 'a catalogue that defineEvents() made'],
   model: [isName, 'the name of a model, for example "outboxMessage"'],
   schema: [isName, 'the name of a PostgreSQL schema'],
+  tablePrefix: [isPrefix, prefixRange],
   maxBytes: [(value) => Number.isSafeInteger(value) && (value as number) > 0, 'a whole number of bytes above 0'],
   wake: [isBoolean, 'true or false'],
   requireTransaction: [isBoolean, 'true or false'],
@@ -67,7 +77,13 @@ function isBoolean(value: unknown): boolean {
 
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION, with name and range. */
 export function resolveOptions(options: OutboxOptions): ResolvedOptions {
-  const resolved = { ...outboxDefaults, schema: undefined, events: undefined, ...withoutUndefined(options) }
+  const resolved = {
+    ...outboxDefaults,
+    schema: undefined,
+    tablePrefix: undefined,
+    events: undefined,
+    ...withoutUndefined(options),
+  }
   for (const [name, value] of Object.entries(resolved)) {
     const check = Object.hasOwn(checks, name) ? checks[name as keyof OutboxOptions] : undefined
     const refuse = (what: string, remedy: string) => new OutboxError('INVALID_OPTION', what, { field: name, remedy })

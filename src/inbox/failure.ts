@@ -1,4 +1,5 @@
 import { isOutboxError, OutboxError } from '../message/errors.ts'
+import type { TableSet } from '../message/tables.ts'
 import { explain, sqlState } from '../prisma/statement.ts'
 import { blamesTopic, trouble as kafkaTrouble } from '../transport/kafkajs/errors.ts'
 
@@ -149,9 +150,9 @@ export const wrongOption = (field: string, range: string): OutboxError =>
   new OutboxError('INVALID_OPTION', `The option ${field} is wrong.`, { field, remedy: `It must be ${range}.` })
 
 /** Two failures of the inbox tables have a remedy that Prisma's message does not tell. */
-export const explainInbox = (error: unknown, schema: string): unknown =>
+export const explainInbox = (error: unknown, { schema, prefix }: TableSet): unknown =>
   explain(error, {
-    where: `${schema}.inbox`,
+    where: `${schema}.${prefix}inbox`,
     migration: 'inbox',
     grant: 'Grant SELECT, INSERT, UPDATE and DELETE on the inbox tables, and USAGE on the sequence of inbox_dead_letter.',
   })

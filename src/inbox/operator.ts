@@ -1,4 +1,4 @@
-import { quote } from '../prisma/statement.ts'
+import { type TableSet, tablesOf } from '../message/tables.ts'
 import { inboxStatements, listedKeyBytes, type SqlClient } from './statements.ts'
 
 // The operator's view of dead-lettered messages: what they are, and the requests that an operator leaves for the consumers. Called by the
@@ -43,31 +43,31 @@ export interface InboxSelection {
 /** Reads inbox_dead_letter and writes requests into it, through any client for SQL. */
 export class InboxOperator {
   readonly #client: SqlClient
-  readonly #schema: string
+  readonly #set: TableSet
 
-  constructor(client: SqlClient, schema: string) {
+  constructor(client: SqlClient, set: TableSet) {
     this.#client = client
-    this.#schema = schema
+    this.#set = set
   }
 
   /** Dead-lettered messages, by consumer, topic and arrival. `firsts`: only those that were put aside for a reason of their own. */
   async list(which: InboxSelection & { limit: number; firsts: boolean }): Promise<InboxDeadLetter[]> {
     const { consumer = null, messageIds = null, topic = null, key = null, reason = null, firsts, limit } = which
-    const { list } = inboxStatements(this.#schema)
+    const { list } = inboxStatements(this.#set)
     return await this.#client.$queryRaw<InboxDeadLetter[]>(list, consumer, messageIds, topic, key, reason, firsts, limit)
   }
 
   /** Writes the request on those rows. */
   async request(rows: readonly InboxDeadLetterName[], action: 'redrive' | 'discard', by: string): Promise<void> {
-    const { namesAuthor, request, requestNamed } = inboxStatements(this.#schema)
-    const table = `${quote(this.#schema)}."inbox_dead_letter"`
+    const { namesAuthor, request, requestNamed } = inboxStatements(this.#set)
+    const table = tablesOf(this.#set.schema, this.#set.prefix).inboxDead
     const [author] = await this.#client.$queryRaw<{ names: boolean }[]>(namesAuthor, table, table)
     await this.#client.$executeRaw(author?.names ? requestNamed : request, action, by, ...namesOf(rows))
   }
 
   /** Of these rows, how many are there still; how many requests stand for them and those behind them, and where they stand. */
   async answers(rows: readonly InboxDeadLetter[]): Promise<{ there: number; open: number; at: string }> {
-    const { answers } = inboxStatements(this.#schema)
+    const { answers } = inboxStatements(this.#set)
     // A redrive hands the request on within the key; of a key that is cut off only the row is known.
     const keys = rows.map(({ key }) =>
       key === null || key.length >= listedKeyBytes ? null : Buffer.from(key).toString('base64'),

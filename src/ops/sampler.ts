@@ -9,6 +9,8 @@ export interface SamplerOptions {
   databaseUrl: string
   /** PostgreSQL schema of the outbox tables. Default: the URL's `schema` parameter, else `public`. */
   schema?: string | undefined
+  /** Prefix of the outbox tables, as the relay's. @default '' */
+  tablePrefix?: string | undefined
   /**
    * Milliseconds between two looks, at least.
    * @default 5000
@@ -80,8 +82,8 @@ class Sampler {
     const telemetry = telemetryOf(this.#relay)
     let since = performance.now()
     try {
-      const { databaseUrl, schema } = this.#options
-      this.#operator ??= await postgresOperator({ databaseUrl, schema, timeoutMs: statementTimeoutMs })
+      const { databaseUrl, schema, tablePrefix } = this.#options
+      this.#operator ??= await postgresOperator({ databaseUrl, schema, tablePrefix, timeoutMs: statementTimeoutMs })
       // Connecting is rare, and waiting for the network costs the database nothing.
       since = performance.now()
       const sample = await this.#operator.sample(id)

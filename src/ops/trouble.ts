@@ -1,5 +1,7 @@
+import { outboxName, type TableSet } from '../message/tables.ts'
 import type { ListedMessage, RelayState } from '../store/operator.ts'
 import type { Trouble } from '../store/store.ts'
+import { commandLine } from './dashboard/command.ts'
 import { inOneLine } from './format.ts'
 
 /** What relays cannot do, in words, with what helps. Every command and page takes its words from here. */
@@ -85,6 +87,13 @@ export const describeSilent = (relay: Pick<RelayState, 'name'>): TroubleText => 
   what: `Relay ${inOneLine(relay.name)} is alive, no Kafka: no broker answers it.`,
   remedy: 'Check its network, KAFKA_BROKERS, TLS and login. Relays that reach Kafka take its share.',
   command: undefined,
+})
+
+/** Says that another outbox of the database has messages, and no relay. */
+export const describeUnrelayed = (one: TableSet): TroubleText => ({
+  what: `The table ${inOneLine(outboxName(one))} is another outbox: it has messages, and no relay.`,
+  remedy: 'Start a relay for it, or correct the models of the application that writes to it.',
+  command: commandLine(['relay'], { '--schema': one.schema, ...(one.prefix && { '--table-prefix': one.prefix }) }),
 })
 
 /** State of a relay in a table. */

@@ -74,11 +74,6 @@ export function modelsOf(client: object): PrismaModel[] | undefined {
   )
 }
 
-/** The PostgreSQL schema of a table: of the model that has it, else of the client, else public. */
-export function schemaOfTable(client: object, table: string): string {
-  return modelsOf(client)?.find((model) => model.table === table)?.schema ?? schemaOf(client) ?? 'public'
-}
-
 /** The PostgreSQL schema that the client works in, if its driver adapter or its URL names one. */
 export function schemaOf(client: object): string | undefined {
   const { adapter, inlineDatasources = {}, overrideDatasources, env } = (client as Inside)._engineConfig ?? {}

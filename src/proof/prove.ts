@@ -22,6 +22,8 @@ export interface ProofPlan {
   kafka: Kafka
   /** Hexadecimal text that makes the names of schema and topic its own. */
   name: string
+  /** Prefix of the scratch tables. */
+  tablePrefix: string
   migration: (schema: string) => string
   partitions: number
   /** -1: the cluster's default. */

@@ -14,6 +14,8 @@ export interface ScratchPlan {
   kafka: Kafka
   /** PostgreSQL schema to make; it must not exist. */
   schema: string
+  /** Prefix of the tables in it. */
+  tablePrefix: string
   /** Statements that make the outbox in that schema. */
   migration: string
   topic: string
@@ -41,7 +43,7 @@ export async function makeScratch(plan: ScratchPlan): Promise<Scratch> {
   const pool = new pg.Pool({ ...connectionConfig(plan.databaseUrl), max: 4 })
   pool.on('error', () => {})
   const admin = plan.kafka.admin()
-  const sql = proofStatements(plan.schema)
+  const sql = proofStatements(plan.schema, plan.tablePrefix)
   const made: { name: string; remove: () => Promise<unknown> }[] = []
   const remove = async () => {
     const left: string[] = []

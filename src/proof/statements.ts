@@ -1,10 +1,10 @@
 import { quote, tablesOf } from '../message/tables.ts'
 
-/** Every statement of the writers, for tables in a PostgreSQL schema. `proof_line` and `proof_ledger` are theirs alone. */
-export function proofStatements(schema: string) {
+/** Every statement of the writers, for a set of tables. `proof_line` and `proof_ledger` are theirs alone. */
+export function proofStatements(schema: string, prefix = '') {
   const line = `${quote(schema)}."proof_line"`
   const ledger = `${quote(schema)}."proof_ledger"`
-  const { outbox, dead } = tablesOf(schema)
+  const { outbox, dead } = tablesOf(schema, prefix)
   return {
     /** The lines that serialise the writers of a key, and the ledger of what was committed. Keys are in hexadecimal: a text holds no NUL. */
     create: `CREATE TABLE ${line} ("topic" text, "key" text, "n" integer NOT NULL DEFAULT 0, PRIMARY KEY ("topic", "key"));

@@ -45,6 +45,7 @@ const levels: Record<RelayEvent, Level> = {
   ids_restarted: 'warn',
   row_found_below_position: 'error',
   wrong_bucket: 'warn',
+  outboxes_without_relay: 'warn',
   sampled: 'trace',
   sample_failed: 'warn',
   http_refused: 'warn',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
+import { outboxName } from '../message/tables.ts'
 import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
 import { watching } from '../running/emitter.ts'
@@ -187,6 +188,7 @@ export class RelayEngine implements Relay {
         const me = { id: this.id, name: this.settings.name, version: this.#ports.version, leaseMs: this.settings.leaseMs }
         this.#session = await this.#ports.store.connect({ ...me, exactlyOnce: this.settings.exactlyOnce, served: !first })
         await this.#serve(this.#session, () => {
+          if (first) void this.#tellOthers(this.#session!)
           first = false
           onServing()
         })
@@ -250,6 +252,12 @@ export class RelayEngine implements Relay {
     this.#restarted = undefined
     this.#toldOfSequence = behind !== undefined
     if (error !== undefined) this.telemetry.emit('ids_restarted', { error, remedy: behind?.remedy ?? null })
+  }
+
+  /** Once, beside the work: a database that does not answer is told by the loops. */
+  async #tellOthers(session: StoreSession): Promise<void> {
+    const others = (await session.otherOutboxes?.().catch(() => undefined)) ?? []
+    if (others.length > 0) this.telemetry.emit('outboxes_without_relay', { outboxes: others.map(outboxName) })
   }
 
   #troubled(error: unknown): void {

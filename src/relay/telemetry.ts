@@ -151,6 +151,11 @@ export interface RelayEvents {
   row_found_below_position: { bucket: number; id: number; topic: string }
   /** A row stands in a bucket that does not fit its key: whoever wrote it hashes differently, and its key has no order. */
   wrong_bucket: { bucket: number; id: number; topic: string }
+  /**
+   * The database has other outboxes with messages and without a relay: in another PostgreSQL schema, or with another table prefix.
+   * Emitted at the start. `outboxes` are names of tables, at most 20; those that the role may not read are left out.
+   */
+  outboxes_without_relay: { outboxes: string[] }
   /** The sampler, where one runs, looked at the tables: every five seconds, more seldom where a look is expensive. `ms` is what it took. */
   sampled: OutboxSample & { ms: number }
   /** The sampler could not look; it tries again. */

@@ -1,3 +1,4 @@
+import type { TableSet } from '../message/tables.ts'
 import type { RowName, Trouble } from './store.ts'
 
 /** A relay as the heartbeat table knows it. Times in milliseconds before now, by the database's clock. */
@@ -197,6 +198,11 @@ export interface RedriveOutcome extends RowName {
 /** What operators ask of the outbox, and the requests that they leave for the relays. Needs no lease. */
 export interface Operator {
   status(): Promise<OutboxStatus>
+  /**
+   * Other outboxes of the database that have messages and no relay, at most 20; those that the role may not read are left out. Null: it cannot
+   * be told.
+   */
+  otherOutboxes(): Promise<TableSet[] | null>
   /** Name of the database. */
   database(): Promise<string>
   /** The relays that have a heartbeat, and what they cannot serve. */

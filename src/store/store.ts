@@ -1,4 +1,5 @@
 import type { OutboxError } from '../message/errors.ts'
+import type { TableSet } from '../message/tables.ts'
 
 /** A row of the outbox as a relay reads it. */
 export interface OutboxRow {
@@ -369,7 +370,8 @@ export interface StoreSession {
    * whether they have it.
    */
   enterMode(): Promise<boolean>
-
+  /** Other outboxes of the database that have messages and no relay, at most 20; those that the role may not read are left out. */
+  otherOutboxes?(): Promise<TableSet[]>
   /** Wakes all relays, this one included, if notifications come through. */
   notify(payload: string): Promise<void>
   /** Removes the heartbeat. */

@@ -1,6 +1,7 @@
 import { OutboxError } from '../message/errors.ts'
 import type { DrainReport } from '../relay/drain.ts'
 import type { RelayOptions } from '../relay/options.ts'
+import type { Place } from '../store/postgres/store.ts'
 import { type MemoryRecord, type MemoryTransport, memoryTransport } from '../transport/memory.ts'
 import type { Transport } from '../transport/transport.ts'
 import { type OutboxMessage, tell } from './told.ts'
@@ -13,6 +14,8 @@ export interface DrainOptions extends RelayOptions {
   database?: 'any' | undefined
   /** PostgreSQL schema of the outbox tables. @default the URL's `?schema=`, else `public` */
   schema?: string | undefined
+  /** Prefix of the outbox tables. @default '' */
+  tablePrefix?: string | undefined
   /** Where the messages go; it keeps what it has over several drains. @default a new one without faults */
   transport?: MemoryTransport | undefined
   /** Milliseconds after which the drain gives up: a Kafka that stays away would be waited for without end. @default 10000 */
@@ -40,15 +43,16 @@ export interface Drained extends DrainReport {
  * @example const { records } = await drain({ databaseUrl: process.env.DATABASE_URL! })
  */
 export async function drain(options: DrainOptions): Promise<Drained> {
-  const { databaseUrl, database, schema, transport = memoryTransport(), timeoutMs = 10_000, ...settings } = options
+  const { databaseUrl, database, schema, tablePrefix, transport = memoryTransport(), timeoutMs = 10_000, ...settings } = options
+  const place = { databaseUrl, schema, tablePrefix }
   // Not before they are needed: what imports this file for `expectEnqueued` loads no database client.
   const [{ RelayEngine }, { postgresStore }] = await Promise.all([
     import('../relay/relay.ts'),
     import('../store/postgres/store.ts'),
   ])
-  await refuseOthers(databaseUrl, schema, database === 'any')
+  await refuseOthers(place, database === 'any')
   const before = transport.records().length
-  const store = postgresStore({ databaseUrl, schema, listenUrl: false })
+  const store = postgresStore({ ...place, listenUrl: false })
   const relay = new RelayEngine({ store, transport: kept(transport), version: drainVersion }, { leaseMs: 3_000, ...settings })
   const timer = setTimeout(() => void relay.stop(), timeoutMs)
   try {
@@ -67,9 +71,9 @@ const drainVersion = 'test'
 const livesMs = 60_000
 
 /** Refuses a database whose messages are not the test's own. Those of another drain are: it may have been killed. */
-async function refuseOthers(databaseUrl: string, schema: string | undefined, anyName: boolean): Promise<void> {
+async function refuseOthers(place: Place, anyName: boolean): Promise<void> {
   const { postgresOperator } = await import('../store/postgres/operator.ts')
-  const operator = await postgresOperator({ databaseUrl, schema })
+  const operator = await postgresOperator(place)
   try {
     const relays = await operator.relays()
     const alive = relays.find(({ version, seenMsAgo }) => version !== drainVersion && Math.abs(seenMsAgo) < livesMs)

@@ -19,6 +19,8 @@ export interface EnqueuedOptions {
   model?: string | undefined
   /** As the option of `outbox()`. @default as there */
   schema?: string | undefined
+  /** As the option of `outbox()`. @default as there */
+  tablePrefix?: string | undefined
 }
 
 /** What a message must have; what is left out may be anything. */

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { fragment, migration } from '../../src/cli/fragment.ts'
 import { initCommand, printed, report } from '../../src/cli/init.ts'
 import { createDatabase } from '../support/database.ts'
@@ -47,6 +47,15 @@ describe('the command', () => {
     const said = report(shop.init({ model: 'OutboxMessage', schema: 'shop' }))
     expect(said).toContain(".$extends(outbox({ model: 'outboxMessage', schema: 'shop' }))")
     expect(said).toContain('  4. npx prisma-extension-outbox relay --schema shop\n')
+  })
+
+  test('takes the prefix of the environment, as all commands do', () => {
+    const shop = project({ 'prisma/schema.prisma': datasource })
+    vi.stubEnv('OUTBOX_TABLE_PREFIX', 'p_')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    expect(run(shop.path)).toContain('  4. npx prisma-extension-outbox relay --table-prefix p_\n')
+    expect(shop.read('prisma/schema.prisma')).toContain(fragment({ tablePrefix: 'p_' }))
+    expect(run(shop.path, '--print', '--table-prefix', 'q_')).toContain('CREATE TABLE "q_outbox" (')
   })
 
   test('has the help of a Prisma command, with every option in it', () => {

@@ -23,7 +23,7 @@ describe('--model', () => {
   test('cannot help where a table has the name of ours', () => {
     const taken = 'model Letter {\n  id Int @id\n  note String @default("}")\n\n  @@map("outbox")\n}\n'
     expect(refusal({ 'prisma/schema.prisma': `${datasource}${taken}` }).message).toMatch(
-      /The model Letter has the table "outbox"\. .*--schema/,
+      /The model Letter has the table "outbox"\. .*--table-prefix p_, .*--schema outbox/,
     )
   })
 
@@ -31,6 +31,56 @@ describe('--model', () => {
     expect(refusal({ 'prisma/schema.prisma': datasource }, { model: '2nd' }).message).toMatch(
       /--model must be a name for a Prisma model\..*OUTBOX_INVALID_OPTION/,
     )
+  })
+})
+
+describe('--table-prefix', () => {
+  const own = `${datasource}\nmodel Outbox {\n  id Int @id\n\n  @@map("outbox")\n}\n`
+
+  test('names tables, indexes, constraints and functions beside a table outbox of the application; later runs keep it', () => {
+    const shop = project({ 'prisma/schema.prisma': own })
+    const { naming } = shop.init({ model: 'OutboxMessage', tablePrefix: 'p_', inbox: true })
+    expect(naming).toMatchObject({ tablePrefix: 'p_' })
+    const text = shop.read('prisma/schema.prisma')
+    expect(text).toContain('// >>> prisma-extension-outbox init --model OutboxMessage --table-prefix p_ --inbox\n')
+    expect(text.match(/@@map\("(.*)"\)/g)).toHaveLength(8)
+    expect(text.match(/@@map\("p_(out|in)box.*"\)/g)).toHaveLength(7)
+    const sql = ['outbox', 'inbox'].map((part) => shop.read(`prisma/migrations/20260304050607_${part}/migration.sql`))
+    const unprefixed = sql.join('').match(/"(out|in)box\w*"/g)
+    expect(unprefixed).toEqual(['"outbox_dead_letter_request"', '"inbox_dead_letter_request"'])
+    expect(shop.init().files.map((file) => file.done)).toEqual(['unchanged', 'unchanged', 'unchanged'])
+    expect(shop.init({ tablePrefix: 'p_' }).files.map((file) => file.done)).toEqual(['unchanged', 'unchanged', 'unchanged'])
+  })
+
+  test('is told to anyone whose table outbox is in the way', () => {
+    expect(refusal({ 'prisma/schema.prisma': own }, { model: 'OutboxMessage' })).toMatchObject({
+      field: '--table-prefix',
+      remedy: expect.stringContaining('--table-prefix p_'),
+    })
+  })
+
+  test.each(['P_', '1_', 'p-', 'p'.repeat(31), '"'])('is refused where it would need quotes or be cut: %s', (tablePrefix) => {
+    expect(refusal({ 'prisma/schema.prisma': datasource }, { tablePrefix })).toMatchObject({
+      code: 'OUTBOX_INVALID_OPTION',
+      field: '--table-prefix',
+    })
+  })
+
+  test('does not make a second set beside the tables of a migration, and accepts one that renames them', () => {
+    const shop = project({ 'prisma/schema.prisma': datasource })
+    shop.init()
+    expect(() => shop.init({ tablePrefix: 'p_' })).toThrow(/_outbox creates the tables with another prefix\. .*RENAME TO/)
+    const renaming = 'ALTER TABLE "outbox_lease" RENAME TO "p_outbox_lease";'
+    shop.write({ 'prisma/migrations/20270101000000_rename/migration.sql': renaming })
+    expect(shop.init({ tablePrefix: 'p_' }).files.map((file) => file.done)).toEqual(['updated', 'unchanged'])
+    expect(() => shop.init({ tablePrefix: 'q_' })).toThrow('OUTBOX_PRISMA_PROJECT')
+  })
+
+  test('leaves the set of another application, of another prefix, alone', () => {
+    const theirs = 'prisma/migrations/20200101000000_outbox/migration.sql'
+    const shop = project({ 'prisma/schema.prisma': datasource, [theirs]: migration({ tablePrefix: 'q_' }) })
+    expect(shop.init({ tablePrefix: 'p_' }).files[1]).toEqual({ path: `prisma/migrations/${stamped}`, done: 'created' })
+    expect(shop.read(theirs)).toBe(migration({ tablePrefix: 'q_' }))
   })
 })
 

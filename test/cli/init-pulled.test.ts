@@ -20,6 +20,7 @@ describe('after prisma db pull', { timeout: 120_000 }, () => {
   test.each([
     ['of the outbox', {}],
     ['of outbox and inbox, with names of their own', { model: 'OutboxMessage', inbox: true, inboxModel: 'InboxMessage' }],
+    ['of outbox and inbox, with a prefix', { tablePrefix: 'p_', inbox: true }],
   ])('init puts the marks around the models %s again, and prisma finds no difference', async (_, naming) => {
     const shop = project({ 'prisma.config.ts': config, 'prisma/schema.prisma': datasource })
     await using database = await createDatabase('', { migrate: false })
@@ -49,6 +50,17 @@ describe('after prisma db pull', { timeout: 120_000 }, () => {
 })
 
 describe('models of ours without marks', () => {
+  test('of two sets are taken for ours by the prefix that is asked for', () => {
+    const theirs = fragment({ model: 'Theirs', tablePrefix: 'q_' }).replaceAll('model Outbox', 'model Q')
+    const shop = project({ 'prisma/schema.prisma': unmarked(`${fragment({ tablePrefix: 'p_' })}\n${theirs}`) })
+    expect(() => shop.init()).toThrow(/the models of 2 outboxes\. .*--table-prefix p_/)
+    shop.init({ tablePrefix: 'p_' })
+    const text = shop.read('prisma/schema.prisma')
+    expect(text).toContain(theirs)
+    expect(text.match(/@@map\("p_outbox"\)/g)).toHaveLength(1)
+    expect(shop.init().files.every(({ done }) => done === 'unchanged')).toBe(true)
+  })
+
   test('of one file are put between marks, and what stands around them stays', () => {
     const shop = project({ 'prisma/schema.prisma': unmarked() })
     expect(shop.init().files[0]).toEqual({ path: 'prisma/schema.prisma', done: 'extended' })

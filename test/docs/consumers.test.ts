@@ -22,10 +22,12 @@ const members = (path: string, name: string) => {
   const [, body] = new RegExp(`export interface ${name}\\b.*?\\{\\n(.*?)\\n\\}`, 's').exec(file(path))!
   return [...body!.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member!)
 }
+/** Options of both kinds of consumer. */
+const place = members('src/inbox/table-set.ts', 'InboxPlace')
 
 describe('docs/consumers.md lists exactly', () => {
   test('the options of createInbox, with their defaults', () => {
-    expect(names(options).sort()).toEqual(members('src/inbox/inbox/options.ts', 'InboxOptions').sort())
+    expect(names(options).sort()).toEqual([...members('src/inbox/inbox/options.ts', 'InboxOptions'), ...place].sort())
     const shown = Object.fromEntries(options.map(([option, value]) => [names([[option!]])[0], value]))
     for (const [option, value] of Object.entries(inboxDefaults)) {
       expect([option, shown[option]]).toEqual([option, `\`${inspect(value)}\``])
@@ -34,7 +36,7 @@ describe('docs/consumers.md lists exactly', () => {
 
   test('the options of createProjection, with their defaults', () => {
     const path = 'src/inbox/projection/options.ts'
-    expect(names(projection).sort()).toEqual(members(path, 'ProjectionOptions').sort())
+    expect(names(projection).sort()).toEqual([...members(path, 'ProjectionOptions'), ...place].sort())
     const batch = /const defaultBatch = (\d+)/.exec(file(path))![1]
     expect(projection.find(([option]) => option === '`batch`')![1]).toBe(`\`${batch}\``)
   })

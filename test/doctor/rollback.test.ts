@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { migration } from '../../src/cli/fragment.ts'
 import type { Verdict } from '../../src/doctor/verdict.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, useDatabase } from '../support/database.ts'
@@ -70,6 +71,17 @@ async function look(...flags: string[]): Promise<Verdict[]> {
 const login = (...grants: string[]) => loginOf(database, ...grants)
 
 const waiting = () => database.query('SELECT topic FROM outbox')
+
+test('a client is tried on the tables of the prefix', async () => {
+  await database.query(migration({ tablePrefix: 'p_' }))
+  await write({ kept: 'lenient', well: 'base' })
+  const verdicts = await look('--table-prefix', 'p_')
+  expect(verdicts.map(({ level }) => level)).toEqual(['failure', 'ok'])
+  // What stayed was taken out again, of both ways.
+  expect(verdicts[0]!.finding).toContain('enqueue and a model')
+  expect(await database.query('SELECT topic FROM p_outbox UNION ALL SELECT topic FROM outbox')).toEqual([])
+  await database.query('DROP TABLE p_outbox, p_outbox_lease, p_outbox_relay, p_outbox_dead_letter')
+})
 
 const cases: Record<string, { made: string; stays?: string; refused?: boolean }> = {
   plain: { made: 'base' },

@@ -30,7 +30,7 @@ export async function loadPrisma6(): Promise<PrismaVersion> {
 export const shopSql = `
 CREATE TABLE "orders" ("id" SERIAL PRIMARY KEY, "customer" TEXT NOT NULL, "total" DECIMAL NOT NULL DEFAULT 0,
   "placed_at" TIMESTAMP NOT NULL DEFAULT now());
-CREATE TABLE "Shop ""out"" box" (LIKE "outbox" INCLUDING ALL);
+CREATE TABLE "p_outbox" (LIKE "outbox" INCLUDING ALL);
 CREATE SCHEMA "Shop ""2""";
 CREATE TABLE "Shop ""2"""."outbox" (LIKE "outbox" INCLUDING ALL);
 -- A message that the database refuses, as it refuses one when a disk is full.

@@ -119,6 +119,28 @@ describe('prisma migrate dev', () => {
     expect(sql.trim()).toBe('-- AlterTable\nALTER TABLE "Order" ADD COLUMN     "note" TEXT;')
   })
 
+  test('is in sync with prefixed tables, also where Prisma cuts the names of their indexes', async () => {
+    const naming = { tablePrefix: `${'p'.repeat(29)}_`, inbox: true }
+    const project = createProject({
+      ...files,
+      'prisma/schema.prisma': `${shop}\nmodel Mine {\n  id Int @id\n\n  @@map("outbox")\n}\n`,
+      'prisma/migrations/20250101000000_orders/migration.sql': `${orders}CREATE TABLE "outbox" ("id" INTEGER NOT NULL, CONSTRAINT "outbox_pkey" PRIMARY KEY ("id"));\n`,
+      'prisma/outbox.prisma': fragment(naming),
+      'prisma/migrations/20250102000000_outbox/migration.sql': migration(naming),
+      'prisma/migrations/20250103000000_inbox/migration.sql': migration(naming, 'inbox'),
+    })
+    const database = await createDatabase('', { migrate: false })
+    opened.push(project.remove, database.drop)
+    const deploy = await project.prisma(['migrate', 'deploy'], database.url)
+    expect(deploy.output).toContain('All migrations have been successfully applied.')
+    const dev = await project.prisma(['migrate', 'dev'], database.url)
+    expect(dev.output).toContain('Already in sync, no schema change or pending migration was found.')
+    const names = await database.query<{ name: string }>(
+      `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname ~ '(out|in)box' AND relname !~ '^ppp'`,
+    )
+    expect(names.map(({ name }) => name).sort()).toEqual(['outbox', 'outbox_pkey'])
+  })
+
   test('is in sync with the tables in a PostgreSQL schema of their own', async () => {
     const naming = { schema: 'shop', inbox: true }
     const project = createProject({

@@ -24,13 +24,18 @@ export async function withoutChecks(client: pg.Pool | pg.ClientBase): Promise<vo
 }
 
 /** Inserts rows in the given order, in one statement each, and returns their ids. */
-export async function insertRows(client: pg.Pool | pg.ClientBase, rows: readonly NewRow[], schema = 'public'): Promise<number[]> {
+export async function insertRows(
+  client: pg.Pool | pg.ClientBase,
+  rows: readonly NewRow[],
+  schema = 'public',
+  prefix = '',
+): Promise<number[]> {
   const ids: number[] = []
   for (const row of rows) {
     const key = row.key === undefined || row.key === null ? null : Buffer.from(row.key)
     const value = row.value === undefined ? Buffer.from('{}') : row.value === null ? null : Buffer.from(row.value)
     const result = await client.query<{ id: string }>(
-      `INSERT INTO "${schema}"."outbox" (bucket, message_id, topic, type, key, value, headers) VALUES ($1,$2,$3,$4,$5,$6,$7) RETURNING id`,
+      `INSERT INTO "${schema}"."${prefix}outbox" (bucket, message_id, topic, type, key, value, headers) VALUES ($1,$2,$3,$4,$5,$6,$7) RETURNING id`,
       [bucketOf(row.topic, key), row.messageId ?? randomUUID(), row.topic, row.type ?? null, key, value, row.headers ?? null],
     )
     ids.push(Number(result.rows[0]!.id))

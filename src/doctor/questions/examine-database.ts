@@ -1,11 +1,11 @@
 import pg from 'pg'
-import { tablesOf } from '../../message/tables.ts'
+import { type TableSet, tablesOf } from '../../message/tables.ts'
 import { isLoopback } from '../../running/loopback.ts'
 import { type Encryption, encryptionOf } from '../../store/postgres/encryption.ts'
 import { explained } from '../../store/postgres/errors.ts'
 import type { CatalogFacts, IdFacts, LeaseFacts } from '../../store/postgres/facts.ts'
 import { connectionConfig } from '../../store/postgres/line.ts'
-import { parseUrl, schemaOf } from '../../store/postgres/store.ts'
+import { type Place, tableSetOf } from '../../store/postgres/store.ts'
 import { doctorStatements } from './statements.ts'
 
 /** The server, and how a session of this role begins. */
@@ -56,7 +56,8 @@ export interface ServerHop {
 
 /** What the doctor learned about the database. What lies behind missing tables or rights is null. */
 export interface DatabaseFacts extends Pick<CatalogFacts, 'tables' | 'sequence'> {
-  schema: string
+  /** The tables that were asked for. */
+  set: TableSet
   surroundings: Surroundings
   encryption: Encryption & ServerHop
   holders: HorizonHolder[]
@@ -65,16 +66,18 @@ export interface DatabaseFacts extends Pick<CatalogFacts, 'tables' | 'sequence'>
   ids: IdFacts | null
   leases: LeaseFacts | null
   topics: { topic: string; bytes: number }[] | null
+  /** Other outboxes of the database that have messages and no relay. */
+  others: TableSet[] | null
 }
 
 /**
  * Asks the database everything that the doctor judges. Reads only.
  *
- * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE.
+ * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED, DATABASE_UNREACHABLE.
  */
-export async function examineDatabase(options: { databaseUrl: string; schema?: string | undefined }): Promise<DatabaseFacts> {
-  const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
-  const sql = doctorStatements(tablesOf(schema))
+export async function examineDatabase(options: Place): Promise<DatabaseFacts> {
+  const set = tableSetOf(options)
+  const sql = doctorStatements(tablesOf(set.schema, set.prefix))
   const client = new pg.Client(connectionConfig(options.databaseUrl))
   client.on('error', () => {})
   const rows = async <T>(text: string) => {
@@ -89,17 +92,18 @@ export async function examineDatabase(options: { databaseUrl: string; schema?: s
     const { tables, sequence, replica, readOnly } = catalog!
     const surroundings = await surroundingsOf(client, () => rows(sql.surroundings()))
     return {
-      schema,
+      set,
       surroundings: { ...surroundings, replica, readOnly },
       encryption: { ...encryptionOf(options.databaseUrl), ...(await serverHop(() => rows(sql.ownLink()))) },
       tables,
       sequence,
       holders: await rows(sql.holders()),
-      creators: await rows(sql.creators(schema)),
+      creators: await rows(sql.creators(set.schema)),
       attached: await rows(sql.attached()),
       ids: (sequence && (await orNull(rows<IdFacts>(sql.ids(sequence.name)))))?.[0] ?? null,
       leases: (await orNull(rows<LeaseFacts>(sql.leases())))?.[0] ?? null,
       topics: await orNull(rows(sql.topics())),
+      others: await orNull(rows<TableSet>(sql.otherOutboxes())),
     }
   } catch (error) {
     throw explained(error)

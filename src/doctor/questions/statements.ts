@@ -1,5 +1,6 @@
 import type { Tables } from '../../message/tables.ts'
 import { factStatements, named } from '../../store/postgres/facts.ts'
+import { otherOutboxes } from '../../store/postgres/other-outboxes.ts'
 import { ageMs, integers, literal, ownPath, uuids } from '../../store/postgres/sql.ts'
 
 /** Milliseconds that a statement of the doctor may take: what it asks is in the catalogue, or among the first rows. */
@@ -46,6 +47,9 @@ export function doctorStatements(tables: Tables) {
   AND a.grantee <> ALL(SELECT c.relowner FROM ${all} JOIN pg_class AS c ON c.oid = n.oid)
   AND n.nspname = ANY(SELECT ${literal(schema)} UNION ALL SELECT CASE trim(p, ' "') WHEN '$user' THEN session_user::text ELSE trim(p, ' "') END
     FROM pg_settings AS s CROSS JOIN string_to_table(s.reset_val, ',') AS p WHERE s.name = 'search_path') GROUP BY 1 ORDER BY 1`),
+
+    /** See {@link otherOutboxes}. */
+    otherOutboxes: () => bounded(otherOutboxes(tables)),
 
     /** Triggers and rules on the tables. */
     attached: () =>

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { tablesOf } from '../../message/tables.ts'
+import { type TableSet, tablesOf } from '../../message/tables.ts'
 import { explained } from '../../store/postgres/errors.ts'
 import { connectionConfig } from '../../store/postgres/line.ts'
 import { doctorStatements } from './statements.ts'
@@ -12,8 +12,8 @@ export interface Remains {
   stayed: string[]
 }
 
-/** The statement that tells where the outbox of a schema is: for anyone who has another connection. */
-export const placeSql = (schema: string): string => doctorStatements(tablesOf(schema)).place()
+/** The statement that tells where an outbox is: for anyone who has another connection. */
+export const placeSql = ({ schema, prefix }: TableSet): string => doctorStatements(tablesOf(schema, prefix)).place()
 
 /**
  * Looks for messages that should not be there, and takes them out.
@@ -21,11 +21,11 @@ export const placeSql = (schema: string): string => doctorStatements(tablesOf(sc
  * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, MISSING_RIGHTS.
  */
 export async function takeRemains(
-  { databaseUrl, schema }: { databaseUrl: string; schema: string },
+  { databaseUrl, set }: { databaseUrl: string; set: TableSet },
   bucket: number,
   ids: readonly string[],
 ): Promise<Remains> {
-  const sql = doctorStatements(tablesOf(schema))
+  const sql = doctorStatements(tablesOf(set.schema, set.prefix))
   const client = new pg.Client(connectionConfig(databaseUrl))
   client.on('error', () => {})
   try {

@@ -3,6 +3,7 @@ import { enqueue } from '../../enqueue/extension.ts'
 import type { TransactionClient } from '../../enqueue/types.ts'
 import { isOutboxError } from '../../message/errors.ts'
 import { encodeMessage } from '../../message/message.ts'
+import { type TableSet, tableNames } from '../../message/tables.ts'
 import { modelsOf } from '../../prisma/client-internals.ts'
 import { within } from '../../running/within.ts'
 
@@ -45,10 +46,10 @@ const noEnd = (limitMs: number) => new Error(`no end within ${limitMs / 1000} s`
  * Writes into the outbox in both ways that an application's transaction has, by a raw statement and by a model, and throws. Query
  * extensions stand in the way of the one or the other: whether all is gone is to be looked for on another connection. Disconnects the client.
  *
- * @param schema PostgreSQL schema of the outbox.
+ * @param set Tables of the outbox.
  * @param whereSql One statement, which gives the place of the outbox as the column `place`.
  */
-export async function tryRollback(client: TriedClient, schema: string, whereSql: string): Promise<RollbackTrial> {
+export async function tryRollback(client: TriedClient, set: TableSet, whereSql: string): Promise<RollbackTrial> {
   const ids = { enqueue: randomUUID(), model: randomUUID() }
   const message = (id: string) => ({ id, topic, payload: 'Written by "doctor --client", to be rolled back.' })
   const { bucket, value } = encodeMessage(message(ids.model))
@@ -57,8 +58,9 @@ export async function tryRollback(client: TriedClient, schema: string, whereSql:
   let refused = false
   const callback = async (tx: TriedTransaction): Promise<never> => {
     place = (await tx.$queryRawUnsafe<{ place: string }[]>(whereSql))[0]?.place
-    const model = modelsOf(tx)?.find(({ table }) => table === 'outbox')
-    await enqueue(tx, message(ids.enqueue), { model: model?.property, schema }).catch((error: unknown) => {
+    const model = modelsOf(tx)?.find(({ table }) => table === set.prefix + tableNames.outbox)
+    const where = { model: model?.property, schema: set.schema, tablePrefix: set.prefix }
+    await enqueue(tx, message(ids.enqueue), where).catch((error: unknown) => {
       if (!isOutboxError(error, 'OUTBOX_TRANSACTION_OVER')) throw error
       refused = true
     })

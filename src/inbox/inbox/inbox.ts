@@ -1,7 +1,7 @@
 import type { Consumer, ConsumerConfig, EachBatchPayload } from 'kafkajs'
 import type { Catalogue } from '../../events/catalog.ts'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
-import { schemaOfTable } from '../../prisma/client-internals.ts'
+import type { TableSet } from '../../message/tables.ts'
 import { systemClock } from '../../running/clock.ts'
 import { consoleLines } from '../../running/console-lines.ts'
 import { Emitter, type Listenable } from '../../running/emitter.ts'
@@ -10,6 +10,7 @@ import { inboxLines } from '../event-lines.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import { topicsOf } from '../handlers.ts'
 import { type InboxStatements, inboxStatements } from '../statements.ts'
+import { inboxSet } from '../table-set.ts'
 import type { InboxEvents } from '../telemetry.ts'
 import { consumerDefaults, runWatched } from '../watched-consumer.ts'
 import { Applier } from './applier.ts'
@@ -58,7 +59,7 @@ class InboxEngine implements Inbox {
   readonly topics: readonly string[]
   readonly #telemetry = new Emitter<InboxEvents>(consoleLines(inboxLines))
   readonly #options: ResolvedInbox
-  readonly #schema: string
+  readonly #set: TableSet
   readonly #statements: InboxStatements
   readonly #reader: Reader
   readonly #redriver: Redriver
@@ -68,10 +69,10 @@ class InboxEngine implements Inbox {
   constructor(options: ResolvedInbox) {
     this.#options = options
     this.on = this.#telemetry.on.bind(this.#telemetry)
-    const { handlers, events, prisma, schema } = options
+    const { handlers, events, prisma } = options
     this.topics = topicsOf(handlers, events)
-    this.#schema = schema ?? schemaOfTable(prisma, 'inbox')
-    const statements = inboxStatements(this.#schema)
+    this.#set = inboxSet(prisma, 'inbox', options)
+    const statements = inboxStatements(this.#set)
     const telemetry = this.#telemetry
     const applier = new Applier(options, statements)
     this.#statements = statements
@@ -120,7 +121,7 @@ class InboxEngine implements Inbox {
       const guarded = await guardConsumer(kafkaConsumer)
       telemetry.emit('consumer_started', { consumer, topics, guarded })
       keeping = keepUp(
-        { options: this.#options, schema: this.#schema, redriver: this.#redriver, telemetry, clock: systemClock },
+        { options: this.#options, set: this.#set, redriver: this.#redriver, telemetry, clock: systemClock },
         signal,
       )
       await runWatched(
@@ -154,7 +155,7 @@ class InboxEngine implements Inbox {
     try {
       await this.#options.prisma.$queryRaw(this.#statements.ready)
     } catch (error) {
-      const explained = explainInbox(error, this.#schema)
+      const explained = explainInbox(error, this.#set)
       if (isOutboxError(explained)) throw explained
     }
   }

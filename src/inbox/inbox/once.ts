@@ -1,24 +1,21 @@
 import type { TransactionClient } from '../../enqueue/types.ts'
 import { OutboxError } from '../../message/errors.ts'
 import { checkId } from '../../message/id.ts'
-import { inTransaction, schemaOfTable } from '../../prisma/client-internals.ts'
+import type { TableSet } from '../../message/tables.ts'
+import { inTransaction } from '../../prisma/client-internals.ts'
 import type { SqlRunner } from '../../prisma/statement.ts'
 import { explainInbox } from '../failure.ts'
 import { inboxStatements } from '../statements.ts'
+import { type InboxPlace, inboxSet } from '../table-set.ts'
 import { writeIn } from '../transaction.ts'
 import { checkConsumer } from './options.ts'
 
 /** Which message, and for whom. */
-export interface OnceOptions {
+export interface OnceOptions extends InboxPlace {
   /** Name of the consumer: each applies a message once. It stays the same over all deployments. */
   consumer: string
   /** Id of the message: its Kafka header `id`. */
   id: string
-  /**
-   * PostgreSQL schema of the inbox table.
-   * @default the model's `@@schema`, else that of the connection, else 'public'
-   */
-  schema?: string | undefined
 }
 
 /** What became of a message: the first copy has the result of what was done, every other had no effect. */
@@ -42,14 +39,14 @@ export async function once<R>(tx: TransactionClient, options: OnceOptions, fn: (
   }
   checkConsumer(options.consumer)
   const id = checkId(options.id, 'id')
-  if (!(await claim(tx, options.consumer, id, options.schema ?? schemaOfTable(tx, 'inbox')))) return { first: false }
+  if (!(await claim(tx, options.consumer, id, inboxSet(tx, 'inbox', options)))) return { first: false }
   return { first: true, result: await fn() }
 }
 
-async function claim(tx: SqlRunner, consumer: string, id: string, schema: string): Promise<boolean> {
+async function claim(tx: SqlRunner, consumer: string, id: string, set: TableSet): Promise<boolean> {
   try {
-    return (await writeIn(tx, inboxStatements(schema).claim, consumer, id)) === 1
+    return (await writeIn(tx, inboxStatements(set).claim, consumer, id)) === 1
   } catch (error) {
-    throw explainInbox(error, schema)
+    throw explainInbox(error, set)
   }
 }

@@ -4,6 +4,7 @@ import { OutboxError } from '../../message/errors.ts'
 import { wrongOption } from '../failure.ts'
 import { checkHandlers, type Handlers } from '../handlers.ts'
 import type { SqlClient } from '../statements.ts'
+import type { InboxPlace } from '../table-set.ts'
 import type { PrismaLike } from '../transaction.ts'
 
 /** When a message is put aside instead of being tried for ever. */
@@ -13,7 +14,7 @@ export interface DeadLetterOptions {
 }
 
 /** Options of `createInbox()`. Durations are milliseconds. */
-export interface InboxOptions<Client, C extends Catalogue, Batch extends number | undefined> {
+export interface InboxOptions<Client, C extends Catalogue, Batch extends number | undefined> extends InboxPlace {
   /** The Prisma client, with all its extensions: a handler's `tx` has them too. */
   prisma: Client
   /** Name of the consumer, one for each set of effects. It stays the same over all deployments. */
@@ -34,8 +35,6 @@ export interface InboxOptions<Client, C extends Catalogue, Batch extends number 
   retentionDays?: number | undefined
   /** Time after which Kafka gives the partitions of a silent member to others. @default 30_000 */
   sessionTimeoutMs?: number | undefined
-  /** PostgreSQL schema of the inbox tables. @default the model's `@@schema`, else that of the connection, else 'public' */
-  schema?: string | undefined
 }
 
 /** Days for which a copy is known again: longer than Kafka keeps a record by default, and the offsets of an empty group (7 both). */
@@ -62,6 +61,7 @@ export interface ResolvedInbox {
   retentionDays: number
   sessionTimeoutMs: number
   schema: string | undefined
+  tablePrefix: string | undefined
 }
 
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION. */

@@ -1,8 +1,9 @@
-import { schemaOfTable } from '../../prisma/client-internals.ts'
+import type { TableSet } from '../../message/tables.ts'
 import type { Clock } from '../../running/clock.ts'
 import type { Emitter } from '../../running/emitter.ts'
 import { codeOf, explainInbox } from '../failure.ts'
 import { inboxStatements, type SqlClient } from '../statements.ts'
+import { type InboxPlace, inboxSet } from '../table-set.ts'
 import type { InboxEvents } from '../telemetry.ts'
 import { checkConsumer, checkRetention, inboxDefaults, type ResolvedInbox } from './options.ts'
 import type { Redriver } from './redriver.ts'
@@ -18,7 +19,7 @@ const pruneMs = 600_000
 /** What an upkeep works with. */
 export interface UpkeepPorts {
   options: ResolvedInbox
-  schema: string
+  set: TableSet
   redriver: Redriver
   telemetry: Emitter<InboxEvents>
   clock: Clock
@@ -26,7 +27,7 @@ export interface UpkeepPorts {
 
 /** What a consumer does beside its messages, until `signal` aborts: requests of operators, and pruning. Never rejects. */
 export async function keepUp(ports: UpkeepPorts, signal: AbortSignal): Promise<void> {
-  const { redriver, telemetry, clock, options, schema } = ports
+  const { redriver, telemetry, clock, options, set } = ports
   const { consumer, prisma, retentionDays } = options
   const every = async (what: 'redrive' | 'prune', ms: number, work: () => Promise<void>) => {
     for (let failing = false; !signal.aborted; await clock.wait(ms, signal)) {
@@ -43,7 +44,7 @@ export async function keepUp(ports: UpkeepPorts, signal: AbortSignal): Promise<v
     every('redrive', requestMs, () => redriver.carryOut(signal)),
     every('prune', pruneMs, async () => {
       const start = clock.now()
-      const rows = await prune(prisma, { consumer, retentionDays, schema })
+      const rows = await prune(prisma, { consumer, retentionDays, schema: set.schema, tablePrefix: set.prefix })
       if (rows > 0) telemetry.emit('inbox_pruned', { consumer, rows, ms: Math.round(clock.now() - start) })
     }),
   ])
@@ -55,7 +56,7 @@ const pruneRows = 5_000
 const dayMs = 86_400_000
 
 /** What to prune. */
-export interface PruneOptions {
+export interface PruneOptions extends InboxPlace {
   /** Whose rows. */
   consumer: string
   /**
@@ -63,8 +64,6 @@ export interface PruneOptions {
    * @default 14
    */
   retentionDays?: number | undefined
-  /** As in {@link OnceOptions}. */
-  schema?: string | undefined
 }
 
 /**
@@ -80,11 +79,12 @@ export interface PruneOptions {
  */
 export async function prune(
   prisma: SqlClient,
-  { consumer, retentionDays = inboxDefaults.retentionDays, schema = schemaOfTable(prisma, 'inbox') }: PruneOptions,
+  { consumer, retentionDays = inboxDefaults.retentionDays, ...place }: PruneOptions,
 ): Promise<number> {
   checkConsumer(consumer)
   checkRetention(retentionDays)
-  const { prune } = inboxStatements(schema)
+  const set = inboxSet(prisma, 'inbox', place)
+  const { prune } = inboxStatements(set)
   try {
     for (let pruned = 0; ; ) {
       const rows = await prisma.$executeRaw(prune, consumer, retentionDays * dayMs, consumer, pruneRows)
@@ -92,6 +92,6 @@ export async function prune(
       if (rows < pruneRows) return pruned
     }
   } catch (error) {
-    throw explainInbox(error, schema)
+    throw explainInbox(error, set)
   }
 }

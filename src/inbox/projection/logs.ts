@@ -1,5 +1,6 @@
 import type { Admin, Kafka } from 'kafkajs'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
+import type { TableSet } from '../../message/tables.ts'
 import { backoff } from '../../running/backoff.ts'
 import { systemClock } from '../../running/clock.ts'
 import { retry } from '../../running/retry.ts'
@@ -20,7 +21,7 @@ const checkMs = 10_000
 export interface ProjectionLogsPorts {
   prisma: SqlClient
   statements: InboxStatements
-  schema: string
+  set: TableSet
   name: string
   topics: readonly string[]
   allowMissingStart: boolean
@@ -69,7 +70,7 @@ export class ProjectionLogs {
         topic = now
       })
     const failed = (error: unknown, attempt: number) => {
-      const explained = explainInbox(error, this.#ports.schema)
+      const explained = explainInbox(error, this.#ports.set)
       if (isOutboxError(explained)) throw explained
       this.#ports.crashed(codeOf(error), true, blamedTopic(error, topic))
       return backoff(attempt, Math.random(), { firstMs: 250, maxMs: 10_000 })

@@ -1,13 +1,14 @@
 import type { TransactionOf } from '../../enqueue/types.ts'
 import type { Catalogue } from '../../events/catalog.ts'
-import { schemaOfTable } from '../../prisma/client-internals.ts'
+import type { TableSet } from '../../message/tables.ts'
 import { wrongOption } from '../failure.ts'
 import { checkHandlers, type Handlers, type ReceivedEvent, topicsOf } from '../handlers.ts'
 import type { SqlClient } from '../statements.ts'
+import { type InboxPlace, inboxSet } from '../table-set.ts'
 import type { PrismaLike } from '../transaction.ts'
 
 /** Options of `createProjection()`. */
-export interface ProjectionOptions<Client, C extends Catalogue> {
+export interface ProjectionOptions<Client, C extends Catalogue> extends InboxPlace {
   /** The Prisma client of the database with the read model. */
   prisma: Client
   /** Name of the projection and of its group. To build it anew, give another one, beside the old. */
@@ -22,8 +23,6 @@ export interface ProjectionOptions<Client, C extends Catalogue> {
   allowMissingStart?: boolean | undefined
   /** Records of one transaction at most. @default 500 */
   batch?: number | undefined
-  /** PostgreSQL schema of the table inbox_projection. @default as for the inbox */
-  schema?: string | undefined
 }
 
 /** Records of one transaction: more make long transactions, fewer cost commits. */
@@ -38,7 +37,7 @@ export interface ResolvedProjection {
   topics: readonly string[]
   allowMissingStart: boolean
   batch: number
-  schema: string
+  set: TableSet
 }
 
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION. */
@@ -57,6 +56,6 @@ export function resolveProjection(options: ProjectionOptions<never, Catalogue>):
   checkHandlers(handlers, events)
   if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) throw wrongOption('batch', 'a whole number from 1 to 100000')
   const topics = options.topics ?? topicsOf(handlers, events)
-  const schema = options.schema ?? schemaOfTable(prisma, 'inbox_projection')
-  return { prisma, name, events, handlers, topics, allowMissingStart, batch, schema }
+  const set = inboxSet(prisma, 'projection', options)
+  return { prisma, name, events, handlers, topics, allowMissingStart, batch, set }
 }

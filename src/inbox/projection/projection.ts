@@ -55,7 +55,7 @@ class ProjectionEngine implements Projection {
   constructor(options: ResolvedProjection) {
     this.#options = options
     this.on = this.#telemetry.on.bind(this.#telemetry)
-    this.#statements = inboxStatements(options.schema)
+    this.#statements = inboxStatements(options.set)
     this.live = new Promise((resolve) => {
       this.#resolveLive = resolve
     })

@@ -26,6 +26,8 @@ export interface DashboardOptions {
   /** `postgresql://…`, as the relay's. */
   databaseUrl: string
   schema?: string | undefined
+  /** As the relay's. */
+  tablePrefix?: string | undefined
   /** Also shows header values and payloads. */
   payload: boolean
   /** Brokers for the commands that help, as `bootstrapServers` gives them. */
@@ -44,10 +46,12 @@ const files = [
 
 /** The pages of the dashboard, and what closes its connection. Make them before the relay starts. */
 export function dashboardPages(options: DashboardOptions): { pages: Record<string, Page>; close: () => void } {
-  const { name, relay, leaseMs, liveness, databaseUrl, schema, payload, servers } = options
+  const { name, relay, leaseMs, liveness, databaseUrl, schema, tablePrefix, payload, servers } = options
   const [standing, history] = [new Standing(relay, leaseMs), new History(relay)]
   const state = () => stateNow({ liveness, standing, servers })
-  const operator = new OperatorOnDemand(() => postgresOperator({ databaseUrl, schema, timeoutMs: statementTimeoutMs }))
+  const operator = new OperatorOnDemand(() =>
+    postgresOperator({ databaseUrl, schema, tablePrefix, timeoutMs: statementTimeoutMs }),
+  )
   const ask: OperatorOnDemand['ask'] = (what) => operator.ask(what)
   const page = (of: Pick<Content, 'title' | 'at'>, secluded: boolean, content: (url: URL) => Promise<Content>): Page => ({
     open: false,

@@ -1,7 +1,8 @@
+import type { TableSet } from '../../message/tables.ts'
 import type { RelayEvents } from '../../relay/telemetry.ts'
 import type { OutboxSample } from '../../store/operator.ts'
 import { counted, span } from '../format.ts'
-import { describeSilent, stuckOf, told } from '../trouble.ts'
+import { describeSilent, describeUnrelayed, stuckOf, told } from '../trouble.ts'
 import { commandLine } from './command.ts'
 
 /** How a relay and its outbox stand, as far as problems go. */
@@ -75,6 +76,10 @@ export const tableProblems = (sample: OutboxSample, servers: string): Problem[] 
   ...ofTopics({ paused: new Map(), sample, servers }),
   ...ofTables(sample, true),
 ]
+
+/** Other outboxes of the database that have messages and no relay. */
+export const otherProblems = (outboxes: readonly TableSet[]): Problem[] =>
+  outboxes.map((one) => ({ runbook: 'OutboxNoRelay', ...describeUnrelayed(one) }))
 
 function ofRelay(situation: Situation): Problem[] {
   const { live, databaseTrouble, kafkaTrouble, sampleFailed, dying, disordered, locked, kept } = situation

@@ -1,7 +1,7 @@
 // The check with which a relay starts, and its part for operators. Keeps rule 16 of docs/protocol.md.
 
 import { OutboxError } from '../../message/errors.ts'
-import type { Tables } from '../../message/tables.ts'
+import { type TableSet, tablesOf } from '../../message/tables.ts'
 import { type CatalogFacts, factStatements, type IdFacts, type LeaseFacts } from './facts.ts'
 import type { Line } from './line.ts'
 import {
@@ -25,12 +25,13 @@ export interface Catalog {
 }
 
 /** Refuses a database on which the relay would lose, repeat or never see rows. `served`: a sequence that is behind is no refusal. */
-export async function checkDatabase(line: Line, schema: string, tables: Tables, served: boolean): Promise<Catalog> {
+export async function checkDatabase(line: Line, set: TableSet, served: boolean): Promise<Catalog> {
+  const tables = tablesOf(set.schema, set.prefix)
   const sql = factStatements(tables)
   const [catalog] = await line.rows<CatalogFacts>(sql.catalog())
   const { tables: found, sequence } = catalog!
   refuseReadOnly(catalog!)
-  refuse(missingTables(schema, found) ?? missingColumns(found))
+  refuse(missingTables(set, found) ?? missingColumns(found, set))
   refuse(missingRights(found))
   refuse(activeRowSecurity(found))
   const [leases] = await line.rows<LeaseFacts>(sql.leases())
@@ -44,9 +45,9 @@ export async function checkDatabase(line: Line, schema: string, tables: Tables, 
 }
 
 /** Refuses a database without our tables. Throws TABLES_MISSING. */
-export async function refuseMissingTables(line: Line, schema: string, tables: Tables): Promise<void> {
-  const [catalog] = await line.rows<CatalogFacts>(factStatements(tables).catalog())
-  refuse(missingTables(schema, catalog!.tables) ?? missingColumns(catalog!.tables))
+export async function refuseMissingTables(line: Line, set: TableSet): Promise<void> {
+  const [catalog] = await line.rows<CatalogFacts>(factStatements(tablesOf(set.schema, set.prefix)).catalog())
+  refuse(missingTables(set, catalog!.tables) ?? missingColumns(catalog!.tables, set))
 }
 
 function refuse(refusal: Refusal | undefined): void {

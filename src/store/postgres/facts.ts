@@ -1,4 +1,4 @@
-import { type Tables, tableNames } from '../../message/tables.ts'
+import { nameOf, type Tables } from '../../message/tables.ts'
 import { lastDrawn, literal, maxId } from './sql.ts'
 
 // Facts about the outbox tables: the statements that collect them. Asked by the start check of a relay, by operators and by the doctor; judged in
@@ -14,6 +14,8 @@ export interface Column {
 
 /** One of the outbox tables. */
 export interface TableFacts {
+  kind: OutboxTableKind
+  /** With its prefix. */
   name: string
   /** Its name in SQL, with the schema. */
   qualified: string
@@ -62,9 +64,12 @@ export interface LeaseFacts {
 /** The tables of an outbox. */
 export const outboxTables = ['outbox', 'lease', 'relay', 'dead', 'batch'] as const
 
-/** A table `n(name, oid)` of the tables; the oid of one that is missing is null. */
+/** One of them. */
+export type OutboxTableKind = (typeof outboxTables)[number]
+
+/** A table `n(kind, name, oid)` of the tables; the oid of one that is missing is null. */
 export const named = (tables: Tables): string =>
-  `(VALUES ${outboxTables.map((one) => `(${literal(tableNames[one])}, to_regclass(${literal(tables[one])}))`).join(', ')}) AS n(name, oid)`
+  `(VALUES ${outboxTables.map((one) => `(${literal(one)}, ${literal(nameOf(tables[one]))}, to_regclass(${literal(tables[one])}))`).join(', ')}) AS n(kind, name, oid)`
 
 /** Statements that only read. */
 export function factStatements(tables: Tables) {
@@ -74,7 +79,7 @@ export function factStatements(tables: Tables) {
   return {
     /** One row, {@link CatalogFacts}. */
     catalog: () => `SELECT pg_is_in_recovery() AS replica, current_setting('transaction_read_only') = 'on' AS "readOnly",
-  (SELECT coalesce(json_agg(t ORDER BY t.name), '[]') FROM (SELECT n.name, c.oid::regclass::text AS qualified,
+  (SELECT coalesce(json_agg(t ORDER BY t.name), '[]') FROM (SELECT n.kind, n.name, c.oid::regclass::text AS qualified,
     (SELECT coalesce(json_agg(json_build_object('table', n.name, 'column', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull)), '[]')
       FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
     c.relpersistence = 'u' AS unlogged, row_security_active(c.oid) AS "rowSecurity",

@@ -3,6 +3,7 @@ import type { Tables } from '../../message/tables.ts'
 import { wakeChannel } from '../../message/wake.ts'
 import type { DeadKey, Look, Portion, Selection } from '../operator.ts'
 import type { RowName } from '../store.ts'
+import { otherOutboxes } from './other-outboxes.ts'
 import {
   ageMs as age,
   bounded,
@@ -41,7 +42,8 @@ export const readsPayloads = ({ outbox, dead }: Tables): string =>
   FROM unnest(ARRAY[${literal(outbox)}, ${literal(dead)}]) AS t CROSS JOIN unnest(ARRAY['value', 'headers']) AS c`
 
 /** Every statement of the operator's side, sent as the relay's are. `payloads`: the role may read values and headers; no other statement names them. */
-export function operatorStatements({ outbox, lease, relay, dead }: Tables, payloads = true) {
+export function operatorStatements(tables: Tables, payloads = true) {
+  const { outbox, lease, relay, dead } = tables
   const ago = (ms: number) => `clock_timestamp() - ${milliseconds(ms)}`
   const and = (parts: readonly (string | false | undefined)[]) =>
     parts
@@ -121,6 +123,9 @@ export function operatorStatements({ outbox, lease, relay, dead }: Tables, paylo
     backlog: () => `SELECT ${counted} AS counted, ${estimate} AS estimate,
   (SELECT max(${age('t."created_at"')}) FROM generate_series(0, 63) AS b CROSS JOIN LATERAL
     (SELECT "created_at" FROM ${outbox} AS m WHERE m."bucket" = b ORDER BY m."bucket", m."id" LIMIT 1) AS t) AS "oldestMs"`,
+
+    /** See {@link otherOutboxes}. */
+    otherOutboxes: () => otherOutboxes(tables),
 
     /** Messages that wait, counted to a limit. */
     counted: () => `SELECT ${counted} AS counted`,

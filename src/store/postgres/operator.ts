@@ -1,5 +1,5 @@
 import { OutboxError } from '../../message/errors.ts'
-import { tablesOf } from '../../message/tables.ts'
+import { type TableSet, tablesOf } from '../../message/tables.ts'
 import type {
   DeadGroup,
   DeadKey,
@@ -29,7 +29,8 @@ import {
   sampledHeads,
   shownBytes,
 } from './operator-statements.ts'
-import { parseUrl, schemaOf } from './store.ts'
+import { otherOutboxesLimits } from './other-outboxes.ts'
+import { type Place, tableSetOf } from './store.ts'
 
 /** Milliseconds that a statement may take: a message may be looked for in a table of millions. */
 const defaultTimeoutMs = 30_000
@@ -40,21 +41,18 @@ const requestRows = 1_000
 /**
  * The operator's view of an outbox in PostgreSQL. `timeoutMs` is what a statement may take, 30,000 by default.
  *
- * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, TABLES_MISSING, MISSING_RIGHTS, READ_ONLY_DATABASE; so do its methods.
+ * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED, DATABASE_UNREACHABLE, TABLES_MISSING, MISSING_RIGHTS, READ_ONLY_DATABASE; so do
+ * its methods.
  */
-export async function postgresOperator(options: {
-  databaseUrl: string
-  schema?: string | undefined
-  timeoutMs?: number
-}): Promise<Operator> {
+export async function postgresOperator(options: Place & { timeoutMs?: number }): Promise<Operator> {
   const statementTimeoutMs = options.timeoutMs ?? defaultTimeoutMs
   const limits = { statementTimeoutMs, lockTimeoutMs: Math.min(5_000, statementTimeoutMs) }
-  const schema = schemaOf(parseUrl(options.databaseUrl, 'DATABASE_URL'), options.schema)
-  const tables = tablesOf(schema)
+  const set = tableSetOf(options)
+  const tables = tablesOf(set.schema, set.prefix)
   let line: Line | undefined
   try {
     line = await Line.open(connectionConfig(options.databaseUrl), limits, () => {})
-    await refuseMissingTables(line, schema, tables)
+    await refuseMissingTables(line, set)
     const [rights] = await line.rows<{ payloads: boolean }>(readsPayloads(tables))
     return new PostgresOperator(line, operatorStatements(tables, rights!.payloads), rights!.payloads)
   } catch (error) {
@@ -110,6 +108,11 @@ class PostgresOperator implements Operator {
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number }>(this.#sql.dead())
     return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, dead: toDead(dead, countedDead) }
+  }
+
+  async otherOutboxes(): Promise<TableSet[] | null> {
+    // Without tables that are dropped at that moment, without time: it is no reason to tell nothing of this outbox.
+    return this.#line.rows<TableSet>(this.#sql.otherOutboxes(), otherOutboxesLimits).catch(() => null)
   }
 
   async database(): Promise<string> {

@@ -1,6 +1,6 @@
 import { OutboxError } from '../../message/errors.ts'
-import { type Tables, tableNames } from '../../message/tables.ts'
-import { type IdFacts, outboxTables, type SequenceFacts, type TableFacts } from './facts.ts'
+import { type TableSet, type Tables, tableNames } from '../../message/tables.ts'
+import { type IdFacts, type OutboxTableKind, outboxTables, type SequenceFacts, type TableFacts } from './facts.ts'
 
 // Judges the facts: why no relay may serve an outbox. The start check throws the first refusal, the doctor tells them all.
 // Keeps rule 16 of docs/protocol.md.
@@ -25,53 +25,54 @@ export function refusalError({ code, finding, why, fix }: Refusal, cause?: unkno
   return new OutboxError(code, `${finding} ${why}`, { remedy: isStatement ? `Run ${fix}` : fix, cause })
 }
 
-/** How to get tables that are missing. `flags`: those of init. */
-export const createTables = (flags = ''): string =>
-  `Run "npx prisma-extension-outbox init${flags}", then "npx prisma migrate deploy"; --schema names another PostgreSQL schema.`
+/** How to get tables of that prefix that are missing. `flags`: others of init. */
+export const createTables = ({ prefix }: Pick<TableSet, 'prefix'>, flags = ''): string =>
+  `Run "npx prisma-extension-outbox init${flags}${prefix && ` --table-prefix ${prefix}`}", then "npx prisma migrate deploy"; --schema and --table-prefix name other tables.`
 
 /** What a relay needs of each table. Rights of operators are their own. */
-const needs: Record<string, { rights: string; columns: string }> = {
+const needs: Record<OutboxTableKind, { rights: string; columns: string }> = {
   outbox: { rights: 'SELECT,INSERT,DELETE', columns: 'bucket,id,message_id,topic,type,key,value,headers,created_at' },
-  outbox_lease: { rights: 'SELECT,INSERT,UPDATE', columns: 'bucket,owner,epoch,leased_until,lease_ms,format' },
-  outbox_relay: {
+  lease: { rights: 'SELECT,INSERT,UPDATE', columns: 'bucket,owner,epoch,leased_until,lease_ms,format' },
+  relay: {
     rights: 'SELECT,INSERT,UPDATE,DELETE',
     columns: 'id,name,version,started_at,seen_at,acked_at,answered_at,trouble,format',
   },
-  outbox_dead_letter: {
+  dead: {
     rights: 'SELECT,INSERT,UPDATE,DELETE',
     columns:
       'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,blocks_key,requested_action,requested_by',
   },
-  outbox_batch: {
+  batch: {
     rights: 'SELECT,INSERT,UPDATE,DELETE',
     columns: 'producer_id,producer_epoch,topic,partition,sequence,buckets,rows,acknowledged,recorded_at',
   },
 }
 
 /** Tables that the schema lacks. */
-export function missingTables(schema: string, tables: readonly TableFacts[]): Refusal | undefined {
-  const missing = outboxTables.map((one) => tableNames[one]).filter((name) => !tables.some((table) => table.name === name))
+export function missingTables({ schema, prefix }: TableSet, tables: readonly TableFacts[]): Refusal | undefined {
+  const missing = outboxTables.filter((kind) => !tables.some((table) => table.kind === kind))
   if (missing.length === 0) return undefined
-  const finding = `Not in schema ${schema}: ${missing.join(', ')}.`
-  return { code: 'TABLES_MISSING', finding, why: 'Nothing can be enqueued or relayed.', fix: createTables() }
+  const finding = `Not in schema ${schema}: ${missing.map((kind) => prefix + tableNames[kind]).join(', ')}.`
+  return { code: 'TABLES_MISSING', finding, why: 'Nothing can be enqueued or relayed.', fix: createTables({ prefix }) }
 }
 
 /** Columns that the tables lack. */
-export function missingColumns(tables: readonly TableFacts[]): Refusal | undefined {
-  const missing = tables.flatMap(({ name, columns }) =>
-    needs[name]!.columns.split(',')
+export function missingColumns(tables: readonly TableFacts[], set: Pick<TableSet, 'prefix'>): Refusal | undefined {
+  const missing = tables.flatMap(({ kind, name, columns }) =>
+    needs[kind].columns
+      .split(',')
       .filter((column) => !columns.some((one) => one.column === column))
       .map((column) => `${name}.${column} is missing`),
   )
   if (missing.length === 0) return undefined
   const why = 'Relays refuse tables without their columns.'
-  return { code: 'TABLES_MISSING', finding: `${missing.join('; ')}.`, why, fix: createTables() }
+  return { code: 'TABLES_MISSING', finding: `${missing.join('; ')}.`, why, fix: createTables(set) }
 }
 
 /** Rights that the role lacks. */
 export function missingRights(tables: readonly TableFacts[]): Refusal | undefined {
-  const lacking = tables.flatMap(({ name, qualified, denied }) => {
-    const rights = denied.filter((right) => needs[name]!.rights.split(',').includes(right)).join(', ')
+  const lacking = tables.flatMap(({ kind, name, qualified, denied }) => {
+    const rights = denied.filter((right) => needs[kind].rights.split(',').includes(right)).join(', ')
     return rights === '' ? [] : [{ name, qualified, rights }]
   })
   if (lacking.length === 0) return undefined

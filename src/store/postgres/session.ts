@@ -1,5 +1,6 @@
 import type { OutboxError } from '../../message/errors.ts'
 import { bucketCount } from '../../message/key.ts'
+import type { TableSet } from '../../message/tables.ts'
 import {
   type BatchName,
   type BatchState,
@@ -30,6 +31,7 @@ import {
 import { bucketsOf, checksumOf, decodeRows } from './batch-rows.ts'
 import type { Line, StatementLimits } from './line.ts'
 import type { Drawn, LowWaterMark } from './low-water-mark.ts'
+import { otherOutboxesLimits } from './other-outboxes.ts'
 import { decodeRow } from './row.ts'
 import type { Statements } from './statements.ts'
 
@@ -266,6 +268,11 @@ export class PostgresSession implements StoreSession {
   async enterMode(): Promise<boolean> {
     const [row] = await this.#lines.lease.rows<{ n: number }>(this.#sql.enterMode())
     return row!.n === bucketCount
+  }
+
+  otherOutboxes(): Promise<TableSet[]> {
+    // Not on the line of the leases: a renewal would wait.
+    return this.#lines.write.rows<TableSet>(this.#sql.otherOutboxes(), otherOutboxesLimits)
   }
 
   async notify(payload: string): Promise<void> {

@@ -7,6 +7,7 @@ import type { Beat, Identity, RowName } from '../store.ts'
 import { batchStatements } from './batch-statements.ts'
 import { deadStatements } from './dead-letter-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
+import { otherOutboxes } from './other-outboxes.ts'
 import { tableFormats } from './refusals.ts'
 import { ageMs, integers, lastDrawn, literal, longestLease, milliseconds, rowNames } from './sql.ts'
 
@@ -145,6 +146,9 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
 WITH ${free} SELECT m."bucket" AS bucket, m."id"::float8 AS id, m."message_id" AS "messageId", f."id" IS NOT NULL AS kept
   FROM ${outbox} AS m JOIN ${rowNames(rows)} ON m."bucket" = n.b AND m."id" = n.i AND m."message_id" = n.m LEFT JOIN free AS f ON ${same('m', 'f')}`
     },
+
+    /** See {@link otherOutboxes}. */
+    otherOutboxes: () => otherOutboxes(tables),
 
     /** Wakes relays. */
     notify: (payload: string) => `SELECT pg_notify(${literal(wakeChannel)}, ${literal(payload)})::text`,

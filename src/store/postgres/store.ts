@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
-import { tablesOf } from '../../message/tables.ts'
+import { isPrefix, prefixRange, type TableSet, tablesOf } from '../../message/tables.ts'
 import type { Identity, Store, StoreSession } from '../store.ts'
 import { checkDatabase } from './check.ts'
 import { refuseUnknownTls } from './encryption.ts'
@@ -11,12 +11,18 @@ import { LowWaterMark } from './low-water-mark.ts'
 import { type Lines, PostgresSession } from './session.ts'
 import { statements } from './statements.ts'
 
-/** Where the outbox tables are. */
-export interface PostgresStoreOptions {
+/** Where a set of tables is. */
+export interface Place {
   /** `postgresql://…`; parameters that only Prisma knows are ignored. */
   databaseUrl: string
   /** PostgreSQL schema of the tables. Default: the URL's `schema` parameter, else `public`. */
   schema?: string | undefined
+  /** Prefix of the tables: `p_` for `p_outbox`, `p_outbox_lease`, and so on. @default '' */
+  tablePrefix?: string | undefined
+}
+
+/** Where the outbox tables are, and how to listen. */
+export interface PostgresStoreOptions extends Place {
   /** URL for LISTEN, where a pooler in between would swallow notifications. Default: `databaseUrl`; false polls only. */
   listenUrl?: string | false | undefined
 }
@@ -27,23 +33,22 @@ const limits = { statementTimeoutMs: 5_000, lockTimeoutMs: 2_000 }
 /**
  * {@link Store} on PostgreSQL 15 and newer, through `pg`; also behind PgBouncer in transaction mode.
  *
- * @throws OutboxError DATABASE_REFUSED for a malformed URL.
+ * @throws OutboxError DATABASE_REFUSED for a malformed URL, INVALID_OPTION for a wrong prefix.
  */
 export function postgresStore(options: PostgresStoreOptions): Store {
-  const url = parseUrl(options.databaseUrl, 'DATABASE_URL')
+  const set = tableSetOf(options)
   const listenUrl = options.listenUrl === undefined ? options.databaseUrl : options.listenUrl
   if (listenUrl !== false) parseUrl(listenUrl, 'OUTBOX_LISTEN_URL')
-  const schema = schemaOf(url, options.schema)
   return {
-    connect: (me) => connect(options.databaseUrl, schema, me),
+    connect: (me) => connect(options.databaseUrl, set, me),
     listen(onNotify, onLost, signal) {
       if (listenUrl !== false) listenForWakes(listenUrl, { onNotify, onLost }, signal)
     },
   }
 }
 
-async function connect(databaseUrl: string, schema: string, me: Identity): Promise<StoreSession> {
-  const tables = tablesOf(schema)
+async function connect(databaseUrl: string, set: TableSet, me: Identity): Promise<StoreSession> {
+  const tables = tablesOf(set.schema, set.prefix)
   const lines: Partial<Lines> = {}
   const close = () => {
     for (const line of Object.values(lines)) (line as Line).close()
@@ -61,7 +66,7 @@ async function connect(databaseUrl: string, schema: string, me: Identity): Promi
     const config = connectionConfig(databaseUrl)
     const open = () => Line.open(config, limits, lose)
     lines.lease = await open()
-    const { sequence, behind } = await checkDatabase(lines.lease, schema, tables, me.served ?? false)
+    const { sequence, behind } = await checkDatabase(lines.lease, set, me.served ?? false)
     lines.read = await open()
     lines.write = await open()
     lines.record = me.exactlyOnce ? await open() : lines.write
@@ -74,8 +79,19 @@ async function connect(databaseUrl: string, schema: string, me: Identity): Promi
   }
 }
 
-/** PostgreSQL schema of the tables: the one that was asked for, else the URL's `schema` parameter, else `public`. */
-export const schemaOf = (url: URL, asked: string | undefined): string => asked ?? url.searchParams.get('schema') ?? 'public'
+/**
+ * The set of tables that was asked for. Without a schema it is in that of the URL's `schema` parameter, else in `public`.
+ *
+ * @throws OutboxError DATABASE_REFUSED for a malformed URL, INVALID_OPTION for a wrong prefix.
+ */
+export function tableSetOf({ databaseUrl, schema, tablePrefix: prefix = '' }: Place): TableSet {
+  const url = parseUrl(databaseUrl, 'DATABASE_URL')
+  if (!isPrefix(prefix)) {
+    const remedy = `Give ${prefixRange}, such as p_.`
+    throw new OutboxError('INVALID_OPTION', 'tablePrefix is no prefix of a table.', { field: 'tablePrefix', remedy })
+  }
+  return { schema: schema ?? url.searchParams.get('schema') ?? 'public', prefix }
+}
 
 /** Parses a database URL; `name` is the option or variable that it came from. Throws DATABASE_REFUSED, without the URL: it holds a password. */
 export function parseUrl(text: string, name: string): URL {

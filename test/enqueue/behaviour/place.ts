@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { enqueue, outbox } from '../../../src/index.ts'
+import { enqueue, enqueueMany, outbox } from '../../../src/index.ts'
 import { refusal } from '../../message/refusal.ts'
 import { message, rejection, type Shop } from './shop.ts'
 
@@ -7,10 +7,33 @@ import { message, rejection, type Shop } from './shop.ts'
 export function describePlace(shop: Shop): void {
   const { connect, topics } = shop
   describe('where it is written', () => {
-    test('the model may have a name of its own, and its table another', async () => {
+    test('the model may have a name of its own, and its table a prefix', async () => {
       const client = shop.base.$extends(outbox({ model: 'outboxMessage', wake: false }))
       await client.$transaction((tx) => tx.outboxMessage.enqueue(message('a')))
-      expect(await topics('"Shop ""out"" box"')).toEqual(['a'])
+      expect(await topics('p_outbox')).toEqual(['a'])
+      expect(await topics()).toEqual([])
+    })
+
+    test('the function form finds the prefix by the model, and takes another one as an option', async () => {
+      await shop.db.query('TRUNCATE p_outbox')
+      await shop.base.$transaction((tx) => enqueue(tx, message('a'), { model: 'outboxMessage' }))
+      await shop.base.$transaction((tx) => enqueue(tx, message('b'), { tablePrefix: 'p_' }))
+      await shop.base.$transaction((tx) => enqueueMany(tx, [message('c')], { tablePrefix: 'p_' }))
+      await shop.base.$transaction((tx) => enqueue(tx, message('d'), { model: 'outboxMessage', tablePrefix: '' }))
+      expect([await topics('p_outbox'), await topics()]).toEqual([['a', 'b', 'c'], ['d']])
+    })
+
+    test.each([
+      ['elsewhere', 'letters'],
+      ['backwards', 'outbox_messages'],
+      ['shouting', 'P_outbox'],
+    ])('a model %s on the table %s is refused: no relay would read it', async (model, table) => {
+      const refused = { code: 'OUTBOX_MODEL_MISSING', field: 'model' }
+      const apply = () => shop.base.$extends(outbox({ model: model as never }))
+      expect(refusal(apply)).toEqual(refused)
+      expect(apply).toThrow(`the table "${table}", which no relay reads. Map it to "outbox"`)
+      const failing = shop.base.$transaction(async (tx) => enqueue(tx, message('a'), { model }))
+      expect((await rejection(failing)).code).toBe(refused.code)
     })
 
     test('the tables may be in a PostgreSQL schema of their own', async () => {
@@ -49,6 +72,8 @@ export function describePlace(shop: Shop): void {
     test.each([
       ['model', { model: '' }],
       ['schema', { schema: '' }],
+      ['tablePrefix', { tablePrefix: 'P_' }],
+      ['tablePrefix', { tablePrefix: 'p'.repeat(31) }],
       ['maxBytes', { maxBytes: 0 }],
       ['maxBytes', { maxBytes: '1' }],
       ['wake', { wake: 'no' }],

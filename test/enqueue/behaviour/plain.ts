@@ -24,9 +24,9 @@ export function describePlain(shop: Shop): void {
     })
 
     test('its model is an option', async () => {
-      await shop.db.query('TRUNCATE "Shop ""out"" box"')
+      await shop.db.query('TRUNCATE p_outbox')
       await shop.base.$transaction((tx) => enqueue(tx, message('a'), { model: 'outboxMessage' }))
-      expect(await topics('"Shop ""out"" box"')).toEqual(['a'])
+      expect(await topics('p_outbox')).toEqual(['a'])
     })
   })
 
