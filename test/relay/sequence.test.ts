@@ -56,6 +56,15 @@ describe('a lost acknowledgement makes no copy (rule 21)', () => {
     expect(new Set(sent.map(contentOf)).size).toBe(1)
   })
 
+  test('of a batch that fills more than half of the room', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    transport.refuse(() => true, { outcome: unknown, times: 3, written: true })
+    await insertMany(database.pool, 't', 40, 8)
+    await testRelay(database.url, transport, { maxInFlight: 40 }).relay.drain()
+    expect(written(transport)).toEqual(upTo(40))
+    expectOneContent(transport)
+  })
+
   test('however much has queued up behind the batch meanwhile', async () => {
     const transport = memoryTransport({ partitions: 1 })
     await using one = testRelay(database.url, transport, { batchRecords: 100 })

@@ -273,14 +273,14 @@ export const sendingRules: readonly RulePart[] = [
     without: 'a batch that may be in the log has no more room than any other',
     edits: { file: 'relay/publish/lane.ts', from: '{ doubtful: this.#sequence.doubtful }', to: '{ doubtful: false }' },
     file: 'relay/sequence.test.ts',
-    tests: 'of a lane that is stuck',
+    tests: 'of a batch that fills more than half of the room',
   },
   {
     rule: 21,
-    without: 'a sequence that the partition does not know is used on',
+    without: 'nobody counts how often a partition does not know the sequence',
     edits: { file: 'relay/publish/lane.ts', from: '        this.#sequence.lost()\n', to: '' },
     file: 'relay/sequence.test.ts',
-    tests: 'gets the batch under new numbers',
+    tests: 'gets its batches without numbers in the end',
   },
   {
     rule: 21,
