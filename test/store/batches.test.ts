@@ -57,6 +57,7 @@ describe('a recorded batch (rule 27)', () => {
     for (const { bucket } of rows) {
       const [found] = await session.batchesOf([bucket])
       expect(found).toMatchObject({ ...batchOf([]), rows: mixed, whole: true, acknowledged: false })
+      expect(Number.isInteger(found!.recordedAt)).toBe(true)
       expect(Math.abs(found!.recordedAt - Date.now())).toBeLessThan(60_000)
     }
     const others = Array.from({ length: 64 }, (_, bucket) => bucket).filter(

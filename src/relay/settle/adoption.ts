@@ -3,7 +3,7 @@ import type { RelayContext } from '../context.ts'
 import type { Topics } from '../publish/topics.ts'
 import { Claim } from '../state/claim.ts'
 import type { Recorder } from './recorder.ts'
-import type { NumberedBatch } from './settlement.ts'
+import { type NumberedBatch, nameOf } from './settlement.ts'
 
 /** A recorded batch of this age is looked up in the log, in milliseconds: half of the time after which brokers forget a producer by default. */
 const mostAgeMs = 12 * 3_600_000
@@ -17,6 +17,8 @@ export class Adoption {
   readonly #context: RelayContext
   readonly #topics: Topics
   readonly #recorder: Recorder
+  /** Batches that ended since the last read began. */
+  #landed: ReadonlySet<string> = new Set()
 
   constructor(context: RelayContext, topics: Topics, recorder: Recorder) {
     this.#context = context
@@ -26,6 +28,7 @@ export class Adoption {
 
   /** The recorded batches with rows of these buckets. */
   read(session: StoreSession, buckets: readonly number[]): Promise<RecordedBatch[]> {
+    this.#landed = this.#recorder.watchLandings()
     return session.batchesOf(buckets)
   }
 
@@ -35,7 +38,7 @@ export class Adoption {
     for (const batch of batches) {
       const known = this.#recorder.known(batch)
       if (known) this.#claim(known)
-      else rows += this.#adopt(batch)
+      else if (!this.#landed.has(nameOf(batch))) rows += this.#adopt(batch)
     }
     if (rows > 0) this.#context.telemetry.emit('batches_adopted', { batches: batches.length, rows })
   }

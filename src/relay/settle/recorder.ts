@@ -29,6 +29,8 @@ export class Recorder implements Settlement {
   readonly #changed: Signal
   /** Batches that are recorded as far as this relay knows, by their names. The lanes add them, an adoption asks for them. */
   readonly #known = new Map<string, NumberedBatch>()
+  /** Batches that ended while an adoption was reading: what it has read of them is out of date. */
+  #landings: Set<string> | undefined
   #begun: Begun[] = []
   /** Acknowledged; their rows are in `state.acked`. */
   #ended: NumberedBatch[] = []
@@ -65,6 +67,12 @@ export class Recorder implements Settlement {
   /** The batch of that name, if this relay knows it. */
   known(batch: BatchName): NumberedBatch | undefined {
     return this.#known.get(nameOf(batch))
+  }
+
+  /** An adoption begins to read. Returns the names of the batches that end from now on. */
+  watchLandings(): ReadonlySet<string> {
+    this.#landings = new Set()
+    return this.#landings
   }
 
   /** This relay goes on with a batch that another one, or itself in an earlier session, has recorded. */
@@ -138,9 +146,9 @@ export class Recorder implements Settlement {
         waits = true
       } else {
         this.#answer(begun.splice(0), done.held)
-        for (const batch of ended) this.left(batch)
+        for (const batch of ended) this.#isOver(batch)
       }
-      for (const batch of gone) this.left(batch)
+      for (const batch of gone) this.#isOver(batch)
     } catch (error) {
       this.#ended.unshift(...ended)
       this.#gone.unshift(...gone)
@@ -166,6 +174,11 @@ export class Recorder implements Settlement {
     if (this.#held.length === 0) return
     this.#gone.push(...this.#held.filter(({ rows }) => !rows.some((row) => this.#left.has(row))))
     this.#held = this.#held.filter(({ rows }) => rows.some((row) => this.#left.has(row)))
+  }
+
+  #isOver(batch: BatchName): void {
+    this.left(batch)
+    this.#landings?.add(nameOf(batch))
   }
 
   #isGone(batch: BatchName): 'gone' {

@@ -66,7 +66,7 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
     /** The batches with rows of these buckets, the oldest first. */
     batchesOf: (buckets: readonly number[]): string =>
       `SELECT "producer_id"::text AS "producerId", "producer_epoch" AS epoch, "topic" AS topic, "partition" AS partition, "sequence" AS sequence,
-  "rows" AS rows, "acknowledged" AS acknowledged, extract(epoch FROM "recorded_at")::float8 * 1000 AS "recordedAt"
+  "rows" AS rows, "acknowledged" AS acknowledged, floor(extract(epoch FROM "recorded_at") * 1000)::float8 AS "recordedAt"
   FROM ${batch} WHERE "buckets" & ${maskOf(buckets.map((bucket) => ({ bucket })))} <> 0 ORDER BY "recorded_at", "sequence"`,
 
     /** The batch, if it is recorded. */

@@ -48,7 +48,11 @@ export const exactlyOnceRules: readonly RulePart[] = [
   {
     rule: 27,
     without: 'the relay that claims a bucket does not send its recorded batches',
-    edits: { file: 'relay/settle/adoption.ts', from: '      else rows += this.#adopt(batch)\n', to: '' },
+    edits: {
+      file: 'relay/settle/adoption.ts',
+      from: '      else if (!this.#landed.has(nameOf(batch))) rows += this.#adopt(batch)\n',
+      to: '',
+    },
     file: relay,
     tests: 'after a relay that left a batch in doubt',
   },
