@@ -1,6 +1,8 @@
 import { OutboxError } from './message/errors.ts'
 import { remedyOf } from './ops/remedy-of.ts'
 import { bootstrapServers } from './ops/trouble.ts'
+import { withBudget } from './relay/drain.ts'
+import { answering, type DrainHandlerOptions, refused } from './relay/drain-handler.ts'
 import { relayLines } from './relay/event-lines.ts'
 import type { RelayOptions } from './relay/options.ts'
 import { type Relay, RelayEngine } from './relay/relay.ts'
@@ -38,7 +40,8 @@ export type TransportName = (typeof transportNames)[number]
  * A relay to run inside your own process. Listen with `relay.on`, then `await relay.start()`; `relay.stop()` at the end, or
  * `await using`. Warnings and errors go to the console while no log is attached and the event has no handler.
  *
- * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE if the package of the transport is missing.
+ * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE or COMPRESSION_PACKAGE if the package of the
+ *   transport or of the compression is missing.
  * @example
  * ```ts
  * const relay = createRelay({ databaseUrl: process.env.DATABASE_URL!, kafka: { brokers: ['localhost:9092'] } })
@@ -67,7 +70,7 @@ function toldAtConsole(brokers: readonly string[] | undefined): Telemetry {
 /**
  * Opens the transport of that name, to share it between a relay and health checks, or to wrap it.
  *
- * @throws OutboxError INVALID_OPTION, TRANSPORT_PACKAGE if its package is missing.
+ * @throws OutboxError INVALID_OPTION, TRANSPORT_PACKAGE or COMPRESSION_PACKAGE if its package, or that of the compression, is missing.
  * @example
  * ```ts
  * const transport = openTransport('kafkajs', { brokers: ['localhost:9092'] })
@@ -86,7 +89,41 @@ export function openTransport(name: TransportName, kafka: KafkajsTransportOption
   throw new OutboxError('INVALID_OPTION', 'There is no transport of that name.', { field: 'transport', remedy })
 }
 
-export type { DrainReport } from './relay/drain.ts'
+/**
+ * A relay where no process may live: each call publishes what is in the outbox, within its budget. For a cron of Next.js, Vercel, Lambda,
+ * Hono and others that take a web-standard handler, on Node. Calls at the same time join the drain that runs in this process; processes share the
+ * work by leases.
+ *
+ * Answers GET and POST with status 200 and a {@link DrainAnswer}, 401 without the secret, 405 for other methods, 500 with `code` and `error`
+ * when the relay cannot serve.
+ *
+ * @param options as for `createRelay`, or a function that returns them, called at each drain: a transport object serves one drain. Without
+ *   `requestTimeoutMs` a request has half of the budget, at most half of the lease.
+ * @throws OutboxError INVALID_OPTION for an empty secret, or a transport object outside a function.
+ * @example
+ * ```ts
+ * const drain = drainHandler(
+ *   () => ({ databaseUrl: process.env.DATABASE_URL!, kafka: { brokers: process.env.KAFKA_BROKERS!.split(',') } }),
+ *   { budgetMs: 50_000, secret: process.env.CRON_SECRET },
+ * )
+ * export { drain as GET, drain as POST }
+ * ```
+ */
+export function drainHandler(
+  options: CreateRelayOptions | (() => CreateRelayOptions),
+  { budgetMs, maxMessages, secret }: DrainHandlerOptions,
+): (request: Request) => Promise<Response> {
+  if (typeof options !== 'function' && typeof options.transport === 'object')
+    throw refused('transport', 'serves one drain.', 'Give a function that makes the options, or the name of the transport.')
+  const drain = async () => {
+    const given = typeof options === 'function' ? options() : options
+    return createRelay({ ...given, ...withBudget(given, budgetMs) }).drain({ budgetMs, maxMessages })
+  }
+  return answering(drain, secret)
+}
+
+export type { DrainEnd, DrainOptions, DrainReport } from './relay/drain.ts'
+export type { DrainAnswer, DrainHandlerOptions } from './relay/drain-handler.ts'
 export { type RelayOptions, type RelaySettings, relayDefaults } from './relay/options.ts'
 export type { Relay } from './relay/relay.ts'
 export type { OnDeadLetter, OnDeadLetterByTopic } from './relay/state/on-dead-letter.ts'
@@ -99,6 +136,7 @@ export type { KafkaTransportOptions } from './transport/kafka-transport.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
 export type { MskIamLogin } from './transport/msk-iam.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'
+export type { Compression } from './transport/protocol/compression.ts'
 export type { KafkaTls, TlsFiles } from './transport/tls-files.ts'
 export type { Token } from './transport/token.ts'
 export type { TokenLogin } from './transport/token-login.ts'

@@ -2,6 +2,7 @@ import type { CreateRelayOptions, TransportName } from '../embed.ts'
 import type { LogLevel } from '../ops/log.ts'
 import type { ServerOptions } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
+import { withBudget } from '../relay/drain.ts'
 import { type RelayOptions, relayOptions, relaySettings } from '../relay/options.ts'
 import type { Place } from '../store/postgres/store.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs/kafkajs.ts'
@@ -18,23 +19,26 @@ export function databaseConfig(flags: Flags, env: Environment): Place {
   return { databaseUrl: need('databaseUrl'), schema: read('schema'), tablePrefix: read('tablePrefix') }
 }
 
-/** Everything that `relay` runs with. Flags win over the environment, and both over defaults. Throws INVALID_OPTION. */
+/** Everything that `relay` runs with; `budgetMs` is a drain's. Flags win over the environment, and both over defaults. Throws INVALID_OPTION. */
 export function relayConfig(
   flags: Flags,
   env: Environment,
+  budgetMs?: number,
 ): CreateRelayOptions & { transport?: TransportName | undefined; kafka: KafkajsTransportOptions } {
   const { read, refuse } = given(flags, env)
   const names = Object.keys(relayOptions) as (keyof RelayOptions)[]
-  const options: RelayOptions = Object.fromEntries(names.map((name) => [name, read(name)]))
+  const set: RelayOptions = Object.fromEntries(names.map((name) => [name, read(name)]))
+  const options = budgetMs === undefined ? set : { ...set, ...withBudget(set, budgetMs) }
   // Here too, for what one option requires of another: the relay's own error knows neither flag nor variable.
   relaySettings(options, refuse)
   const listenUrl = read('listenUrl')
+  const compression = read('compression')
   return {
     ...databaseConfig(flags, env),
     ...options,
     listenUrl: listenUrl === 'off' || listenUrl === 'false' ? false : listenUrl,
     transport: read('transport'),
-    kafka: kafkaConfigOf(flags, env),
+    kafka: { ...kafkaConfigOf(flags, env), ...(compression === undefined ? {} : { compression }) },
   }
 }
 

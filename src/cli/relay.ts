@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { Logger } from 'pino'
-import { createRelay, type DrainReport, openTransport, type Relay } from '../embed.ts'
+import { createRelay, openTransport, type Relay } from '../embed.ts'
 import { createLogger, relayLog } from '../ops/log.ts'
 import { flushTraces, relayTraces } from '../ops/traces.ts'
 import { isLoopback } from '../running/loopback.ts'
@@ -10,8 +10,8 @@ import { isOfKafkaClient } from '../transport/guarded-socket.ts'
 import { creatingTopics } from '../transport/kafkajs/create-topics.ts'
 import type { KafkaTls } from '../transport/tls-files.ts'
 import { createTopicsConfig, type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
+import { budgetOf, duration, tellDrained } from './drained.ts'
 import { type EndingSignal, endedBy, endingSignals, exitCodes } from './exit-codes.ts'
-import { counted } from './format.ts'
 import { prismaHelp } from './help.ts'
 import { printError } from './print.ts'
 import { tellPublished } from './published.ts'
@@ -38,6 +38,7 @@ export function relayCommand(): Command {
   const command = new Command('relay')
     .description('Publish the messages of the outbox to Kafka, until a signal stops it')
     .option('--drain', 'Publish what is there, then end: exit code 0, or 3 if messages had to stay')
+    .option('--budget <duration>', 'Time for --drain, such as 50s or 5m: what is left then waits for the next one', duration)
   addRelayFlags(command).action(async (flags: Flags) => {
     process.exitCode = await runRelay(flags, process.env)
     await flushTraces(flushMs)
@@ -45,6 +46,7 @@ export function relayCommand(): Command {
   return prismaHelp(command, [
     ['Everything from the environment', ''],
     ['Empty the outbox once, for example at the end of a test', '--drain'],
+    ['From cron, once a minute', '--drain --budget 50s'],
     ['In development: a topic that does not exist is created', '--create-topics --partitions 3'],
     ['A short lease: the buckets of a relay that died are taken over after 3 s', '--lease-ms 3000'],
   ])
@@ -52,7 +54,8 @@ export function relayCommand(): Command {
 
 /** Runs a relay until a signal or the end of the drain; gives the exit code. */
 async function runRelay(flags: Flags, env: Environment): Promise<number> {
-  const config = relayConfig(flags, env)
+  const budgetMs = budgetOf(flags)
+  const config = relayConfig(flags, env, budgetMs)
   const listen = listenConfig(flags, env)
   const terminal = Boolean(process.stdout.isTTY)
   const logger = createLogger(logLevelConfig(flags, env), terminal)
@@ -73,10 +76,11 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   }
   const { asked, ended } = stopOnSignals(relay, logger)
   if (flags.drain === true) {
-    const report = await Promise.race([asked, relay.drain()])
+    const report = await Promise.race([asked, relay.drain({ budgetMs })])
     if (report) {
-      logger.info({ event: 'drained', published: report.published }, 'drained')
-      return drained(report)
+      const { published, waiting, blocked, endedBy } = report
+      logger.info({ event: 'drained', published, waiting, blocked, endedBy }, 'drained')
+      return tellDrained(report, budgetMs !== undefined)
     }
     printError('Not everything may be published: a signal broke the drain off.')
     return Math.max(await ended, exitCodes.left)
@@ -160,22 +164,4 @@ function masked(config: ReturnType<typeof relayConfig>): Record<string, unknown>
 function maskedUrl(text: string): string {
   const url = new URL(text)
   return `${url.protocol}//${url.host}${url.pathname}`
-}
-
-const left = (n: number, noun: string): string => `${counted(n, noun)} ${n === 1 ? 'is' : 'are'} left`
-
-function drained(report: DrainReport): number {
-  if (report.empty) return exitCodes.done
-  const lines = [
-    report.left > 0 ? `${report.left >= 1000 ? 'at least ' : ''}${left(report.left, 'message')} in the outbox` : '',
-    report.blockedKeys > 0
-      ? `${counted(report.blockedKeys, 'key')} ${report.blockedKeys === 1 ? 'waits' : 'wait'} behind a dead message: see "list --dead", then "redrive" or "discard"`
-      : '',
-    report.foreignBuckets > 0
-      ? `${counted(report.foreignBuckets, 'bucket')} ${report.foreignBuckets === 1 ? 'belongs' : 'belong'} to other relays`
-      : '',
-    ...report.pausedTopics.map(({ topic, code }) => `topic ${topic} takes no messages: ${code}`),
-  ]
-  for (const line of ['Not everything could be published:', ...lines.filter(Boolean).map((one) => `  - ${one}`)]) printError(line)
-  return exitCodes.left
 }

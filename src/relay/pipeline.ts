@@ -55,6 +55,11 @@ export class Pipeline {
     this.#deadLetters = new DeadLetters(this.context, this.topics, this.notifications)
   }
 
+  /** Asks for a broker from the start on, whatever the database does: the connections are made side by side. */
+  listenToKafka(signal: AbortSignal): Promise<void> {
+    return this.#answers.run(signal)
+  }
+
   /** The loops of one session; they end with `over`, and reading with `reading`. */
   run(session: StoreSession, { reading, over }: { reading: AbortSignal; over: AbortSignal }): Promise<void>[] {
     return [
@@ -63,7 +68,6 @@ export class Pipeline {
       this.#settlement.run(session, over),
       this.#deadLetters.run(session, over),
       this.notifications.run(session, over),
-      this.#answers.run(over),
       this.#sweep(over),
     ]
   }

@@ -4,12 +4,16 @@ import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { outboxName } from '../message/tables.ts'
 import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
-import { watching } from '../running/emitter.ts'
 import { isProgrammingError } from '../running/programming-error.ts'
 import { stackOf } from '../running/stack-of.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
+<<<<<<< HEAD
 import type { SearchLog, Transport } from '../transport/transport.ts'
 import { type DrainReport, drain } from './drain.ts'
+=======
+import type { Transport } from '../transport/transport.ts'
+import { type DrainEnd, type DrainOptions, type DrainReport, drainBounds, drained, remainder } from './drain.ts'
+>>>>>>> main
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
 import { Pipeline } from './pipeline.ts'
 import { type RelayEventSource, Telemetry } from './telemetry.ts'
@@ -33,8 +37,8 @@ export interface RelayPorts {
 /** Rows of one fetch. */
 const fetchRows = 2_000
 
-/** Time between two looks while stopping, in milliseconds. */
-const lookMs = 50
+/** Milliseconds after which a stop examines the state again if nothing has raised its signal. */
+const pollMs = 50
 
 /** Time that the withdrawal of the heartbeat may take at the end, in milliseconds. */
 const farewellMs = 500
@@ -72,12 +76,17 @@ export interface Relay extends RelayEventSource, AsyncDisposable {
    */
   stop(): Promise<void>
   /**
-   * Publishes what is in the outbox now, then stops.
+   * Publishes what is in the outbox now, then stops: when that is done, when waiting would not help, or at a bound. Later calls return the
+   * same promise. A drain with a budget returns at most two seconds after it.
    *
-   * @returns how many it published, and what had to stay.
-   * @throws OutboxError as `start`; the error itself if a bug has ended the relay.
+   * @returns how many it published, what had to stay, and why it ended.
+   * @throws OutboxError INVALID_OPTION; otherwise as `start`; the error itself if a bug has ended the relay.
+   * @example
+   * ```ts
+   * const { published, waiting, endedBy } = await relay.drain({ budgetMs: 50_000 })
+   * ```
    */
-  drain(): Promise<DrainReport>
+  drain(options?: DrainOptions): Promise<DrainReport>
   /** Stops the relay: for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -99,6 +108,8 @@ export class RelayEngine implements Relay {
   #running: Promise<void> | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
+  #draining: Promise<DrainReport> | undefined
+  #windingDown: Promise<void> | undefined
   #troubleSince: number | undefined
   /** The bug that has ended the relay. */
   #bug: Error | undefined
@@ -138,6 +149,7 @@ export class RelayEngine implements Relay {
         settings: { ...this.settings },
       })
       this.#listen()
+      void this.#pipeline.listenToKafka(this.#end.signal)
       // A relay that is stopped before it ever served has started all the same: nobody may wait for it for ever.
       this.#running = this.#live(resolve).then(resolve, (error) => {
         this.#end.abort()
@@ -153,25 +165,52 @@ export class RelayEngine implements Relay {
     return this.#stopping
   }
 
-  async drain(): Promise<DrainReport> {
-    let published = 0
-    // Not a handler: what nobody else hears still goes to the console.
-    watching(this.telemetry).on('published', ({ records }) => {
-      published += records
+  drain(options: DrainOptions = {}): Promise<DrainReport> {
+    this.#draining ??= this.#drain(options)
+    return this.#draining
+  }
+
+  async #drain({ budgetMs, maxMessages, signal }: DrainOptions): Promise<DrainReport> {
+    drainBounds({ budgetMs, maxMessages }, this.settings.requestTimeoutMs)
+    const { state } = this.#pipeline.context
+    state.maxMessages = maxMessages ?? state.maxMessages
+    const until = this.#clock.now() + (budgetMs ?? Number.POSITIVE_INFINITY)
+    const ending = this.#endOfDrain(until, signal)
+    const ended = new Promise<DrainEnd>((resolve) => {
+      if (ending.aborted) resolve(ending.reason)
+      ending.addEventListener('abort', () => resolve(ending.reason))
     })
-    await this.start()
+    const ask: Parameters<typeof drained>[0]['ask'] = (question) => this.#patiently(question)
     try {
-      const rest = await drain({
-        clock: this.#clock,
-        pipeline: this.#pipeline,
-        signal: this.#end.signal,
-        ask: (question) => this.#patiently(question),
-      })
+      const drain = this.start().then(() => drained({ pipeline: this.#pipeline, ending, ask }))
+      const endedBy = await Promise.race([ended, drain])
       if (this.#bug) throw this.#bug
-      return { published, ...rest }
+      const rest = remainder(this.#pipeline)
+      await this.#windDown(until)
+      const waiting = endedBy === 'empty' ? 0 : await this.#waiting()
+      return { published: state.acked.total, waiting, endedBy, ...rest }
     } finally {
       await this.stop()
     }
+  }
+
+  /** Aborts, with the reason, when a drain has to end before it is done: requests that are sent by then have their time to be answered. */
+  #endOfDrain(until: number, signal: AbortSignal | undefined): AbortSignal {
+    const ending = new AbortController()
+    const abort = (end: DrainEnd) => () => ending.abort(end)
+    for (const stop of [signal, this.#stopReading.signal]) {
+      if (stop?.aborted) ending.abort('stopped')
+      stop?.addEventListener('abort', abort('stopped'), { signal: ending.signal })
+    }
+    const left = until - this.#clock.now() - this.settings.requestTimeoutMs
+    if (left < Number.POSITIVE_INFINITY) void this.#clock.wait(left, ending.signal).then(abort('budget'))
+    return ending.signal
+  }
+
+  /** Messages that are still in the outbox; null: the database does not say. */
+  #waiting(): Promise<number | null> {
+    const asked = this.#patiently((session) => session.remaining(Number.MAX_SAFE_INTEGER)).catch(() => null)
+    return Promise.race([asked, this.#clock.wait(farewellMs, this.#end.signal).then(() => null)])
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -282,14 +321,9 @@ export class RelayEngine implements Relay {
 
   async #shutDown(): Promise<void> {
     this.#stopReading.abort()
-    const until = this.#clock.now() + this.settings.stopTimeoutMs
-    const { claims, inFlight, locked } = this.#pipeline.context.state
-    this.#pipeline.leases.leaveAll()
-    const busy = () => claims.size > 0 || inFlight.size > 0
-    while (this.#running && !this.#end.signal.aborted && busy() && this.#clock.now() < until) {
-      await this.#clock.wait(lookMs, this.#end.signal)
-    }
-    const clean = this.#bug === undefined && !busy() && locked.size === 0
+    await this.#windDown(this.#clock.now() + this.settings.stopTimeoutMs)
+    const { locked } = this.#pipeline.context.state
+    const clean = this.#bug === undefined && !this.#busy && locked.size === 0
     // A statement that waits for a lock, or for a network that is gone, may take many seconds more: the time is over, and what is left
     // behind, leases and heartbeat, runs out by itself.
     const farewell = this.#session?.farewell().catch(() => {})
@@ -299,6 +333,24 @@ export class RelayEngine implements Relay {
     await this.#ports.transport.close()
     await this.#running
     this.telemetry.emit('stopped', { relay: this.id, clean })
+  }
+
+  /** Gives the leases back, each when nothing of its bucket is in flight; ends at `until`, or after `stopTimeoutMs` if that is sooner. */
+  #windDown(until: number): Promise<void> {
+    this.#windingDown ??= this.#giveBack(Math.min(until, this.#clock.now() + this.settings.stopTimeoutMs))
+    return this.#windingDown
+  }
+
+  async #giveBack(until: number): Promise<void> {
+    this.#pipeline.leases.leaveAll()
+    while (this.#running && !this.#end.signal.aborted && this.#busy && this.#clock.now() < until) {
+      await this.#pipeline.context.state.rested.wait(this.#end.signal, pollMs)
+    }
+  }
+
+  get #busy(): boolean {
+    const { claims, inFlight } = this.#pipeline.context.state
+    return claims.size > 0 || inFlight.size > 0 || this.#pipeline.leases.claiming
   }
 
   /** Asks the database, again in the next session if this one breaks. */
@@ -311,7 +363,7 @@ export class RelayEngine implements Relay {
         // The loops see the same fault, and tell it.
       }
       if (this.#end.signal.aborted) throw this.#bug ?? new Error('The relay was stopped.')
-      await this.#clock.wait(lookMs, this.#end.signal)
+      await this.#clock.wait(pollMs, this.#end.signal)
     }
   }
 }

@@ -18,7 +18,7 @@ export interface DrainOptions extends RelayOptions {
   tablePrefix?: string | undefined
   /** Where the messages go; it keeps what it has over several drains. @default a new one without faults */
   transport?: MemoryTransport | undefined
-  /** Milliseconds after which the drain gives up: a Kafka that stays away would be waited for without end. @default 10000 */
+  /** Milliseconds after which the drain ends, from 500 on: a Kafka that stays away would be waited for without end. @default 10000 */
   timeoutMs?: number | undefined
 }
 
@@ -46,22 +46,19 @@ export async function drain(options: DrainOptions): Promise<Drained> {
   const { databaseUrl, database, schema, tablePrefix, transport = memoryTransport(), timeoutMs = 10_000, ...settings } = options
   const place = { databaseUrl, schema, tablePrefix }
   // Not before they are needed: what imports this file for `expectEnqueued` loads no database client.
-  const [{ RelayEngine }, { postgresStore }] = await Promise.all([
+  const [{ RelayEngine }, { withBudget }, { postgresStore }] = await Promise.all([
     import('../relay/relay.ts'),
+    import('../relay/drain.ts'),
     import('../store/postgres/store.ts'),
   ])
   await refuseOthers(place, database === 'any')
   const before = transport.records().length
   const store = postgresStore({ ...place, listenUrl: false })
-  const relay = new RelayEngine({ store, transport: kept(transport), version: drainVersion }, { leaseMs: 3_000, ...settings })
-  const timer = setTimeout(() => void relay.stop(), timeoutMs)
-  try {
-    const report = await relay.drain()
-    return { ...report, records: transport.records().slice(before).map(recordOf) }
-  } finally {
-    clearTimeout(timer)
-    await relay.stop()
-  }
+  const set = { leaseMs: 3_000, ...settings }
+  const ports = { store, transport: kept(transport), version: drainVersion }
+  const relay = new RelayEngine(ports, { ...set, ...withBudget(set, timeoutMs) })
+  const report = await relay.drain({ budgetMs: timeoutMs })
+  return { ...report, records: transport.records().slice(before).map(recordOf) }
 }
 
 /** Stands for the version in the heartbeats of drains. */

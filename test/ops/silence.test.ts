@@ -113,7 +113,7 @@ test('the report of a drain has the number of messages that it published', async
     { topic: 'not_there', key: 'c' },
   ])
   hearConsole()
-  expect(await embedded().drain()).toMatchObject({ published: 2, left: 1, empty: false })
+  expect(await embedded().drain()).toMatchObject({ published: 2, waiting: 1, endedBy: 'paused' })
   await database.query('TRUNCATE outbox')
-  expect(await embedded().drain()).toMatchObject({ published: 0, empty: true })
+  expect(await embedded().drain()).toMatchObject({ published: 0, endedBy: 'empty' })
 })

@@ -81,7 +81,7 @@ describe('TypeScript', () => {
 })
 
 /** What `embedded.ts` prints: the version is the package's, not that of the application or bundle around it. */
-const ran = { total: 1990, version: own.version, published: 1, empty: true }
+const ran = { total: 1990, version: own.version, published: 1, endedBy: 'empty' }
 
 describe('test runners run the application with its outbox, as they are', () => {
   test('Jest with ts-jest, @swc/jest and babel-jest', async () => {
@@ -116,7 +116,7 @@ describe('esbuild', () => {
       cpSync(join(root, 'node_modules/@platformatic'), join(alone, 'node_modules/@platformatic'), { recursive: true })
       await shellIn(alone, `ln -s ${join(root, 'node_modules')}/* node_modules/ 2>/dev/null || true`)
       const found = await shellIn(alone, `node app.${extension}`, environment({ TRANSPORT: 'platformatic' }))
-      expect(JSON.parse(found)).toMatchObject({ version: own.version, empty: true })
+      expect(JSON.parse(found)).toMatchObject({ version: own.version, endedBy: 'empty' })
     },
     120_000,
   )

@@ -23,7 +23,16 @@ const leaseMs = 3_000
 /** The relay without Kafka had half of the buckets. */
 async function halves(good: TestRelay, bad: TestRelay): Promise<void> {
   await Promise.all([good.relay.start(), bad.relay.start()])
-  await Promise.all([good, bad].map((one) => one.until('leases_taken', (e) => e.owned === 32)))
+  await Promise.all([good, bad].map((one) => one.until('heartbeat', (e) => e.owned === 32)))
+}
+
+/** Resolves with the first heartbeat from now on before which a broker has just answered. */
+async function justAnswered(relay: TestRelay): Promise<void> {
+  const beats = () => relay.all('heartbeat')
+  do {
+    const before = beats().length
+    await relay.until('heartbeat', () => beats().length > before)
+  } while (beats().at(-1)!.silentMs > leaseMs / 4)
 }
 
 /** A key whose bucket that relay holds. */
@@ -40,6 +49,7 @@ test.each(['kafkajs', 'platformatic'] as const)(
     await using good = testRelay(database.url, clients[client]({ brokers: brokers() }))
     await using bad = testRelay(database.url, clients[client]({ brokers: nowhere }))
     await halves(good, bad)
+    const released = good.all('leases_released').length
     const began = performance.now()
     await insertRows(database.pool, numbered(topic, await keyOf(bad, topic), 1))
     await emptied(database.pool)
@@ -51,7 +61,7 @@ test.each(['kafkajs', 'platformatic'] as const)(
     const beats = bad.all('heartbeat').length
     await bad.until('heartbeat', () => bad.all('heartbeat').length > beats + 12)
     expect(await database.query('SELECT 1 FROM outbox_relay')).toHaveLength(2)
-    expect(good.all('leases_released')).toEqual([])
+    expect(good.all('leases_released')).toHaveLength(released)
   },
 )
 
@@ -93,6 +103,10 @@ test('after an outage of all of Kafka nobody yields to the relay that was answer
   await using a = testRelay(database.url, x)
   await using b = testRelay(database.url, y)
   await halves(a, b)
+  // Otherwise only one of them might be answered once more.
+  await Promise.all([a, b].map(justAnswered))
+  const released = () => [a, b].flatMap((one) => one.all('leases_released')).length
+  const atFirst = released()
   x.goDown()
   // Its question stays open: neither an answer nor a failure.
   y.pause()
@@ -108,7 +122,7 @@ test('after an outage of all of Kafka nobody yields to the relay that was answer
   const since = b.all('heartbeat').length
   await b.until('heartbeat', () => b.all('heartbeat').length > since + 12)
   expect([...a.all('gave_up'), ...b.all('gave_up')]).toEqual([])
-  expect([...a.all('leases_released'), ...b.all('leases_released')]).toEqual([])
+  expect(released()).toBe(atFirst)
 })
 
 test('a relay that Kafka answers and lets write nothing gives its buckets to one that may', async () => {

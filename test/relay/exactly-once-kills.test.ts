@@ -1,11 +1,12 @@
 import { fileURLToPath } from 'node:url'
+import { ConfigResourceTypes } from 'kafkajs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { numberOf } from '../support/numbered.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertMany } from '../support/rows.ts'
-import { createTopic, readTopic } from '../support/topics.ts'
+import { createTopic, readTopic, withAdmin } from '../support/topics.ts'
 
 let database: TestDatabase
 beforeEach(async () => {
@@ -82,4 +83,18 @@ test('a plain relay that stands still while the mode changes publishes nothing a
   // What the plain relay had sent and not deleted when it stopped may be there twice, once.
   expect(ids.length - before).toBe(rows)
   expect(new Set(ids).size).toBe(3 * rows)
+}, 60_000)
+
+test('a batch that is refused after its relay had published it is found in the log (rule 28)', async () => {
+  const topic = await createTopic('refused', 1)
+  await insertMany(database.pool, topic, 10, 5)
+  await relay({ POINT: 'acknowledged', TURN: '1' }).ended()
+  const configEntries = [{ name: 'max.message.bytes', value: '100' }]
+  const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }]
+  await withAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }))
+  startRelayProcess(relayEnv(database, { OUTBOX_EXACTLY_ONCE: 'true' }))
+  await emptied(database.pool)
+  expect(await readTopic(topic)).toHaveLength(10)
+  expect(await database.query('SELECT 1 FROM outbox_dead_letter')).toEqual([])
+  expect(await database.query('SELECT 1 FROM outbox_batch')).toEqual([])
 }, 60_000)

@@ -12,7 +12,7 @@ test.each(transportNames)(
     const topic = await createTopic(`drain-${transport}`, 6)
     await insertMany(database.pool, topic, 10_000, 50)
     const relay = createRelay({ databaseUrl: database.url, transport, kafka: { brokers: inject('brokers').split(',') } })
-    expect(await relay.drain()).toMatchObject({ empty: true, left: 0 })
+    expect(await relay.drain()).toMatchObject({ endedBy: 'empty', waiting: 0 })
 
     const log = await readTopic(topic)
     const places = new Map<string, { partition: number; last: number }>()

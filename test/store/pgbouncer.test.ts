@@ -19,7 +19,7 @@ test.skipIf(!hasPgbouncer)(
       await using a = testRelay(pooler.url, shared(transport))
       await using b = testRelay(pooler.url, shared(transport))
       await Promise.all([a.relay.start(), b.relay.start()])
-      await Promise.all([a.until('leases_taken', (e) => e.owned === 32), b.until('leases_taken', (e) => e.owned === 32)])
+      await Promise.all([a, b].map((one) => one.until('heartbeat', (e) => e.owned === 32)))
       await insertMany(database.pool, 't', 2_000, 50)
       await transport.written(2_000)
       await insertMany(database.pool, 't', 500, 50)

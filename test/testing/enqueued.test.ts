@@ -44,9 +44,9 @@ test('a drain tells the same of what it published', async () => {
     { topic: 't', key: 'k', payload: null },
   )
   const waiting = await enqueued(prisma)
-  const { records, empty } = await drain({ databaseUrl: db.url, transport: memoryTransport({ partitions: 1 }) })
+  const { records, endedBy } = await drain({ databaseUrl: db.url, transport: memoryTransport({ partitions: 1 }) })
   expect(records).toEqual(waiting.map((message) => ({ ...message, partition: 0 })))
-  expect(empty).toBe(true)
+  expect(endedBy).toBe('empty')
   expect(await enqueued(prisma)).toEqual([])
 })
 

@@ -41,6 +41,7 @@ export default defineConfig({
         items: [
           page('Run the relay', '/docs/guides/run-the-relay'),
           page('Deploy', '/docs/guides/deploy'),
+          page('Serverless and cron', '/docs/guides/serverless'),
           page('Production checklist', '/docs/guides/production-checklist'),
           page('TLS and login', '/docs/guides/kafka-auth'),
           page('Kafka services', '/docs/guides/kafka-providers'),
@@ -71,6 +72,7 @@ export default defineConfig({
           page('Embed the relay', '/docs/guides/embed-the-relay'),
           page('TypeScript, Jest and bundlers', '/docs/guides/typescript-jest-bundlers'),
           page('Kafka clients', '/docs/guides/kafka-clients'),
+          page('Compression', '/docs/guides/compression'),
           page('Prove it', '/docs/guides/prove'),
         ],
       },

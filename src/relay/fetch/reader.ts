@@ -95,6 +95,7 @@ export class Reader {
       const sentAt = clock.now()
       this.#skipExcluded(what)
       inFlight.fetchSent()
+      positions.invalidated.clear()
       const answer = await session.fetch(what)
       if (generation !== positions.generation || signal.aborted) continue
       const fresh = this.#take(what, answer, mark)
@@ -105,8 +106,8 @@ export class Reader {
       const poll = nextPollMs(idleMs, fresh, what.limit, this.#notifications.maxPollMs)
       idleMs = fresh > 0 ? 0 : poll
       this.#sparse = poll > 0
-      // A rest after rows is short, and nothing ends it: with each wake-up and each delete there would be another look for a handful.
-      if (poll > 0) await (fresh > 0 ? clock.wait(poll, signal) : positions.changed.wait(signal, poll))
+      // Wake-ups and deletes do not end the rest after rows: otherwise each would trigger a fetch of a few rows.
+      if (poll > 0) await (fresh > 0 ? positions.invalidated : positions.changed).wait(signal, poll)
     }
   }
 
@@ -127,7 +128,7 @@ export class Reader {
     const { maxRowBytes } = settings
     if (inFlight.tight) this.#topics.yieldRoom()
     const bytes = inFlight.freeBytes
-    const limit = rowsOf({ rows: Math.floor(inFlight.freeRows), bytes, rowBytes: this.#rowBytes, fetchRows })
+    const limit = rowsOf({ rows: Math.floor(state.freeRows), bytes, rowBytes: this.#rowBytes, fetchRows })
     if (limit === 0) return undefined
     for (const claim of claims.all) claim.position = claim.skipped.past(claim.position)
     const found = { turn: this.#turn++, active: this.#active, sparse: this.#sparse }
@@ -176,6 +177,7 @@ export class Reader {
     this.#active = active
     if (answer.rows.length > 0) this.#rowBytes = Math.max(this.#rowBytes * 0.8, bytes / answer.rows.length)
     this.#context.state.positions.sawNothing = answer.rows.length === 0 && what.scans.length === this.#readable.length
+    if (this.#context.state.positions.sawNothing) this.#context.state.rested.raise()
     return answer.rows.length - known
   }
 

@@ -35,14 +35,18 @@ export class Leases {
   #abstainUntil = Number.NEGATIVE_INFINITY
   /** Since when this relay has had buckets, on its clock. */
   #takenAt = Number.NEGATIVE_INFINITY
+<<<<<<< HEAD
   #greeted = false
   /** The leases have the other mode. */
   #standsBy = false
+=======
+>>>>>>> main
   /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
   #yielding = false
   /** Since when a live peer is answered without a break, on the relay's clock. */
   #peerAnsweredAt: number | undefined
   #closing = false
+  #claiming = false
   #ticks = 0
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
   #peerEndsInMs = Number.POSITIVE_INFINITY
@@ -58,6 +62,11 @@ export class Leases {
   /** Heartbeats written in this session. */
   get ticks(): number {
     return this.#ticks
+  }
+
+  /** Whether buckets are being claimed at this moment: the table may already have them. */
+  get claiming(): boolean {
+    return this.#claiming || this.#loading.length > 0
   }
 
   /** From now on buckets are only given back. */
@@ -86,6 +95,7 @@ export class Leases {
       await this.#tick(session)
       if (this.#loading.length > 0) continue
       this.#ticks++
+      this.#context.state.rested.raise()
       // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
       await this.#context.state.releasable.wait(signal, Math.min(this.#tickMs, this.#peerEndsInMs + graceMs))
     }
@@ -115,8 +125,8 @@ export class Leases {
     this.#giveUpIfRefused(pulse.peerAckedMsAgo)
     if (this.#loading.length > 0) return
     const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, this.#sharers(pulse))
-    // One tick after the first heartbeat, so that relays that start together know of each other.
-    if (step.take > 0 && this.#greeted && clock.now() >= this.#abstainUntil) {
+    // Relays that start together may each take all that is free: the shares even out with the next heartbeats.
+    if (step.take > 0 && clock.now() >= this.#abstainUntil) {
       const taken = await this.#claim(session, () => session.take(step.take))
       await this.#warnOfDeaths(
         session,
@@ -124,7 +134,6 @@ export class Leases {
       )
       if (taken.length === 0 && claims.size === 0) await this.#enterMode(session)
     }
-    this.#greeted = true
     if (step.leave > 0) {
       const stay = claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
       this.#leave(stay.slice(-step.leave))
@@ -136,7 +145,10 @@ export class Leases {
     const { claims } = state
     const { leaseMs } = settings
     const before = clock.now()
-    const granted = await statement()
+    this.#claiming = true
+    const granted = await statement().finally(() => {
+      this.#claiming = false
+    })
     if (granted.length === 0) return granted
     if (claims.size === 0) this.#takenAt = clock.now()
     // Of our own the lease had run out by the time of the statement: rows that stayed under the old claim would be sent under none.

@@ -11,6 +11,7 @@ export class AckedRows {
   readonly pushed: Signal
   readonly #clock: Clock
   #rows: CarriedRow[] = []
+  #total = 0
   #lastAt: number | undefined
 
   constructor(clock: Clock) {
@@ -22,6 +23,11 @@ export class AckedRows {
     return this.#rows.length
   }
 
+  /** Rows that Kafka has acknowledged since the start. A drain and the reader read it. */
+  get total(): number {
+    return this.#total
+  }
+
   /** When Kafka last acknowledged something, on the relay's clock. The leases read it for the heartbeat. */
   get lastAt(): number | undefined {
     return this.#lastAt
@@ -29,6 +35,7 @@ export class AckedRows {
 
   push(rows: readonly CarriedRow[]): void {
     this.#lastAt = this.#clock.now()
+    this.#total += rows.length
     for (const row of rows) this.#rows.push(row)
     this.pushed.raise()
   }

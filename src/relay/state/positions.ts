@@ -10,6 +10,8 @@ import type { SkippedFrom } from './skipped-from.ts'
 export class Positions {
   /** Raised when there may be something to read: a wake-up, room, a new claim, a resume. The reader waits on it. */
   readonly changed: Signal
+  /** Raised when positions or claims have changed, so that what was read is no measure of what there is. The reader's rest ends with it. */
+  readonly invalidated: Signal
   readonly #claims: Claims
   #generation = 0
   /** Whether the last fetch looked at all claimed buckets and found nothing new. The reader sets it, a drain reads it. */
@@ -18,6 +20,7 @@ export class Positions {
   constructor(claims: Claims, clock: Clock) {
     this.#claims = claims
     this.changed = new Signal(clock)
+    this.invalidated = new Signal(clock)
   }
 
   /** The answer to a fetch of an older generation is thrown away whole. */
@@ -30,6 +33,7 @@ export class Positions {
     this.#generation++
     this.sawNothing = false
     this.changed.raise()
+    this.invalidated.raise()
   }
 
   /**

@@ -19,6 +19,11 @@ export class Signal {
     this.#wake?.()
   }
 
+  /** Forgets a raise that nobody has waited for. */
+  clear(): void {
+    this.#raised = false
+  }
+
   /** Resolves when raised, when `signal` aborts, or after `ms` milliseconds; without `ms` there is no limit. */
   async wait(signal: AbortSignal, ms?: number): Promise<void> {
     if (!this.#raised && !signal.aborted) {

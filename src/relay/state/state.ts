@@ -28,6 +28,10 @@ export class RelayState {
   readonly positions: Positions
   /** Raised when a bucket may be given back at once. The leases wait on it. */
   readonly releasable: Signal
+  /** Raised when the reader found nothing, rows were deleted, or a heartbeat is over. A drain and a stop wait on it. */
+  readonly rested: Signal
+  /** Messages that the relay publishes at most. A drain sets it, the reader reads it. */
+  maxMessages = Number.POSITIVE_INFINITY
   readonly #clock: Clock
 
   constructor(settings: RelaySettings, clock: Clock, telemetry: Telemetry) {
@@ -38,11 +42,19 @@ export class RelayState {
     this.moves = new Moves(settings.onDeadLetter, this.inFlight, this.locked, clock)
     this.positions = new Positions(this.claims, clock)
     this.releasable = new Signal(clock)
+    this.rested = new Signal(clock)
+  }
+
+  /** Rows that may still be read. */
+  get freeRows(): number {
+    const { inFlight, acked, maxMessages } = this
+    return Math.min(inFlight.freeRows, maxMessages - acked.total - (inFlight.size - acked.length))
   }
 
   /** Rows were deleted: there is room to read, and perhaps a bucket of which nothing is in flight any more. */
   madeRoom(): void {
     this.positions.changed.raise()
+    this.rested.raise()
     if (this.claims.all.some((claim) => claim.leaving && this.isIdle(claim))) this.releasable.raise()
   }
 

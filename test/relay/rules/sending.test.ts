@@ -106,7 +106,7 @@ test.each([
     await using a = testRelay(database.url, dead)
     await using b = testRelay(database.url, alive)
     await Promise.all([a.relay.start(), b.relay.start()])
-    await Promise.all([a.until('leases_taken', (e) => e.owned === 32), b.until('leases_taken', (e) => e.owned === 32)])
+    await Promise.all([a, b].map((one) => one.until('heartbeat', (e) => e.owned === 32)))
     await insertMany(database.pool, 't', 640, 640)
     await alive.written(1)
     if (answeredOnce) await dead.written(1)

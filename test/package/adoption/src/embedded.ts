@@ -18,8 +18,8 @@ async function main() {
   relay.on('published', ({ records }) => {
     published += records
   })
-  const { empty } = await relay.drain()
-  console.log(JSON.stringify({ total: order.total, version, published, empty }))
+  const { endedBy } = await relay.drain()
+  console.log(JSON.stringify({ total: order.total, version, published, endedBy }))
   await base.$disconnect()
 }
 
