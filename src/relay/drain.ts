@@ -90,25 +90,6 @@ export interface Drain {
   ask: <T>(question: (session: StoreSession) => Promise<T>) => Promise<T>
 }
 
-<<<<<<< HEAD
-/** Milliseconds between two looks. */
-const lookMs = 50
-
-/** Heartbeats after which the relay has had the chance to claim its buckets. */
-const settledTicks = 3
-
-/** Waits until everything that is in the outbox now has been published, or until waiting longer will not help. */
-export async function drain(deps: Drain): Promise<Rest> {
-  const { context, leases, topics } = deps.pipeline
-  const { inFlight, positions } = context.state
-  const upTo = await deps.ask((session) => session.lastId())
-  for (;;) {
-    await deps.clock.wait(lookMs, deps.signal)
-    const quiet = inFlight.size === topics.resting && positions.sawNothing && leases.ticks >= settledTicks
-    if (!quiet && !deps.signal.aborted) continue
-    const report = await look(deps, upTo)
-    if (report.empty || isFinal(deps, report) || deps.signal.aborted) return report
-=======
 /**
  * Resolves when all that is in the outbox now has been published, or when waiting longer will not help. It waits for signals of the stages;
  * the drain of an empty outbox needs no timer.
@@ -125,7 +106,6 @@ export async function drained({ pipeline, ending, ask }: Drain): Promise<DrainEn
       if (state.claims.size === bucketCount && pausedTopics(pipeline).length > 0) return 'paused'
     }
     await state.rested.wait(ending, pollMs)
->>>>>>> main
   }
   return 'stopped'
 }
@@ -133,7 +113,8 @@ export async function drained({ pipeline, ending, ask }: Drain): Promise<DrainEn
 /** Nothing is on its way, nothing was found, and no topic is still being resolved. */
 function isQuiet({ context, topics, leases }: Drain['pipeline']): boolean {
   const { inFlight, positions, claims } = context.state
-  if (inFlight.size > 0 || leases.ticks === 0 || !(claims.size === 0 || positions.sawNothing)) return false
+  // A batch in doubt moves only when its paused topic takes messages again.
+  if (inFlight.size > topics.resting || leases.ticks === 0 || !(claims.size === 0 || positions.sawNothing)) return false
   return !topics.missing.waiting && !topics.closed().some((topic) => !topic.trouble)
 }
 

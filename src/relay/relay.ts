@@ -7,13 +7,8 @@ import { type Clock, systemClock } from '../running/clock.ts'
 import { isProgrammingError } from '../running/programming-error.ts'
 import { stackOf } from '../running/stack-of.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
-<<<<<<< HEAD
 import type { SearchLog, Transport } from '../transport/transport.ts'
-import { type DrainReport, drain } from './drain.ts'
-=======
-import type { Transport } from '../transport/transport.ts'
 import { type DrainEnd, type DrainOptions, type DrainReport, drainBounds, drained, remainder } from './drain.ts'
->>>>>>> main
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
 import { Pipeline } from './pipeline.ts'
 import { type RelayEventSource, Telemetry } from './telemetry.ts'

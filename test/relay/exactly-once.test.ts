@@ -91,7 +91,7 @@ describe('no copy (rule 27)', () => {
       expect(await recorded()).toEqual([{ acknowledged: false }])
       accept()
       const next = relay(transport)
-      expect(await next.relay.drain()).toMatchObject({ empty: true })
+      expect(await next.relay.drain()).toMatchObject({ endedBy: 'empty' })
       expect(next.all('batches_adopted')).not.toEqual([])
       expect(written(transport)).toEqual(upTo(20))
       expect(await recorded()).toEqual([])

@@ -124,12 +124,12 @@ test('a drain ends although a paused topic keeps a batch in doubt, which the nex
   const report = await testRelay(database.url, shared(transport)).relay.drain()
   expect(report).toMatchObject({
     published: 10,
-    empty: false,
-    left: 10,
+    waiting: 10,
+    endedBy: 'paused',
     pausedTopics: [{ topic: 't', code: 'POLICY_VIOLATION' }],
   })
   accept()
-  expect(await testRelay(database.url, transport).relay.drain()).toMatchObject({ published: 10, empty: true })
+  expect(await testRelay(database.url, transport).relay.drain()).toMatchObject({ published: 10, endedBy: 'empty' })
   expect(transport.records('t')).toHaveLength(10)
 })
 

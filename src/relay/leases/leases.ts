@@ -35,12 +35,8 @@ export class Leases {
   #abstainUntil = Number.NEGATIVE_INFINITY
   /** Since when this relay has had buckets, on its clock. */
   #takenAt = Number.NEGATIVE_INFINITY
-<<<<<<< HEAD
-  #greeted = false
   /** The leases have the other mode. */
   #standsBy = false
-=======
->>>>>>> main
   /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
   #yielding = false
   /** Since when a live peer is answered without a break, on the relay's clock. */
@@ -127,12 +123,13 @@ export class Leases {
     const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, this.#sharers(pulse))
     // Relays that start together may each take all that is free: the shares even out with the next heartbeats.
     if (step.take > 0 && clock.now() >= this.#abstainUntil) {
-      const taken = await this.#claim(session, () => session.take(step.take))
+      const take = () => this.#claim(session, () => session.take(step.take))
+      let taken = await take()
+      if (taken.length === 0 && claims.size === 0 && (await this.#enterMode(session))) taken = await take()
       await this.#warnOfDeaths(
         session,
         taken.filter((lease) => lease.abandoned),
       )
-      if (taken.length === 0 && claims.size === 0) await this.#enterMode(session)
     }
     if (step.leave > 0) {
       const stay = claims.all.filter((claim) => !claim.leaving).sort((a, b) => a.bucket - b.bucket)
@@ -161,12 +158,13 @@ export class Leases {
   }
 
   /** All buckets are another relay's, or of the other mode: then this relay waits until no lease of that mode runs (rule 29). */
-  async #enterMode(session: StoreSession): Promise<void> {
+  async #enterMode(session: StoreSession): Promise<boolean> {
     const { settings, telemetry } = this.#context
     const { exactlyOnce } = settings
     const standsBy = !(await session.enterMode())
     if (standsBy && !this.#standsBy) telemetry.emit('standing_by', { exactlyOnce })
     this.#standsBy = standsBy
+    return !standsBy
   }
 
   /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */
