@@ -3,6 +3,7 @@
 --   sed 's/"public"\."/"public"."p_/g' grants.sql
 -- Then make your login roles members:
 --   GRANT outbox_app TO my_app;  GRANT outbox_relay TO my_relay;  GRANT outbox_operator TO my_admin;
+--
 -- Operators who may also read what messages say:
 --   GRANT outbox_payload TO my_admin;
 -- For the metric outbox_oldest_transaction_seconds, as a superuser:

@@ -145,7 +145,7 @@ export class RelayEngine implements Relay {
       })
       this.#listen()
       void this.#pipeline.listenToKafka(this.#end.signal)
-      // A relay that is stopped before it ever served has started all the same: nobody may wait for it for ever.
+      // A relay that is stopped before it ever served counts as started, so that nobody waits for it forever.
       this.#running = this.#live(resolve).then(resolve, (error) => {
         this.#end.abort()
         reject(error)
@@ -254,7 +254,7 @@ export class RelayEngine implements Relay {
       await this.#pipeline.leases.retake(session)
       this.#tellIds(session)
       onServing()
-      // A session that breaks again at once was no recovery: log lines would come in pairs for ever.
+      // A session that breaks again at once was no recovery: log lines would come in pairs forever.
       void this.#clock.wait(recoveredMs, over.signal).then(() => over.signal.aborted || this.#recovered())
       loops = this.#pipeline.run(session, { reading, over: over.signal })
       const failed = session.lost.then((error) => {
@@ -320,7 +320,7 @@ export class RelayEngine implements Relay {
     const { locked } = this.#pipeline.context.state
     const clean = this.#bug === undefined && !this.#busy && locked.size === 0
     // A statement that waits for a lock, or for a network that is gone, may take many seconds more: the time is over, and what is left
-    // behind, leases and heartbeat, runs out by itself.
+    // behind, leases and heartbeat, runs out on its own.
     const farewell = this.#session?.farewell().catch(() => {})
     await Promise.race([farewell, this.#clock.wait(farewellMs, this.#end.signal)])
     this.#end.abort()

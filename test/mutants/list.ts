@@ -10,8 +10,8 @@ import { readingRules } from './rules/reading.ts'
 import { sendingRules } from './rules/sending.ts'
 import { writingRules } from './rules/writing.ts'
 
-// Every mutant of `npm run mutants`, by its name: nineteen relays and one application that are broken in a way in which a published outbox
-// was, and the code without one part of the rules of docs/protocol.md (`rule-7.2` is the second part of rule 7).
+// Every mutant of `npm run mutants`, by its name. Nineteen relays and one application are broken in a way in which a published outbox
+// was. The others are the code without one part of the rules of docs/protocol.md (`rule-7.2` is the second part of rule 7).
 
 /** Faults that meet each rule, and that a single broker without an authorizer can have. */
 const faultsOfRules: Readonly<Record<number, readonly string[]>> = {

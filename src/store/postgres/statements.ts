@@ -18,8 +18,8 @@ export const authorTrigger = 'outbox_dead_letter_request'
 
 /**
  * Every statement of the relay. They are sent as simple queries without parameters, several in one message, because that is an implicit
- * transaction: settings last exactly as long as the statement, which no prepared statement and no session setting does behind a pooler
- * in transaction mode. All values are numbers, UUIDs and bytes written by this file, or texts through {@link literal}.
+ * transaction. Settings last exactly as long as the statement. Behind a pooler in transaction mode, prepared statements and session settings
+ * do not. All values are numbers, UUIDs and bytes written by this file, or texts through {@link literal}.
  */
 export function statements(tables: Tables, me: Identity, sequence: string) {
   const { outbox, lease, relay } = tables

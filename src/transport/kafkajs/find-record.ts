@@ -53,7 +53,7 @@ export interface RecordSearched {
 type Stretches = Map<number, { from: string; to: string }>
 
 /**
- * Looks for records by the id in their headers, from a moment on to the ends of the log as they are now. Reads with a consumer group of
+ * Finds records by the id in their headers, from a moment on to the ends of the log as they are now. Reads with a consumer group of
  * its own that commits nothing and is deleted afterwards; needs the rights to read the topic and a group `outbox-where-…`.
  *
  * @throws OutboxError KAFKA_REFUSED where no broker answers, the topic does not exist, or may not be read; RECORDS_UNREADABLE.

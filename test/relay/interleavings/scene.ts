@@ -26,14 +26,14 @@ const restMs = 90_000
 const restMoments = 60_000
 
 /** Two keys of one bucket, so that one can be in another's way. */
-const neighbour = Array.from({ length: 10_000 }, (_, i) => `n${i}`).find(
+const neighbor = Array.from({ length: 10_000 }, (_, i) => `n${i}`).find(
   (key) => bucketOf('t', Buffer.from(key)) === bucketOf('t', Buffer.from('a')),
 )!
 
 /** Topics and keys of the messages. */
 export const places = [
   ['t', 'a'],
-  ['t', neighbour],
+  ['t', neighbor],
   ['t', 'b'],
   ['t', null],
   ['u', 'a'],

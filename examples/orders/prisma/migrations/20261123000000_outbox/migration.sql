@@ -13,7 +13,7 @@ CREATE TABLE "outbox" (
     "message_id" UUID NOT NULL,
     -- Kafka topic.
     "topic" TEXT NOT NULL,
-    -- Type of the event in the catalogue: the Kafka header `type`.
+    -- Type of the event in the catalog: the Kafka header `type`.
     "type" TEXT,
     -- Kafka key, byte for byte. NULL: a message without a key.
     "key" BYTEA,
@@ -35,8 +35,8 @@ CREATE TABLE "outbox" (
     CONSTRAINT "outbox_topic_check" CHECK ("topic" ~ '^[a-zA-Z0-9._-]{1,249}$' AND "topic" <> '.' AND "topic" <> '..')
 );
 
--- Rows come and go. The default settings wait until a fifth of the table is dead, which for a table that is nearly always empty says
--- nothing, and after an outage means millions of dead rows at the front of the index that every read has to pass: vacuum by number.
+-- Rows come and go, so vacuum by number. The default settings wait until a fifth of the table is dead. That says nothing of a table that is
+-- nearly always empty. After an outage it means millions of dead rows at the front of the index, which every read has to pass.
 ALTER TABLE "outbox" SET (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 10000,
