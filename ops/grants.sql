@@ -36,10 +36,11 @@ GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE ON "public"."outbox_lease" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_relay" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_dead_letter" TO outbox_relay;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_batch" TO outbox_relay;
 
 -- The operator looks (status, list, show) and writes requests (redrive, discard), which the relays carry out. Who asked is written by the
 -- database. Payloads and headers are not among the columns.
-GRANT SELECT ON "public"."outbox_lease", "public"."outbox_relay" TO outbox_operator;
+GRANT SELECT ON "public"."outbox_lease", "public"."outbox_relay", "public"."outbox_batch" TO outbox_operator;
 GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at") ON "public"."outbox" TO outbox_operator;
 GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at", "reason", "error", "died_at", "relay", "blocks_key", "requested_action", "requested_by")
     ON "public"."outbox_dead_letter" TO outbox_operator;

@@ -6,7 +6,7 @@ import {
   missingTables,
   type Refusal,
   sequenceBehind,
-  tableFormat,
+  tableFormats,
   unfitSequence,
   unknownFormat,
 } from '../store/postgres/refusals.ts'
@@ -155,6 +155,6 @@ function judgeSequence({ set, sequence, ids }: Pick<DatabaseFacts, 'set' | 'sequ
 function judgeFormat(leases: DatabaseFacts['leases']): Verdict {
   if (leases === null)
     return unseen('format', 'The table outbox_lease cannot be read.', 'It holds the format.', 'See the check rights.')
-  const well = `The tables have format ${leases.format ?? tableFormat}, which this version knows.`
+  const well = `The tables have format ${leases.format ?? tableFormats.atLeastOnce}, which this version knows.`
   return verdict('format', unknownFormat(leases.format), well)
 }

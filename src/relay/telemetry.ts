@@ -79,6 +79,15 @@ export interface RelayEvents {
    * Emitted once, until brokers give them; the relay asks again each minute.
    */
   sequences_unavailable: { code: string; error: string }
+  /** Recorded batches of claimed buckets go on here: they are sent again under their numbers, and each is in the log once. */
+  batches_adopted: { batches: number; rows: number }
+  /**
+   * Nobody can tell whether a recorded batch is in the log: it is not sent again, its lane waits, and the log is searched again. `found`: how many of
+   * its records were found; null: the log could not be read.
+   */
+  batch_in_doubt: { topic: string; partition: number; records: number; found: number | null }
+  /** Relays of the other mode serve the outbox, or left recorded batches: this one waits, and takes over when none is left. Emitted once. */
+  standing_by: { exactlyOnce: boolean }
   /**
    * A bug of the relay or of a Kafka client, not trouble of a server: please report it. `error` is the name and the stack of the
    * error, without its message. After an error during `publish`, or when the client was `asked` for partitions, the client is called

@@ -102,6 +102,18 @@ export const offersNoProducerId: ReadonlySet<string> = new Set([
   'UNSUPPORTED_VERSION',
 ])
 
+/** Records that are looked for in a partition, by their header `id`. */
+export interface LogSearch {
+  topic: string
+  partition: number
+  messageIds: readonly string[]
+  /** Unix time in milliseconds: older records are not read. */
+  sinceMs: number
+}
+
+/** Returns how many of the records are in the log. Rejects if it could not read to the end of the log. */
+export type SearchLog = (what: LogSearch) => Promise<number>
+
 /** How a batch is sent. */
 export interface Sending {
   /**

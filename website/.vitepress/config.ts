@@ -100,6 +100,7 @@ export default defineConfig({
         items: [
           page('How it works', '/docs/concepts/how-it-works'),
           page('Guarantees', '/docs/guarantees'),
+          page('Exactly once', '/docs/concepts/exactly-once'),
           page('Failure modes', '/docs/concepts/failure-modes'),
           page('Protocol', '/docs/protocol'),
           page('Protocol of the application', '/docs/protocol-application'),
