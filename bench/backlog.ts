@@ -3,17 +3,28 @@ import { bucketOf } from '../src/message/key.ts'
 import type { Ground } from './ground.ts'
 import { stride, valueBytes } from './programs/message.ts'
 
-/** Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`; `traced`: each enqueued in a trace of its own; `overMs`: enqueued evenly over that time until now. */
+/**
+ * Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`; `traced`: each enqueued in a trace of its own;
+ * `overMs`: enqueued evenly over that time until now; `orders`: with the values of a shop in place of one letter, which any codec shrinks to
+ * nothing.
+ */
 export interface Backlog {
   messages: number
   keys: number
   from?: number
   traced?: boolean
   overMs?: number
+  orders?: boolean
 }
 
 /** Values and keys as `payloadOf` and `keyOf` make them, in SQL, for a column `n`. */
 const sqlValue = `('{"n":' || n || ',"p":"' || repeat('x', ${valueBytes - 9} - length('{"n":' || n)) || '"}')`
+/** An order of about 300 bytes: an id and prices that no other has, and the names and words that orders share. */
+const sqlOrder = `('{"n":' || n || ',"orderId":"' || md5(n::text) || '","customer":{"id":' || n * ${stride} % 5000 || ',"country":"' ||
+  (ARRAY['DE','FR','US','BR','JP'])[1 + n % 5] || '"},"lines":[{"sku":"A-' || n * 31 % 977 || '","quantity":' || 1 + n % 4 || ',"price":' ||
+  n * 37 % 9999 || '},{"sku":"B-' || n * 17 % 499 || '","quantity":1,"price":' || n * 53 % 9999 || '}],"total":' || n * 71 % 99999 ||
+  ',"currency":"EUR","placedAt":"' || to_char(timestamp '2026-11-01' + n * interval '1.7 seconds', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') ||
+  '","channel":"web"}')`
 const sqlKey = `('key-' || n * ${stride} % $2)`
 const sqlTrace = `jsonb_build_object('traceparent', '00-' || md5(n::text) || '-' || left(md5('span' || n), 16) || '-01')`
 const sqlNumbers = 'generate_series($3::bigint, $3 + $4 - 1) AS n'
@@ -24,7 +35,7 @@ const atOnce = 1_000_000
 /** Puts a backlog into the table of the outbox; by a client of the pool it is a part of that one's transaction. */
 export async function preloadOutbox(
   { pool, topic }: { pool: pg.Pool | pg.PoolClient; topic: string },
-  { messages, keys, from = 0, traced = false, overMs }: Backlog,
+  { messages, keys, from = 0, traced = false, overMs, orders = false }: Backlog,
 ): Promise<void> {
   const buckets = Array.from({ length: keys }, (_, index) => bucketOf(topic, Buffer.from(`key-${index}`)))
   const createdAt =
@@ -32,7 +43,8 @@ export async function preloadOutbox(
   for (const [first, count] of portions(from, messages)) {
     await pool.query(
       `INSERT INTO outbox (bucket, message_id, topic, key, value, headers${createdAt && ', created_at'})
-       SELECT ($5::int[])[1 + n * ${stride} % $2], gen_random_uuid(), $1, convert_to(${sqlKey}, 'UTF8'), convert_to(${sqlValue}, 'UTF8'),
+       SELECT ($5::int[])[1 + n * ${stride} % $2], gen_random_uuid(), $1, convert_to(${sqlKey}, 'UTF8'),
+         convert_to(${orders ? sqlOrder : sqlValue}, 'UTF8'),
          ${traced ? sqlTrace : 'NULL'}${createdAt}
        FROM ${sqlNumbers} ORDER BY n`,
       [topic, keys, first, count, buckets],

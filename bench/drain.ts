@@ -30,6 +30,7 @@ export async function drain(
     peakMiB: program.peakMiB(),
     ...(contender.waiting ? { walBytes: ((await ground.walPosition()) - wal) / backlog.messages } : {}),
   }
+  if (backlog.orders) Object.assign(costs, { topicBytes: (await ground.topicBytes()) / backlog.messages })
   if (contender.wrote !== undefined) await program.line(contender.wrote)
   if (!contender.records) return { ...JSON.parse(await program.line('perSecond')), ...costs }
   return { perSecond: ratePerSecond(complete(await readTopic(ground.topic, ground.brokers), backlog)), ...costs }

@@ -4,6 +4,7 @@ export const figures = {
   cpuMicros: { title: 'CPU µs/message', digits: 1 },
   peakMiB: { title: 'peak RSS MiB', digits: 0 },
   walBytes: { title: 'WAL bytes/message', digits: 0 },
+  topicBytes: { title: 'topic bytes/message', digits: 0 },
   p50Ms: { title: 'p50 ms', digits: 1 },
   p99Ms: { title: 'p99 ms', digits: 1 },
   mostMs: { title: 'max ms', digits: 1 },

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Admin } from 'kafkajs'
 import pg from 'pg'
+import { kafkaTool } from '../test/support/kafka.ts'
 import { createTopic, testKafka } from '../test/support/topics.ts'
 import type { Bench } from './mode.ts'
 
@@ -63,6 +64,18 @@ export class Ground implements AsyncDisposable {
   async records(): Promise<number> {
     const ends = await this.#admin.fetchTopicOffsets(this.topic)
     return ends.reduce((sum, { high }) => sum + Number(high), 0)
+  }
+
+  /** Bytes of the topic on the brokers' disks, without indexes. */
+  async topicBytes(): Promise<number> {
+    const args = ['--bootstrap-server', this.brokers, '--describe', '--topic-list', this.topic]
+    const told = await kafkaTool('org.apache.kafka.tools.LogDirsCommand', args)
+    const { brokers } = JSON.parse(told.slice(told.indexOf('{"'))) as {
+      brokers: { logDirs: { partitions: { size: number }[] }[] }[]
+    }
+    return brokers
+      .flatMap(({ logDirs }) => logDirs.flatMap(({ partitions }) => partitions))
+      .reduce((sum, { size }) => sum + size, 0)
   }
 
   /** Nothing of what was published and deleted is left for the next portion to be read over, or for autovacuum to come for. */

@@ -2,6 +2,7 @@ import pg from 'pg'
 import type { Bench, Mode } from './mode.ts'
 import { backlogMode } from './modes/backlog.ts'
 import { commitMode } from './modes/commit.ts'
+import { compressionMode } from './modes/compression.ts'
 import { drainMode, hotMode } from './modes/drain.ts'
 import { enqueueMode } from './modes/enqueue.ts'
 import { idleMode } from './modes/idle.ts'
@@ -27,6 +28,7 @@ export const modes: Record<string, Mode> = {
   partitions: partitionsMode,
   enqueue: enqueueMode,
   commit: commitMode,
+  compression: compressionMode,
   watching: watchingMode,
   'ten-million': tenMillionMode,
 }

@@ -39,7 +39,8 @@ export type TransportName = (typeof transportNames)[number]
  * A relay to run inside your own process. Listen with `relay.on`, then `await relay.start()`; `relay.stop()` at the end, or
  * `await using`. Warnings and errors go to the console while no log is attached and the event has no handler.
  *
- * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE if the package of the transport is missing.
+ * @throws OutboxError INVALID_OPTION, DATABASE_REFUSED for a malformed URL, TRANSPORT_PACKAGE or COMPRESSION_PACKAGE if the package of the
+ *   transport or of the compression is missing.
  * @example
  * ```ts
  * const relay = createRelay({ databaseUrl: process.env.DATABASE_URL!, kafka: { brokers: ['localhost:9092'] } })
@@ -67,7 +68,7 @@ function toldAtConsole(brokers: readonly string[] | undefined): Telemetry {
 /**
  * Opens the transport of that name, to share it between a relay and health checks, or to wrap it.
  *
- * @throws OutboxError INVALID_OPTION, TRANSPORT_PACKAGE if its package is missing.
+ * @throws OutboxError INVALID_OPTION, TRANSPORT_PACKAGE or COMPRESSION_PACKAGE if its package, or that of the compression, is missing.
  * @example
  * ```ts
  * const transport = openTransport('kafkajs', { brokers: ['localhost:9092'] })
@@ -133,6 +134,7 @@ export type { KafkaTransportOptions } from './transport/kafka-transport.ts'
 export { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
 export type { MskIamLogin } from './transport/msk-iam.ts'
 export { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'
+export type { Compression } from './transport/protocol/compression.ts'
 export type { KafkaTls, TlsFiles } from './transport/tls-files.ts'
 export type { Token } from './transport/token.ts'
 export type { TokenLogin } from './transport/token-login.ts'

@@ -32,12 +32,13 @@ export function relayConfig(
   // Here too, for what one option requires of another: the relay's own error knows neither flag nor variable.
   relaySettings(options, refuse)
   const listenUrl = read('listenUrl')
+  const compression = read('compression')
   return {
     ...databaseConfig(flags, env),
     ...options,
     listenUrl: listenUrl === 'off' || listenUrl === 'false' ? false : listenUrl,
     transport: read('transport'),
-    kafka: kafkaConfigOf(flags, env),
+    kafka: { ...kafkaConfigOf(flags, env), ...(compression === undefined ? {} : { compression }) },
   }
 }
 

@@ -14,6 +14,7 @@ import { postgresOperator } from '../store/postgres/operator.ts'
 import { databaseConfig, type Environment, type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
+import { given } from './given.ts'
 import { prismaHelp } from './help.ts'
 import { print, printJson } from './print.ts'
 import { loadClients, rollbackVerdicts } from './rollback.ts'
@@ -60,11 +61,11 @@ async function relayVerdicts(
   env: Environment,
   { leases }: DatabaseFacts,
 ): Promise<Verdict[]> {
+  const requestMs = given(flags, env).read('requestTimeoutMs') ?? null
   try {
     const operator = await postgresOperator(where)
     try {
-      const request = Number(env.OUTBOX_REQUEST_TIMEOUT_MS)
-      const times = { leaseMs: leases?.leaseMs ?? null, requestMs: request > 0 ? request : null }
+      const times = { leaseMs: leases?.leaseMs ?? null, requestMs }
       return judgeRelays(await operator.status(), times, serversOf(flags, env))
     } finally {
       operator.close()

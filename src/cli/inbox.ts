@@ -22,6 +22,18 @@ const limits = { statementTimeoutMs: 30_000, lockTimeoutMs: 5_000 }
 /** Messages of one call: each is named in the statement. */
 const mostMessages = 1_000
 
+/** No bound: the largest number that the statement takes. */
+const mostListed = 2 ** 31 - 1
+
+/** Messages that are dead again and shown with their errors, at most. */
+const shownAgain = 20
+
+/** Characters of an error in a table; JSON has all that is kept. */
+const errorLength = 200
+
+/** In place of a reason: it waits behind another message of its key. */
+const behind = 'behind'
+
 /** The command `inbox`, with `list`, `redrive` and `discard`. */
 export function inboxCommand(): Command {
   const command = new Command('inbox')
@@ -104,11 +116,34 @@ async function requestAndWait(operator: InboxOperator, action: Action, which: In
   }
   await operator.request(messages, action, operatorName())
   const left = await answered(operator, messages, timeoutOf(flags))
+  const dead = left === 0 ? [] : await stillDead(operator, messages)
   // A handler that failed again is no success, whatever was tried.
   if (left > 0) process.exitCode = exitCodes.failed
-  if (flags.json === true) return printJson({ action, messages: messages.map(json), done: true, stillDead: left })
+  const codes = byReason(dead)
+  if (flags.json === true)
+    return printJson({ action, messages: messages.map(json), done: true, stillDead: left, deadAgain: codes })
   const done = counted(messages.length - left, 'message')
-  print(action === 'redrive' ? `Applied: ${done}, with those behind. Failed again: ${left}.` : `Dropped: ${done}.`)
+  if (action === 'discard') return print(`Dropped: ${done}.`)
+  print(`Applied: ${done}, with those behind.`)
+  if (left === 0) return
+  const named = Object.entries(codes).map(([code, n]) => `${n} ${code}`)
+  print(`Dead again: ${counted(left, 'message')} (${named.join(', ')}).\n${text(dead.slice(0, shownAgain))}`)
+}
+
+/** Those of the messages that are dead-lettered now, as they are now. */
+async function stillDead(operator: InboxOperator, messages: readonly InboxDeadLetter[]): Promise<InboxDeadLetter[]> {
+  const nameOf = ({ consumer, identity }: InboxDeadLetter) => `${identity} ${consumer}`
+  const asked = new Set(messages.map(nameOf))
+  const messageIds = messages.map(({ identity }) => identity)
+  // Consumers may share a topic: an id then names a message of each.
+  const found = await operator.list({ messageIds, limit: mostListed, firsts: false })
+  return found.filter((one) => asked.has(nameOf(one)))
+}
+
+function byReason(dead: readonly InboxDeadLetter[]): Record<string, number> {
+  const found: Record<string, number> = {}
+  for (const { reason } of dead) found[reason ?? behind] = (found[reason ?? behind] ?? 0) + 1
+  return found
 }
 
 /**
@@ -130,14 +165,21 @@ async function answered(operator: InboxOperator, messages: readonly InboxDeadLet
 function text(messages: readonly InboxDeadLetter[]): string {
   const rows = messages.map((one) => [
     one.identity,
-    `${one.reason ?? 'behind'}${one.requestedAction === null ? '' : ` (${one.requestedAction})`}`,
+    `${one.reason ?? behind}${one.requestedAction === null ? '' : ` (${one.requestedAction})`}`,
     one.consumer,
     `${one.topic}/${one.partition}@${one.offset}`,
     keyText(one.key),
     String(one.attempts),
     span(one.diedMs),
+    errorText(one.error),
   ])
-  return table(['Message', 'Reason', 'Consumer', 'Record', 'Key', 'Tries', 'Since'], rows)
+  return table(['Message', 'Reason', 'Consumer', 'Record', 'Key', 'Tries', 'Since', 'Error'], rows)
+}
+
+/** An error in one line: Prisma's have several, and begin with an empty one. */
+function errorText(error: string | null): string {
+  const line = (error ?? '').replace(/\s+/g, ' ').trim()
+  return line.length > errorLength ? `${line.slice(0, errorLength)}…` : line
 }
 
 const json = ({ key, ...message }: InboxDeadLetter): object => ({

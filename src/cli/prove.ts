@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
+import { docsUrl } from '../message/errors.ts'
 import { proofKafka } from '../proof/dump.ts'
 import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
-import { reportOf } from '../proof/report.ts'
 import type { Setting } from '../running/setting.ts'
 import { accessOf } from '../transport/access.ts'
 import { checkLogin } from '../transport/brokers.ts'
@@ -13,6 +13,7 @@ import { type EndingSignal, endedBy, endingSignals, exitCodes } from './exit-cod
 import { migration } from './fragment.ts'
 import { prismaHelp } from './help.ts'
 import { print, printError, printJson } from './print.ts'
+import { proofText } from './prove-text.ts'
 import { count } from './selection.ts'
 import { addProofFlags, groups } from './settings.ts'
 
@@ -25,19 +26,24 @@ const ownRelay: RelayProgram = [process.execPath, fileURLToPath(new URL('main.js
 /** Rows that a relay of a proof has in flight: few, so that the bound of the duplicates says something. */
 const maxInFlight = 500
 
+/** Where a fault of the package is reported. */
+const newIssue = docsUrl.replace(/\/blob\/.*$/, '/issues')
+
 /** Milliseconds after which a relay that does not obey SIGTERM is killed. */
 const stopMs = 12_000
 
 /** The command `prove`. `relay` is replaced by tests, which put a broken one in. */
 export function proveCommand(relay: RelayProgram = ownRelay): Command {
   const command = new Command('prove')
-    .description('Prove on your own database and Kafka that nothing is lost, with scratch tables and a scratch topic')
+    .description(
+      'Kill relays on your own database and Kafka, and check that no message is lost, made up or out of order, in a scratch schema and topic',
+    )
     .option('--seconds <n>', 'How long transactions are written (default: 20)', count)
     .option('--kills <n>', 'How often a relay is killed meanwhile (default: 5)', count)
     .option('--partitions <n>', 'Partitions of the scratch topic (default: 6)', count)
     .option('--replication <n>', "Replicas of the scratch topic (default: the cluster's own)", count)
-    .option('--seed <n>', 'Repeats the moments of the kills and what is written', count)
-    .option('--json', 'The judgement as JSON')
+    .option('--seed <n>', 'Write the same transactions and kill at the same moments as the run that named this seed', count)
+    .option('--json', 'The result as JSON')
   addProofFlags(command).action(async (flags: Flags) => {
     process.exitCode = await run(flags, process.env, relay)
   })
@@ -54,10 +60,11 @@ async function run(flags: Flags, env: Environment, program: RelayProgram): Promi
   for (const out of [process.stdout, process.stderr]) out.on('error', () => {})
   const began = performance.now()
   try {
-    const proof = await prove(planOf(flags, env, program, breakOff.signal, printError))
+    const plan = planOf(flags, env, program, breakOff.signal, printError)
+    const proof = await prove(plan)
     if (flags.json === true) printJson(proof.judgement)
-    else print(reportOf(proof.history, proof.judgement))
-    printError(verdict(proof, performance.now() - began))
+    else print(proofText(proof.history, proof.judgement))
+    printError(verdict(proof, plan.seed, performance.now() - began))
     return proof.judgement.sound && proof.leftBehind.length === 0 ? exitCodes.done : exitCodes.failed
   } catch (error) {
     if (!breakOff.signal.aborted) throw error
@@ -66,11 +73,11 @@ async function run(flags: Flags, env: Environment, program: RelayProgram): Promi
   }
 }
 
-function verdict({ judgement }: Proof, ms: number): string {
+function verdict({ judgement }: Proof, seed: number, ms: number): string {
   const time = `${(ms / 1_000).toFixed(0)} s`
   return judgement.sound
-    ? `Proved in ${time}: nothing lost, no phantom, every key in order.`
-    : `NOT proved (${time}): ${judgement.violations.length} violations.`
+    ? `Proved in ${time}: no message is lost or made up, and every key is in order.`
+    : `NOT proved (${time}). Please report this output: ${newIssue} (--seed ${seed} repeats the run).`
 }
 
 function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: AbortSignal, say: ProofPlan['say']): ProofPlan {

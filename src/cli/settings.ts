@@ -10,6 +10,7 @@ import { relayOptions } from '../relay/options.ts'
 import { isLoopback } from '../running/loopback.ts'
 import { defaultText, integer, oneOf, onOff, parsed, type Setting, setting, text, type ValueOf } from '../running/setting.ts'
 import { isAddress } from '../transport/brokers.ts'
+import { compressions } from '../transport/protocol/compression.ts'
 
 const database = {
   databaseUrl: setting('--database-url <url>', 'DATABASE_URL', text('a URL'), {
@@ -111,6 +112,11 @@ const relay = {
     default: 'kafkajs',
     what: 'Kafka client; `platformatic` needs the package @platformatic/kafka',
     page: 'guides/kafka-clients.md',
+  }),
+  compression: setting('--compression <name>', 'OUTBOX_COMPRESSION', oneOf(...compressions), {
+    default: 'none',
+    what: 'Codec of the batches; `snappy` needs the package snappyjs, `lz4` lz4-napi, `zstd` Node 22.15 or newer',
+    page: 'guides/compression.md',
   }),
   createTopics: setting('--create-topics', 'OUTBOX_CREATE_TOPICS', onOff, {
     default: false,

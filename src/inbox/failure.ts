@@ -1,6 +1,7 @@
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import type { TableSet } from '../message/tables.ts'
 import { explain, sqlState } from '../prisma/statement.ts'
+import { isProgrammingError } from '../running/programming-error.ts'
 import { blamesTopic, trouble as kafkaTrouble } from '../transport/kafkajs/errors.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
@@ -109,9 +110,12 @@ export class Conflict extends Error {
   override readonly name = 'Conflict'
 }
 
-/** An error that can only come from the connection, or is ours: one that tells nothing gets a code. */
+/**
+ * An error that can only come from the connection, or is ours: one that tells nothing gets a code. A bug stays what it is, for the log to name
+ * it: no connection throws one.
+ */
 export const lost = (error: unknown): unknown =>
-  blameOf(error) === 'unknown' && !(error instanceof Conflict)
+  blameOf(error) === 'unknown' && !(error instanceof Conflict) && !isProgrammingError(error)
     ? new ConnectionLost(error instanceof Error ? error.message : String(error), { cause: error })
     : error
 

@@ -60,6 +60,8 @@ export const errorCodes = {
   KAFKA_REFUSED: 'kafka-refused',
   /** The package of the chosen transport is missing, or does not suit this version of Node. */
   TRANSPORT_PACKAGE: 'transport-package',
+  /** Records are compressed, or shall be, with a codec whose package is missing. */
+  COMPRESSION_PACKAGE: 'compression-package',
   /** `init` found no Prisma project that it can add the outbox to. */
   PRISMA_PROJECT: 'prisma-project',
   /** Records in Kafka cannot be read: a wrong checksum, impossible lengths, or an answer that is too large. */

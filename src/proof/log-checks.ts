@@ -1,9 +1,12 @@
 import { placementHash } from '../message/key.ts'
 import { type Evidence, listed, placeOf } from './evidence.ts'
 import { type Finding, Tally } from './finding.ts'
-import type { ReadRecord, WrittenMessage } from './history.ts'
+import type { LedgerRow, ReadRecord, WrittenMessage } from './history.ts'
 
 const bytesOf = (key: string | null): Uint8Array | null => (key === null ? null : Buffer.from(key, 'latin1'))
+
+/** The key of a message and, if its transactions follow one another, its number. */
+const placeInKey = ({ key, n }: LedgerRow): string => `key ${key}${n === null ? '' : `, message ${n} of it`}`
 
 /** Loss: every row of the ledger is in the log, or among the dead that are expected; every acknowledged commit is in the ledger. */
 export function checkLoss({ history, topics, ledger, dumps }: Evidence): Finding {
@@ -12,7 +15,7 @@ export function checkLoss({ history, topics, ledger, dumps }: Evidence): Finding
   for (const { outcome, messages } of history.attempts) {
     if (outcome !== 'ok') continue
     for (const { id } of messages) {
-      const expected = 'in the ledger: its commit was acknowledged'
+      const expected = 'in the database: its commit was acknowledged'
       tally.expect(ledger.has(id), () => ({ of: id, expected, found: 'not there: the database lost it' }))
     }
   }
@@ -20,7 +23,11 @@ export function checkLoss({ history, topics, ledger, dumps }: Evidence): Finding
     for (const row of ledger.values()) {
       if (topics.get(row.topic)?.deleted || dead.has(row.id)) continue
       const expected = `in ${row.topic}, ${dump.isolation}: its transaction committed`
-      tally.expect(copies.has(row.id), () => ({ of: row.id, expected, found: `not there (key ${row.key}, n ${row.n})` }))
+      tally.expect(copies.has(row.id), () => ({
+        of: row.id,
+        expected,
+        found: `not there (${placeInKey(row)})`,
+      }))
     }
   }
   return tally
@@ -32,7 +39,7 @@ export function checkPhantom({ history, ledger, written, dumps }: Evidence): Fin
   for (const { outcome, messages } of history.attempts) {
     if (outcome !== 'fail') continue
     for (const { id } of messages) {
-      const expected = 'not in the ledger: its transaction rolled back'
+      const expected = 'not in the database: its transaction rolled back'
       tally.expect(!ledger.has(id), () => ({ of: id, expected, found: 'there' }))
     }
   }
@@ -41,7 +48,7 @@ export function checkPhantom({ history, ledger, written, dumps }: Evidence): Fin
       const committed = record.id !== null && ledger.has(record.id)
       tally.expect(committed, () => {
         const outcome = record.id === null ? undefined : written.get(record.id)?.attempt.outcome
-        const found = `${placeOf(record)}, ${outcome ? `of a transaction that ended with ${outcome}` : 'of no writer'}`
+        const found = `${placeOf(record)}, ${outcome ? `of a transaction that ended with ${outcome}` : 'that nobody wrote'}`
         return { of: record.id ?? 'a record without id', expected: 'no record without a committed transaction', found }
       })
     }
@@ -101,7 +108,7 @@ export function checkRegressions({ written, topics, dumps, sendsOf, history }: E
       if (n <= top) {
         const explained = before.length > 0 && (!history.traces || (sendsOf.get(record.id!)?.length ?? 0) > before.length)
         const expected = 'behind a later record of its key only as a copy that a take-over or an unknown outcome explains'
-        const found = `${placeOf(record)}: n ${n} after ${top}, copy ${before.length + 1}`
+        const found = `${placeOf(record)}: message ${n} of its key after ${top}, copy ${before.length + 1}`
         tally.expect(explained, () => ({ of: record.id!, expected, found }))
       }
       highest.set(line, Math.max(n, top))

@@ -11,8 +11,8 @@ export function checkSerialisedOrder(evidence: Evidence): Finding {
       for (const record of records) {
         const n = evidence.written.get(record.id!)?.message.n
         if (n === undefined || n === null) continue
-        const expected = `n ${next} of key ${record.key}`
-        tally.expect(n === next, () => ({ of: record.id!, expected, found: `n ${n} at ${placeOf(record)}` }))
+        const expected = `message ${next} of key ${record.key}`
+        tally.expect(n === next, () => ({ of: record.id!, expected, found: `message ${n} at ${placeOf(record)}` }))
         // After one that is out of place the rest is judged from there: one fault is one violation, not all that follow.
         next = n + 1
       }

@@ -61,7 +61,7 @@ const relayCount = 2
  */
 export async function prove(plan: ProofPlan): Promise<Proof> {
   const [schema, topic] = [`outbox_prove_${plan.name}`, `outbox-prove-${plan.name}`]
-  plan.say(`Scratch schema ${schema}, scratch topic ${topic}; both are removed at the end.`)
+  plan.say(`Scratch schema ${schema}, scratch topic ${topic}; both are removed at the end. Seed ${plan.seed}.`)
   const scratch = await makeScratch({ ...plan, schema, topic, migration: plan.migration(schema) })
   let history: History | undefined
   let leftBehind: string[] = []
@@ -82,11 +82,14 @@ async function collect(plan: ProofPlan, scratch: Scratch, schema: string, topic:
   const relays = Array.from({ length: relayCount }, (_, i) => plan.startRelay(schema, `prove-${i + 1}`))
   const ways = Array.from({ length: writing.writers }, () => new SqlWay(plan.databaseUrl, sql))
   try {
+    const seconds = Math.round(plan.forMs / 1_000)
+    plan.say(`Writing transactions for ${seconds} s, while ${relayCount} relays publish them and are killed in turn.`)
     const writers = startWriters(writing, ways, sql, random)
     const faults = await killAmong(plan, relays, schema, random).finally(() => writers.stop())
-    plan.say(`${writers.attempts.length} transactions; waiting for the outbox to empty`)
+    plan.say(`${writers.attempts.length} transactions written. Waiting until everything is published.`)
     const rest = await settle(plan, scratch)
     await Promise.all(relays.map((relay) => relay.stop()))
+    plan.say('Reading the topic, to compare it with what was committed.')
     return await read(plan, topic, writers, faults, rest, () => readLedger(query, sql))
   } finally {
     await Promise.allSettled([...ways.map((way) => way.close()), ...relays.map((relay) => relay.kill())])
@@ -116,7 +119,7 @@ async function killAmong(plan: ProofPlan, relays: ProvedRelay[], schema: string,
     await relays[which]!.kill()
     relays[which] = plan.startRelay(schema, `prove-${which + 1}`)
     faults.push({ kind: 'relay-sigkill', from, healedAt: monotonicMs() })
-    plan.say(`relay ${which + 1} of ${relays.length} killed and started again (${kill + 1} of ${plan.kills})`)
+    plan.say(`Relay ${which + 1} killed and started again (${kill + 1} of ${plan.kills}).`)
   }
   await pause(began + plan.forMs - monotonicMs(), plan.signal)
   return faults

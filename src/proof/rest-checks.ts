@@ -14,7 +14,7 @@ export function checkLiveness(evidence: Evidence): Finding {
   const inTime = rest.emptiedMs !== null && rest.emptiedMs <= rest.limitMs && rest.left === 0
   tally.expect(inTime, () => ({
     of: 'outbox',
-    expected: `empty within ${rest.limitMs} ms of the last heal`,
+    expected: `empty within ${rest.limitMs} ms of the end of the last fault`,
     found: rest.emptiedMs === null || rest.left > 0 ? `${rest.left} rows are left` : `it took ${Math.round(rest.emptiedMs)} ms`,
   }))
   for (const end of rest.unexpectedEnds) {

@@ -23,6 +23,8 @@ export const meanings: Readonly<Record<string, Meaning>> = Object.freeze({
   INVALID_RECORD: { scope: 'record', source: 'produce' },
   // The client's own clock makes the timestamp, so no message is at fault.
   INVALID_TIMESTAMP: { scope: 'producer', source: 'produce' },
+  // The setting of the relay, and brokers that do not take it.
+  UNSUPPORTED_COMPRESSION_TYPE: { scope: 'producer', source: 'produce' },
   NOT_ENOUGH_REPLICAS: { scope: 'transient', source: 'produce' },
   POLICY_VIOLATION: { scope: 'topic', source: 'produce' },
   CLUSTER_AUTHORIZATION_FAILED: { scope: 'producer', source: 'produce' },

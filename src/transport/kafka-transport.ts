@@ -4,6 +4,7 @@ import { type Access, type AccessOptions, accessOf } from './access.ts'
 import { checkBrokers, checkLogin } from './brokers.ts'
 import { Fuse } from './fuse.ts'
 import type { KafkaClient } from './kafka-client.ts'
+import { type Compression, type Compressor, compressorOf } from './protocol/compression.ts'
 import {
   noAnswer,
   type Outcome,
@@ -48,6 +49,11 @@ export interface KafkaTransportOptions {
    * far away. A `publish` is bounded by its own time as well. @default 5000
    */
   connectionTimeoutMs?: number
+  /**
+   * Codec of the batches; one that it does not make smaller goes without. `snappy` needs the package snappyjs, `lz4` lz4-napi, `zstd` Node
+   * 22.15 or newer. @default 'none'
+   */
+  compression?: Compression
 }
 
 /** Defaults of {@link KafkaTransportOptions}. */
@@ -56,6 +62,7 @@ export const kafkaTransportDefaults = Object.freeze({
   ssl: false,
   saslInsecure: false,
   connectionTimeoutMs: 5_000,
+  compression: 'none',
 } satisfies Partial<KafkaTransportOptions>)
 
 type Settings = KafkaTransportOptions & Required<Pick<KafkaTransportOptions, keyof typeof kafkaTransportDefaults>>
@@ -83,6 +90,8 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
   abstract readonly name: string
   protected readonly settings: Settings
   protected readonly access: Access
+  /** Undefined: batches go without compression. */
+  protected readonly compressor: Compressor | undefined
   /** Clients whose sockets may be open. */
   protected readonly alive = new Set<KafkaClient>()
   #sender: Sender | undefined
@@ -91,12 +100,13 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
   #first = 0
   #closed = false
 
-  /** Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE without the signer of AWS MSK. */
+  /** Throws OUTBOX_INVALID_OPTION, OUTBOX_TRANSPORT_PACKAGE without the signer of AWS MSK, and OUTBOX_COMPRESSION_PACKAGE. */
   constructor(options: KafkaTransportOptions & Pick<AccessOptions, 'sasl'>) {
     checkBrokers(options.brokers)
     checkLogin(options)
     this.settings = { ...kafkaTransportDefaults, ...options }
     this.access = accessOf(options)
+    this.compressor = compressorOf(this.settings.compression)
   }
 
   /** Loads the package, if it is not loaded yet. */

@@ -54,6 +54,12 @@ test('with a relay that works nothing is wrong, and the exit code is 0', async (
   await relay.end('SIGTERM')
 })
 
+test.each(['5 s', '-1', '100'])('a request timeout of %s is refused as it is by the relay', async (timeout) => {
+  const ended = await cli(['doctor'], { ...env, OUTBOX_REQUEST_TIMEOUT_MS: timeout })
+  expect(ended.code).toBe(2)
+  expect(ended.stderr).toContain('OUTBOX_REQUEST_TIMEOUT_MS must be')
+})
+
 test('a warning is told with reason and fix, and leaves the exit code 0; a failure makes it 1', async () => {
   const warned = await cli(['doctor'], env)
   expect(warned.stdout).toMatch(/^! relays: No relay is alive\.\n {4}Why: .+\n {4}Fix: .+relay$/m)

@@ -2,8 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
+import * as zlib from 'node:zlib'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { dumpTopics, proofKafka } from '../../src/proof/dump.ts'
 import { builtMain } from '../support/build.ts'
 import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
@@ -29,6 +31,29 @@ test('a message goes from the table to Kafka with key, value and headers, and it
   expect(record).toMatchObject({ headers: { tenant: 'blue', type: 'OrderPlaced', id: expect.any(String) } })
   expect([record!.key, record!.value].map(String)).toEqual(['order-1', '{"n":1}'])
   expect(await relay.end('SIGTERM')).toEqual({ code: 0, signal: null })
+})
+
+test('with --compression the batches are compressed, and --drain empties the outbox as ever', async () => {
+  const topic = await createTopic('cli-compressed', 1)
+  await insertRows(
+    database.pool,
+    times(50, (n) => ({ topic, key: 'order-1', value: JSON.stringify({ n, note: 'leave it at the door' }) })),
+  )
+  const { code } = await cli(['relay', '--drain', '--compression', 'lz4'], env)
+  expect(code).toBe(0)
+  // A plain kafkajs has no codec for it.
+  await expect(readTopic(topic)).rejects.toThrow('LZ4 compression not implemented')
+  const { records } = await dumpTopics(proofKafka({ brokers: inject('brokers').split(',') }), [topic], 'read_uncommitted')
+  expect(records.map(({ offset }) => offset)).toEqual(Array.from({ length: 50 }, (_, n) => n))
+})
+
+test.each([
+  ['brotli', 2, '--compression must be one of none, gzip, snappy, lz4, zstd'],
+  ['zstd', 'zstdCompressSync' in zlib ? 0 : 2, 'zstdCompressSync' in zlib ? '' : 'OUTBOX_COMPRESSION_PACKAGE'],
+])('--compression %s ends with %i before anything is done, if this Node cannot do it', async (compression, code, words) => {
+  const ended = await cli(['relay', '--drain', '--compression', compression], env)
+  expect(ended.code).toBe(code)
+  expect(ended.stderr).toContain(words)
 })
 
 describe('signals', () => {

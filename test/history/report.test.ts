@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { kindsOfFault, reportOf } from '../../src/proof/report.ts'
 import { judge } from './judge.ts'
+import { kindsOfFault, reportOf } from './report.ts'
 import { story } from './story.ts'
 
 test('recovery is the time from the heal of a fault to the next acknowledgement of any relay', () => {

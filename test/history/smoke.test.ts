@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { reportOf } from '../../src/proof/report.ts'
 import { tortureDefaults } from './options.ts'
+import { reportOf } from './report.ts'
 import { torture } from './run.ts'
 
 const faults = [

@@ -1,8 +1,8 @@
-import { reportOf } from '../../src/proof/report.ts'
 import { generateClients } from '../support/generate.ts'
 import { judge } from './judge.ts'
 import { kept } from './kept.ts'
 import { tortureOptions } from './options.ts'
+import { reportOf } from './report.ts'
 
 /** `npm run torture`: real servers, real relays, faults drawn from a seed, and a judgement of everything that came out. */
 const options = tortureOptions(process.argv.slice(2), Date.now())

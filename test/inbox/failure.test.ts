@@ -94,3 +94,8 @@ test('an error that tells is kept as it is, also by a lost connection', () => {
   expect(lost(error)).toBe(error)
   expect(lost(new Error('why'))).toMatchObject({ message: 'why' })
 })
+
+test.each([new TypeError('x'), new ReferenceError('x'), new RangeError('x')])('a bug is no lost connection: %s', (bug) => {
+  expect(lost(bug)).toBe(bug)
+  expect(codeOf(lost(bug))).toBe(bug.name)
+})

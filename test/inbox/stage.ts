@@ -69,8 +69,8 @@ export interface Stage {
   send(messages: Message[]): Promise<void>
 }
 
-export async function createStage(partitions = 3): Promise<Stage> {
-  const topic = await createTopic('inbox', partitions)
+export async function createStage(partitions = 3, config: Record<string, string> = {}): Promise<Stage> {
+  const topic = await createTopic('inbox', partitions, { config })
   const kafka = testKafka()
   const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false })
   await producer.connect()

@@ -43,8 +43,10 @@ async function keepClasses(jars: string): Promise<void> {
 }
 
 /** Runs a class of Kafka's own tools, for example `org.apache.kafka.tools.consumer.ConsoleConsumer`, and gives what it prints. */
-export async function kafkaTool(main: string, args: string[]): Promise<string> {
-  const { stdout } = await run('java', [...kafkaJava(await kafkaJars()), main, ...args])
+export async function kafkaTool(main: string, args: string[], input = ''): Promise<string> {
+  const running = run('java', [...kafkaJava(await kafkaJars()), main, ...args], { maxBuffer: 64 * 1024 * 1024 })
+  running.child.stdin!.end(input)
+  const { stdout } = await running
   return stdout
 }
 

@@ -9,6 +9,7 @@ import { bootstrapServers } from '../../src/ops/trouble.ts'
 import { advertisedIn, tellAdvertised } from '../../src/transport/advertised.ts'
 import { checkBrokers } from '../../src/transport/brokers.ts'
 import { findRecord } from '../../src/transport/kafkajs/find-record.ts'
+import { cli } from '../support/cli.ts'
 import { createDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { type KafkaServer, startKafka } from '../support/kafka.ts'
@@ -140,6 +141,19 @@ test('a relay delivers through a broker with an IPv6 address', async () => {
   await relay.start()
   await emptied(database.pool)
 })
+
+test('the commands relay, where and doctor reach a broker with an IPv6 address', async () => {
+  await using database = await createDatabase()
+  const messageId = randomUUID()
+  await insertRows(database.pool, [{ topic, key: 'k', messageId }])
+  const env = { DATABASE_URL: database.url, KAFKA_BROKERS: brokersOf.six()[0]! }
+  expect(await cli(['relay', '--drain'], env)).toMatchObject({ code: 0 })
+  const where = await cli(['where', messageId, '--topic', topic, '--json'], env)
+  expect(JSON.parse(where.stdout)).toMatchObject({ state: 'published', topic, partition: 0 })
+  const doctor = await cli(['doctor', '--json'], env)
+  const verdicts = JSON.parse(doctor.stdout) as { check: string; level: string }[]
+  expect(verdicts.find(({ check }) => check === 'kafka')).toMatchObject({ level: 'ok' })
+}, 60_000)
 
 test.each([
   ['host:port', 'kafka-1:9092', true],

@@ -45,7 +45,7 @@ export const codes: [number: number, code: string, meaning: Meaning, written: bo
   [59, 'UNKNOWN_PRODUCER_ID', 'unknown', false],
   [74, 'FENCED_LEADER_EPOCH', 'unknown', true],
   [75, 'UNKNOWN_LEADER_EPOCH', 'unknown', true],
-  [76, 'UNSUPPORTED_COMPRESSION_TYPE', 'unknown', false],
+  [76, 'UNSUPPORTED_COMPRESSION_TYPE', 'producer', false],
   [87, 'INVALID_RECORD', 'record', false],
   [89, 'THROTTLING_QUOTA_EXCEEDED', 'unknown', true],
   [90, 'PRODUCER_FENCED', 'unknown', true],

@@ -73,6 +73,7 @@ export default defineConfig({
           page('Embed the relay', '/docs/guides/embed-the-relay'),
           page('TypeScript, Jest and bundlers', '/docs/guides/typescript-jest-bundlers'),
           page('Kafka clients', '/docs/guides/kafka-clients'),
+          page('Compression', '/docs/guides/compression'),
           page('Prove it', '/docs/guides/prove'),
         ],
       },

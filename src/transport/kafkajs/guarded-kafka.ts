@@ -9,6 +9,7 @@ import { fetchVersions, readFetchAnswer } from '../protocol/fetch-answer.ts'
 import type { Codecs } from '../protocol/record-batch-reader.ts'
 import { Unreadable } from '../protocol/wire-cursor.ts'
 import { clusterMaker } from './cluster.ts'
+import { missingCodec, registerCodecs } from './codecs.ts'
 import { hostOf } from './ipv6.ts'
 
 /**
@@ -59,6 +60,7 @@ function ownCopy(): Promise<OwnCopy | undefined> {
   loading ??= import('kafkajs')
     .then(({ default: kafkajs }) => {
       const cluster = clusterMaker<Cluster>(new kafkajs.Kafka({ brokers: ['127.0.0.1:9'] })).create({})
+      registerCodecs(kafkajs.CompressionCodecs)
       return { prototype: Object.getPrototypeOf(cluster), codecs: codecsOf(kafkajs) }
     })
     .catch(() => undefined)
@@ -82,8 +84,9 @@ export function guardedKafka(kafka: Kafka): Kafka {
 
 /**
  * Guards a kafkajs consumer: it reads records in time proportional to their bytes, ends with OUTBOX_RECORDS_UNREADABLE as the `cause` of
- * its error for records that cannot be read, and bounds the size of a broker's answer. Call it before `connect()` and `run()`. `createInbox`
- * and `createProjection` do so themselves.
+ * its error for records that cannot be read, and bounds the size of a broker's answer. It also registers codecs for compressed records with
+ * kafkajs, as far as their packages are installed. Call it before `connect()` and `run()`. `createInbox` and `createProjection` do so
+ * themselves.
  *
  * @param consumer of kafkajs 2.2.4; other consumers of the same Kafka object stay as they are
  * @returns false if the consumer cannot be guarded and stays as it is: it is of another copy of kafkajs, or a wrapper that does not pass
@@ -171,6 +174,8 @@ class Refused extends Error {
 }
 
 function explained(error: unknown): unknown {
+  const missing = missingCodec(error, error instanceof Unreadable ? error.message : undefined)
+  if (missing) return new Refused(missing.message, { cause: missing })
   if (error instanceof Unreadable) return refused(error.message, error)
   // Without a cause: kafkajs would see that its own error may be tried again.
   const tooLarge = (error as { code?: unknown } | undefined)?.code === tooLargeCode
@@ -184,11 +189,11 @@ function refused(what: string, cause?: unknown): Refused {
   })
 }
 
-/** Our refusal behind an error that kafkajs has wrapped, if there is one. */
+/** Our refusal behind an error that kafkajs has wrapped, if there is one, or for a codec that kafkajs itself found missing. */
 export function refusalIn(error: unknown): OutboxError | undefined {
   let found = error
   for (let depth = 0; depth < 10 && found instanceof Error; depth++, found = found.cause) {
-    if (isOutboxError(found, 'OUTBOX_RECORDS_UNREADABLE')) return found
+    if (isOutboxError(found, 'OUTBOX_RECORDS_UNREADABLE') || isOutboxError(found, 'OUTBOX_COMPRESSION_PACKAGE')) return found
   }
-  return undefined
+  return missingCodec(error)
 }

@@ -34,8 +34,8 @@ export interface KafkajsTransportOptions extends KafkaTransportOptions {
  * The way to Kafka through kafkajs 2.2.4, in the only shape in which it loses nothing: one `send` for each topic-partition, no retries,
  * numbers of the relay instead of kafkajs' own, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
  *
- * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs or without the signer of AWS MSK. Opens no
- * connection before it is used.
+ * Throws OUTBOX_INVALID_OPTION, OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs or without the signer of AWS MSK, and
+ * OUTBOX_COMPRESSION_PACKAGE without the package of the compression. Opens no connection before it is used.
  *
  * @example
  * ```ts
@@ -52,7 +52,7 @@ export function kafkajsTransport(options: KafkajsTransportOptions): Transport {
 
 class KafkajsTransport extends KafkaTransport<KafkajsClient<Producer>, KafkajsClient<Admin>> {
   override readonly name = 'kafkajs'
-  readonly #requests = new SharedRequests()
+  readonly #requests = new SharedRequests(this.compressor)
 
   protected override openSender(brokers: string[]): KafkajsClient<Producer> {
     const open = (kafka: Kafka) => {

@@ -1,4 +1,5 @@
 import type { Kafka } from 'kafkajs'
+import type { Compressor } from '../protocol/compression.ts'
 import { encodeProduce } from '../protocol/produce-request.ts'
 import { type Quota, Quotas, Throttled } from '../quotas.ts'
 import type { KafkajsBatch } from './batch.ts'
@@ -72,6 +73,11 @@ export class SharedRequests {
   readonly #quotas = new Quotas()
   /** Node of the broker to which the last batch of a partition went. */
   readonly #leaders = new Map<string, number>()
+  readonly #compressor: Compressor | undefined
+
+  constructor(compressor: Compressor | undefined) {
+    this.#compressor = compressor
+  }
 
   /** Throws {@link Throttled} while the broker of the partition, as far as it is known, reads nothing. */
   check(topic: string, partition: number): void {
@@ -93,7 +99,7 @@ export class SharedRequests {
 
   #sharing(broker: Broker): Broker {
     if (this.#brokers.has(broker)) return broker
-    const requests = new BrokerRequests(broker, this.#quotas.of(broker.nodeId))
+    const requests = new BrokerRequests(broker, this.#quotas.of(broker.nodeId), this.#compressor)
     this.#brokers.set(broker, requests)
     broker.produce = (request) => {
       for (const { topic, partitions } of request.topicData)
@@ -113,11 +119,11 @@ class BrokerRequests {
   #bytes = 0
   #underWay = 0
 
-  constructor(broker: Broker, quota: Quota) {
+  constructor(broker: Broker, quota: Quota, compressor: Compressor | undefined) {
     this.#quota = quota
     this.#asked = Object.create(broker, {
       produce: { value: broker.produce },
-      lookupRequest: { value: (...args: unknown[]) => encodedHere(broker.lookupRequest(...args)) },
+      lookupRequest: { value: (...args: unknown[]) => encodedHere(broker.lookupRequest(...args), compressor) },
     })
   }
 
@@ -202,11 +208,11 @@ class BrokerRequests {
  * Requests that are encoded at once, and whose answers come as they are, with what reads them: kafkajs throws the first refusal of an answer
  * away with the rest of it, and here each send reads its own part.
  */
-const encodedHere = (make: ReturnType<Broker['lookupRequest']>) => (given: Produce) => {
+const encodedHere = (make: ReturnType<Broker['lookupRequest']>, compressor: Compressor | undefined) => (given: Produce) => {
   const { request, response } = make(given)
   const encode = async () => {
     const batches = given.topicData.flatMap(({ partitions }) => partitions.map(({ messages }) => messages.take()))
-    const buffer = encodeProduce(batches, given.timeout, Date.now())
+    const buffer = encodeProduce(batches, given.timeout, Date.now(), compressor)
     return { buf: buffer, buffer }
   }
   // Kafkajs would hold the next request back after it was encoded, while its deadline runs. The quota is obeyed before that.

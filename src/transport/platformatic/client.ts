@@ -5,6 +5,7 @@ import { tellAdvertised } from '../advertised.ts'
 import { addressOf, hostAndPort } from '../brokers.ts'
 import { guarded } from '../guarded-socket.ts'
 import { KafkaClient } from '../kafka-client.ts'
+import type { Compressor } from '../protocol/compression.ts'
 import { refusalOf, type TokenLogin } from '../token-login.ts'
 import { TransportError } from '../transport.ts'
 import { loadPackage } from './package.ts'
@@ -20,6 +21,7 @@ export interface ClientSettings extends Access {
   brokers: string[]
   clientId: string
   connectionTimeoutMs: number
+  compressor: Compressor | undefined
 }
 
 /** Longer than any deadline of ours, which closes the sockets: a request that the client gives up stays in its way (ms). */
@@ -72,7 +74,7 @@ export class PlatformaticClient extends KafkaClient {
   async #open(settings: ClientSettings): Promise<BytesProducer> {
     const loaded = await loadPackage()
     if (this.destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
-    this.produce = produceWith(loaded)
+    this.produce = produceWith(loaded, settings.compressor)
     this.countPartitions = countWith(loaded)
     this.newProducerId = producerIdsWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))

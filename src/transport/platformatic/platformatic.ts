@@ -51,8 +51,8 @@ const mechanisms = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer', 'a
  * The way to Kafka through @platformatic/kafka: less CPU for each message than kafkajs. Used in its plain mode only, with
  * numbers of the relay: its own, and its transactions, lose records in 1.35.
  *
- * Throws OUTBOX_INVALID_OPTION, and OUTBOX_TRANSPORT_PACKAGE when the package is missing or does not suit this version of Node. Loads
- * the package, and opens a connection, when it is used.
+ * Throws OUTBOX_INVALID_OPTION, OUTBOX_TRANSPORT_PACKAGE when the package is missing or does not suit this version of Node, and
+ * OUTBOX_COMPRESSION_PACKAGE without the package of the compression. Loads the client, and opens a connection, when it is used.
  *
  * @example
  * ```ts
@@ -79,7 +79,10 @@ class PlatformaticTransport extends KafkaTransport<PlatformaticClient, Platforma
 
   protected override openSender(brokers: string[]): PlatformaticClient {
     const { clientId, connectionTimeoutMs } = this.settings
-    return new PlatformaticClient({ brokers, clientId, connectionTimeoutMs, ...this.access }, this.alive)
+    return new PlatformaticClient(
+      { brokers, clientId, connectionTimeoutMs, compressor: this.compressor, ...this.access },
+      this.alive,
+    )
   }
 
   protected override openAsker(brokers: string[]): PlatformaticClient {

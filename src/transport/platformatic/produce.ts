@@ -1,5 +1,6 @@
 import type { Connection, Writer } from '@platformatic/kafka'
 import type { Fuse } from '../fuse.ts'
+import type { Compressor } from '../protocol/compression.ts'
 import { encodeProduce } from '../protocol/produce-request.ts'
 import type { TransportBatch } from '../transport.ts'
 import type { loadPackage } from './package.ts'
@@ -24,9 +25,9 @@ const produceApi = { key: 0, version: 8 }
  * The produce request of the client below its producer, which makes a buffer of its own for each number, key, value and header: half of
  * what a relay did was that.
  */
-export function produceWith({ createAPI, produceV8, Writer }: Package): Produce {
+export function produceWith({ createAPI, produceV8, Writer }: Package, compressor: Compressor | undefined): Produce {
   const createRequest = (batch: TransportBatch, fuse: Fuse, replicaTimeoutMs: number): Writer =>
-    Writer.create().append(encodeProduce([fuse.pass(batch)], replicaTimeoutMs, Date.now()))
+    Writer.create().append(encodeProduce([fuse.pass(batch)], replicaTimeoutMs, Date.now(), compressor))
 
   return createAPI<Parameters<typeof createRequest>, ProduceResponse>(
     produceApi.key,

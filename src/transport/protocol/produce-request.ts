@@ -1,4 +1,5 @@
 import type { TransportBatch } from '../transport.ts'
+import type { Compressor } from './compression.ts'
 import { RecordBatch } from './record-batch.ts'
 
 /** Fields of the request, of each topic and of each partition that have always the same size: with the lengths of what follows. */
@@ -11,14 +12,20 @@ const allReplicas = -1
 
 /**
  * A produce request without its header, in the versions 3 to 8 (https://kafka.apache.org/41/design/protocol/#The_Messages_Produce), for
- * batches of different partitions. `replicaTimeoutMs`: how long the leader may wait for its replicas. One buffer, each byte written once.
+ * batches of different partitions. `replicaTimeoutMs`: how long the leader may wait for its replicas. One buffer; without a compressor each
+ * byte is written once.
  */
-export function encodeProduce(batches: readonly TransportBatch[], replicaTimeoutMs: number, now: number): Buffer {
+export function encodeProduce(
+  batches: readonly TransportBatch[],
+  replicaTimeoutMs: number,
+  now: number,
+  compressor?: Compressor,
+): Buffer {
   const topics = [...new Set(batches.map(({ topic }) => topic))].map((topic) => ({
     topic,
     partitions: batches
       .filter((batch) => batch.topic === topic)
-      .map(({ partition, records, numbers }) => ({ partition, batch: new RecordBatch(records, numbers) })),
+      .map(({ partition, records, numbers }) => ({ partition, batch: new RecordBatch(records, numbers, compressor) })),
   }))
   const size = topics.reduce(
     (sum, { topic, partitions }) =>

@@ -1,3 +1,4 @@
+import { compressions } from './compression.ts'
 import { crc32c } from './crc32c.ts'
 import { Unreadable, WireCursor } from './wire-cursor.ts'
 
@@ -26,7 +27,7 @@ const control = 0x20
 const leastRecord = 7
 const leastHeader = 2
 
-/** What unpacks batches: the codecs that the application has registered with kafkajs. */
+/** What unpacks batches, by the numbers of {@link compressions}: the codecs that are registered with kafkajs. */
 export type Codecs = Readonly<Record<number, (() => { decompress(bytes: Buffer): Promise<Buffer> }) | undefined>>
 
 /** What a record shares with those of its batch, in kafkajs' shape. 64-bit numbers are decimal. */
@@ -129,12 +130,10 @@ async function unpacked(bytes: Buffer, type: number, codecs: Codecs): Promise<Bu
   if (type === 0 || bytes.length === 0) return bytes
   const make = codecs[type]
   if (!make) throw new Unreadable(`it is compressed in the unknown way ${type}`)
-  // Not in the try: kafkajs knows what to do with its own error for a codec that is not registered.
-  const codec = make()
   try {
-    return await codec.decompress(bytes)
+    return await make().decompress(bytes)
   } catch (cause) {
-    throw new Unreadable('it cannot be decompressed', undefined, cause)
+    throw new Unreadable(`it is compressed with ${compressions[type]} and cannot be decompressed`, undefined, cause)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { BatchNumbers, TransportRecord } from '../transport.ts'
+import type { Compressor } from './compression.ts'
 import { crc32c } from './crc32c.ts'
 
 /** -1 as a varint: the length of a key or value that is null. */
@@ -15,7 +16,8 @@ const crcEnd = 21
 /**
  * A batch in Kafka's format 2 (https://kafka.apache.org/41/implementation/message-format/#record-batch), measured, so that it can be written
  * straight into a request. The clients make a buffer for each record, header and number, and copy a batch from one to the next: more than
- * half of what a relay did was that.
+ * half of what a relay did was that. A batch that a compressor does not make smaller is written without compression, so compression never
+ * takes it past a limit.
  */
 export class RecordBatch {
   /** Bytes of the batch. */
@@ -23,25 +25,38 @@ export class RecordBatch {
   readonly #records: readonly TransportRecord[]
   readonly #numbers: BatchNumbers | undefined
   readonly #sizes: number[]
+  /** The records after compression, and the number of its codec; undefined: they are written as they are. */
+  readonly #compressed: { bytes: Uint8Array; codec: number } | undefined
 
-  constructor(records: readonly TransportRecord[], numbers?: BatchNumbers) {
+  constructor(records: readonly TransportRecord[], numbers?: BatchNumbers, compressor?: Compressor) {
     this.#records = records
     this.#numbers = numbers
     this.#sizes = records.map(bodySize)
-    this.size = this.#sizes.reduce((sum, size) => sum + lengthSize(size) + size, headSize)
+    const size = this.#sizes.reduce((sum, size) => sum + lengthSize(size) + size, 0)
+    this.#compressed = compressor && this.#compress(compressor, size)
+    this.size = headSize + (this.#compressed?.bytes.length ?? size)
+  }
+
+  #compress({ compress, number }: Compressor, size: number): { bytes: Uint8Array; codec: number } | undefined {
+    const plain = Buffer.allocUnsafe(size)
+    this.#writeRecords(plain, 0)
+    const bytes = compress(plain)
+    return bytes.length < size ? { bytes, codec: number } : undefined
   }
 
   /** Writes it, as made at `now`; returns the place behind it. */
   write(into: Buffer, at: number, now: number): number {
-    const end = this.#writeRecords(into, at + headSize)
+    const end = at + this.size
+    if (this.#compressed) into.set(this.#compressed.bytes, at + headSize)
+    else this.#writeRecords(into, at + headSize)
     const time = BigInt(now)
     // No offset yet, no epoch of a leader, format 2.
     into.writeBigInt64BE(0n, at)
     into.writeInt32BE(this.size - lengthEnd, at + 8)
     into.writeInt32BE(0, at + 12)
     into[at + 16] = 2
-    // No compression, timestamps of the client, neither of a transaction nor control.
-    into.writeInt16BE(0, at + crcEnd)
+    // Timestamps of the client, neither of a transaction nor control.
+    into.writeInt16BE(this.#compressed?.codec ?? 0, at + crcEnd)
     into.writeInt32BE(this.#records.length - 1, at + 23)
     into.writeBigInt64BE(time, at + 27)
     into.writeBigInt64BE(time, at + 35)
@@ -55,7 +70,7 @@ export class RecordBatch {
   }
 
   /** One after the other, with offsets from 0 and all timestamps that of the batch. */
-  #writeRecords(into: Buffer, start: number): number {
+  #writeRecords(into: Buffer, start: number): void {
     let at = start
     for (const [i, { key, value, headers }] of this.#records.entries()) {
       at = writeLength(into, at, this.#sizes[i]!)
@@ -69,7 +84,6 @@ export class RecordBatch {
       at = writeLength(into, at, names.length)
       for (const name of names) at = writeText(into, writeText(into, at, name), headers[name]!)
     }
-    return at
   }
 }
 

@@ -31,7 +31,6 @@ const unclear: [type: string, code: number][] = [
   ['UNKNOWN_PRODUCER_ID', 59],
   ['FENCED_LEADER_EPOCH', 74],
   ['UNKNOWN_LEADER_EPOCH', 75],
-  ['UNSUPPORTED_COMPRESSION_TYPE', 76],
 ]
 
 /** What a broker or the client says → what it means before and after the encoder has begun with the batch. */
@@ -44,6 +43,7 @@ const table: [error: Error, code: string, unsent: string, sent: string][] = [
   [protocol('INVALID_TOPIC_EXCEPTION', 17), 'INVALID_TOPIC_EXCEPTION', 'topic', 'topic'],
   [protocol('TOPIC_AUTHORIZATION_FAILED', 29), 'TOPIC_AUTHORIZATION_FAILED', 'topic', 'topic'],
   [protocol('POLICY_VIOLATION', 44), 'POLICY_VIOLATION', 'topic', 'topic'],
+  [protocol('UNSUPPORTED_COMPRESSION_TYPE', 76), 'UNSUPPORTED_COMPRESSION_TYPE', 'producer', 'producer'],
   [protocol('CLUSTER_AUTHORIZATION_FAILED', 31), 'CLUSTER_AUTHORIZATION_FAILED', 'producer', 'producer'],
   [protocol('TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 53), 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'producer', 'producer'],
   [protocol('SASL_AUTHENTICATION_FAILED', 58), 'SASL_AUTHENTICATION_FAILED', 'producer', 'unknown'],
@@ -93,6 +93,7 @@ describe('what an error of kafkajs proves', () => {
       'POLICY_VIOLATION',
       'RECORD_LIST_TOO_LARGE',
       'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
+      'UNSUPPORTED_COMPRESSION_TYPE',
     ])
   })
 

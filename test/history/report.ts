@@ -1,6 +1,6 @@
-import type { Judgement, Verdict } from './checks.ts'
-import { sendsOf } from './evidence.ts'
-import type { History } from './history.ts'
+import type { Judgement, Verdict } from '../../src/proof/checks.ts'
+import { sendsOf } from '../../src/proof/evidence.ts'
+import type { History } from '../../src/proof/history.ts'
 
 /** What was done to a run by one kind of fault, and how soon messages flowed again. */
 export interface KindOfFault {
