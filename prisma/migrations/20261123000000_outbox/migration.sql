@@ -181,7 +181,7 @@ BEGIN
 END $body$;
 
 -- Checks a message as enqueue does, writes it and returns its id. Refusals name the field, never a value.
-CREATE FUNCTION @schema."outbox_insert"("topic" text, "key" text, "payload" bytea, "headers" jsonb, "type" text, "content_type" text)
+CREATE FUNCTION @schema."outbox_insert"("topic" text, "key" text, "payload" bytea, "headers" jsonb, "type" text, "lock_key" boolean, "content_type" text)
     RETURNS uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     key_bytes bytea := convert_to(key, 'UTF8');
@@ -224,21 +224,26 @@ BEGIN
     IF content_type IS NOT NULL THEN
         own := own || jsonb_build_object('content-type', content_type);
     END IF;
+    -- As lockKey of enqueue does, before the id is drawn.
+    IF lock_key THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(topic COLLATE "C", coalesce(hashtextextended(encode(key_bytes, 'hex') COLLATE "C", home), home)))
+        FROM (SELECT '@schema."outbox"'::regclass::oid::bigint) AS outbox (home);
+    END IF;
     INSERT INTO @schema."outbox" ("bucket", "message_id", "topic", "type", "key", "value", "headers")
         VALUES (@schema."outbox_bucket"(coalesce(key_bytes, convert_to(topic, 'UTF8'))), message_id, topic, type, key_bytes, payload, nullif(own, '{}'));
     RETURN message_id;
 END $body$;
 
 -- Enqueues a message of JSON in the caller's transaction and returns its id. A payload of NULL is a tombstone, and the JSON null is JSON.
-CREATE FUNCTION @schema."outbox_enqueue"("topic" text, "key" text, "payload" jsonb, "headers" jsonb DEFAULT NULL, "type" text DEFAULT NULL)
+CREATE FUNCTION @schema."outbox_enqueue"("topic" text, "key" text, "payload" jsonb, "headers" jsonb DEFAULT NULL, "type" text DEFAULT NULL, "lock_key" boolean DEFAULT false)
     RETURNS uuid LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $body$
-    SELECT @schema."outbox_insert"(topic, key, convert_to(payload::text, 'UTF8'), headers, type, NULL)
+    SELECT @schema."outbox_insert"(topic, key, convert_to(payload::text, 'UTF8'), headers, type, lock_key, NULL)
 $body$;
 
 -- The same for bytes. It has a name of its own: of two functions of one name PostgreSQL could choose none for a literal or NULL.
-CREATE FUNCTION @schema."outbox_enqueue_bytes"("topic" text, "key" text, "payload" bytea, "headers" jsonb DEFAULT NULL, "type" text DEFAULT NULL)
+CREATE FUNCTION @schema."outbox_enqueue_bytes"("topic" text, "key" text, "payload" bytea, "headers" jsonb DEFAULT NULL, "type" text DEFAULT NULL, "lock_key" boolean DEFAULT false)
     RETURNS uuid LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $body$
-    SELECT @schema."outbox_insert"(topic, key, payload, headers, type, CASE WHEN payload IS NOT NULL THEN 'application/octet-stream' END)
+    SELECT @schema."outbox_insert"(topic, key, payload, headers, type, lock_key, CASE WHEN payload IS NOT NULL THEN 'application/octet-stream' END)
 $body$;
     $sql$, '@schema', home);
 END $do$;
