@@ -4,9 +4,9 @@ import type { Ground } from './ground.ts'
 import { stride, valueBytes } from './programs/message.ts'
 
 /**
- * Messages that wait: `messages` of them, of `keys` keys in turn, numbered from `from`; `traced`: each enqueued in a trace of its own;
- * `overMs`: enqueued evenly over that time until now; `orders`: with the values of a shop in place of one letter, which any codec shrinks to
- * nothing.
+ * Waiting messages: `messages` of them, of `keys` keys in turn, numbered from `from`. `traced`: each is enqueued in a trace of its own.
+ * `overMs`: they are enqueued evenly over that time until now. `orders`: they have the values of a shop in place of one letter, which any
+ * codec shrinks to nothing.
  */
 export interface Backlog {
   messages: number

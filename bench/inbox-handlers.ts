@@ -53,7 +53,7 @@ export function oneStatement(databaseUrl: string, topic: string): Measured {
 /** The shipping service of the example: a parcel, and a message in the outbox of its own. */
 export function shipping(databaseUrl: string, topic: string): Measured {
   const prisma = connectShop(databaseUrl)
-  // The shop's catalogue has one topic.
+  // The shop's catalog has one topic.
   const key = ({ orderId }: { orderId: number }) => orderId
   const events = defineEvents({
     OrderPlaced: event({ topic, key, schema: placed }).evolve({

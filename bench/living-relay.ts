@@ -12,8 +12,8 @@ import type { Program } from './program.ts'
 const tickMicros = 10_000
 
 /**
- * A relay that lives on from one portion of messages to the next: start, first compilation and first look at each page are over before
- * anything is measured, and a portion can be short, so that two relays are measured seconds apart.
+ * A relay that lives on from one portion of messages to the next. Start, first compilation and first view of each page are over before
+ * anything is measured. A portion can be short, so that two relays are measured seconds apart.
  */
 export class LivingRelay implements AsyncDisposable {
   readonly #ground: Ground

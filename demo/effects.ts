@@ -67,7 +67,7 @@ export function judgeEffects(orders: readonly { id: number; total: number }[], d
   }
 }
 
-/** Whether each order has had every effect once, and the analytics know what it cost. Copies are no excuse: consumers recognise them. */
+/** Whether each order has had every effect once, and the analytics know what it cost. Copies are no excuse: consumers recognize them. */
 export function areRight({ effects, revenue }: EffectsVerdict): boolean {
   return revenue.ordered === revenue.told && effects.every(({ missing, surplus }) => missing.length + surplus.length === 0)
 }

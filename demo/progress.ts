@@ -7,7 +7,7 @@ interface Consumer {
 export class Progress {
   /** Messages that it has applied, each counted once. */
   applied = 0
-  /** Copies that it recognised. */
+  /** Copies that it recognized. */
   copies = 0
   /** Resolves when the consumer has partitions: it then keeps up, and does not take the CPU of the first orders for its start. */
   readonly ready: Promise<void>

@@ -28,7 +28,7 @@ export function summary(scene: Scene, { server }: Ground, seconds: number): stri
     figure('consumed', mail.applied, `confirmations of the mail service${last}`),
     figure('shipped', shipping.applied, 'parcels of the shipping service, each answered with an event of its own'),
     figure('my orders', myOrders.applied, 'events in the read model: orders placed and shipped'),
-    figure('duplicates', mail.copies + shipping.copies + myOrders.copies, 'copies that the inboxes recognised by their id'),
+    figure('duplicates', mail.copies + shipping.copies + myOrders.copies, 'copies that the inboxes recognized by their id'),
     '',
     dim(`  r ${relay.running ? 'kills' : 'starts'} the relay     ${kafkaKey(scene, server !== undefined)}     q ends the demo`),
   ]

@@ -3,6 +3,7 @@
 --   sed 's/"public"\."/"public"."p_/g' grants.sql
 -- Then make your login roles members:
 --   GRANT outbox_app TO my_app;  GRANT outbox_relay TO my_relay;  GRANT outbox_operator TO my_admin;
+--
 -- Operators who may also read what messages say:
 --   GRANT outbox_payload TO my_admin;
 -- For the metric outbox_oldest_transaction_seconds, as a superuser:
@@ -45,10 +46,11 @@ GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE ON "public"."outbox_lease" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_relay" TO outbox_relay;
 GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_dead_letter" TO outbox_relay;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "public"."outbox_batch" TO outbox_relay;
 
 -- The operator looks (status, list, show) and writes requests (redrive, discard), which the relays carry out. Who asked is written by the
 -- database. Payloads and headers are not among the columns.
-GRANT SELECT ON "public"."outbox_lease", "public"."outbox_relay" TO outbox_operator;
+GRANT SELECT ON "public"."outbox_lease", "public"."outbox_relay", "public"."outbox_batch" TO outbox_operator;
 GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at") ON "public"."outbox" TO outbox_operator;
 GRANT SELECT ("bucket", "id", "message_id", "topic", "type", "key", "created_at", "reason", "error", "died_at", "relay", "blocks_key", "requested_action", "requested_by")
     ON "public"."outbox_dead_letter" TO outbox_operator;

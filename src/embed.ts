@@ -10,6 +10,7 @@ import { type RelayEvent, type RelayEvents, Telemetry } from './relay/telemetry.
 import { consoleLines } from './running/console-lines.ts'
 import { postgresStore } from './store/postgres/store.ts'
 import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
+import { searchLog } from './transport/kafkajs/search-log.ts'
 import { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'
 import type { Transport } from './transport/transport.ts'
 import { version } from './version.ts'
@@ -52,7 +53,8 @@ export function createRelay(options: CreateRelayOptions): Relay {
   const { databaseUrl, schema, tablePrefix, listenUrl, transport = 'kafkajs', kafka, ...settings } = options
   const store = postgresStore({ databaseUrl, schema, tablePrefix, listenUrl })
   const opened = typeof transport === 'string' ? openTransport(transport, kafka) : transport
-  return new RelayEngine({ store, transport: opened, version, telemetry: toldAtConsole(kafka?.brokers) }, settings)
+  const search = kafka && searchLog(kafka)
+  return new RelayEngine({ store, transport: opened, search, version, telemetry: toldAtConsole(kafka?.brokers) }, settings)
 }
 
 /** `brokers` stand in the commands that help. */

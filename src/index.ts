@@ -16,7 +16,7 @@ export type {
 export { type WakingClient, wake } from './enqueue/wake.ts'
 export {
   type AnyEvent,
-  type Catalogue,
+  type Catalog,
   defineEvents,
   type EventDefinition,
   type EventMap,

@@ -39,8 +39,8 @@ const asks = 10
 const settings = { shared_buffers: '1GB', wal_level: 'minimal', max_wal_senders: 0, fsync: 'off', autovacuum: 'off' } as const
 
 /**
- * What watching costs while ten million messages wait. Measured are the time of `status`, of `/metrics` and of each page of the dashboard, and
- * the CPU of PostgreSQL as a share of one core: for each if it is asked for every five seconds, and for the relay on its own. Another owner
+ * What watching costs while ten million messages wait. Measures the time of `status`, of `/metrics` and of each page of the dashboard. Also
+ * measures the CPU of PostgreSQL as a share of one core: for each page requested every five seconds, and for the relay alone. Another owner
  * holds every lease, so that the relay publishes nothing and the cost is that of watching alone.
  */
 export const tenMillionMode: Mode<Case> = {

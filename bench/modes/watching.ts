@@ -22,7 +22,7 @@ interface Case {
 
 /**
  * What metrics cost the relay, and what metrics, a span of each publish and an open dashboard cost it together. The relays live side by side,
- * each on a ground of its own, and get portions of messages in turn, forwards and backwards: what the machine does otherwise meets neighbours.
+ * each on a ground of its own, and get portions of messages in turn, forwards and backwards: what the machine does otherwise meets neighbors.
  */
 export const watchingMode: Mode<Case> = {
   cases: ({ messages = 100_000 }) => [{ name: `portions of ${messages} messages`, messages }],

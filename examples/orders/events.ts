@@ -20,7 +20,7 @@ export const placed = z.object({
 /** Where orders come from. */
 export const channel = z.enum(['web', 'phone'])
 
-/** The catalogue. Version 2 of OrderPlaced has come later: `before/` has what the shop was until then, and both run side by side. */
+/** The catalog. Version 2 of OrderPlaced has come later: `before/` has what the shop was until then, and both run side by side. */
 export const events = defineEvents({
   OrderPlaced: event({ topic, key: ({ orderId }) => orderId, schema: placed }).evolve({
     schema: placed.extend({ channel }),

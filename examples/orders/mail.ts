@@ -3,7 +3,7 @@ import { events } from './before/events.ts'
 import type { Shop } from './shop.ts'
 
 // The mail service: a consumer that writes each confirmation once, however often Kafka holds the message. The row of the inbox commits with
-// the letter. It still has the catalogue of before the channel: messages of version 2 fit, so nobody had to deploy it.
+// the letter. It still has the catalog of before the channel: messages of version 2 fit, so nobody had to deploy it.
 
 /** The mail service; `prisma` is its own client, of its own database if you like. */
 export function createMail(prisma: Shop) {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { Command } from 'commander'
-import type { Catalogue } from '../events/catalog.ts'
+import type { Catalog } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import { inOneLine } from '../ops/format.ts'
 import { checkEvents, type Finding } from '../schema-compat/check.ts'
@@ -24,7 +24,7 @@ export function schemaCommand(): Command {
   const command = new Command('schema')
     .description('Keep the schemas of the events in a lock file, and check what a change of them breaks')
     .argument('<lock|check>', 'Write the lock file, or compare it with the events')
-    .option('--events <path>', 'Module that exports the catalogue', 'src/events.ts')
+    .option('--events <path>', 'Module that exports the catalog', 'src/events.ts')
     .option('--lock <path>', 'Lock file', 'events.lock.json')
     .option('--accept <reason>', 'For lock: write it although something breaks, and keep the reason in the file')
     .option('--git <ref>', 'For check: compare with the lock file of that commit or branch')
@@ -45,7 +45,7 @@ export function schemaCommand(): Command {
 async function lockEvents(flags: SchemaFlags): Promise<void> {
   const before = existsSync(flags.lock) ? parseLock(readFileSync(flags.lock, 'utf8'), flags.lock) : undefined
   const accepted = before?.accepted ?? []
-  const present = lockOf(await loadCatalogue(flags.events), accepted)
+  const present = lockOf(await loadCatalog(flags.events), accepted)
   const breaks = before ? checkEvents(before, present).filter(({ level }) => level === 'break') : []
   if (breaks.length > 0 && flags.accept === undefined) return tell(breaks, flags)
   const wanted = breaks.map((finding) => ({ finding: sentence(finding), reason: flags.accept! }))
@@ -57,7 +57,7 @@ async function lockEvents(flags: SchemaFlags): Promise<void> {
 
 /** Compares the events with what is locked, and fails where something breaks. */
 async function check(flags: SchemaFlags): Promise<void> {
-  tell(checkEvents(lockedBefore(flags), lockOf(await loadCatalogue(flags.events))), flags)
+  tell(checkEvents(lockedBefore(flags), lockOf(await loadCatalog(flags.events))), flags)
 }
 
 function tell(findings: readonly Finding[], { json, lock }: SchemaFlags): void {
@@ -100,20 +100,20 @@ function inCommit(ref: string, path: string): string {
   }
 }
 
-/** The catalogue that a module of the application exports. Throws NOT_FOUND and INVALID_OPTION. */
-async function loadCatalogue(path: string): Promise<Catalogue> {
-  const found = Object.values(await loadModule(path, 'events')).filter(isCatalogue)
+/** The catalog that a module of the application exports. Throws NOT_FOUND and INVALID_OPTION. */
+async function loadCatalog(path: string): Promise<Catalog> {
+  const found = Object.values(await loadModule(path, 'events')).filter(isCatalog)
   if (found.length === 1) return found[0]!
-  const what = `${path} exports ${found.length === 0 ? 'no catalogue' : `${found.length} catalogues`}`
+  const what = `${path} exports ${found.length === 0 ? 'no catalog' : `${found.length} catalogs`}`
   throw new OutboxError('INVALID_OPTION', `${what}.`, {
     field: 'events',
-    remedy: 'Export one catalogue: export const events = defineEvents({ … }).',
+    remedy: 'Export one catalog: export const events = defineEvents({ … }).',
   })
 }
 
 /** By its shape: the module may have its own copy of this package. */
-function isCatalogue(value: unknown): value is Catalogue {
+function isCatalog(value: unknown): value is Catalog {
   return (
-    typeof value === 'object' && value !== null && 'events' in value && typeof (value as Partial<Catalogue>).find === 'function'
+    typeof value === 'object' && value !== null && 'events' in value && typeof (value as Partial<Catalog>).find === 'function'
   )
 }

@@ -8,7 +8,7 @@ import { startSampler } from '../ops/sampler.ts'
 import { serve } from '../ops/server.ts'
 import { bootstrapServers } from '../ops/trouble.ts'
 import { telemetryOf } from '../relay/telemetry.ts'
-import { tableFormat } from '../store/postgres/refusals.ts'
+import { tableFormats } from '../store/postgres/refusals.ts'
 import type { ListenConfig } from './config.ts'
 
 /**
@@ -49,7 +49,7 @@ export async function watched(
     refused: (reason, address) => telemetryOf(relay).emit('http_refused', { reason, address }),
     pages: {
       ...dashboard?.pages,
-      ...healthPages({ liveness, name, leaseMs, formats: [tableFormat], servers, askKafka }),
+      ...healthPages({ liveness, name, leaseMs, formats: Object.values(tableFormats), servers, askKafka }),
       '/metrics': {
         open: false,
         answer: async () => ({ status: 200, type: registry.contentType, body: await registry.metrics() }),

@@ -103,7 +103,7 @@ async function publishedRecord(id: string, flags: Flags): Promise<FoundRecord> {
   checkLogin(kafka)
   const search: RecordSearch = {
     topic,
-    messageId: id,
+    messageIds: [id],
     key: key === undefined ? undefined : keyBytes(key),
     sinceMs: newerThan === undefined ? Math.max(0, (createdAtOf(id) ?? 0) - clocksApartMs) : Date.now() - newerThan,
     timeoutMs: (timeout ?? 30) * 1_000,

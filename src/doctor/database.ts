@@ -2,6 +2,9 @@ import { counted, span } from '../ops/format.ts'
 import type { DatabaseFacts } from './questions/examine-database.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
+/** The oldest major version of PostgreSQL that relays are tested with. */
+export const oldestPostgres = 15
+
 /** Difference of clocks, in ms, from which times of messages mislead. */
 const clockMs = 2_000
 
@@ -20,12 +23,12 @@ export function judgeDatabase(facts: Pick<DatabaseFacts, 'surroundings' | 'encry
           'Point DATABASE_URL at the primary.',
         )
       : ok('primary', 'The database is the primary and takes writes.'),
-    s.version < 150_000
+    s.version < oldestPostgres * 10_000
       ? failure(
           'version',
           `PostgreSQL ${Math.floor(s.version / 10_000)}.`,
-          'Tested from 15 on.',
-          'Upgrade to PostgreSQL 15 or newer.',
+          `Tested from ${oldestPostgres} on.`,
+          `Upgrade to PostgreSQL ${oldestPostgres} or newer.`,
         )
       : ok('version', `PostgreSQL ${Math.floor(s.version / 10_000)}.`),
     s.synchronousCommit === 'off' || s.fsync === 'off'

@@ -67,7 +67,7 @@ function judgeTopic(
   bytes: number,
   servers: string,
 ): Verdict[] {
-  const check = `topic ${topic}`
+  const check = `topic ${topic}` as const
   if (code === 'UNKNOWN_TOPIC_OR_PARTITION') {
     const { remedy, command } = told({ topic, partition: null, code }, servers)
     return [failure(check, 'Messages wait for it, and it does not exist.', 'A relay never creates a topic.', command ?? remedy)]
@@ -100,7 +100,11 @@ function judgeTopic(
     : [ok(check, `${counted(partitions, 'partition')}, ${counted(replicas, 'replica')}, ${inSync} in sync.`)]
 }
 
-function judgeWrite(check: string, { topic, servers }: { topic: string; servers: string }, mayWrite: false | null): Verdict {
+function judgeWrite(
+  check: `topic ${string}`,
+  { topic, servers }: { topic: string; servers: string },
+  mayWrite: false | null,
+): Verdict {
   const fix = `kafka-acls.sh --bootstrap-server ${servers} --add --allow-principal User:… --operation Describe --operation Write --topic ${topic}`
   const why = 'Without the right to write its messages wait: the relay pauses it (TOPIC_AUTHORIZATION_FAILED).'
   if (mayWrite === false) return failure(check, 'This login may not write to it.', why, fix)

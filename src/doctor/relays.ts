@@ -2,6 +2,7 @@ import { outboxName, type TableSet } from '../message/tables.ts'
 import { counted, span } from '../ops/format.ts'
 import { describeSilent, describeUnrelayed, stuckOf, type TroubleText, told } from '../ops/trouble.ts'
 import type { OutboxStatus, RelayState } from '../store/operator.ts'
+import type { CheckWith } from './checks.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
 /** Judges who relays, and what is dead. `leases`: the shortest lease time of the tables, and time for an answer of Kafka, in ms. */
@@ -64,7 +65,7 @@ export function judgeOthers(others: readonly TableSet[] | null): Verdict {
 
 /** What the relays say that they cannot do: each trouble is a failure of its own. */
 function judgeTrouble(relays: readonly RelayState[], servers: string): Verdict[] {
-  const judged = (check: string, { what, remedy, command }: TroubleText, why: string) =>
+  const judged = (check: CheckWith<'failure'>, { what, remedy, command }: TroubleText, why: string) =>
     failure(check, what, why, command === undefined ? remedy : `${remedy} ${command}`)
   return [
     ...relays

@@ -6,11 +6,12 @@ import {
   missingTables,
   type Refusal,
   sequenceBehind,
-  tableFormat,
+  tableFormats,
   unfitSequence,
   unknownFormat,
 } from '../store/postgres/refusals.ts'
 import { authorTrigger } from '../store/postgres/statements.ts'
+import type { CheckWith } from './checks.ts'
 import type { Attached, Creators, DatabaseFacts } from './questions/examine-database.ts'
 import { failure, ok, unseen, type Verdict, warning } from './verdict.ts'
 
@@ -22,7 +23,7 @@ const types: Record<string, string> = {
   'TIMESTAMPTZ(6)': 'timestamp(6) with time zone',
 }
 
-/** The columns that a migration creates, with types as the catalogue writes them. */
+/** The columns that a migration creates, with types as the catalog writes them. */
 export function columnsIn(migration: string): Column[] {
   return [...migration.matchAll(/CREATE TABLE "(\w+)" \(\n(.*?)\n\);/gs)].flatMap(([, table, body]) =>
     [...body!.matchAll(/^ +"(\w+)" ([A-Z]+(?:\(\d+\))?)( NOT NULL)?/gm)].map(([, column, type, notNull]) => ({
@@ -55,9 +56,9 @@ export function judgeTables(
 }
 
 /** A reason why relays do not start, as they say it themselves. */
-const refused = (check: string, { finding, why, fix }: Refusal): Verdict => failure(check, finding, why, fix)
+const refused = (check: CheckWith<'failure'>, { finding, why, fix }: Refusal): Verdict => failure(check, finding, why, fix)
 
-const verdict = (check: string, refusal: Refusal | undefined, well: string): Verdict =>
+const verdict = (check: CheckWith<'failure'>, refusal: Refusal | undefined, well: string): Verdict =>
   refusal ? refused(check, refusal) : ok(check, well)
 
 /** Relays refuse only what is missing; here another type counts, too. */
@@ -154,6 +155,6 @@ function judgeSequence({ set, sequence, ids }: Pick<DatabaseFacts, 'set' | 'sequ
 function judgeFormat(leases: DatabaseFacts['leases']): Verdict {
   if (leases === null)
     return unseen('format', 'The table outbox_lease cannot be read.', 'It holds the format.', 'See the check rights.')
-  const well = `The tables have format ${leases.format ?? tableFormat}, which this version knows.`
+  const well = `The tables have format ${leases.format ?? tableFormats.atLeastOnce}, which this version knows.`
   return verdict('format', unknownFormat(leases.format), well)
 }

@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import type { Catalogue, PayloadOf } from '../events/catalog.ts'
+import type { Catalog, PayloadOf } from '../events/catalog.ts'
 import { type EventExtras, type EventMessage, encodeEvent } from '../events/event-message.ts'
 import { OutboxError } from '../message/errors.ts'
 import { encodeMessage, type Message, type MessageRow } from '../message/message.ts'
@@ -10,16 +10,16 @@ import { insertRows, type OutboxTable } from './insert.ts'
 import { Scope } from './scope.ts'
 
 /**
- * What the outbox model of an extended client can do beside Prisma's own methods; with a catalogue it takes the catalogue's events. It asks for
+ * What the outbox model of an extended client can do beside Prisma's own methods; with a catalog it takes the catalog's events. It asks for
  * undefined first: without `strictNullChecks` undefined extends every type.
  */
-export type OutboxMethods<C extends Catalogue | undefined = undefined> = C extends undefined
+export type OutboxMethods<C extends Catalog | undefined = undefined> = C extends undefined
   ? MessageMethods
-  : C extends Catalogue
+  : C extends Catalog
     ? EventMethods<C>
     : never
 
-/** Without a catalogue: any message. */
+/** Without a catalog: any message. */
 export interface MessageMethods {
   /**
    * Writes a message in the caller's transaction and gives its id. Refusals are thrown at the call, not in the promise. Also without
@@ -31,10 +31,10 @@ export interface MessageMethods {
 }
 
 /**
- * With a catalogue: its events, and nothing else. Neither an interface nor {@link EventMessage} as the parameter: an editor would show the
- * whole catalogue as its type argument, instead of the fields of the message.
+ * With a catalog: its events, and nothing else. Neither an interface nor {@link EventMessage} as the parameter: an editor would show the
+ * whole catalog as its type argument, instead of the fields of the message.
  */
-export type EventMethods<C extends Catalogue> = {
+export type EventMethods<C extends Catalog> = {
   /**
    * Validates an event and writes it in the caller's transaction; gives the id of the message. Refusals are thrown at the call, those of a
    * schema that validates asynchronously come in the promise. Also without `await` it is written before its transaction ends, or fails it.
@@ -60,7 +60,7 @@ export interface Destination {
   table: OutboxTable
   maxBytes: number
   /** Whose events the messages must be; undefined: any message. */
-  events: Catalogue | undefined
+  events: Catalog | undefined
   /** The transaction it belongs to; undefined if none is known. */
   scope: Scope | undefined
   /** Stands for the database's transaction, in which alone the rows may be written; undefined: there is none. */
@@ -97,7 +97,7 @@ function encode(
 ): MessageRow | Promise<MessageRow> {
   const { events, maxBytes } = to
   if (!events) return encodeMessage(message as Message, { maxBytes, path, trace })
-  const row = encodeEvent(message as EventMessage<Catalogue['events']>, events, { maxBytes, path, trace })
+  const row = encodeEvent(message as EventMessage<Catalog['events']>, events, { maxBytes, path, trace })
   if (types.isPromise(row)) heardLater(row)
   return row
 }

@@ -1,4 +1,4 @@
-import type { Catalogue } from '../events/catalog.ts'
+import type { Catalog } from '../events/catalog.ts'
 import type { AnyEventMessage, EventMessage } from '../events/event-message.ts'
 import { OutboxError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
@@ -16,7 +16,7 @@ import { WakeUp } from './wake-up.ts'
 
 /**
  * The extension: `new PrismaClient({ adapter }).$extends(outbox())` gives `tx.outbox.enqueue()` in every transaction; with `events` it
- * takes the events of that catalogue only. Throws INVALID_OPTION, and MODEL_MISSING if the Prisma schema has no outbox model.
+ * takes the events of that catalog only. Throws INVALID_OPTION, and MODEL_MISSING if the Prisma schema has no outbox model.
  *
  * @example
  * ```ts
@@ -27,7 +27,7 @@ import { WakeUp } from './wake-up.ts'
  * })
  * ```
  */
-export function outbox<const M extends string = 'outbox', C extends Catalogue | undefined = undefined>(
+export function outbox<const M extends string = 'outbox', C extends Catalog | undefined = undefined>(
   options: OutboxOptions<M, C> = {},
 ): OutboxExtension<M, C> {
   const resolved = resolveOptions(options)
@@ -43,7 +43,7 @@ export function outbox<const M extends string = 'outbox', C extends Catalogue | 
  * const prisma = withOutbox(new PrismaClient({ adapter }))
  * ```
  */
-export function withOutbox<Client extends object, const M extends string = 'outbox', C extends Catalogue | undefined = undefined>(
+export function withOutbox<Client extends object, const M extends string = 'outbox', C extends Catalog | undefined = undefined>(
   client: Client,
   options: OutboxOptions<M, C> = {},
 ): WithOutbox<Client, M, C> {
@@ -53,14 +53,14 @@ export function withOutbox<Client extends object, const M extends string = 'outb
 /**
  * Enqueues without an extension, in the transaction of `tx`; the compiler refuses the outer client. Await it: without the extension
  * nobody else does. With the extension it takes part in the order and the fate of the transaction's other enqueues, and `options`
- * default to the extension's own, its catalogue among them.
+ * default to the extension's own, its catalog among them.
  *
  * @example
  * ```ts
  * await prisma.$transaction((tx) => enqueue(tx, { topic: 'order_placed', key: order.id, payload: order }))
  * ```
  */
-export function enqueue<C extends Catalogue, const T extends keyof C['events']>(
+export function enqueue<C extends Catalog, const T extends keyof C['events']>(
   tx: TransactionClient,
   message: EventMessage<C['events'], T>,
   options: EnqueueOptions<string, C> & { events: C },
@@ -78,7 +78,7 @@ export function enqueue(tx: TransactionClient, message: unknown, options?: Enque
  * await enqueueMany(tx, lines.map((line) => ({ topic: 'line_added', key: line.orderId, payload: line })))
  * ```
  */
-export function enqueueMany<C extends Catalogue>(
+export function enqueueMany<C extends Catalog>(
   tx: TransactionClient,
   messages: readonly AnyEventMessage<C['events']>[],
   options: EnqueueOptions<string, C> & { events: C },

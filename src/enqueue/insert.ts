@@ -23,7 +23,7 @@ const columns = '"bucket", "message_id", "topic", "type", "key", "value", "heade
  * MISSING_RIGHTS.
  *
  * @param transaction Stands for the transaction in which the rows must be written, or not at all; undefined: they may stand alone.
- * Keeps rule 17 of docs/protocol.md.
+ * Keeps rule 17 of docs/protocol-application.md.
  */
 export async function insertRows(
   db: SqlRunner,

@@ -1,10 +1,10 @@
-import type { Catalogue } from '../events/catalog.ts'
+import type { Catalog } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import { defaultMaxBytes } from '../message/message.ts'
 import { isPrefix, prefixRange } from '../message/tables.ts'
 
 /** Where the messages go, and how large they may be. */
-export interface EnqueueOptions<M extends string = string, C extends Catalogue | undefined = Catalogue | undefined> {
+export interface EnqueueOptions<M extends string = string, C extends Catalog | undefined = Catalog | undefined> {
   /** The events that may be enqueued, and nothing else. @default none: any message with a topic */
   events?: C
   /** Name of the outbox model as the client spells it: `outboxMessage` for a model `OutboxMessage`. @default 'outbox' */
@@ -24,7 +24,7 @@ export interface EnqueueOptions<M extends string = string, C extends Catalogue |
 }
 
 /** Options of `outbox()` and `withOutbox()`. */
-export interface OutboxOptions<M extends string = string, C extends Catalogue | undefined = Catalogue | undefined>
+export interface OutboxOptions<M extends string = string, C extends Catalog | undefined = Catalog | undefined>
   extends EnqueueOptions<M, C> {
   /** Wake the relays after a commit with a NOTIFY, outside of the transaction and at most 20 times a second. @default true */
   wake?: boolean | undefined
@@ -49,11 +49,11 @@ export type ResolvedOptions = {
 } & {
   schema: string | undefined
   tablePrefix: string | undefined
-  events: Catalogue | undefined
+  events: Catalog | undefined
 }
 
 const checks: Record<keyof OutboxOptions, [ok: (value: unknown) => boolean, range: string]> = {
-  events: [isCatalogue, 'a catalogue that defineEvents() made'],
+  events: [isCatalog, 'a catalog that defineEvents() made'],
   model: [isName, 'the name of a model, for example "outboxMessage"'],
   schema: [isName, 'the name of a PostgreSQL schema'],
   tablePrefix: [isPrefix, prefixRange],
@@ -67,8 +67,8 @@ function isName(value: unknown): boolean {
 }
 
 /** By its shape: two copies of the package have two classes. */
-function isCatalogue(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && typeof (value as Partial<Catalogue>).find === 'function'
+function isCatalog(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as Partial<Catalog>).find === 'function'
 }
 
 function isBoolean(value: unknown): boolean {

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Catalogue } from '../events/catalog.ts'
+import type { Catalog } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import { oneForAll } from '../message/one-copy.ts'
 import { inTransaction, transactionId } from '../prisma/client-internals.ts'
@@ -10,7 +10,7 @@ export interface Home {
   table: OutboxTable
   maxBytes: number
   /** Whose events may be enqueued; undefined: any message. */
-  events: Catalogue | undefined
+  events: Catalog | undefined
   /** Identity of the client, whatever it was extended with. */
   owner: unknown
 }
@@ -38,7 +38,7 @@ export const transactionOf = (client: object): object | undefined =>
 /**
  * A transaction or savepoint as the outbox sees it: the chain of its INSERTs, and whether it may commit. Enqueues run one after another,
  * so ids follow the order of the calls; the scope waits for all of them before it ends; one that fails dooms it.
- * Keeps rules 17 and 18 of docs/protocol.md.
+ * Keeps rules 17 and 18 of docs/protocol-application.md.
  */
 export class Scope {
   readonly home: Home

@@ -1,4 +1,4 @@
-import type { Catalogue } from '../events/catalog.ts'
+import type { Catalog } from '../events/catalog.ts'
 import type { SqlRunner } from '../prisma/statement.ts'
 import type { OutboxMethods } from './enqueue.ts'
 
@@ -15,7 +15,7 @@ export type RequiresModel<M extends string> = {
 }
 
 /** What `$extends` infers from. Methods stand behind a function: Prisma's own convention. An interface would lack its index signatures. */
-export type ExtensionArgs<M extends string, C extends Catalogue | undefined> = {
+export type ExtensionArgs<M extends string, C extends Catalog | undefined> = {
   result: Record<never, never>
   query: Record<never, never>
   client: Record<never, never>
@@ -23,7 +23,7 @@ export type ExtensionArgs<M extends string, C extends Catalogue | undefined> = {
 }
 
 /** What `outbox()` returns, for `$extends`. NoInfer: else the client would widen M to all its models. */
-export type OutboxExtension<M extends string, C extends Catalogue | undefined = undefined> = (
+export type OutboxExtension<M extends string, C extends Catalog | undefined = undefined> = (
   client: RequiresModel<NoInfer<M>>,
 ) => {
   $extends: { extArgs: ExtensionArgs<NoInfer<M>, NoInfer<C>> }
@@ -48,7 +48,7 @@ export type CallbackForm<Client> = Client extends {
  */
 export type TransactionOf<Client> = CallbackForm<Client>['tx']
 
-export interface OutboxTransactionMethod<Client, M extends string, C extends Catalogue | undefined> {
+export interface OutboxTransactionMethod<Client, M extends string, C extends Catalog | undefined> {
   $transaction<R>(
     callback: (tx: OutboxTransaction<CallbackForm<Client>['tx'], M, C>) => Promise<R>,
     options?: CallbackForm<Client>['options'],
@@ -59,7 +59,7 @@ export interface OutboxTransactionMethod<Client, M extends string, C extends Cat
  * The last overload of the client's `$transaction`. No call gets there, but it is the one that `infer` and `Parameters` read: without it
  * the handlers of an inbox, and an application's own `Parameters<typeof prisma.$transaction>`, would be given Prisma's `tx`.
  */
-export interface OutboxTransactionInferred<Client, M extends string, C extends Catalogue | undefined> {
+export interface OutboxTransactionInferred<Client, M extends string, C extends Catalog | undefined> {
   $transaction(
     callback: (tx: OutboxTransaction<CallbackForm<Client>['tx'], M, C>) => Promise<unknown>,
     options?: CallbackForm<Client>['options'],
@@ -68,9 +68,9 @@ export interface OutboxTransactionInferred<Client, M extends string, C extends C
 
 /**
  * A transaction's client with the outbox, as `withOutbox()` gives it; helpers take {@link TransactionOf}, which fits both forms.
- * Its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same. With a catalogue the third argument is its type.
+ * Its own `$transaction` (a savepoint, Prisma 7.5 and newer) gives the same. With a catalog the third argument is its type.
  */
-export type OutboxTransaction<Tx, M extends string = 'outbox', C extends Catalogue | undefined = undefined> = (Tx extends {
+export type OutboxTransaction<Tx, M extends string = 'outbox', C extends Catalog | undefined = undefined> = (Tx extends {
   $transaction: unknown
 }
   ? OutboxTransactionMethod<Tx, M, C>
@@ -80,6 +80,6 @@ export type OutboxTransaction<Tx, M extends string = 'outbox', C extends Catalog
  * The client as it was, with the outbox on the client of each transaction. An intersection, our overload first for those who call, and
  * last for those who infer: what takes the original client takes this one.
  */
-export type WithOutbox<Client, M extends string = 'outbox', C extends Catalogue | undefined = undefined> = M extends keyof Client
+export type WithOutbox<Client, M extends string = 'outbox', C extends Catalog | undefined = undefined> = M extends keyof Client
   ? OutboxTransactionMethod<Client, M, C> & Client & OutboxTransactionInferred<Client, M, C>
   : never

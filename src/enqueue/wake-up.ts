@@ -4,7 +4,7 @@ export const wakeIntervalMs = 50
 /**
  * Wakes the relays after commits: at once if it did not just do it, else when the interval is over (so that the last commit is always
  * followed by one). One at a time, errors are dropped: nothing depends on it.
- * Keeps rule 19 of docs/protocol.md.
+ * Keeps rule 19 of docs/protocol-application.md.
  */
 export class WakeUp {
   readonly #send: () => PromiseLike<unknown>

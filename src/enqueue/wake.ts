@@ -2,7 +2,7 @@ import { oneForAll } from '../message/one-copy.ts'
 import { wakeChannel } from '../message/wake.ts'
 import { WakeUp } from './wake-up.ts'
 
-// Keeps rule 19 of docs/protocol.md.
+// Keeps rule 19 of docs/protocol-application.md.
 
 /** A Prisma client outside of a transaction, of any version and with any extensions. */
 export interface WakingClient {

@@ -44,7 +44,7 @@ export interface EventVersion {
   readonly up: ((old: never) => unknown) | undefined
 }
 
-/** An event of the catalogue, whatever its schemas are. */
+/** An event of the catalog, whatever its schemas are. */
 export interface AnyEvent {
   readonly topic: string
   /** Whether enqueues lock topic and key. @default false */
@@ -115,7 +115,7 @@ export function event<const S extends StandardSchema>({
 export type EventMap = Readonly<Record<string, AnyEvent>>
 
 /** The events of an application: what may be enqueued, and what consumers read. Made by {@link defineEvents}. */
-export class Catalogue<E extends EventMap = EventMap> {
+export class Catalog<E extends EventMap = EventMap> {
   readonly events: E
   /** How payloads become bytes; undefined: as JSON. */
   readonly codec: Codec | undefined
@@ -141,19 +141,19 @@ export type PayloadOf<E> = InputOf<Last<SchemasOf<E>>>
 export type ReadPayloadOf<E> = OutputOf<Last<SchemasOf<E>>>
 
 /**
- * The catalogue of an application's events; the names are the types of the messages. Every schema must accept the JSON of its own output;
+ * The catalog of an application's events; the names are the types of the messages. Every schema must accept the JSON of its own output;
  * the compiler checks it, unless a codec writes something else than JSON. Throws INVALID_OPTION.
  *
  * @example defineEvents({ OrderPlaced: event({ … }), OrderShipped: event({ … }) })
  */
-export function defineEvents<const E extends EventMap>(events: E & { [K in keyof E]: WireStable<SchemasOf<E[K]>> }): Catalogue<E>
-export function defineEvents<const E extends EventMap>(events: E, options: { codec: Codec }): Catalogue<E>
-export function defineEvents<const E extends EventMap>(events: E, options?: { codec?: Codec }): Catalogue<E> {
+export function defineEvents<const E extends EventMap>(events: E & { [K in keyof E]: WireStable<SchemasOf<E[K]>> }): Catalog<E>
+export function defineEvents<const E extends EventMap>(events: E, options: { codec: Codec }): Catalog<E>
+export function defineEvents<const E extends EventMap>(events: E, options?: { codec?: Codec }): Catalog<E> {
   for (const [name, one] of Object.entries<unknown>(events)) {
     if (name === '') throw wrong('events', 'has an event without a name', 'The name is the type of the message.')
     if (!isEvent(one)) throw wrong(`events.${name}`, 'is not an event', 'Make it with event({ topic, key, schema }).')
   }
-  return new Catalogue({ ...events }, options?.codec)
+  return new Catalog({ ...events }, options?.codec)
 }
 
 /** By its shape: two copies of the package have two classes. */

@@ -14,7 +14,7 @@ export interface Codec {
 /** Which event a payload belongs to. */
 export interface EncodedEvent {
   topic: string
-  /** Name in the catalogue. */
+  /** Name in the catalog. */
   type: string
   /** Number of the version, from 1. */
   version: number

@@ -5,7 +5,7 @@ import { checkId, uuidv7 } from '../message/id.ts'
 import type { MessageKey } from '../message/key.ts'
 import { checkLockKey, checkShape, type EncodeOptions, encodeMessage, type MessageRow } from '../message/message.ts'
 import type { JsonPayload } from '../message/payload.ts'
-import type { AnyEvent, Catalogue, EventMap, EventVersion, PayloadOf } from './catalog.ts'
+import type { AnyEvent, Catalog, EventMap, EventVersion, PayloadOf } from './catalog.ts'
 import { validate } from './validate.ts'
 
 /** The optional fields of an {@link EventMessage}. */
@@ -18,7 +18,7 @@ export interface EventExtras {
   lockKey?: boolean | undefined
 }
 
-/** A message of the catalogue. Topic, key and version come from the event. */
+/** A message of the catalog. Topic, key and version come from the event. */
 export interface EventMessage<E extends EventMap, T extends keyof E = keyof E> extends EventExtras {
   /** Name of the event: the Kafka header `type`. */
   type: T
@@ -26,21 +26,21 @@ export interface EventMessage<E extends EventMap, T extends keyof E = keyof E> e
   payload: PayloadOf<E[T]>
 }
 
-/** A message of any event of the catalogue: payload and type belong together. */
+/** A message of any event of the catalog: payload and type belong together. */
 export type AnyEventMessage<E extends EventMap> = { [T in keyof E]: EventMessage<E, T> }[keyof E]
 
 const fields = new Set(['type', 'payload', 'headers', 'id', 'lockKey'])
 
 /**
- * Checks a message against its catalogue and makes its row; at once, or as a promise where the schema or the codec is asynchronous. Throws
+ * Checks a message against its catalog and makes its row; at once, or as a promise where the schema or the codec is asynchronous. Throws
  * UNKNOWN_EVENT, INVALID_PAYLOAD, and everything that `encodeMessage` throws.
  */
 export function encodeEvent(
   message: EventMessage<EventMap>,
-  catalogue: Catalogue,
+  catalog: Catalog,
   { maxBytes, path = '', trace }: EncodeOptions,
 ): MessageRow | Promise<MessageRow> {
-  const event = findEvent(message, catalogue, path)
+  const event = findEvent(message, catalog, path)
   checkShape(message, path, fields)
   const { type, payload } = message
   // Now, not after an asynchronous schema: the caller may change the message as soon as the call is over.
@@ -53,10 +53,10 @@ export function encodeEvent(
   const finish = (valid: unknown, value: unknown) =>
     encodeMessage(
       { topic, key: keyOf(key, valid, type, path), payload: value as JsonPayload, type, headers, id, lockKey },
-      { maxBytes, path, version, contentType: catalogue.codec?.contentType, trace },
+      { maxBytes, path, version, contentType: catalog.codec?.contentType, trace },
     )
   return then(validate(schema, payload, { type, version, field: `${path}payload` }), (valid) => {
-    const { codec } = catalogue
+    const { codec } = catalog
     if (!codec) return finish(valid, valid)
     return then(codec.encode(valid, { topic, type, version }), (bytes) => finish(valid, checkBytes(bytes, `${path}payload`)))
   })
@@ -69,12 +69,12 @@ function checkBytes(bytes: unknown, field: string): Uint8Array {
   throw new OutboxError('INVALID_PAYLOAD', `${field} was not made bytes by the codec.`, { field, remedy })
 }
 
-function findEvent(message: unknown, catalogue: Catalogue, path: string): AnyEvent {
+function findEvent(message: unknown, catalog: Catalog, path: string): AnyEvent {
   const { type } = (typeof message === 'object' && message !== null ? message : {}) as { type?: unknown }
-  const event = catalogue.find(type)
+  const event = catalog.find(type)
   if (event) return event
-  const what = type === undefined ? 'is missing' : 'is not in the catalogue'
-  const remedy = `Give one of its events as the type: ${Object.keys(catalogue.events).join(', ')}.`
+  const what = type === undefined ? 'is missing' : 'is not in the catalog'
+  const remedy = `Give one of its events as the type: ${Object.keys(catalog.events).join(', ')}.`
   throw new OutboxError('UNKNOWN_EVENT', `${path}type ${what}.`, { field: `${path}type`, remedy })
 }
 

@@ -1,5 +1,5 @@
 import type { KafkaMessage } from 'kafkajs'
-import type { AnyEvent, Catalogue, EventMap } from '../events/catalog.ts'
+import type { AnyEvent, Catalog, EventMap } from '../events/catalog.ts'
 import { upcast } from '../events/upcast.ts'
 import { isOutboxError, OutboxError } from '../message/errors.ts'
 import type { ReceivedEvent } from './handlers.ts'
@@ -14,10 +14,10 @@ export type Decoded = { event: ReceivedEvent } | { reason: UnreadableReason; err
 const unreadable = (reason: UnreadableReason, error: string): Decoded => ({ reason, error })
 
 /**
- * The event that a record holds, brought to the newest version. Rejects where the catalogue's codec does: it may have asked a registry that
+ * The event that a record holds, brought to the newest version. Rejects where the catalog's codec does: it may have asked a registry that
  * does not answer, which another try may heal.
  */
-export async function decode(record: InboxRecord, event: AnyEvent, { codec }: Catalogue): Promise<Decoded> {
+export async function decode(record: InboxRecord, event: AnyEvent, { codec }: Catalog): Promise<Decoded> {
   const { id, topic, value, headers } = record
   const type = record.type!
   if (id === null) return unreadable('INVALID_ID', 'The header id is missing, or no UUID.')
@@ -48,7 +48,7 @@ function versionOf(header: string | undefined): number {
   return /^[1-9]\d{0,8}$/.test(header ?? '') ? Number(header) : 1
 }
 
-/** Any event of a catalogue: `switch (event.type)` tells which, and with it the payload. */
+/** Any event of a catalog: `switch (event.type)` tells which, and with it the payload. */
 export type AnyReceivedEvent<E extends EventMap> = { [T in keyof E]: ReceivedEvent<E, T> }[keyof E]
 
 /** Where a record was read, and the record as kafkajs gives it. */
@@ -59,8 +59,8 @@ export interface ReadRecord {
 }
 
 /**
- * The event that a record holds, validated and brought to its newest version; undefined where the catalogue has no event of its type. For
- * consumers without {@link createInbox}: by hand with `inbox.once`, or without a database. If the catalogue's codec rejects, it rejects with
+ * The event that a record holds, validated and brought to its newest version; undefined where the catalog has no event of its type. For
+ * consumers without {@link createInbox}: by hand with `inbox.once`, or without a database. If the catalog's codec rejects, it rejects with
  * the codec's own error.
  *
  * @throws OutboxError INVALID_ID, and INVALID_PAYLOAD for everything else that no other try would heal.
@@ -71,7 +71,7 @@ export interface ReadRecord {
  * ```
  */
 export async function readEvent<E extends EventMap>(
-  events: Catalogue<E>,
+  events: Catalog<E>,
   { topic, partition, message }: ReadRecord,
 ): Promise<AnyReceivedEvent<E> | undefined> {
   const record = recordOf(topic, partition, message)

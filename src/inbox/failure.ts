@@ -5,7 +5,7 @@ import { isProgrammingError } from '../running/programming-error.ts'
 import { blamesTopic, trouble as kafkaTrouble } from '../transport/kafkajs/errors.ts'
 
 // What a failure says about a message: whether it counts towards dead-lettering. Pure; used by the reader and the redriver.
-// Keeps rule 25 of docs/protocol.md.
+// Keeps rule 25 of docs/protocol-application.md.
 
 /**
  * Whom a failure speaks against.

@@ -1,12 +1,12 @@
-import type { AnyEvent, Catalogue, EventMap, ReadPayloadOf } from '../events/catalog.ts'
+import type { AnyEvent, Catalog, EventMap, ReadPayloadOf } from '../events/catalog.ts'
 import { wrongOption } from './failure.ts'
 import type { InboxRecord } from './record.ts'
 
-/** A message of the catalogue, as a handler gets it. */
+/** A message of the catalog, as a handler gets it. */
 export interface ReceivedEvent<E extends EventMap = EventMap, T extends keyof E = keyof E> {
   /** Id of the message, the same in every copy: the idempotency key for effects outside of the database. */
   id: string
-  /** Name in the catalogue. */
+  /** Name in the catalog. */
   type: T
   /** As the newest schema gives it, whatever version it was written under. */
   payload: ReadPayloadOf<E[T]>
@@ -22,7 +22,7 @@ export interface ReceivedEvent<E extends EventMap = EventMap, T extends keyof E 
   createdAt: Date | undefined
 }
 
-/** What is done with the events of a catalogue, by their names; those that are not named are skipped. With `Batch`, several at once. */
+/** What is done with the events of a catalog, by their names; those that are not named are skipped. With `Batch`, several at once. */
 export type Handlers<E extends EventMap, Tx, Batch> = {
   // Asks for undefined: without `strictNullChecks` undefined extends number.
   [T in keyof E]?: [Batch] extends [undefined]
@@ -33,20 +33,20 @@ export type Handlers<E extends EventMap, Tx, Batch> = {
 /** The event of a record that has a handler; undefined also for a type of the same name in a topic of somebody else's. */
 export function handledEvent(
   { type, topic }: Pick<InboxRecord, 'type' | 'topic'>,
-  { events, handlers }: { events: Catalogue; handlers: object },
+  { events, handlers }: { events: Catalog; handlers: object },
 ): AnyEvent | undefined {
   const event = type !== null && Object.hasOwn(handlers, type) ? events.find(type) : undefined
   return event?.topic === topic ? event : undefined
 }
 
 /** Topics of the events that have a handler, each once. */
-export const topicsOf = (handlers: object, events: Catalogue): string[] =>
+export const topicsOf = (handlers: object, events: Catalog): string[] =>
   [...new Set(Object.keys(handlers).map((type) => events.find(type)!.topic))].sort()
 
-/** Throws INVALID_OPTION where there is no handler, or one that is no function, or one of an event that the catalogue lacks. */
-export function checkHandlers(handlers: object | undefined, events: Catalogue): void {
+/** Throws INVALID_OPTION where there is no handler, or one that is no function, or one of an event that the catalog lacks. */
+export function checkHandlers(handlers: object | undefined, events: Catalog): void {
   const given = Object.entries(handlers ?? {})
   const [wrong] = given.find(([type, handler]) => !events.find(type) || typeof handler !== 'function') ?? []
   if (given.length > 0 && wrong === undefined) return
-  throw wrongOption(wrong === undefined ? 'handlers' : `handlers.${wrong}`, 'a function for an event of the catalogue')
+  throw wrongOption(wrong === undefined ? 'handlers' : `handlers.${wrong}`, 'a function for an event of the catalog')
 }

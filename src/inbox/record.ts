@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { KafkaMessage } from 'kafkajs'
 import { checkId } from '../message/id.ts'
 
-// Keeps rule 24 of docs/protocol.md.
+// Keeps rule 24 of docs/protocol-application.md.
 
 /** A record as a consumer reads it, or as it stands in inbox_dead_letter. */
 export interface InboxRecord {

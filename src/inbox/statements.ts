@@ -2,7 +2,7 @@ import { type TableSet, type Tables, tablesOf } from '../message/tables.ts'
 import { statement } from '../prisma/statement.ts'
 import { inThatTransaction } from '../prisma/transaction-id.ts'
 
-// Keeps rules 22 and 23 of docs/protocol.md.
+// Keeps rules 22 and 23 of docs/protocol-application.md.
 
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
 export interface SqlClient {
@@ -100,7 +100,7 @@ const write = ({ inbox, inboxDead, projection }: Tables) => ({
 
   /**
    * xid, consumer, topic, key, consumer, id. As claim, for a message that goes behind a dead-lettered one of its key; no row also if there is none
-   * any more. KEY SHARE keeps the dead-lettered row from being deleted before this transaction ends: whoever redrives the key then queries once more
+   * any more. KEY SHARE keeps the dead-lettered row from being deleted before this transaction ends: the member that redrives the key then queries once more
    * and finds the message that was put behind. It does not wait for the handler of a redrive, only for the end of its transaction after the
    * row was deleted.
    */

@@ -5,19 +5,20 @@
  */
 export interface InboxEvents {
   /**
-   * The consumer runs. Once. `guarded` is false for a consumer of another copy of kafkajs, which is not guarded against records with thousands of
-   * headers and against hostile brokers.
+   * The consumer runs. Once. `guarded` is false for a consumer of another copy of kafkajs: it is not guarded against records with
+   * thousands of headers and against hostile brokers.
    */
   consumer_started: { consumer: string; topics: string[]; guarded: boolean }
-  /** The consumer has ended. Once; `code` is null where it was told to. */
+  /** The consumer has ended. Once. `code` is null after `stop()`. */
   consumer_stopped: { consumer: string; code: string | null }
   /** The member has these partitions now. */
   partitions_assigned: { consumer: string; partitions: Record<string, number[]> }
-  /** Messages were applied, in one transaction of `ms`. */
+  /** Messages were applied in one transaction of `ms`. `copies` had been applied before. */
   applied: { consumer: string; topic: string; partition: number; messages: number; copies: number; ms: number }
   /**
-   * A message, or the first of a batch, could not be applied: its partition waits for `waitMs` and then tries it again. `attempt` counts
-   * what counts towards dead-lettering: 0 for troubles of the database. `error` is the error's name and its stack, without its message.
+   * A message, or the first of a batch, could not be applied. Its partition waits for `waitMs` and then retries it. `attempt` counts
+   * towards dead-lettering; it is 0 for trouble of the database. `error` is the name and the stack of the error, without its
+   * message.
    */
   apply_failed: {
     consumer: string
@@ -30,7 +31,7 @@ export interface InboxEvents {
     error: string
     waitMs: number
   }
-  /** A message was put aside into inbox_dead_letter; later ones of its topic and key go behind it. */
+  /** A message was moved to `inbox_dead_letter`. Later ones of its topic and key go behind it. */
   dead_lettered: {
     consumer: string
     topic: string
@@ -42,9 +43,12 @@ export interface InboxEvents {
   }
   /** Messages were put behind a dead-lettered one of their key. */
   blocked: { consumer: string; topic: string; partition: number; messages: number }
-  /** Dead-lettered messages of a key were applied by the request of an operator (`by`, login and user@host; null: written by hand). */
+  /**
+   * Dead-lettered messages of a key were applied by the request of an operator. `by` is the login and user@host, or null if the
+   * request was written by hand.
+   */
   redriven: { consumer: string; topic: string; messages: number; by: string | null }
-  /** A redriven message failed again: it and those behind it stay dead-lettered. */
+  /** A redriven message failed again. It and those behind it stay dead-lettered. */
   request_failed: { consumer: string; topic: string; partition: number; offset: string; messageId: string | null; code: string }
   /** A dead-lettered message was dropped by the request of an operator. */
   discarded: {
@@ -57,20 +61,20 @@ export interface InboxEvents {
   }
   /** Old rows of the inbox were deleted in `ms`. */
   inbox_pruned: { consumer: string; rows: number; ms: number }
-  /** Looking for requests, or pruning, did not succeed; it is tried again. */
+  /** A query for requests, or pruning, failed; it is tried again. */
   upkeep_failed: { consumer: string; what: 'redrive' | 'prune'; code: string }
   /**
-   * kafkajs has taken the consumer away, or it could not begin; `restart`: kafkajs starts it again. `code` is Kafka's name if a broker said
-   * so, and `topic` the one at fault, if that is known.
+   * kafkajs has ended the consumer, or it could not begin. `restart`: kafkajs starts it again. `code` is the name that Kafka gave,
+   * if a broker said so. `topic` is the one at fault, if that is known.
    */
   consumer_crashed: { consumer: string; code: string; topic: string | null; restart: boolean }
 }
 
 /** The events of a projection. */
 export interface ProjectionEvents extends Pick<InboxEvents, 'consumer_crashed' | 'partitions_assigned'> {
-  /** Records were applied in one transaction. */
+  /** Records were applied in one transaction of `ms`. */
   projected: { name: string; topic: string; partition: number; records: number; nextOffset: string; ms: number }
-  /** Records could not be applied; the partition waits for `waitMs` and tries again. `error` as in `apply_failed` of an inbox. */
+  /** Records could not be applied. The partition waits for `waitMs` and tries again. `error` as in `apply_failed` of an inbox. */
   projection_failed: {
     name: string
     topic: string

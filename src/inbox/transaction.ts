@@ -4,7 +4,7 @@ import { within } from '../running/within.ts'
 import { handlerTimeout, isAnswer, lost } from './failure.ts'
 import type { GuardedAnswer, SqlClient } from './statements.ts'
 
-// How the inbox uses Prisma's transactions. Keeps rule 23 of docs/protocol.md: a write belongs to its transaction or does not happen.
+// How the inbox uses Prisma's transactions. Keeps rule 23 of docs/protocol-application.md: a write belongs to its transaction or does not happen.
 
 /** Milliseconds to wait for a connection of Prisma's pool: two seconds, its default, are little if handlers are slow. */
 const maxWaitMs = 5_000

@@ -69,7 +69,7 @@ export function encodeKey(key: unknown, field: string): Uint8Array | null {
     case 'bigint':
       return encodeText(key.toString())
     case 'number':
-      // Beyond 2^53 neighbours share one number, and 1e21 or 1e-7 is not the text that other producers write.
+      // Beyond 2^53 neighbors share one number, and 1e21 or 1e-7 is not the text that other producers write.
       if (!Number.isFinite(key) || Math.abs(key) > Number.MAX_SAFE_INTEGER || String(key).includes('e')) {
         throw refuse('is a number without an exact decimal text', 'Give a BigInt or a string.')
       }

@@ -9,6 +9,7 @@ export const tableNames = {
   lease: 'outbox_lease',
   relay: 'outbox_relay',
   dead: 'outbox_dead_letter',
+  batch: 'outbox_batch',
   inbox: 'inbox',
   inboxDead: 'inbox_dead_letter',
   projection: 'inbox_projection',

@@ -9,7 +9,7 @@ import { type SqlReader, statement } from './statement.ts'
 /**
  * The condition under which a guarded statement writes; `?` is the answer of {@link databaseTransaction}. The id is never used again and the
  * same in every savepoint, so it holds in that one transaction only. Names are qualified: the application owns the search path.
- * Keeps rule 17 of docs/protocol.md.
+ * Keeps rule 17 of docs/protocol-application.md.
  */
 export const inThatTransaction = 'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'
 

@@ -3,7 +3,7 @@ import { type Evidence, evidenceOf } from './evidence.ts'
 import type { Finding, Violation } from './finding.ts'
 import type { History } from './history.ts'
 import { checkIntegrity, checkLoss, checkPhantom, checkRegressions } from './log-checks.ts'
-import { checkSerialisedOrder, checkUnserialisedOrder } from './order-checks.ts'
+import { checkSerializedOrder, checkUnserializedOrder } from './order-checks.ts'
 import { checkLiveness } from './rest-checks.ts'
 
 /** A check: what it compared, and what must not be. */
@@ -14,8 +14,8 @@ export const proofChecks = {
   loss: checkLoss,
   phantom: checkPhantom,
   integrity: checkIntegrity,
-  'serialised order': checkSerialisedOrder,
-  'unserialised order': checkUnserialisedOrder,
+  'serialized order': checkSerializedOrder,
+  'unserialized order': checkUnserializedOrder,
   regressions: checkRegressions,
   duplicates: checkDuplicates,
   liveness: checkLiveness,
@@ -84,7 +84,7 @@ export function judge(history: History, checks: Record<string, Check> = proofChe
       records: fullest,
       lost: count('loss'),
       phantom: count('phantom'),
-      inversions: count('serialised order', 'unserialised order'),
+      inversions: count('serialized order', 'unserialized order'),
       duplicates: Math.max(0, ...evidence.dumps.map(({ copies }) => duplicatesIn(copies))),
       duplicateBound: duplicateBound(evidence),
     },

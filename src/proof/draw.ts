@@ -8,9 +8,9 @@ import { fingerprint, latin1 } from './history.ts'
 export interface WriterPlan {
   /** Topics to draw from; one that stands there twice is drawn twice as often. */
   topics: readonly string[]
-  /** Keys of each topic whose messages are serialised by a row lock. */
+  /** Keys of each topic whose messages are serialized by a row lock. */
   keys: number
-  /** Keys of each topic that nothing serialises; messages without a key are among these. */
+  /** Keys of each topic that nothing serializes; messages without a key are among these. */
   looseKeys: number
   /** Transactions at a time. */
   writers: number
@@ -39,11 +39,11 @@ export interface DrawnTransaction {
 /** A message before its transaction is run. */
 export interface DrawnMessage {
   message: Message & { id: string; headers: Record<string, string> }
-  serialised: boolean
+  serialized: boolean
 }
 
-/** The serialised keys of every topic: texts, bytes that are no text, and the key of no bytes. */
-export function serialisedKeys(count: number): (string | Uint8Array)[] {
+/** The serialized keys of every topic: texts, bytes that are no text, and the key of no bytes. */
+export function serializedKeys(count: number): (string | Uint8Array)[] {
   return Array.from({ length: count }, (_, i) => {
     if (i === 0) return ''
     return i % 10 === 9 ? Uint8Array.of(0, 0xff, i >> 8, i & 0xff) : `key-${i}`
@@ -83,10 +83,10 @@ function drawMessage(plan: WriterPlan, loose: boolean, random: () => number): Dr
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!
   const key = loose
     ? pick([null, ...Array.from({ length: plan.looseKeys }, (_, i) => `loose-${i}`)])
-    : pick(serialisedKeys(plan.keys))
+    : pick(serializedKeys(plan.keys))
   const headers: Record<string, string> = random() < 0.3 ? { tenant: `Größe ${Math.floor(random() * 9)}`, empty: '' } : {}
   const message = { id: uuidv7(), topic: pick(plan.topics), key, headers, payload: drawPayload(key, plan.largestBytes, random) }
-  return { message: random() < 0.3 ? { ...message, type: 'OrderPlaced' } : message, serialised: !loose }
+  return { message: random() < 0.3 ? { ...message, type: 'OrderPlaced' } : message, serialized: !loose }
 }
 
 function drawPayload(key: unknown, largestBytes: number, random: () => number): Message['payload'] {

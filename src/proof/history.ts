@@ -24,7 +24,7 @@ export interface WrittenMessage {
   key: string | null
   /**
    * Position in the line of its topic and key, from 1, drawn under a row lock in the message's own transaction. Null: the writer did not
-   * serialise, and only intervals tell what must come first.
+   * serialize, and only intervals tell what must come first.
    */
   n: number | null
   /** {@link fingerprint} of the value. */

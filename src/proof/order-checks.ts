@@ -2,8 +2,8 @@ import { type Evidence, firstsByKey, type Known, placeOf } from './evidence.ts'
 import { type Finding, Tally } from './finding.ts'
 import type { MonotonicMs, ReadRecord } from './history.ts'
 
-/** Order of serialised keys: first copies of a key are n = 1, 2, 3, … without a gap. */
-export function checkSerialisedOrder(evidence: Evidence): Finding {
+/** Order of serialized keys: first copies of a key are n = 1, 2, 3, … without a gap. */
+export function checkSerializedOrder(evidence: Evidence): Finding {
   const tally = new Tally()
   for (const read of evidence.dumps) {
     for (const records of firstsByKey(read, evidence.topics).values()) {
@@ -31,10 +31,10 @@ interface Before {
 }
 
 /**
- * Order of unserialised keys: what was committed before another message of the key was enqueued stands before it; messages of one
+ * Order of unserialized keys: what was committed before another message of the key was enqueued stands before it; messages of one
  * transaction stand in the order of the calls. A sweep over the log that keeps the latest enqueue.
  */
-export function checkUnserialisedOrder(evidence: Evidence): Finding {
+export function checkUnserializedOrder(evidence: Evidence): Finding {
   const tally = new Tally()
   for (const read of evidence.dumps) {
     for (const records of firstsByKey(read, evidence.topics).values()) {

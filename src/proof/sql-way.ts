@@ -16,7 +16,7 @@ const lockTimeoutMs = 3_000
 /** How a writer begins: its own limit for locks, in force as long as the transaction. */
 export const lockLimit = `SET LOCAL lock_timeout = ${lockTimeoutMs}`
 
-/** A commit that the server refused in words has not happened: a constraint, a serialisation failure. */
+/** A commit that the server refused in words has not happened: a constraint, a serialization failure. */
 const refused = (error: unknown): boolean => /^(23|40)/.test(codeOf(error) ?? '')
 
 /** {@link Way} through `pg` and plain SQL: one connection, made again whenever it is lost. */

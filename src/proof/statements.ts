@@ -6,7 +6,7 @@ export function proofStatements(schema: string, prefix = '') {
   const ledger = `${quote(schema)}."proof_ledger"`
   const { outbox, dead } = tablesOf(schema, prefix)
   return {
-    /** The lines that serialise the writers of a key, and the ledger of what was committed. Keys are in hexadecimal: a text holds no NUL. */
+    /** The lines that serialize the writers of a key, and the ledger of what was committed. Keys are in hexadecimal: a text holds no NUL. */
     create: `CREATE TABLE ${line} ("topic" text, "key" text, "n" integer NOT NULL DEFAULT 0, PRIMARY KEY ("topic", "key"));
 CREATE TABLE ${ledger} ("message_id" uuid PRIMARY KEY, "topic" text NOT NULL, "key" text, "n" integer, "value" text NOT NULL)`,
 

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Message } from '../message/message.ts'
-import { type DrawnTransaction, drawTransaction, keyBytes, meant, serialisedKeys, type WriterPlan } from './draw.ts'
+import { type DrawnTransaction, drawTransaction, keyBytes, meant, serializedKeys, type WriterPlan } from './draw.ts'
 import type { Attempt, LedgerRow, WrittenMessage } from './history.ts'
 import { monotonicMs } from './history.ts'
 import type { ProofStatements } from './statements.ts'
@@ -86,7 +86,7 @@ async function attemptOne(
       const { id, topic, key } = one.message
       const bytes = keyBytes(key)
       const hex = bytes === null ? null : Buffer.from(bytes).toString('hex')
-      const n = one.serialised ? (await tx.query<{ n: number }>(sql.nextPlace, [topic, hex]))[0]!.n : null
+      const n = one.serialized ? (await tx.query<{ n: number }>(sql.nextPlace, [topic, hex]))[0]!.n : null
       const written = meant(one, n, monotonicMs())
       messages.push(written)
       await tx.query(sql.record, [id, topic, hex, n, written.value])
@@ -104,7 +104,7 @@ async function attemptOne(
 
 /** Makes the tables' rows that the writers need; once, before they start. */
 export async function addLines(query: WriterTransaction['query'], plan: WriterPlan, sql: ProofStatements): Promise<void> {
-  const keys = serialisedKeys(plan.keys).map((key) => Buffer.from(keyBytes(key)!).toString('hex'))
+  const keys = serializedKeys(plan.keys).map((key) => Buffer.from(keyBytes(key)!).toString('hex'))
   for (const topic of new Set(plan.topics)) await query(sql.addLines, [topic, keys])
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../running/clock.ts'
-import type { Transport } from '../transport/transport.ts'
+import type { SearchLog, Transport } from '../transport/transport.ts'
 import type { RelaySettings } from './options.ts'
 import type { RelayState } from './state/state.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -12,6 +12,8 @@ export interface RelayContext {
   /** Rows of one fetch. */
   readonly fetchRows: number
   readonly transport: Transport
+  /** Looks for records in the log; undefined: nobody can. */
+  readonly search?: SearchLog | undefined
   readonly clock: Clock
   readonly telemetry: Telemetry
   /** 0 to 1, without 1. */

@@ -113,7 +113,8 @@ export async function drained({ pipeline, ending, ask }: Drain): Promise<DrainEn
 /** Nothing is on its way, nothing was found, and no topic is still being resolved. */
 function isQuiet({ context, topics, leases }: Drain['pipeline']): boolean {
   const { inFlight, positions, claims } = context.state
-  if (inFlight.size > 0 || leases.ticks === 0 || !(claims.size === 0 || positions.sawNothing)) return false
+  // A batch in doubt moves only when its paused topic takes messages again.
+  if (inFlight.size > topics.resting || leases.ticks === 0 || !(claims.size === 0 || positions.sawNothing)) return false
   return !topics.missing.waiting && !topics.closed().some((topic) => !topic.trouble)
 }
 

@@ -22,6 +22,9 @@ const levels: Record<RelayEvent, Level> = {
   publish_failed: 'debug',
   sequence_lost: 'warn',
   sequences_unavailable: 'warn',
+  batches_adopted: 'info',
+  batch_in_doubt: 'error',
+  standing_by: 'warn',
   internal_error: 'error',
   rows_locked: 'warn',
   rows_free: 'info',
@@ -59,6 +62,7 @@ const linesPerMinute: Partial<Record<RelayEvent, number>> = {
   topic_resumed: 20,
   partitions_changed: 20,
   sequence_lost: 20,
+  batch_in_doubt: 20,
   topics_missing: 1,
   rows_kept: 1,
 }

@@ -7,7 +7,7 @@ import type { RelayState } from './state/state.ts'
 /** Milliseconds between two polls of an idle table: without notifications, and with notifications that are known to come through. */
 export const pollLimitsMs = { blind: 50, notified: 1_000 } as const
 
-/** Milliseconds between two looks for requests, likewise. */
+/** Milliseconds between two queries for requests, likewise. */
 const requestLimitsMs = { blind: 1_000, notified: 5_000 } as const
 
 /** Milliseconds between two checks that notifications come through, and within which one of our own must come back. */
@@ -18,7 +18,7 @@ const backMs = 2_000
 /**
  * Knows whether notifications come through. Poolers swallow them without an error, so the relay sends one to itself, and polls slowly
  * only while the last one came back.
- * Keeps rule 19 of docs/protocol.md.
+ * Keeps rule 19 of docs/protocol-application.md.
  */
 export class Notifications {
   readonly #own: string
@@ -41,7 +41,7 @@ export class Notifications {
     return this.#trusted ? pollLimitsMs.notified : pollLimitsMs.blind
   }
 
-  /** Milliseconds between two looks for requests. */
+  /** Milliseconds between two queries for requests. */
   get requestPollMs(): number {
     return this.#trusted ? requestLimitsMs.notified : requestLimitsMs.blind
   }

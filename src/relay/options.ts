@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { OutboxError } from '../message/errors.ts'
-import { integer, oneOf, type Setting, setting, text, type Values } from '../running/setting.ts'
+import { integer, oneOf, onOff, type Setting, setting, text, type Values } from '../running/setting.ts'
 import type { OnDeadLetterByTopic } from './state/on-dead-letter.ts'
 
 /** Settings of a relay. Every one has a default that suits most. Durations are milliseconds, sizes bytes. */
@@ -58,6 +58,12 @@ export interface RelayOptions {
    * @default 'block'
    */
   onDeadLetter?: OnDeadLetterByTopic | undefined
+  /**
+   * Publishes each message exactly once: a batch is recorded in the database before it is sent. All relays of an outbox have the same mode; one of the
+   * other mode waits until none of these runs.
+   * @default false
+   */
+  exactlyOnce?: boolean | undefined
   /**
    * Time that `stop()` may take to settle what is in flight, 0 to 600,000 ms.
    * @default 8000
@@ -131,6 +137,11 @@ export const relayOptions = {
     what: 'After Kafka rejects a message for good, `block` its key or `skip` the message; the flag may come several times',
     page: 'guides/dead-letters.md#block-or-skip',
     repeatable: true,
+  }),
+  exactlyOnce: setting('--exactly-once', 'OUTBOX_EXACTLY_ONCE', onOff, {
+    default: false,
+    what: 'Record each batch before it is sent, so that no consumer sees a duplicate',
+    page: 'concepts/exactly-once.md',
   }),
   stopTimeoutMs: setting('--stop-timeout-ms <ms>', 'OUTBOX_STOP_TIMEOUT_MS', integer(0, 600_000, 'ms'), {
     default: 8_000,

@@ -7,6 +7,9 @@ import { Answers } from './leases/answers.ts'
 import { Leases } from './leases/leases.ts'
 import { Notifications } from './notifications.ts'
 import { Topics } from './publish/topics.ts'
+import { Adoption } from './settle/adoption.ts'
+import { Recorder } from './settle/recorder.ts'
+import type { Settlement } from './settle/settlement.ts'
 import { Settler } from './settle/settler.ts'
 import { RelayState } from './state/state.ts'
 
@@ -20,7 +23,8 @@ const recheckTurns = 6
  * 2. `fetch/reader.ts` reads the next rows of the claimed buckets, in the order of their ids.
  * 3. `fetch/route.ts` gives each row to the lane of its topic and partition, or to `state/moves.ts` if it can never be sent or its key is blocked.
  * 4. `publish/lane.ts` sends what waits in `publish/send-queue.ts`, one request at a time, and `publish/verdict.ts` says what an answer means.
- * 5. Acknowledged: the row goes into `state/acked-rows.ts`. `settle/settler.ts` deletes it.
+ * 5. Acknowledged: the row goes into `state/acked-rows.ts`. `settle/settler.ts` deletes it; in the exactly-once mode `settle/recorder.ts`, which
+ *    has recorded its batch before it was sent.
  * 6. Rejected for good: it goes into `state/moves.ts`. `dead-letters/mover.ts` moves it, and those behind it, to outbox_dead_letter.
  *
  * Stages hand over through `state/`: a row is put there and a signal raised. The loops never wait for one another, and what they know
@@ -32,7 +36,7 @@ export class Pipeline {
   readonly leases: Leases
   readonly notifications: Notifications
   readonly #reader: Reader
-  readonly #settler: Settler
+  readonly #settlement: Settlement
   readonly #deadLetters: DeadLetters
   readonly #answers: Answers
 
@@ -42,10 +46,12 @@ export class Pipeline {
     const state = new RelayState(settings, clock, telemetry)
     this.context = { ...given, transport: this.#answers.transport, state }
     this.notifications = new Notifications(this.context)
-    this.topics = new Topics(this.context)
-    this.leases = new Leases(this.context, this.topics, this.#answers)
+    const recorder = settings.exactlyOnce ? new Recorder(this.context) : undefined
+    this.#settlement = recorder ?? new Settler(this.context)
+    this.topics = new Topics(this.context, this.#settlement)
+    const adoption = recorder && new Adoption(this.context, this.topics, recorder)
+    this.leases = new Leases(this.context, this.topics, this.#answers, adoption)
     this.#reader = new Reader(this.context, this.topics, this.notifications)
-    this.#settler = new Settler(this.context)
     this.#deadLetters = new DeadLetters(this.context, this.topics, this.notifications)
   }
 
@@ -59,7 +65,7 @@ export class Pipeline {
     return [
       this.leases.run(session, over),
       this.#reader.run(session, reading),
-      this.#settler.run(session, over),
+      this.#settlement.run(session, over),
       this.#deadLetters.run(session, over),
       this.notifications.run(session, over),
       this.#sweep(over),

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { isOutboxError } from '../message/errors.ts'
+import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { outboxName } from '../message/tables.ts'
 import { backoff } from '../running/backoff.ts'
 import { type Clock, systemClock } from '../running/clock.ts'
 import { isProgrammingError } from '../running/programming-error.ts'
 import { stackOf } from '../running/stack-of.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
-import type { Transport } from '../transport/transport.ts'
+import type { SearchLog, Transport } from '../transport/transport.ts'
 import { type DrainEnd, type DrainOptions, type DrainReport, drainBounds, drained, remainder } from './drain.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
 import { Pipeline } from './pipeline.ts'
@@ -20,6 +20,8 @@ export interface RelayPorts {
   /** Package version, for tables and logs. */
   version: string
   telemetry?: Telemetry
+  /** Looks for records in Kafka. Without it the exactly-once mode leaves a batch in doubt where only the log could tell. */
+  search?: SearchLog | undefined
   clock?: Clock
   /** 0 to 1. */
   random?: () => number
@@ -41,6 +43,12 @@ const goodSessionMs = 10_000
 
 /** The database counts as recovered when a session has lasted so long, in milliseconds. */
 const recoveredMs = 1_000
+
+const noProducerIds = (transport: string): OutboxError =>
+  new OutboxError('INVALID_OPTION', `The transport ${transport} has no producer ids, which exactlyOnce needs.`, {
+    field: 'exactlyOnce',
+    remedy: 'Use the transport kafkajs or platformatic, or give yours the method producerId().',
+  })
 
 /** Moves messages from the outbox to Kafka. `createRelay` makes it; it runs from `start` to `stop`, once. */
 export interface Relay extends RelayEventSource, AsyncDisposable {
@@ -107,6 +115,7 @@ export class RelayEngine implements Relay {
   /** @throws OutboxError INVALID_OPTION */
   constructor(ports: RelayPorts, options: RelayOptions = {}) {
     this.settings = relaySettings(options)
+    if (this.settings.exactlyOnce && !ports.transport.producerId) throw noProducerIds(ports.transport.name)
     // Every lane waits on it: many listeners are no leak here.
     setMaxListeners(0, this.#end.signal)
     this.#ports = ports
@@ -118,6 +127,7 @@ export class RelayEngine implements Relay {
       settings: this.settings,
       fetchRows: ports.fetchRows ?? fetchRows,
       transport: ports.transport,
+      search: ports.search,
       clock: this.#clock,
       telemetry: this.telemetry,
       random: ports.random ?? Math.random,
@@ -135,7 +145,7 @@ export class RelayEngine implements Relay {
       })
       this.#listen()
       void this.#pipeline.listenToKafka(this.#end.signal)
-      // A relay that is stopped before it ever served has started all the same: nobody may wait for it for ever.
+      // A relay that is stopped before it ever served counts as started, so that nobody waits for it forever.
       this.#running = this.#live(resolve).then(resolve, (error) => {
         this.#end.abort()
         reject(error)
@@ -210,7 +220,7 @@ export class RelayEngine implements Relay {
       const since = this.#clock.now()
       try {
         const me = { id: this.id, name: this.settings.name, version: this.#ports.version, leaseMs: this.settings.leaseMs }
-        this.#session = await this.#ports.store.connect({ ...me, served: !first })
+        this.#session = await this.#ports.store.connect({ ...me, exactlyOnce: this.settings.exactlyOnce, served: !first })
         await this.#serve(this.#session, () => {
           if (first) void this.#tellOthers(this.#session!)
           first = false
@@ -244,7 +254,7 @@ export class RelayEngine implements Relay {
       await this.#pipeline.leases.retake(session)
       this.#tellIds(session)
       onServing()
-      // A session that breaks again at once was no recovery: log lines would come in pairs for ever.
+      // A session that breaks again at once was no recovery: log lines would come in pairs forever.
       void this.#clock.wait(recoveredMs, over.signal).then(() => over.signal.aborted || this.#recovered())
       loops = this.#pipeline.run(session, { reading, over: over.signal })
       const failed = session.lost.then((error) => {
@@ -310,7 +320,7 @@ export class RelayEngine implements Relay {
     const { locked } = this.#pipeline.context.state
     const clean = this.#bug === undefined && !this.#busy && locked.size === 0
     // A statement that waits for a lock, or for a network that is gone, may take many seconds more: the time is over, and what is left
-    // behind, leases and heartbeat, runs out by itself.
+    // behind, leases and heartbeat, runs out on its own.
     const farewell = this.#session?.farewell().catch(() => {})
     await Promise.race([farewell, this.#clock.wait(farewellMs, this.#end.signal)])
     this.#end.abort()

@@ -8,26 +8,26 @@ import type { OnDeadLetter } from './state/on-dead-letter.ts'
  * is a name of Kafka, of the client or of PostgreSQL, and `error` says it in words. `owned` is how many buckets the relay has afterwards.
  */
 export interface RelayEvents {
-  /** The relay runs; with what, secrets masked. Once. */
+  /** The relay runs. `settings` has the settings that it runs with, secrets masked. Once. */
   started: { relay: string; name: string; version: string; settings: Record<string, unknown> }
-  /** The relay has ended; `clean` when everything in flight was settled and all leases were given back. Once. */
+  /** The relay has ended. `clean`: everything in flight was settled and all leases were given back. Once. */
   stopped: { relay: string; clean: boolean }
   /**
-   * The heartbeat was written, ten times in a lease and at least once a second while the database serves: `relays` are alive, this one
-   * included; `inFlight` rows are read and not yet deleted, `inFlightBytes` read and not yet acknowledged. `silentMs`: since a broker last answered this
-   * relay, or since its start.
+   * The heartbeat was written: ten times in a lease, and at least once a second while the database serves. `relays` are alive, this
+   * one included. `inFlight` rows are read and not yet deleted; `inFlightBytes` are read and not yet acknowledged. `silentMs` is the
+   * time since a broker last answered this relay, or since its start.
    */
   heartbeat: { relays: number; owned: number; inFlight: number; inFlightBytes: number; silentMs: number }
   /**
-   * The database cannot be reached or refuses work; told once, until it is over. All buckets are given up with the connection. By the codes
-   * 57P05 (an idle connection was closed) and 55P03 (a table is locked) nothing is wrong: logs have them at `info` and `warn`.
+   * The database cannot be reached or refuses work. Emitted once, until it is over. All buckets are given up with the connection.
+   * The codes 57P05 (an idle connection was closed) and 55P03 (a table is locked) are harmless: logs have them at `info` and `warn`.
    */
   database_trouble: { code: string; error: string }
   /** The database serves again after `ms`. */
   database_recovered: { ms: number }
   /**
-   * Kafka cannot be reached, or a publish ended without a clear answer. Emitted once, until every affected lane was acknowledged, or is idle,
-   * or its topic is paused.
+   * Kafka cannot be reached, or a publish ended without a clear answer. Emitted once, until each affected lane was acknowledged, is
+   * idle, or has its topic paused.
    */
   kafka_trouble: { code: string; error: string }
   /** Kafka takes messages again after `ms`. */
@@ -39,26 +39,26 @@ export interface RelayEvents {
   /** Buckets were lost: the lease ran out or another relay has it. */
   leases_lost: { buckets: number[]; owned: number }
   /**
-   * A peer is better off, so all buckets are given back: no broker has answered for one lease time while one answered a live peer, or none has
-   * acknowledged anything for three lease times while one did to a peer.
+   * All buckets are given back, because a peer is better off. Either no broker has answered for one lease time while one answered a
+   * live peer. Or no broker has acknowledged anything for three lease times while one did to a peer.
    */
   gave_up: { buckets: number[]; owned: number }
   /**
-   * Buckets were taken over from a relay that died, and it was not the first of late: perhaps one message kills whoever reads it. `deaths`
-   * counts relays that died within `withinMs`, those that died together as one.
+   * Buckets were taken over from a relay that died, and another died shortly before. Perhaps one message kills each relay that reads
+   * it. `deaths` counts relays that died within `withinMs`; those that died together count as one.
    */
   relays_dying: { deaths: number; withinMs: number; buckets: number[]; owned: number }
-  /** `rows` were read in `ms`; also where there were none. */
+  /** A fetch read `rows` in `ms`, or found none. */
   fetched: { rows: number; ms: number }
   /**
-   * Kafka acknowledged a batch `ms` after it was sent; `bytes` are those of keys, values and headers. `agesMs` has the age of each message
-   * in the order of the batch, from its creation by the database's clock to the acknowledgement by the relay's: clocks that differ show.
-   * `traces` names the spans that enqueued them, each once, as `traceparent` does, and at most 32: what a span links to.
+   * Kafka acknowledged a batch `ms` after it was sent. `bytes` are those of keys, values and headers. `agesMs` has the age of each
+   * message, from its creation by the clock of the database to the acknowledgement by the clock of the relay. `traces` names the
+   * spans that enqueued the messages, each once, as `traceparent` values, at most 32.
    */
   published: { topic: string; partition: number; records: number; bytes: number; ms: number; agesMs: number[]; traces: string[] }
   /**
-   * A batch was not acknowledged within `ms`. `not-written`: it is in the log by no means. `unknown`: it may be; it is sent again. `traces`
-   * as in `published`.
+   * A batch was not acknowledged within `ms`. `not-written`: it is certainly not in the log. `unknown`: it may be, and is sent
+   * again. `traces` as in `published`.
    */
   publish_failed: {
     topic: string
@@ -70,32 +70,41 @@ export interface RelayEvents {
     traces: string[]
   }
   /**
-   * A partition did not know the numbers of a batch: it lost acknowledged records, or forgot the producer. The batch is sent again under new
-   * numbers. It may become a copy, and is not lost.
+   * A partition did not know the numbers of a batch: it lost acknowledged records, or forgot the producer. The batch is sent again
+   * under new numbers. It may become a copy, and is not lost.
    */
   sequence_lost: { topic: string; partition: number; code: string }
   /**
-   * Brokers give no producer ids, or none to this login: batches are sent without numbers, so a lost acknowledgement makes copies. Emitted
-   * once, until they do; they are asked again each minute.
+   * Brokers give no producer ids, or none to this login. Batches are sent without numbers, so a lost acknowledgement makes copies.
+   * Emitted once, until brokers give them; the relay asks again each minute.
    */
   sequences_unavailable: { code: string; error: string }
+  /** Recorded batches of claimed buckets go on here: they are sent again under their numbers, and each is in the log once. */
+  batches_adopted: { batches: number; rows: number }
   /**
-   * A bug of the relay or of a Kafka client, not trouble of a server: please report it. `error` is the error's name and its stack, without its
-   * message. After one during `publish`, or when the client was `asked` for partitions, the client is called again; emitted with the first
-   * failure. One of the `relay` itself ends it.
+   * Nobody can tell whether a recorded batch is in the log: it is not sent again, its lane waits, and the log is searched again. `found`: how many of
+   * its records were found; null: the log could not be read.
+   */
+  batch_in_doubt: { topic: string; partition: number; records: number; found: number | null }
+  /** Relays of the other mode serve the outbox, or left recorded batches: this one waits, and takes over when none is left. Emitted once. */
+  standing_by: { exactlyOnce: boolean }
+  /**
+   * A bug of the relay or of a Kafka client, not trouble of a server: please report it. `error` is the name and the stack of the
+   * error, without its message. After an error during `publish`, or when the client was `asked` for partitions, the client is called
+   * again. Emitted with the first failure. An error of the `relay` itself ends it.
    */
   internal_error: { during: 'publish' | 'asked' | 'relay'; error: string }
   /**
-   * Another transaction has locked a row that the relay must delete or move: the others go on, this one is tried again each second. Emitted
-   * once, with the first row, until none is locked any more; `topic` and `messageId` are null if only the bucket is known.
+   * Another transaction has locked a row that the relay must delete or move. Other rows continue; this one is retried each second.
+   * Emitted once, with the first row, until none is locked any more. `topic` and `messageId` are null if only the bucket is known.
    */
   rows_locked: { bucket: number; topic: string | null; messageId: string | null }
-  /** No row waits for somebody's lock any more; the first did `ms` ago. */
+  /** No row waits for a lock any more; the first one did `ms` ago. */
   rows_free: { ms: number }
   /**
-   * So many rows that Kafka has acknowledged are there after their delete, and nobody has locked them: a trigger or a rule keeps them. This relay
-   * does not send them again, and tries to delete them each second. Emitted whenever the number has changed; `bucket` and `topic` are those of
-   * one.
+   * Rows that Kafka has acknowledged are still there after their delete, and nobody has locked them: a trigger or a rule keeps them.
+   * This relay does not send them again, and tries to delete them each second. Emitted whenever the number has changed. `bucket` and
+   * `topic` are those of one row.
    */
   rows_kept: { rows: number; bucket: number; topic: string }
   /** No such row is there any more; the first was met `ms` ago. */
@@ -103,56 +112,64 @@ export interface RelayEvents {
   /** Acknowledged rows were deleted in `ms`. */
   settled: { rows: number; ms: number }
   /**
-   * A message was refused for good, or is too large, and now stands in outbox_dead_letter. `reason` is a code; `skip`: the relay goes on with its
-   * key.
+   * A message was rejected for good, or is too large, and is now in `outbox_dead_letter`. `reason` is a code. `onDeadLetter`: with
+   * `skip` the relay continues with its key.
    */
   dead_lettered: { topic: string; messageId: string; reason: string; error: string; onDeadLetter: OnDeadLetter }
-  /** A refused message could not be moved to outbox_dead_letter in time; it stays in the outbox, its key waits, and it is tried again. */
+  /**
+   * A rejected message could not be moved to `outbox_dead_letter` in time. It stays in the outbox, its key waits, and it is tried
+   * again.
+   */
   dead_letter_failed: { topic: string; messageId: string; bytes: number; code: string }
-  /** Messages wait behind a dead one of their key: `rows` were moved. */
+  /** `rows` were moved behind a dead message of their key. */
   blocked: { topic: string; rows: number }
   /**
-   * Dead messages were put back by the request of an operator (`by`, login and user@host; null: written by hand). `keys` counts a message that holds
-   * no key as one; `firstId` and `lastId` are ids of the table.
+   * Dead messages were put back by the request of an operator. `by` is the login and user@host, or null if the request was written
+   * by hand. `keys` counts a message that blocks no key as one. `firstId` and `lastId` are ids of the table.
    */
   redriven: { topic: string; rows: number; keys: number; firstId: number; lastId: number; by: string | null }
   /** A dead message was dropped by the request of an operator. `id` is its place in the outbox. */
   discarded: { topic: string; messageId: string; id: number; by: string | null }
-  /** A request could not be carried out; it stays and is tried again. */
+  /** A request could not be carried out. It stays and is tried again. */
   request_failed: { topic: string; action: 'redrive' | 'discard'; code: string }
-  /** A topic cannot take messages; its messages wait, those of other topics go on. Emitted once, until it is over. */
+  /**
+   * A topic cannot take messages. Its messages wait; those of other topics continue. Emitted once, until it is over. The log line
+   * has a remedy, and a command if one helps.
+   */
   topic_paused: { topic: string; code: string; error: string }
   /** The topic takes messages again after `ms`. */
   topic_resumed: { topic: string; ms: number }
   /**
-   * Besides the topics that `topic_paused` names, so many take no messages that they are told of together, whenever their number has changed: `topics`
-   * are known, and asked for every few seconds; `more`: there are others, which have their turn later. `topic` and `code` are those of one.
+   * Besides the topics that `topic_paused` names, others take no messages. Emitted whenever their number has changed. `topics` are
+   * known, and asked for every few seconds. `more`: there are others, which have their turn later. `topic` and `code` are those of
+   * one.
    */
   topics_missing: { topics: number; more: boolean; topic: string; code: string }
-  /** None of those is left after `ms`: each takes messages, is told of by itself, or has no messages any more. */
+  /** None of those is left after `ms`: each takes messages, has an event of its own, or has no messages any more. */
   topics_found: { ms: number }
-  /** The number of partitions changed: order of a key across the change is not promised. */
+  /** The number of partitions changed. Order of a key across the change is not promised. */
   partitions_changed: { topic: string; from: number; to: number }
   /**
-   * The ids of the outbox have restarted: every bucket is read from 0 under a new claim. Emitted once. `remedy` is what start-up would ask for
-   * while the sequence is behind ids in the tables, else null: until then messages of keys with dead rows from before wait behind these.
+   * The ids of the outbox have restarted. Every bucket is read from 0 under a new claim. Emitted once. `remedy` is the one that
+   * start-up would ask for while the sequence is behind ids in the tables. Until then, messages of keys with dead rows from before
+   * wait behind these. Otherwise it is null.
    */
   ids_restarted: { error: string; remedy: string | null }
-  /** A sweep found a row that the reader should have seen before: it is sent now. Please report it, with the log. */
+  /** A sweep found a row that the reader should have seen before. It is sent now. Please report it, with the log. */
   row_found_below_position: { bucket: number; id: number; topic: string }
-  /** A row stands in a bucket that does not fit its key: whoever wrote it hashes differently, and its key has no order. */
+  /** A row is in a bucket that does not fit its key. The program that wrote it hashes differently, and its key has no order. */
   wrong_bucket: { bucket: number; id: number; topic: string }
   /**
    * The database has other outboxes with messages and without a relay: in another PostgreSQL schema, or with another table prefix.
    * Emitted at the start. `outboxes` are names of tables, at most 20; those that the role may not read are left out.
    */
   outboxes_without_relay: { outboxes: string[] }
-  /** The sampler, where one runs, looked at the tables: every five seconds, more seldom where a look is expensive. `ms` is what it took. */
+  /** The sampler, if one runs, queried the tables in `ms`: every five seconds, or less often if queries are expensive. */
   sampled: OutboxSample & { ms: number }
-  /** The sampler could not look; it tries again. */
+  /** A query of the sampler failed; it tries again. */
   sample_failed: { code: string }
   /**
-   * The server, where one runs, closed a connection that took too long (`too_slow`) or had to give way (`too_many`), or refused a
+   * The server, if one runs, closed a connection that took too long (`too_slow`) or had to give way (`too_many`), or refused a
    * `wrong_login`.
    */
   http_refused: { reason: 'too_slow' | 'too_many' | 'wrong_login'; address: string }

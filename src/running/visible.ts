@@ -2,8 +2,8 @@
 const hidden = /(?![\n\t])[\p{C}\p{DI}\u2028\u2029]/gu
 
 /**
- * A text in which what cannot be seen, but for line ends and tabs, is written out, as `\u{202e}`: a topic or header must not turn the line
- * around it, look like another one, or tell a terminal what to do.
+ * A text with invisible characters, except line ends and tabs, written out as `\u{202e}`. A topic or header must not turn the line
+ * around it, look like another one, or command a terminal.
  */
 export const visible = (text: string): string =>
   text.replace(hidden, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`)

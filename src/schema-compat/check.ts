@@ -35,7 +35,7 @@ export function checkEvents(locked: Lock, present: Lock): Finding[] {
         null,
         'the event is gone',
         'new consumers',
-        'Keep it in the catalogue as long as its messages are in Kafka.',
+        'Keep it in the catalog as long as its messages are in Kafka.',
       ),
     ),
     ...both.flatMap((type) => checkEvent(type, locked.events[type]!, present.events[type]!)),

@@ -1,4 +1,4 @@
-import type { AnyEvent, Catalogue, EventVersion } from '../events/catalog.ts'
+import type { AnyEvent, Catalog, EventVersion } from '../events/catalog.ts'
 import { OutboxError } from '../message/errors.ts'
 import type { JsonSchema, SchemaObject } from './json-schema.ts'
 
@@ -37,8 +37,8 @@ export interface Lock {
   accepted: AcceptedBreak[]
 }
 
-/** The catalogue as the lock file keeps it. Throws INVALID_OPTION for a schema that gives no JSON Schema. */
-export function lockOf({ events }: Catalogue, accepted: AcceptedBreak[] = []): Lock {
+/** The catalog as the lock file keeps it. Throws INVALID_OPTION for a schema that gives no JSON Schema. */
+export function lockOf({ events }: Catalog, accepted: AcceptedBreak[] = []): Lock {
   const names = Object.keys(events).sort()
   return {
     format: lockFormat,

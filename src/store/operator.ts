@@ -223,8 +223,8 @@ export interface Operator {
     look?: { place?: Pick<RowName, 'bucket' | 'id'> | undefined; mostBytes?: number },
   ): Promise<ShownMessage | null>
   /**
-   * Dead messages that a request would be written on, the lowest ids first: for a redrive the first of each key of which one fits, because a
-   * key comes back as a whole; for a discard those that were refused, or exactly those that are named by their ids.
+   * Dead messages that a request would be written on, the lowest ids first. For a redrive: the first of each key with a match, because a
+   * key comes back as a whole. For a discard: those that were refused, or exactly those that are named by their ids.
    */
   choose(which: Selection & Portion, action: 'redrive' | 'discard'): Promise<ListedMessage[]>
   /** As {@link choose} for a discard, but only the names. */

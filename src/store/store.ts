@@ -33,6 +33,51 @@ export interface Lease {
 /** What identifies a row for good: after a failover ids can come a second time, message ids cannot. */
 export type RowName = Pick<OutboxRow, 'bucket' | 'id' | 'messageId'>
 
+/** Names a recorded batch: the numbers under which it is sent, by any relay. */
+export interface BatchName {
+  readonly producerId: bigint
+  readonly epoch: number
+  readonly topic: string
+  readonly partition: number
+  readonly sequence: number
+}
+
+/** A batch with its rows, in their order. */
+export interface NamedBatch extends BatchName {
+  readonly rows: readonly RowName[]
+}
+
+/** A recorded batch as the table has it. */
+export interface RecordedBatch extends BatchName {
+  /** Those of its rows that are there. */
+  readonly rows: readonly OutboxRow[]
+  /** Whether they are all of its rows. Otherwise somebody has deleted some. */
+  readonly whole: boolean
+  /** Kafka has it: its rows only wait to be deleted. */
+  readonly acknowledged: boolean
+  /** Unix time in milliseconds, by the clock of the database. */
+  readonly recordedAt: number
+}
+
+/** `acknowledged`: Kafka has it, and rows of it wait to be deleted. */
+export type BatchState = 'recorded' | 'acknowledged' | 'gone'
+
+/** What {@link StoreSession.record} does, in one step. */
+export interface BatchWork {
+  /** Acknowledged rows to delete. */
+  rows: readonly RowName[]
+  /** Batches of which every row is deleted, now or earlier. */
+  landed: readonly BatchName[]
+  /** Batches that Kafka has and that have rows which cannot be deleted now. */
+  acknowledged: readonly BatchName[]
+  /** Batches that are in the log by no means, and are not to be sent under their numbers any more. Each needs a bucket of its rows. */
+  withdrawn: readonly NamedBatch[]
+  /** Batches that are about to be sent for the first time. Each needs all buckets of its rows. */
+  begun: readonly NamedBatch[]
+  /** The leases of `withdrawn` and `begun`. */
+  leases: readonly Lease[]
+}
+
 /** An acknowledged row that could not be deleted. */
 export interface Unsettled extends RowName {
   /** It has been deleted, and is there all the same; otherwise somebody has locked it. */
@@ -311,6 +356,20 @@ export interface StoreSession {
   /** Deletes rows of the bucket that are to be dropped, at most 1,000. Where the head of a key was one, the next one is to be redriven. */
   discard(lease: Lease): Promise<Discarded>
 
+  /**
+   * Ends and begins recorded batches, in one step. `held` are the buckets whose leases are this relay's, and were locked until the step was durable:
+   * what needed another one was not done. `withdrawn`: how many were. `locked` if somebody has locked a row that is to be deleted: nothing was done.
+   */
+  record(work: BatchWork): Promise<'locked' | { held: ReadonlySet<number>; withdrawn: number }>
+  /** The recorded batches with rows of these buckets, the oldest first. */
+  batchesOf(buckets: readonly number[]): Promise<RecordedBatch[]>
+  /** What the table says of the batch. `gone`: it is not recorded. */
+  batchState(batch: BatchName): Promise<BatchState>
+  /**
+   * Changes the mode of all leases to this relay's, if no lease of the other mode runs, and to `at least once` only if no batch is recorded. Returns
+   * whether they have it.
+   */
+  enterMode(): Promise<boolean>
   /** Other outboxes of the database that have messages and no relay, at most 20; those that the role may not read are left out. */
   otherOutboxes?(): Promise<TableSet[]>
   /** Wakes all relays, this one included, if notifications come through. */
@@ -331,6 +390,8 @@ export interface Identity {
   version: string
   /** Length of its leases in milliseconds. */
   leaseMs: number
+  /** Its mode: it takes and renews leases of its own mode only. @default false */
+  exactlyOnce?: boolean
   /** It has served before: a sequence that is behind is told ({@link StoreSession.behind}), not refused. @default false */
   served?: boolean
 }

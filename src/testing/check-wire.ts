@@ -1,4 +1,4 @@
-import type { AnyEvent, Catalogue, EventMap, PayloadOf } from '../events/catalog.ts'
+import type { AnyEvent, Catalog, EventMap, PayloadOf } from '../events/catalog.ts'
 import { encodeEvent } from '../events/event-message.ts'
 import { upcast } from '../events/upcast.ts'
 import { validate } from '../events/validate.ts'
@@ -16,19 +16,19 @@ export type WireSamples<E extends EventMap> = { [T in keyof E]?: readonly Payloa
  *
  * @example await checkWire(events, { OrderPlaced: [{ orderId: '1', total: 1990 }] })
  */
-export async function checkWire<C extends Catalogue>(catalogue: C, samples: WireSamples<C['events']>): Promise<void> {
+export async function checkWire<C extends Catalog>(catalog: C, samples: WireSamples<C['events']>): Promise<void> {
   for (const [type, payloads] of Object.entries(samples as Record<string, readonly unknown[] | undefined>)) {
-    for (const [i, payload] of (payloads ?? []).entries()) await checkSample(catalogue, type, payload, `samples.${type}[${i}]`)
+    for (const [i, payload] of (payloads ?? []).entries()) await checkSample(catalog, type, payload, `samples.${type}[${i}]`)
   }
 }
 
-async function checkSample(catalogue: Catalogue, type: string, payload: unknown, field: string): Promise<void> {
+async function checkSample(catalog: Catalog, type: string, payload: unknown, field: string): Promise<void> {
   // First as a message: it refuses unknown types, and everything that cannot be enqueued.
-  const { value } = await encodeEvent({ type, payload: payload as never }, catalogue, { path: `${field}.` })
-  const event = catalogue.find(type)!
+  const { value } = await encodeEvent({ type, payload: payload as never }, catalog, { path: `${field}.` })
+  const event = catalog.find(type)!
   const version = event.versions.length
   const written = await validate(event.versions.at(-1)!.schema, payload, { type, version, field })
-  const read = await upcast(event, { type, version, payload: await decode(catalogue, event, type, value) })
+  const read = await upcast(event, { type, version, payload: await decode(catalog, event, type, value) })
   const path = difference(written, read, 'wholly')
   if (path === undefined) return
   const place = pathTo(field, path)
@@ -36,7 +36,7 @@ async function checkSample(catalogue: Catalogue, type: string, payload: unknown,
   throw new OutboxError('INVALID_PAYLOAD', `${place} reaches the consumer of ${type} changed.`, { field: place, remedy })
 }
 
-function decode({ codec }: Catalogue, { topic, versions }: AnyEvent, type: string, value: Uint8Array | null): unknown {
+function decode({ codec }: Catalog, { topic, versions }: AnyEvent, type: string, value: Uint8Array | null): unknown {
   if (value === null) return null
   if (codec) return codec.decode(value, { topic, type, version: versions.length })
   return JSON.parse(Buffer.from(value).toString())

@@ -44,11 +44,11 @@ export interface TransportBatch<R extends TransportRecord = TransportRecord> {
  * What became of a batch. A batch is all or nothing.
  *
  * - `acked`: every in-sync replica has it, and the acknowledgement named this topic, partition and offset.
- * - `not-written`: it is certain that nothing of it is, or will be, in the log. `scope` tells whose fault it is:
- *   `record` (one or more records of the batch; `refused` holds their indexes where they are known),
- *   `topic` (missing, no rights, a partition without a leader, …), `producer` (no broker reached, login, configuration of client or
- *   cluster: other topics will hardly do better), `transient` (will pass on its own; the number of partitions may have changed),
- *   `throttled` (nothing was sent, because the broker enforces a quota; send again after `waitMs`).
+ * - `not-written`: it is certain that nothing of it is, or will be, in the log. `scope` has whose fault it is.
+ *   `record`: one or more records of the batch; `refused` holds their indexes if they are known.
+ *   `topic`: missing, no rights, a partition without a leader, … `producer`: no broker reached, login, configuration of client or
+ *   cluster; other topics will hardly do better. `transient`: will pass on its own; the number of partitions may have changed.
+ *   `throttled`: nothing was sent, because the broker enforces a quota; send again after `waitMs`.
  * - `unknown`: may be in the log, now or later. Everything that does not prove one of the others is unknown.
  *
  * `code` is Kafka's name of the error (`MESSAGE_TOO_LARGE`), or the client's (`ECONNREFUSED`); `error` says it in words, without data.
@@ -101,6 +101,18 @@ export const offersNoProducerId: ReadonlySet<string> = new Set([
   'TOPIC_AUTHORIZATION_FAILED',
   'UNSUPPORTED_VERSION',
 ])
+
+/** Records that are looked for in a partition, by their header `id`. */
+export interface LogSearch {
+  topic: string
+  partition: number
+  messageIds: readonly string[]
+  /** Unix time in milliseconds: older records are not read. */
+  sinceMs: number
+}
+
+/** Returns how many of the records are in the log. Rejects if it could not read to the end of the log. */
+export type SearchLog = (what: LogSearch) => Promise<number>
 
 /** How a batch is sent. */
 export interface Sending {

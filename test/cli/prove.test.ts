@@ -93,7 +93,7 @@ test('its table says in words what was promised, that it was kept, and what was 
   expect(stdout).toMatch(/^\d+ transactions written, \d+ of them known to be committed; \d+ messages in them\.\n1 relay killed /)
   expect(stdout.match(/ {2}yes {2}/g)!.length).toBeGreaterThan(5)
   // The words of the authors.
-  expect(`${stdout}${stderr}`).not.toMatch(/phantom|inversion|ledger|liveness|verdict|serialised|injected|heal/i)
+  expect(`${stdout}${stderr}`).not.toMatch(/phantom|inversion|ledger|liveness|verdict|serialized|injected|heal/i)
 }, 90_000)
 
 test('broken off by SIGINT it removes what it made', async () => {

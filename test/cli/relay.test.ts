@@ -230,7 +230,7 @@ describe('a database that can never serve ends the relay at once with 2', () => 
   }
 
   test('a newer table format', async () => {
-    await database.query('UPDATE outbox_lease SET format = 2')
+    await database.query('UPDATE outbox_lease SET format = 3')
     expect(await refused({})).toContain('OUTBOX_TABLE_FORMAT')
     await database.query('UPDATE outbox_lease SET format = 1')
   })

@@ -106,7 +106,7 @@ test('what the guides show is what its events give, when a version is changed in
 
 test('what cannot be loaded is refused with code 2, or 1 where it is not there', async () => {
   writeFileSync(events, 'export const nothing = 1\n')
-  expect(await schema('lock')).toMatchObject({ code: 2, stderr: expect.stringContaining('exports no catalogue') })
+  expect(await schema('lock')).toMatchObject({ code: 2, stderr: expect.stringContaining('exports no catalog') })
   writeFileSync(events, 'export const = 1\n')
   expect(await schema('lock')).toMatchObject({ code: 2, stderr: expect.stringContaining('cannot be loaded') })
   expect(await cli(['schema', 'lock', '--events', join(home, 'none.ts')])).toMatchObject({

@@ -123,8 +123,8 @@ describe('a message in the outbox', () => {
 })
 
 test('a search that time was too short for is never told as "not there"', () => {
-  const search = { topic: 't', messageId: 'm', sinceMs: 0, timeoutMs: 2_000 }
-  const cut = { record: null, read: 1_000, partitions: 3, unread: 2 }
+  const search = { topic: 't', messageIds: ['m'], sinceMs: 0, timeoutMs: 2_000 }
+  const cut = { record: null, found: 0, read: 1_000, partitions: 3, unread: 2 }
   expect(unsuccessful(search, cut)).toBe(
     'In 2.0 s 1000 records of t were read and it was not among them; 2 of 3 partitions not to the end.',
   )

@@ -13,10 +13,12 @@ test.each(pages)('docs are up to date: npm run docs changes nothing on $path', (
   expect(render(text)).toBe(text)
 })
 
-test('every group of settings and the flags of every command have their block', () => {
+test('every generated table has its block, once', () => {
   const named = pages.flatMap(({ path }) => [...pageOf(path).matchAll(/<!-- generated: (.*) -->/g)].map(([, name]) => name))
   const commands = program().commands.map((command) => `flags ${command.name()}`)
-  const wanted = ['commands', 'secrets', ...commands, ...Object.keys(groups).map((name) => `settings ${name}`)]
+  const told = ['metrics relay', 'metrics tables', 'metrics inbox', 'events relay', 'events inbox', 'events projection']
+  const tables = ['commands', 'secrets', 'errors', 'checks', 'compatibility', ...told]
+  const wanted = [...tables, ...commands, ...Object.keys(groups).map((name) => `settings ${name}`)]
   expect(named.sort()).toEqual(wanted.sort())
 })
 

@@ -3,11 +3,12 @@ import { dirname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { docsUrl } from '../../src/message/errors.ts'
+import { questions } from './questions.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /** The pages of the repository: those beside the package, and those below the folders that have some. */
-const pages = ['.', 'docs', 'bench', 'demo', 'examples/orders'].flatMap((folder) =>
+const pages = ['.', 'docs', 'bench', 'demo', 'examples/orders', 'examples/quickstart', 'examples/consumer'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: folder !== '.', encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => normalize(join(folder, name))),
@@ -54,4 +55,25 @@ test('every page under docs/ can be reached from the README', () => {
   for (const page of reached) if (pages.includes(page)) for (const next of linked(page)) reached.add(next)
   expect(pages.filter((page) => page.startsWith('docs/') && !reached.has(page))).toEqual([])
   expect(pages).toEqual(expect.arrayContaining(['README.md', 'docs/guarantees.md', 'CHANGELOG.md', 'docs/operating.md']))
+})
+
+test.each(questions)('the index answers "$ask" in two clicks', ({ page, heading }) => {
+  const index = [...textOf('docs/README.md').matchAll(/\]\(([^)\s#]+)/g)].map(([, path]) => normalize(join('docs', path!)))
+  expect(index).toContain(page)
+  expect(
+    textOf(page)
+      .split('\n')
+      .map((line) => line.replace(/^#+ /, '')),
+  ).toContain(heading)
+})
+
+test('every page says whom it is for, and what to read next', () => {
+  const own = pages.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md')
+  const first = (page: string) =>
+    textOf(page)
+      .split('\n')
+      .slice(1)
+      .find((line) => line.trim() !== '')!
+  expect(own.filter((page) => !/^For /.test(first(page)))).toEqual([])
+  expect(own.filter((page) => !/^(?:## Next$|Next: )/m.test(textOf(page)))).toEqual([])
 })

@@ -1,12 +1,12 @@
 import { expectTypeOf, test } from 'vitest'
 import { enqueue, outbox, withOutbox } from '../../src/index.ts'
-import { events } from '../events/catalogue.ts'
+import { events } from '../events/catalog.ts'
 import { type Prisma, PrismaClient } from '../support/prisma6/generated/client/client.ts'
 
 const base = new PrismaClient({ adapter: null as never })
 const order = { orderId: 'o', total: { amount: 1, currency: 'EUR' } }
 
-test('Prisma 6: the extension with a catalogue takes its events only', () => {
+test('Prisma 6: the extension with a catalog takes its events only', () => {
   void base.$extends(outbox({ events })).$transaction(async (tx) => {
     expectTypeOf(tx.outbox.enqueue({ type: 'OrderPlaced', payload: order })).toEqualTypeOf<Promise<string>>()
     // @ts-expect-error no such event
@@ -16,7 +16,7 @@ test('Prisma 6: the extension with a catalogue takes its events only', () => {
   })
 })
 
-test('Prisma 6: withOutbox with a catalogue keeps Prisma.TransactionClient', () => {
+test('Prisma 6: withOutbox with a catalog keeps Prisma.TransactionClient', () => {
   void withOutbox(base, { events }).$transaction(async (tx) => {
     expectTypeOf(tx).toExtend<Prisma.TransactionClient>()
     expectTypeOf(tx.outbox.enqueue({ type: 'OrderPlaced', payload: order })).toEqualTypeOf<Promise<string>>()

@@ -1,6 +1,6 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import { enqueue, enqueueMany, type OutboxTransaction, outbox, withOutbox } from '../../src/index.ts'
-import { events } from '../events/catalogue.ts'
+import { events } from '../events/catalog.ts'
 import { type Prisma, PrismaClient } from './generated/client/client.ts'
 
 const base = new PrismaClient({ adapter: null as never })
@@ -10,8 +10,8 @@ const wrapped = withOutbox(base, { events })
 const order = { orderId: 'o', total: { amount: 1, currency: 'EUR' } }
 const helper = async (tx: Prisma.TransactionClient) => tx.order.count()
 
-describe('the extension with a catalogue', () => {
-  test('takes the events of the catalogue, with fields that have a default left out', () => {
+describe('the extension with a catalog', () => {
+  test('takes the events of the catalog, with fields that have a default left out', () => {
     void extended.$transaction(async (tx) => {
       expectTypeOf(tx.outbox.enqueue({ type: 'OrderPlaced', payload: order })).toEqualTypeOf<Promise<string>>()
       void tx.outbox.enqueue({ type: 'OrderPlaced', payload: { ...order, channel: 'shop' }, headers: { a: 'b' }, id: 'x' })
@@ -37,7 +37,7 @@ describe('the extension with a catalogue', () => {
       void tx.outbox.enqueue({ type: 'OrderPlaced' })
       // @ts-expect-error the topic is the event's
       void tx.outbox.enqueue({ type: 'OrderPlaced', payload: order, topic: 'orders' })
-      // @ts-expect-error no event of the catalogue
+      // @ts-expect-error no event of the catalog
       void tx.outbox.enqueue({ topic: 'orders', payload: order })
       // @ts-expect-error a mixed pair among others
       void tx.outbox.enqueueMany([{ type: 'StockCounted', payload: order }])
@@ -52,12 +52,12 @@ describe('the extension with a catalogue', () => {
     })
     // @ts-expect-error the schema has no such model
     base.$extends(outbox({ events, model: 'nothing' }))
-    // @ts-expect-error not a catalogue
+    // @ts-expect-error not a catalog
     outbox({ events: { OrderPlaced: 1 } })
   })
 })
 
-test('withOutbox with a catalogue keeps Prisma.TransactionClient', () => {
+test('withOutbox with a catalog keeps Prisma.TransactionClient', () => {
   void wrapped.$transaction(async (tx) => {
     expectTypeOf(tx).toExtend<Prisma.TransactionClient>()
     await helper(tx)
@@ -73,7 +73,7 @@ test('a helper that enqueues events can name its type', () => {
   type Tx = OutboxTransaction<Prisma.TransactionClient, 'outbox', typeof events>
   const announce = (tx: Tx) => tx.outbox.enqueue({ type: 'OrderPlaced', payload: order })
   void wrapped.$transaction(announce)
-  // @ts-expect-error its outbox has no catalogue
+  // @ts-expect-error its outbox has no catalog
   void withOutbox(base).$transaction(announce)
 })
 
@@ -85,9 +85,9 @@ test('the function form takes them with the option events', () => {
     void enqueue(tx, { type: 'OrderLost', payload: order }, { events })
     // @ts-expect-error the payload of another event
     void enqueue(tx, { type: 'StockCounted', payload: order }, { events })
-    // @ts-expect-error no topic, and no catalogue
+    // @ts-expect-error no topic, and no catalog
     void enqueue(tx, { type: 'OrderPlaced', payload: order })
-    // @ts-expect-error a topic, and a catalogue
+    // @ts-expect-error a topic, and a catalog
     void enqueue(tx, { topic: 'orders', payload: order }, { events })
   })
 })

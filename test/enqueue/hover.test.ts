@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 const file = `${root}test/enqueue/hovered.ts`
 const text = `
 import { enqueue, enqueueMany, outbox, withOutbox } from '../../src/index.ts'
-import { events } from '../events/catalogue.ts'
+import { events } from '../events/catalog.ts'
 import { PrismaClient } from './generated/client/client.ts'
 declare const base: PrismaClient
 const extended = base.$extends(outbox({ events }))
@@ -59,7 +59,7 @@ describe('the editor shows of an enqueue with a catalog', () => {
 
   test('the messages, for several', () => {
     expect(hover('many')).toContain('{ type: "StockCounted"; payload: { sku: string; left: number; }; }')
-    expect(hover('many')).not.toMatch(/Zod|EventType|Catalogue/)
+    expect(hover('many')).not.toMatch(/Zod|EventType|Catalog/)
   })
 })
 

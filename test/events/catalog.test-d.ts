@@ -3,7 +3,7 @@ import { describe, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { type Codec, defineEvents, event, type PayloadOf, type ReadPayloadOf } from '../../src/index.ts'
 import { checkWire } from '../../src/testing/index.ts'
-import { events, OrderPlaced, type StockCounted } from './catalogue.ts'
+import { events, OrderPlaced, type StockCounted } from './catalog.ts'
 
 const iso = z.codec(z.iso.datetime(), z.date(), {
   decode: (text) => new Date(text),
@@ -102,7 +102,7 @@ describe('a schema must accept the JSON of its own output', () => {
   })
 })
 
-test('checkWire takes the payloads of the catalogue', () => {
+test('checkWire takes the payloads of the catalog', () => {
   void checkWire(events, { StockCounted: [{ sku: 'a', left: 1 }] })
   // @ts-expect-error the payload of another event
   void checkWire(events, { OrderPlaced: [{ sku: 'a', left: 1 }] })

@@ -5,14 +5,14 @@ import { isOutboxError, type OutboxError } from '../../src/message/errors.ts'
 import { loadPrisma6, type PrismaVersion, prisma7, shopSql } from '../enqueue/clients.ts'
 import { refusal } from '../message/refusal.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { events } from './catalogue.ts'
+import { events } from './catalog.ts'
 
 const total = { amount: 1990, currency: 'EUR' }
 
 describe.each<[string, () => Promise<PrismaVersion>]>([
   ['Prisma 7.10', async () => prisma7],
   ['Prisma 6.19', loadPrisma6],
-])('%s: the catalogue', (_name, load) => {
+])('%s: the catalog', (_name, load) => {
   let db: TestDatabase
   let base: ReturnType<typeof connect>
   const connect = ({ PrismaClient, PrismaPg }: PrismaVersion) =>
@@ -89,7 +89,7 @@ describe.each<[string, () => Promise<PrismaVersion>]>([
     expect((await stored()).map(({ value }) => value.sku)).toEqual(['a', 'b', 'c'])
   })
 
-  test('the function form without options has the catalogue of the extension, and with options it has none', async () => {
+  test('the function form without options has the catalog of the extension, and with options it has none', async () => {
     const seen = await extended()
       .$transaction(async (tx) => {
         const plain = { topic: 'orders', key: 'o-3', payload: null }
@@ -155,7 +155,7 @@ describe.each<[string, () => Promise<PrismaVersion>]>([
     expect(unhandled).toEqual([])
   })
 
-  test('what is not in the catalogue is refused at the call, and nothing is written', async () => {
+  test('what is not in the catalog is refused at the call, and nothing is written', async () => {
     const refused: unknown[] = []
     await extended()
       .$transaction(async (tx) => {
@@ -177,9 +177,9 @@ describe('refusals', () => {
   // Never connected: everything is refused before a statement is sent.
   const sent = () => Promise.reject(new Error('A statement was sent.'))
   const tx = { $executeRaw: sent, $queryRaw: sent }
-  const refuse = (message: unknown, catalogue: object = events): OutboxError => {
+  const refuse = (message: unknown, catalog: object = events): OutboxError => {
     try {
-      void enqueue(tx, message as never, { events: catalogue as typeof events })
+      void enqueue(tx, message as never, { events: catalog as typeof events })
     } catch (error) {
       if (isOutboxError(error)) return error
       throw error
@@ -216,7 +216,7 @@ describe('refusals', () => {
     expect(told.message).not.toContain('SECRET')
   })
 
-  test('topic, key and version are the catalogue’s: a message that names them is refused', () => {
+  test('topic, key and version are the catalog’s: a message that names them is refused', () => {
     const payload = { sku: 'a', left: 1 }
     for (const more of [{ topic: 'other' }, { key: 'k' }, { version: 1 }]) {
       expect(refuse({ type: 'StockCounted', payload, ...more }).code).toBe('OUTBOX_INVALID_MESSAGE')
@@ -243,7 +243,7 @@ test.each([
     'up',
   ],
   ['a plain object', () => defineEvents({ A: { topic: 'a' } } as never), 'OUTBOX_INVALID_OPTION', 'events.A'],
-  ['a plain object as catalogue', () => outbox({ events: { A: 1 } as never }), 'OUTBOX_INVALID_OPTION', 'events'],
+  ['a plain object as catalog', () => outbox({ events: { A: 1 } as never }), 'OUTBOX_INVALID_OPTION', 'events'],
 ])('%s is refused where it is defined', (_name, act, code, field) => {
   expect(refusal(act)).toEqual({ code, field })
 })

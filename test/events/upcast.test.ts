@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { upcast } from '../../src/events/upcast.ts'
 import { defineEvents, event } from '../../src/index.ts'
 import { checkWire } from '../../src/testing/index.ts'
-import { events, OrderPlaced } from './catalogue.ts'
+import { events, OrderPlaced } from './catalog.ts'
 
 const newest = { orderId: 'o', total: { amount: 5, currency: 'EUR' }, channel: 'web' }
 

@@ -27,10 +27,10 @@ function schema(...args: string[]) {
   return { code: status, stdout, stderr }
 }
 
-/** The catalogue of the clone is that of the shop before the change, or after it. */
-function write(catalogue: 'before/events.ts' | 'events.ts'): void {
+/** The catalog of the clone is that of the shop before the change, or after it. */
+function write(catalog: 'before/events.ts' | 'events.ts'): void {
   mkdirSync(join(clone, 'src'), { recursive: true })
-  writeFileSync(join(clone, 'src', 'events.ts'), `export { events } from ${JSON.stringify(join(shop, catalogue))}\n`)
+  writeFileSync(join(clone, 'src', 'events.ts'), `export { events } from ${JSON.stringify(join(shop, catalog))}\n`)
 }
 
 beforeAll(() => {

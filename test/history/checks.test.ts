@@ -118,11 +118,11 @@ describe('integrity', () => {
 })
 
 describe('order', () => {
-  test('a later message of a serialised key before an earlier one', () => {
-    expect(violated((told) => swap(told, 'a2', 'a3'))).toContain('serialised order')
+  test('a later message of a serialized key before an earlier one', () => {
+    expect(violated((told) => swap(told, 'a2', 'a3'))).toContain('serialized order')
   })
 
-  test('a gap in a serialised key', () => {
+  test('a gap in a serialized key', () => {
     const found = violated((told) => {
       for (const list of records(told))
         list.splice(
@@ -130,14 +130,14 @@ describe('order', () => {
           1,
         )
     })
-    expect(found).toContain('serialised order')
+    expect(found).toContain('serialized order')
   })
 
-  test('an unserialised message before one whose commit was over when it was enqueued', () => {
-    expect(violated((told) => swap(told, 'u1', 'u2'))).toContain('unserialised order')
+  test('an unserialized message before one whose commit was over when it was enqueued', () => {
+    expect(violated((told) => swap(told, 'u1', 'u2'))).toContain('unserialized order')
   })
 
-  test('unserialised messages that overlap may stand either way', () => {
+  test('unserialized messages that overlap may stand either way', () => {
     const found = violated((told) => {
       swap(told, 'u1', 'u2')
       message(told, 'u2').enqueuedAt = 47
@@ -160,7 +160,7 @@ describe('order', () => {
       told.traces = undefined as never
     }
     expect(violated((told) => spoil(told, [0, 1]))).toEqual([])
-    expect(violated((told) => spoil(told, [1, 0]))).toEqual(['unserialised order'])
+    expect(violated((told) => spoil(told, [1, 0]))).toEqual(['unserialized order'])
   })
 
   test('a topic that grew promises no order of its keys', () => {

@@ -7,8 +7,8 @@ import type { TortureGround } from './ground.ts'
 import type { PlannedFault, Schedule } from './schedule.ts'
 
 /**
- * Milliseconds that a fault may need to come into force, and to heal when no other begins any more: a broker starts slowly where others
- * are down as well, and on a busy machine two of three may be down again and again until the last fault is over.
+ * Milliseconds that a fault may need to come into force, and to heal when no other begins any more. A broker starts slowly while others
+ * are down. On a busy machine two of three may be down again and again until the last fault is over.
  */
 const patienceMs = 300_000
 

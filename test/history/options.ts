@@ -22,7 +22,7 @@ export interface TortureOptions {
   relays: number
   /** Concurrent writers. */
   writers: number
-  /** Keys of each topic whose messages are serialised. */
+  /** Keys of each topic whose messages are serialized. */
   keys: number
   leaseMs: number
   /** Milliseconds that the outbox may take to empty after the last heal. */

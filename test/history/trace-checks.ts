@@ -5,8 +5,9 @@ import type { MonotonicMs, Trace } from '../../src/proof/history.ts'
 import { checkAlarms, checkGrown, checkLines, checkLosses } from './rule-checks.ts'
 
 /**
- * Trace safety: no row deleted before an acknowledgement names it, no bucket with two owners, nothing sent outside a lease, no bucket given
- * back while a request of it may still be written, none let go of while its lease is the relay's, nothing sent before its predecessor is acknowledged, and every acknowledged record at the offset that the acknowledgement named.
+ * Trace safety. No row is deleted before an acknowledgement names it. No bucket has two owners. Nothing is sent outside a lease, or before its
+ * predecessor is acknowledged. No bucket is given back while a request of it may still be written. None is let go of while its lease is
+ * the relay's. Every acknowledged record is at the offset that the acknowledgement named.
  */
 export function checkTrace(evidence: Evidence): Finding {
   const { traces } = evidence.history

@@ -50,7 +50,7 @@ function startView(stage: Stage) {
 }
 
 const search = ({ topic, id }: { topic: string; id: string }) =>
-  findRecord({ brokers: brokers() }, { topic, messageId: id, sinceMs: 0, timeoutMs: 15_000 })
+  findRecord({ brokers: brokers() }, { topic, messageIds: [id], sinceMs: 0, timeoutMs: 15_000 })
 
 const dump = (topic: string) => dumpTopics(proofKafka({ brokers: brokers() }), [topic], 'read_uncommitted')
 

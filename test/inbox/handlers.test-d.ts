@@ -2,14 +2,14 @@ import { describe, expectTypeOf, test } from 'vitest'
 import { createInbox, createProjection, type TransactionOf } from '../../src/inbox/index.ts'
 import { type OutboxTransaction, outbox, withOutbox } from '../../src/index.ts'
 import { type Prisma, PrismaClient } from '../enqueue/generated/client/client.ts'
-import { events } from '../events/catalogue.ts'
+import { events } from '../events/catalog.ts'
 
 const base = new PrismaClient({ adapter: null as never })
 const announced = { type: 'StockCounted', payload: { sku: 'a', left: 1 } } as const
 const helper = async (tx: Prisma.TransactionClient) => tx.order.count()
 
 describe('what a handler gets as tx', () => {
-  test('is the transaction of a client that withOutbox() made, with the outbox and its catalogue', () => {
+  test('is the transaction of a client that withOutbox() made, with the outbox and its catalog', () => {
     const prisma = withOutbox(base, { events })
     createInbox({
       prisma,
@@ -49,7 +49,7 @@ describe('what a handler gets as tx', () => {
     createProjection({ prisma, name: 'p', events, handlers: { OrderPlaced: (_, tx) => tx.outbox.enqueue(announced) } })
   })
 
-  test('without a catalogue it takes messages', () => {
+  test('without a catalog it takes messages', () => {
     const prisma = withOutbox(base)
     createInbox({
       prisma,
@@ -57,7 +57,7 @@ describe('what a handler gets as tx', () => {
       events,
       handlers: {
         OrderPlaced: (_, tx) => tx.outbox.enqueueMany([{ topic: 'a', payload: 1 }]),
-        // @ts-expect-error its outbox has no catalogue
+        // @ts-expect-error its outbox has no catalog
         StockCounted: (_, tx) => tx.outbox.enqueue(announced),
       },
     })

@@ -73,7 +73,7 @@ test('where and prove read past such a record', async () => {
   const messageId = uuidv7()
   await publish(topic, [withHeaders(2, some(20_000)), withHeaders(3, {}, messageId)])
   const brokers = inject('brokers').split(',')
-  const search = { topic, messageId, sinceMs: 0, timeoutMs: 15_000 }
+  const search = { topic, messageIds: [messageId], sinceMs: 0, timeoutMs: 15_000 }
   expect(await findRecord({ brokers }, search)).toMatchObject({ record: { partition: 0, offset: '1' }, read: 2, unread: 0 })
   const { records } = await dumpTopics(proofKafka({ brokers }), [topic], 'read_uncommitted')
   expect(records.map(({ offset }) => offset)).toEqual([0, 1])

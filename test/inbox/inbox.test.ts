@@ -65,7 +65,7 @@ describe('what a handler gets', () => {
     expect(await query('SELECT topic FROM outbox')).toEqual([{ topic: 'letters' }])
   })
 
-  test('the client that withOutbox() made, with its catalogue: events of its own commit with the effects of a batch', async () => {
+  test('the client that withOutbox() made, with its catalog: events of its own commit with the effects of a batch', async () => {
     const stage = await createStage(1)
     await stage.send([record('a', 1), record('b', 2)])
     const wrapped = connectWrapped(url(), eventsOf('answers'))

@@ -136,7 +136,7 @@ test('a read model under a new name has all that the new topic has, and so has o
   const rebuild = start(stage, `${name}-2`)
   await rebuild.projection.live
   expect(await sum(`${name}-2`)).toEqual({ records: 70, places: 70 })
-  // As docs/consumers.md shows.
+  // As docs/guides/projections.md shows.
   await query('WITH gone AS (DELETE FROM inbox_projection WHERE name = $1) DELETE FROM model WHERE projection = $1', [name])
   await start(stage, name).projection.live
   expect(await model(name)).toBe((await model(`${name}-2`))!)

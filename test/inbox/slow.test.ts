@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { connect, createStage, effect, record, start, type Tx, useMail } from './stage.ts'
 
-// What docs/consumers.md says of slow handlers. What a handler takes is the time of a statement, as it mostly is.
+// What docs/guides/consumer-failures.md says of slow handlers. What a handler takes is the time of a statement, as it mostly is.
 
 const { startMail, url, effects } = useMail()
 const takes = (tx: Tx, seconds: number) => tx.$executeRaw`SELECT pg_sleep(${seconds}::float8)`
@@ -51,7 +51,7 @@ test('a partition with much work is left after a second: another one has its tur
 
 test('kafkajs holds up the other partitions of a broker while one handler is slow, also where several are worked on at once; a consumer of its own goes on', async () => {
   // kafkajs' doing, which the inbox cannot change: it fetches again only when all batches of the last fetch are through. With a kafkajs that
-  // does better this fails, and docs/consumers.md is to be rewritten.
+  // does better this fails, and docs/guides/consumer-failures.md is to be rewritten.
   const stage = await createStage(2)
   const client = connect(url())
   onTestFinished(() => client.$disconnect())

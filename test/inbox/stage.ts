@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import type { Inbox } from '../../src/inbox/inbox/inbox.ts'
 import { createInbox, type InboxEvent, type InboxEvents, type InboxOptions } from '../../src/inbox/index.ts'
-import { type Catalogue, defineEvents, event, outbox, withOutbox } from '../../src/index.ts'
+import { type Catalog, defineEvents, event, outbox, withOutbox } from '../../src/index.ts'
 import { prisma7, shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
@@ -21,8 +21,8 @@ const plain = (connectionString: string, max = 10, adapt = (adapter: Adapter) =>
 /** `adapt` stands between Prisma and its driver adapter. */
 export const connect = (connectionString: string, max?: number, adapt?: (adapter: Adapter) => Adapter) =>
   plain(connectionString, max, adapt).$extends(outbox())
-/** With the outbox only on the client of each transaction, and a catalogue. */
-export const connectWrapped = <C extends Catalogue>(connectionString: string, events: C) =>
+/** With the outbox only on the client of each transaction, and a catalog. */
+export const connectWrapped = <C extends Catalog>(connectionString: string, events: C) =>
   withOutbox(plain(connectionString), { events })
 export type Client = ReturnType<typeof connect>
 export type Tx = Parameters<Parameters<Client['$transaction']>[0]>[0]

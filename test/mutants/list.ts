@@ -4,13 +4,14 @@ import { readingMutants } from './relays/reading.ts'
 import { recordMutants } from './relays/records.ts'
 import { sendingMutants } from './relays/sending.ts'
 import { enqueueRules } from './rules/enqueue.ts'
+import { exactlyOnceRules } from './rules/exactly-once.ts'
 import { inboxRules } from './rules/inbox.ts'
 import { readingRules } from './rules/reading.ts'
 import { sendingRules } from './rules/sending.ts'
 import { writingRules } from './rules/writing.ts'
 
-// Every mutant of `npm run mutants`, by its name: nineteen relays and one application that are broken in a way in which a published outbox
-// was, and the code without one part of the rules of docs/protocol.md (`rule-7.2` is the second part of rule 7).
+// Every mutant of `npm run mutants`, by its name. Nineteen relays and one application are broken in a way in which a published outbox
+// was. The others are the code without one part of the rules of docs/protocol.md (`rule-7.2` is the second part of rule 7).
 
 /** Faults that meet each rule, and that a single broker without an authorizer can have. */
 const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
@@ -43,10 +44,18 @@ const faultsOfParts: Readonly<Record<string, readonly string[]>> = {
   '15.2': ['clock-stepped-back'],
 }
 
-/** A torture shows neither how a relay refuses to start (16) nor what happens in the application (17 to 19) and its consumers (from 22). */
+/** A torture shows neither how a relay refuses to start (16) nor what happens in the application (17 to 19) and its consumers
+ * (22 to 25). The exactly-once mode (26 to 29) has no torture yet. */
 const faultsOf = (part: string, rule: number) => faultsOfParts[part] ?? faultsOfRules[rule]
 
-const parts: readonly RulePart[] = [...sendingRules, ...readingRules, ...writingRules, ...enqueueRules, ...inboxRules]
+const parts: readonly RulePart[] = [
+  ...sendingRules,
+  ...readingRules,
+  ...writingRules,
+  ...enqueueRules,
+  ...inboxRules,
+  ...exactlyOnceRules,
+]
 
 function withoutPart({ rule, without, edits, file, tests }: RulePart, at: number): [name: string, Mutant] {
   const part = `${rule}.${parts.slice(0, at + 1).filter((other) => other.rule === rule).length}`

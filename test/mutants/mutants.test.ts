@@ -17,10 +17,10 @@ function testsIn(file: string): string {
     .join('\n')
 }
 
-const page = source('docs/protocol.md')
-/** The rules of docs/protocol.md, by number. */
+const rulePages = ['docs/protocol.md', 'docs/protocol-application.md'].map(source).join('\n## ')
+/** The rules of both pages of the protocol, by number. */
 const written = new Map(
-  page
+  rulePages
     .split(/^### (?=\d+\. )/m)
     .slice(1)
     .map((text) => [Number.parseInt(text, 10), text.split(/^## /m)[0]!]),
@@ -29,12 +29,12 @@ const written = new Map(
 const pathsIn = (rule: string, line: string) =>
   [...(new RegExp(`^${line}: (.*)$`, 'm').exec(rule)?.[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, path]) => path!)
 
-test('each rule of docs/protocol.md can be taken out, and each that is taken out stands there', () => {
+test('each rule of the protocol can be taken out, and each that is taken out stands there', () => {
   const rules = new Set(Object.values(mutants).flatMap(({ rule }) => rule ?? []))
   expect([...rules].sort((a, b) => a - b)).toEqual([...written.keys()].sort((a, b) => a - b))
 })
 
-test.each([...written])('rule %d of docs/protocol.md names the files that keep it and its tests', (_, text) => {
+test.each([...written])('rule %d of the protocol names the files that keep it and its tests', (_, text) => {
   for (const line of ['Kept by', 'Tests']) {
     const paths = pathsIn(text, line)
     expect(paths).not.toEqual([])

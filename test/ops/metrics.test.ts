@@ -1,10 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { ownLabels } from '../../src/ops/labels.ts'
 import { relayMetrics } from '../../src/ops/metrics.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
-import { tables } from '../support/readme.ts'
 
 /** Metrics of a relay that never was: what is told is given by the test. */
 function keep() {
@@ -231,15 +228,4 @@ describe('gauges of the tables', () => {
     expect(await of('outbox_backlog_estimated')).toEqual({ '': 0 })
     expect(await of('outbox_oldest_transaction_seconds')).toEqual({ '': 60 })
   })
-})
-
-test('docs/operating.md lists every metric with its kind and labels, and no other', () => {
-  const text = readFileSync(fileURLToPath(new URL('../../docs/operating.md', import.meta.url)), 'utf8')
-  const listed = tables(text)
-    .find((rows) => rows[0]![0]!.startsWith('`outbox_'))!
-    .map(([name, kind, labels]) => `${name} ${kind!.replace(', tables', '')} ${labels}`)
-  const metrics = keep().registry.getMetricsAsArray() as unknown as { name: string; type: string; labelNames: string[] }[]
-  expect(listed).toEqual(
-    metrics.map(({ name, type, labelNames }) => `\`${name}\` ${type} ${labelNames.map((label) => `\`${label}\``).join(', ')}`),
-  )
 })

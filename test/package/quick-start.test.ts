@@ -20,7 +20,8 @@ const project = join(home, 'shop')
 /** Where the relay of the page listens. */
 let port: number
 const quickStart = section('## Quick start')
-const consumersPage = codeBlocks(readFileSync(join(root, 'docs/consumers.md'), 'utf8'))
+const consumerPages = ['docs/consumers.md', 'docs/guides/consumer-monitoring.md', 'docs/guides/projections.md']
+const consumerPrograms = consumerPages.flatMap((path) => codeBlocks(pageOf(path)))
 
 const started: ChildProcess[] = []
 let database: TestDatabase
@@ -127,7 +128,7 @@ test('the event and the consumer of the guides, as printed: what the handler wri
     write(path, guides.find((block) => block.path === path)!.code)
   }
   // The page about consumers goes on in this project; its tables come with these, since drift is not looked for here.
-  append('prisma/schema.prisma', consumersPage.find(({ language }) => language === 'prisma')!.code)
+  append('prisma/schema.prisma', consumerPrograms.find(({ language }) => language === 'prisma')!.code)
   await shell('npx prisma migrate dev --name consumers')
   for (const { language, code } of guides) if (language === 'sh' && code.startsWith('npm install')) await shell(substituted(code))
   start('npx tsx src/confirm.ts')
@@ -139,8 +140,8 @@ test('the event and the consumer of the guides, as printed: what the handler wri
   await expect.poll(applied, { timeout: 60_000, interval: 200 }).toEqual([{ total: 1990, consumer: 'confirm', reason: null }])
 }, 400_000)
 
-test('the programs of docs/consumers.md run as they stand: each has its effect of the event, and what is watched shows it', async () => {
-  for (const { path, code } of consumersPage) if (path) write(path, code)
+test('the programs of the pages about consumers run as they stand: each has its effect of the event, and what is watched shows it', async () => {
+  for (const { path, code } of consumerPrograms) if (path) write(path, code)
   const port = await freePort()
   const program = readFileSync(join(project, 'src/write-letters.ts'), 'utf8')
   const call = `watch(mail, ${port})\n`

@@ -11,7 +11,8 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 const home = mkdtempSync(join(tmpdir(), 'outbox-tarball-'))
 
 /** Pages for contributors: they name files of the repository all the time. */
-const ofContributors = /^(docs\/(guarantees|protocol|verification|design-decisions)|SECURITY|CONTRIBUTING)\.md$/
+const ofContributors =
+  /^(docs\/(guarantees|evidence|protocol|protocol-application|verification|design-decisions)|SECURITY|CONTRIBUTING)\.md$/
 
 let files: Set<string>
 let pages: string[]

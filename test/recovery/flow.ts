@@ -18,9 +18,9 @@ function keyOfEachBucket(topic: string): string[] {
 }
 
 /**
- * Messages that are written all the time, and the time of the broker at which each stood in its log. No consumer outlives a fault: kafkajs
- * gives one up for good when a broker that is stopping breaks off its search for the group coordinator ("Failed to find group coordinator",
- * two of twelve consumers in one restart), and the messages would be waited for without an end.
+ * Messages that are written all the time, and the time of the broker at which each stood in its log. No consumer is used, because
+ * kafkajs gives one up for good if a stopping broker breaks off its search for the group coordinator ("Failed to find group coordinator",
+ * two of twelve consumers in one restart). The wait for messages would then never end.
  */
 export class Flow {
   readonly pool: pg.Pool

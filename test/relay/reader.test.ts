@@ -5,6 +5,7 @@ import { Reader } from '../../src/relay/fetch/reader.ts'
 import type { Notifications } from '../../src/relay/notifications.ts'
 import type { RelaySettings } from '../../src/relay/options.ts'
 import { Topics } from '../../src/relay/publish/topics.ts'
+import { Settler } from '../../src/relay/settle/settler.ts'
 import { Claim } from '../../src/relay/state/claim.ts'
 import { type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { systemClock } from '../../src/running/clock.ts'
@@ -32,7 +33,7 @@ function setUp(
   const end = new AbortController()
   const context = relayContext({ maxInFlight: 400, ...options }, { transport, telemetry, signal: end.signal, fetchRows })
   const { claims, inFlight, acked, positions } = context.state
-  const topics = new Topics(context)
+  const topics = new Topics(context, new Settler(context))
   const notifications = { maxPollMs } as Notifications
   const reader = new Reader(context, topics, notifications, { markMs: 0, scanRows: 2 })
   // How long it would wait, whether or not something wakes it.

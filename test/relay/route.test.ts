@@ -3,6 +3,7 @@ import { bucketOf } from '../../src/message/key.ts'
 import { route } from '../../src/relay/fetch/route.ts'
 import { Lane } from '../../src/relay/publish/lane.ts'
 import { Topics } from '../../src/relay/publish/topics.ts'
+import { Settler } from '../../src/relay/settle/settler.ts'
 import { type CarriedRow, Claim } from '../../src/relay/state/claim.ts'
 import { type RelayEvent, Telemetry } from '../../src/relay/telemetry.ts'
 import type { OutboxRow } from '../../src/store/store.ts'
@@ -30,7 +31,7 @@ async function setUp() {
   }
   const context = relayContext(limits, { transport, telemetry })
   const { inFlight, moves } = context.state
-  const topics = new Topics(context)
+  const topics = new Topics(context, new Settler(context))
   const topic = topics.get('t')!
   await expect.poll(() => topic.open, { interval: 1 }).toBe(true)
   const claim = new Claim({ bucket, epoch: 1 }, 0, [])

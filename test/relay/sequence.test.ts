@@ -7,7 +7,7 @@ import { type TransportBatch, TransportError } from '../../src/transport/transpo
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
-import { testRelay } from '../support/relay.ts'
+import { shared, testRelay } from '../support/relay.ts'
 import { relayContext } from '../support/relay-context.ts'
 import { insertMany, insertRows } from '../support/rows.ts'
 
@@ -54,6 +54,15 @@ describe('a lost acknowledgement makes no copy (rule 21)', () => {
     const sent = transport.batches.slice(0, times + 1)
     expect(new Set(sent.map(numbersOf)).size).toBe(1)
     expect(new Set(sent.map(contentOf)).size).toBe(1)
+  })
+
+  test('of a batch that fills more than half of the room', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    transport.refuse(() => true, { outcome: unknown, times: 3, written: true })
+    await insertMany(database.pool, 't', 40, 8)
+    await testRelay(database.url, transport, { maxInFlight: 40 }).relay.drain()
+    expect(written(transport)).toEqual(upTo(40))
+    expectOneContent(transport)
   })
 
   test('however much has queued up behind the batch meanwhile', async () => {
@@ -104,6 +113,24 @@ describe('a lost acknowledgement makes no copy (rule 21)', () => {
     expect(transport.records('t')).toHaveLength(5_000)
     expectOneContent(transport)
   }, 30_000)
+})
+
+test('a drain ends although a paused topic keeps a batch in doubt, which the next relay publishes', async () => {
+  const transport = memoryTransport({ topics: { t: 1, other: 1 } })
+  transport.refuse((_, { topic }) => topic === 't', { outcome: unknown, times: 1 })
+  const accept = transport.refuse((_, { topic }) => topic === 't', { outcome: ofTopic })
+  await insertMany(database.pool, 't', 10, 3)
+  await insertMany(database.pool, 'other', 10, 3)
+  const report = await testRelay(database.url, shared(transport)).relay.drain()
+  expect(report).toMatchObject({
+    published: 10,
+    waiting: 10,
+    endedBy: 'paused',
+    pausedTopics: [{ topic: 't', code: 'POLICY_VIOLATION' }],
+  })
+  accept()
+  expect(await testRelay(database.url, transport).relay.drain()).toMatchObject({ published: 10, endedBy: 'empty' })
+  expect(transport.records('t')).toHaveLength(10)
 })
 
 test('a batch that is refused for the moment keeps its rows and numbers (rule 21)', async () => {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { EventMap, ReadPayloadOf } from '../../src/events/catalog.ts'
 import { createInbox, type Inbox } from '../../src/inbox/index.ts'
-import { type Catalogue, defineEvents, enqueue, event } from '../../src/index.ts'
+import { type Catalog, defineEvents, enqueue, event } from '../../src/index.ts'
 import { type Lock, lockOf } from '../../src/schema-compat/lock.ts'
 import type { Client, Tx } from '../inbox/stage.ts'
 
@@ -13,7 +13,7 @@ export interface Order {
   cents: number
 }
 
-/** What is deployed: the code of order service and shipping service with one catalogue. */
+/** What is deployed: the code of order service and shipping service with one catalog. */
 export interface Code {
   name: 'before' | 'after'
   lock: Lock
@@ -32,10 +32,10 @@ export interface Change {
 /** Name of the consumer, over all deployments. */
 export const consumer = 'shipping'
 
-/** Code with a catalogue: its shipping service ships whatever event of it announces an order. */
+/** Code with a catalog: its shipping service ships whatever event of it announces an order. */
 function code<E extends EventMap>(
   name: Code['name'],
-  events: Catalogue<E>,
+  events: Catalog<E>,
   announce: Code['announce'],
   orderOf: (payload: ReadPayloadOf<E[keyof E]>) => Order,
 ): Code {

@@ -162,6 +162,7 @@ describe('prisma migrate dev', () => {
       'inbox_dead_letter',
       'inbox_projection',
       'outbox',
+      'outbox_batch',
       'outbox_dead_letter',
       'outbox_lease',
       'outbox_relay',

@@ -55,11 +55,11 @@ describe('prisma generate', () => {
     expect(columns(project)).toEqual(await columnsOfMigration())
   })
 
-  test('of Prisma 7.10 with the generator prisma-client makes the four models', async () => {
+  test('of Prisma 7.10 with the generator prisma-client makes the five models', async () => {
     const project = await generate(schema('provider = "prisma-client"'))
     const models = Object.keys(project.files()).filter((name) => name.startsWith('generated/models/'))
     expect(models).toEqual(
-      ['Outbox', 'OutboxDeadLetter', 'OutboxLease', 'OutboxRelay'].map((name) => `generated/models/${name}.ts`),
+      ['Outbox', 'OutboxBatch', 'OutboxDeadLetter', 'OutboxLease', 'OutboxRelay'].map((name) => `generated/models/${name}.ts`),
     )
   })
 

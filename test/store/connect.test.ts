@@ -57,7 +57,7 @@ describe('a database that can never serve is refused', () => {
 
   test('with a newer table format, a sequence that is behind, a cached sequence, or row-level security', async () => {
     const own = await createDatabase()
-    await own.query('UPDATE outbox_lease SET format = 2')
+    await own.query('UPDATE outbox_lease SET format = 3')
     await expect(refused(own.url)).rejects.toMatchObject({ code: 'OUTBOX_TABLE_FORMAT' })
     await own.query('UPDATE outbox_lease SET format = 1')
     await insertRows(own.pool, [{ topic: 't' }, { topic: 't' }])
@@ -77,7 +77,7 @@ describe('a database that can never serve is refused', () => {
     url.password = 'pw'
     await expect(refused(url.href)).rejects.toMatchObject({
       code: 'OUTBOX_MISSING_RIGHTS',
-      message: expect.stringContaining('SELECT, INSERT, DELETE on outbox; SELECT, INSERT, UPDATE, DELETE on outbox_dead_letter;'),
+      message: expect.stringContaining('SELECT, INSERT, DELETE on outbox; SELECT, INSERT, UPDATE, DELETE on outbox_batch; '),
     })
     await own.query(
       `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${role}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO ${role}`,

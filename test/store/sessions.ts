@@ -16,8 +16,8 @@ export class Sessions {
   }
 
   /** The session of another relay. */
-  async connect(leaseMs = 10_000, url = this.database.url): Promise<StoreSession & { me: Identity }> {
-    const me = { id: randomUUID(), name: `relay-${this.#open.length}`, version: '0.0.0', leaseMs }
+  async connect(leaseMs = 10_000, url = this.database.url, exactlyOnce = false): Promise<StoreSession & { me: Identity }> {
+    const me = { id: randomUUID(), name: `relay-${this.#open.length}`, version: '0.0.0', leaseMs, exactlyOnce }
     const session = await postgresStore({ databaseUrl: url }).connect(me)
     this.#open.push(session)
     return Object.assign(session, { me })

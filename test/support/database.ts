@@ -67,7 +67,7 @@ export function useDatabase(per: 'each' | 'all' | 'emptied' = 'each', ...how: Pa
   })
   if (per === 'emptied') {
     beforeEach(async () => {
-      await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay')
+      await database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay, outbox_batch')
       await database.query("UPDATE outbox_lease SET owner = NULL, leased_until = '2000-01-01', lease_ms = 10000, format = 1")
     })
   }

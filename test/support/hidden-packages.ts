@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest'
 /** How Node finds and loads what is required. */
 const loader = Module as unknown as Record<'_resolveFilename' | '_load', (name: string, ...more: unknown[]) => unknown>
 
-/** The package is, for whoever requires it, not installed: until the function that is returned is called, or the test is over. */
+/** Hides a package as if it were not installed, until the returned function is called or the test is over. */
 export function hidePackage(hidden: string): () => void {
   const { _resolveFilename, _load } = loader
   const restore = () => void Object.assign(loader, { _resolveFilename, _load })

@@ -66,8 +66,8 @@ export async function startKafkaCluster(): Promise<KafkaCluster> {
 
 /**
  * A partition whose replicas have all died takes the one that was last in sync as its leader when that comes back. With "eligible leader
- * replicas", on in new clusters of Kafka 4.1, it stays without one until somebody orders an unclean election, since what a killed broker had
- * not written to its disk might be gone: faults that overlap would end a run, and the disks of these are not cut off from power.
+ * replicas", on in new clusters of Kafka 4.1, it stays without one until somebody orders an unclean election: records that a killed broker had
+ * not written to its disk might be gone. Overlapping faults would end a run, although these disks do not lose power.
  */
 const withoutElr = ['--feature', 'eligible.leader.replicas.version=0']
 

@@ -16,8 +16,8 @@ const lowest = 15_000
 const given = new Set<number>()
 
 /**
- * A TCP port of 127.0.0.1 that was free a moment ago, below those of outgoing connections: a server that is down for a while must find its
- * port free again, and a client that tries to reach it there could even be given that port and connect to itself.
+ * A TCP port of 127.0.0.1 that was free a moment ago, below those of outgoing connections. A server that is down for a while must find its
+ * port free again. A client that tries to reach it could even be given that port and connect to itself.
  */
 export async function freePort(): Promise<number> {
   const span = firstOutgoing() - lowest

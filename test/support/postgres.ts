@@ -69,8 +69,8 @@ export async function startPostgres(settings: Record<string, string | number> = 
 }
 
 /**
- * The package, without its hooks on the natural end of the process: the one stops servers that were left running and then exits with
- * code 0, so that a failed test run would pass; the other throws, so that one without failure would fail.
+ * The package, without its hooks on the natural end of the process. One stops servers that were left running and then exits with
+ * code 0, so that a failed test run would pass. The other throws, so that a run without failure would fail.
  */
 async function embeddedPostgres() {
   const events = ['beforeExit', 'exit'] as const

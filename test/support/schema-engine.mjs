@@ -109,7 +109,7 @@ async function atServer(target, statement) {
 function extended(connection) {
   const performIO = connection.performIO.bind(connection)
   const queryRaw = connection.queryRaw.bind(connection)
-  // The catalogue has columns of the internal type "char" (18). The adapter refuses them, so it is shown bpchar (1042), and the engine
+  // The catalog has columns of the internal type "char" (18). The adapter refuses them, so it is shown bpchar (1042), and the engine
   // is told afterwards that they are characters. The engine has one query outstanding, so one variable is enough.
   let types = []
   connection.performIO = async (query) => {

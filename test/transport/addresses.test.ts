@@ -129,7 +129,7 @@ describe('doctor', () => {
     const transport = openTransport('kafkajs', { brokers: brokersOf.six() })
     onTestFinished(() => transport.close())
     await transport.publish({ ...batch(), records: [{ key: null, value: Buffer.from('v'), headers: { id } }] }, 8_000)
-    const found = await findRecord({ brokers: brokersOf.six() }, { topic, messageId: id, sinceMs: 0, timeoutMs: 20_000 })
+    const found = await findRecord({ brokers: brokersOf.six() }, { topic, messageIds: [id], sinceMs: 0, timeoutMs: 20_000 })
     expect(found).toMatchObject({ record: { partition: 0 } })
   })
 })

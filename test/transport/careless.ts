@@ -15,8 +15,8 @@ interface Waiting {
 }
 
 /**
- * kafkajs as its documentation suggests it, against everything that our transports must do: what is published at once goes into one
- * `sendBatch`, kafkajs tries again on its own and chooses the partition of records without a key, whatever resolves counts as
+ * kafkajs as its documentation suggests it, against everything that our transports must do. Records published at once go into one
+ * `sendBatch`. kafkajs retries on its own and chooses the partition of records without a key. Each resolved promise counts as
  * acknowledged, and every error of a broker as "not written".
  */
 export function carelessTransport(brokers: string[], { retries, idempotent = false }: Carelessness): Transport {

@@ -197,7 +197,7 @@ export function transportConformance(name: string, ground: Ground): void {
         expect(one.producerId).not.toBe(two.producerId)
       })
 
-      it('writes the same numbers once, whoever sends them, and names the first offset again (rule 21)', async () => {
+      it('writes the same numbers once, from any connection, and names the first offset again (rule 21)', async () => {
         const topic = await ground.createTopic(1)
         const me = await producer()
         await publish({ topic, partition: 0, records: [record('k', 'before')] })

@@ -125,7 +125,7 @@ describe.each([
 /** What else of this package, or of its users, talks to brokers: each rejects, or tells what it could not learn. */
 const others: Record<string, (brokers: string[]) => Promise<unknown>> = {
   doctor: async (brokers) => (await examineCluster({ brokers }, ['orders'])).trouble ?? 'well',
-  where: (brokers) => findRecord({ brokers }, { topic: 'orders', messageId: randomUUID(), sinceMs: 0, timeoutMs: 1_000 }),
+  where: (brokers) => findRecord({ brokers }, { topic: 'orders', messageIds: [randomUUID()], sinceMs: 0, timeoutMs: 1_000 }),
   prove: (brokers) =>
     dumpTopics(proofKafka({ brokers, retry: { retries: 2, initialRetryTime: 50 } }), ['orders'], 'read_committed'),
   async '--create-topics'(brokers) {

@@ -63,8 +63,8 @@ export class Judge {
   }
 
   /**
-   * Closes the transport, lets everything that is on its way arrive, and tells each outcome that the logs do not bear out: acknowledged
-   * without being in the log, or at another place than was said; "not written" and in the log; in the log twice though sent once.
+   * Closes the transport, lets everything that is on its way arrive, and returns each outcome that the logs contradict. Such an outcome is
+   * acknowledged and not in the log, or at another place. Or it is "not written" and in the log, or in the log twice though sent once.
    */
   async breaches(): Promise<string[]> {
     await this.#transport.close()

@@ -2,8 +2,8 @@
 export type Meaning = 'record' | 'topic' | 'producer' | 'transient' | 'unknown'
 
 /**
- * Every code of Kafka's error table that a produce answer can carry, and some that it should not: number, name, what a transport makes of
- * it, and whether the leader wrote the batch nevertheless (the worst case that the code allows).
+ * Every code of Kafka's error table that a produce answer can carry, and some that it should not. Each has its number, its name, and the
+ * outcome that a transport makes of it. The last value: whether the leader wrote the batch, in the worst case that the code allows.
  */
 export const codes: [number: number, code: string, meaning: Meaning, written: boolean][] = [
   [-1, 'UNKNOWN_SERVER_ERROR', 'unknown', true],

@@ -1,9 +1,9 @@
 // eventferry (core 3.4.0, postgres 3.3.2, kafka 3.5.0).
-//   default    the README's quick start: polling relay, batch 100, poll 200 ms, kafkajs, idempotent
-//   best       the same with batch 1000 and the LISTEN/NOTIFY waker (poll 5 s as the README says)
-//   batchN     best with batch N
-//   confluent  best with the Confluent driver
-//   streaming  PostgresStreamingRelay (WAL), kafkajs; its order per key is best effort by its own README
+//   default:   The README's quick start: polling relay, batch 100, poll 200 ms, kafkajs, idempotent.
+//   best:      The same with batch 1000 and the LISTEN/NOTIFY waker (poll 5 s as the README says).
+//   batchN:    Best with batch N.
+//   confluent: Best with the Confluent driver.
+//   streaming: PostgresStreamingRelay (WAL), kafkajs; its order per key is best effort by its own README.
 import { fileURLToPath } from 'node:url'
 import { rival } from '../rivals.mjs'
 

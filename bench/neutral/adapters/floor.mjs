@@ -1,7 +1,7 @@
 // Floors: what the parts cost alone.
-//   pg-only          claim and delete 1,000 rows a round in id order, no Kafka (records: 0; read perSec from `floor`)
-//   kafkajs          n payloads made in memory, sendBatch of 1,000, awaited, acks -1
-//   platformatic     the same with @platformatic/kafka 1.35.0
+//   pg-only:         Claim and delete 1,000 rows a round in id order, no Kafka (records: 0; read perSec from `floor`).
+//   kafkajs:         N payloads made in memory, sendBatch of 1,000, awaited, acks -1.
+//   platformatic:    The same with @platformatic/kafka 1.35.0.
 // The process prints {"floor":…} as its last line; mode drain shows it as `floor`.
 import { fileURLToPath } from 'node:url'
 

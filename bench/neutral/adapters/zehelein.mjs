@@ -1,8 +1,8 @@
 // pg-transactional-outbox 0.6.4 (Zehelein) with a kafkajs producer as the message handler (its README's general handler).
-//   default      polling listener, library defaults: batch 5, poll 500 ms
-//   best         polling listener, batch 100, poll 50 ms, pool of 40
-//   replication  WAL listener, the README's mutex controller (one message at a time)
-//   segment      WAL listener, segment mutex controller (parallel over keys, in order per key)
+//   default:     Polling listener, library defaults: batch 5, poll 500 ms.
+//   best:        Polling listener, batch 100, poll 50 ms, pool of 40.
+//   replication: WAL listener, the README's mutex controller (one message at a time).
+//   segment:     WAL listener, segment mutex controller (parallel over keys, in order per key).
 // Both protections are off, as its README advises for an outbox.
 import { fileURLToPath } from 'node:url'
 import { rival } from '../rivals.mjs'

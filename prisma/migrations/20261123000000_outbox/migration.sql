@@ -13,7 +13,7 @@ CREATE TABLE "outbox" (
     "message_id" UUID NOT NULL,
     -- Kafka topic.
     "topic" TEXT NOT NULL,
-    -- Type of the event in the catalogue: the Kafka header `type`.
+    -- Type of the event in the catalog: the Kafka header `type`.
     "type" TEXT,
     -- Kafka key, byte for byte. NULL: a message without a key.
     "key" BYTEA,
@@ -35,8 +35,8 @@ CREATE TABLE "outbox" (
     CONSTRAINT "outbox_topic_check" CHECK ("topic" ~ '^[a-zA-Z0-9._-]{1,249}$' AND "topic" <> '.' AND "topic" <> '..')
 );
 
--- Rows come and go. The default settings wait until a fifth of the table is dead, which for a table that is nearly always empty says
--- nothing, and after an outage means millions of dead rows at the front of the index that every read has to pass: vacuum by number.
+-- Rows come and go, so vacuum by number. The default settings wait until a fifth of the table is dead. That says nothing of a table that is
+-- nearly always empty. After an outage it means millions of dead rows at the front of the index, which every read has to pass.
 ALTER TABLE "outbox" SET (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 10000,
@@ -56,7 +56,7 @@ CREATE TABLE "outbox_lease" (
     "leased_until" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
     -- Length of the lease in milliseconds. One that ends later than this from now counts as expired: the clock stepped back.
     "lease_ms" INTEGER NOT NULL DEFAULT 10000,
-    -- Format of these tables. A relay refuses one that it does not know.
+    -- 1: at least once. 2: exactly once. A relay serves leases of its own mode only, and refuses a format that it does not know.
     "format" SMALLINT NOT NULL DEFAULT 1,
 
     CONSTRAINT "outbox_lease_pkey" PRIMARY KEY ("bucket"),
@@ -87,6 +87,8 @@ CREATE TABLE "outbox_relay" (
     "answered_at" TIMESTAMPTZ(6),
     -- Topics and partitions that it cannot serve, with Kafka's name for the reason, at most 20.
     "trouble" JSONB NOT NULL DEFAULT '[]',
+    -- The mode that it serves, as in outbox_lease.
+    "format" SMALLINT NOT NULL DEFAULT 1,
 
     CONSTRAINT "outbox_relay_pkey" PRIMARY KEY ("id"),
     -- Relays count by these times.
@@ -144,6 +146,33 @@ END $$;
 CREATE TRIGGER "outbox_dead_letter_request" BEFORE UPDATE OF "requested_action" ON "outbox_dead_letter" FOR EACH ROW
     WHEN (NEW."requested_action" IS NOT NULL AND NEW."requested_action" IS DISTINCT FROM OLD."requested_action" AND NEW."requested_by" IS NOT DISTINCT FROM OLD."requested_by")
     EXECUTE FUNCTION "outbox_author"();
+
+-- Batches on their way to Kafka in the exactly-once mode. One is written before it is sent, and is sent under these numbers only, by any relay.
+CREATE TABLE "outbox_batch" (
+    -- Kafka's producer id of the batch.
+    "producer_id" BIGINT NOT NULL,
+    -- Epoch of the producer id.
+    "producer_epoch" SMALLINT NOT NULL,
+    -- Kafka topic.
+    "topic" TEXT NOT NULL,
+    -- Partition of the topic.
+    "partition" INTEGER NOT NULL,
+    -- Sequence of the first record.
+    "sequence" INTEGER NOT NULL,
+    -- Buckets of its rows, one bit each.
+    "buckets" BIGINT NOT NULL,
+    -- Its rows in their order, and a checksum of their message ids.
+    "rows" BYTEA NOT NULL,
+    -- Kafka has it, and a row that somebody has locked keeps it from being deleted: it is not sent any more.
+    "acknowledged" BOOLEAN NOT NULL DEFAULT false,
+    -- When it was recorded, by the clock of the database.
+    "recorded_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
+
+    CONSTRAINT "outbox_batch_pkey" PRIMARY KEY ("producer_id","producer_epoch","topic","partition","sequence")
+);
+
+-- A row lives for milliseconds: vacuum by number, as for the outbox.
+ALTER TABLE "outbox_batch" SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- One lease for each bucket. A relay adds those that are missing.
 INSERT INTO "outbox_lease" ("bucket") SELECT generate_series(0, 63);

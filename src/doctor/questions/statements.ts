@@ -3,7 +3,7 @@ import { factStatements, named } from '../../store/postgres/facts.ts'
 import { otherOutboxes } from '../../store/postgres/other-outboxes.ts'
 import { ageMs, integers, literal, ownPath, uuids } from '../../store/postgres/sql.ts'
 
-/** Milliseconds that a statement of the doctor may take: what it asks is in the catalogue, or among the first rows. */
+/** Milliseconds that a statement of the doctor may take: what it asks is in the catalog, or among the first rows. */
 const timeoutMs = 5_000
 
 /** Waiting messages of each bucket among which the largest is looked for. */

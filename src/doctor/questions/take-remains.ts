@@ -16,7 +16,7 @@ export interface Remains {
 export const placeSql = ({ schema, prefix }: TableSet): string => doctorStatements(tablesOf(schema, prefix)).place()
 
 /**
- * Looks for messages that should not be there, and takes them out.
+ * Finds messages that should not be there, and takes them out.
  *
  * @throws OutboxError DATABASE_REFUSED, DATABASE_UNREACHABLE, MISSING_RIGHTS.
  */

@@ -8,7 +8,7 @@ import type { InboxStatements, SqlClient } from '../statements.ts'
 import { answersIn, idOf, inTransactionFor, over, ownStatements, writeIn } from '../transaction.ts'
 import type { ResolvedInbox } from './options.ts'
 
-// Keeps rules 24 and 25 of docs/protocol.md.
+// Keeps rules 24 and 25 of docs/protocol-application.md.
 
 /** A record to take care of: with its event, or, without, to be put behind a dead-lettered one of its key. */
 export interface Pending {

@@ -1,5 +1,5 @@
 import type { Consumer, ConsumerConfig, EachBatchPayload } from 'kafkajs'
-import type { Catalogue } from '../../events/catalog.ts'
+import type { Catalog } from '../../events/catalog.ts'
 import { isOutboxError, OutboxError } from '../../message/errors.ts'
 import type { TableSet } from '../../message/tables.ts'
 import { systemClock } from '../../running/clock.ts'
@@ -150,7 +150,7 @@ class InboxEngine implements Inbox {
     }
   }
 
-  /** Missing tables would be tried again for ever; a database that does not answer yet is waited for in the usual way. */
+  /** Without this check, missing tables would be retried forever. A database that does not answer yet is waited for in the usual way. */
   async #checkTables(): Promise<void> {
     try {
       await this.#options.prisma.$queryRaw(this.#statements.ready)
@@ -162,7 +162,7 @@ class InboxEngine implements Inbox {
 }
 
 /**
- * A consumer of kafkajs that applies each message once: the events of a catalogue, brought to their newest version, one transaction for
+ * A consumer of kafkajs that applies each message once: the events of a catalog, brought to their newest version, one transaction for
  * the handler and the row of the inbox. What fails is tried again in its place, while other partitions go on; with `dead-letter` it is put aside
  * with those of its key behind it. Warnings and errors go to the console unless a handler listens.
  *
@@ -173,7 +173,7 @@ class InboxEngine implements Inbox {
  * await mail.run(kafka.consumer(mail.consumerConfig()))
  * ```
  */
-export function createInbox<Client extends object, C extends Catalogue, const B extends number | undefined = undefined>(
+export function createInbox<Client extends object, C extends Catalog, const B extends number | undefined = undefined>(
   options: InboxOptions<Client, C, B>,
 ): Inbox {
   return new InboxEngine(resolveInbox(options as never))

@@ -1,5 +1,5 @@
 import type { TransactionOf } from '../../enqueue/types.ts'
-import type { Catalogue } from '../../events/catalog.ts'
+import type { Catalog } from '../../events/catalog.ts'
 import { OutboxError } from '../../message/errors.ts'
 import { wrongOption } from '../failure.ts'
 import { checkHandlers, type Handlers } from '../handlers.ts'
@@ -7,23 +7,23 @@ import type { SqlClient } from '../statements.ts'
 import type { InboxPlace } from '../table-set.ts'
 import type { PrismaLike } from '../transaction.ts'
 
-/** When a message is put aside instead of being tried for ever. */
+/** When a message is dead-lettered instead of being retried forever. */
 export interface DeadLetterOptions {
   /** Tries of the handler that failed, before the message is dead-lettered and its partition goes on. Trouble of the database does not count. */
   after: number
 }
 
 /** Options of `createInbox()`. Durations are milliseconds. */
-export interface InboxOptions<Client, C extends Catalogue, Batch extends number | undefined> extends InboxPlace {
+export interface InboxOptions<Client, C extends Catalog, Batch extends number | undefined> extends InboxPlace {
   /** The Prisma client, with all its extensions: a handler's `tx` has them too. */
   prisma: Client
   /** Name of the consumer, one for each set of effects. It stays the same over all deployments. */
   consumer: string
-  /** The catalogue of the events. */
+  /** The catalog of the events. */
   events: C
   /** What is done with each event, in a transaction that commits with the row of the inbox. Events that are not named are skipped. */
   handlers: Handlers<C['events'], TransactionOf<NoInfer<Client>>, NoInfer<Batch>>
-  /** Put a message aside when its handler keeps failing. @default none: it is tried for ever, and its partition waits */
+  /** Dead-letter a message if its handler keeps failing. @default none: it is retried forever, and its partition waits */
   deadLetter?: DeadLetterOptions | undefined
   /** Messages of one transaction at most; handlers then take arrays. @default none: a transaction for each message */
   batch?: Batch
@@ -52,7 +52,7 @@ export const inboxDefaults = Object.freeze({
 export interface ResolvedInbox {
   prisma: PrismaLike
   consumer: string
-  events: Catalogue
+  events: Catalog
   handlers: Readonly<Record<string, (events: unknown, tx: SqlClient) => unknown>>
   deadLetter: DeadLetterOptions | undefined
   batch: number | undefined
@@ -65,13 +65,13 @@ export interface ResolvedInbox {
 }
 
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION. */
-export function resolveInbox(options: InboxOptions<never, Catalogue, number | undefined>): ResolvedInbox {
+export function resolveInbox(options: InboxOptions<never, Catalog, number | undefined>): ResolvedInbox {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const resolved = { ...inboxDefaults, ...given } as unknown as ResolvedInbox
   const { prisma, consumer, events, handlers, deadLetter, batch, retry, retentionDays } = resolved
   if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
   checkConsumer(consumer)
-  if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalogue that defineEvents() made')
+  if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalog that defineEvents() made')
   checkHandlers(handlers, events)
   checkWhole('deadLetter.after', deadLetter?.after, 1_000_000)
   checkWhole('batch', batch, 10_000)

@@ -12,7 +12,7 @@ import type { Applier, Pending } from './applier.ts'
 import { type Batch, Lookahead } from './lookahead.ts'
 import type { ResolvedInbox } from './options.ts'
 
-// Keeps rule 25 of docs/protocol.md.
+// Keeps rule 25 of docs/protocol-application.md.
 
 /**
  * Milliseconds of work before the other partitions have their turn: kafkajs fetches again only when all batches of the last fetch are

@@ -10,7 +10,7 @@ import { ownStatements, writeIn } from '../transaction.ts'
 import type { Applier } from './applier.ts'
 import type { ResolvedInbox } from './options.ts'
 
-// Keeps rule 24 of docs/protocol.md.
+// Keeps rule 24 of docs/protocol-application.md.
 
 /** Requests that are read at once. */
 const requestRows = 100

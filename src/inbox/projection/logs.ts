@@ -8,7 +8,7 @@ import { TopicIds } from '../../transport/kafkajs/topic-id.ts'
 import { blamedTopic, codeOf, explainInbox } from '../failure.ts'
 import type { InboxStatements, SqlClient } from '../statements.ts'
 
-// Keeps rule 22 of docs/protocol.md.
+// Keeps rule 22 of docs/protocol-application.md.
 
 // Whether a stored position still belongs to the log that it was taken from. An offset alone does not tell: offsets begin again in a topic
 // that is created again and in another cluster, and an unclean election takes records away. Asked at the start of a projection, before it
@@ -176,7 +176,7 @@ function changed(topic: string, stored: readonly Position[], log: Log): OutboxEr
 }
 
 function logChanged(what: string): OutboxError {
-  const remedy = 'Build the read model under a new name, or start over as docs/consumers.md shows.'
+  const remedy = 'Build the read model under a new name, or start over as docs/guides/projections.md shows.'
   return new OutboxError('PROJECTION_LOG_CHANGED', what, { field: 'topics', remedy })
 }
 

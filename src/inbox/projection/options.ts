@@ -1,5 +1,5 @@
 import type { TransactionOf } from '../../enqueue/types.ts'
-import type { Catalogue } from '../../events/catalog.ts'
+import type { Catalog } from '../../events/catalog.ts'
 import type { TableSet } from '../../message/tables.ts'
 import { wrongOption } from '../failure.ts'
 import { checkHandlers, type Handlers, type ReceivedEvent, topicsOf } from '../handlers.ts'
@@ -8,12 +8,12 @@ import { type InboxPlace, inboxSet } from '../table-set.ts'
 import type { PrismaLike } from '../transaction.ts'
 
 /** Options of `createProjection()`. */
-export interface ProjectionOptions<Client, C extends Catalogue> extends InboxPlace {
+export interface ProjectionOptions<Client, C extends Catalog> extends InboxPlace {
   /** The Prisma client of the database with the read model. */
   prisma: Client
-  /** Name of the projection and of its group. To build it anew, give another one, beside the old. */
+  /** Name of the projection and of its group. To rebuild the read model, give another name, beside the old one. */
   name: string
-  /** The catalogue of the events. */
+  /** The catalog of the events. */
   events: C
   /** What each event changes in the read model. No effects outside of the database: a rebuild repeats everything. */
   handlers: Handlers<C['events'], TransactionOf<NoInfer<Client>>, undefined>
@@ -32,7 +32,7 @@ const defaultBatch = 500
 export interface ResolvedProjection {
   prisma: PrismaLike
   name: string
-  events: Catalogue
+  events: Catalog
   handlers: Readonly<Record<string, (event: ReceivedEvent, tx: SqlClient) => unknown>>
   topics: readonly string[]
   allowMissingStart: boolean
@@ -41,7 +41,7 @@ export interface ResolvedProjection {
 }
 
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION. */
-export function resolveProjection(options: ProjectionOptions<never, Catalogue>): ResolvedProjection {
+export function resolveProjection(options: ProjectionOptions<never, Catalog>): ResolvedProjection {
   const {
     prisma,
     name,
@@ -52,7 +52,7 @@ export function resolveProjection(options: ProjectionOptions<never, Catalogue>):
   } = options as unknown as ResolvedProjection
   if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
   if (typeof name !== 'string' || name === '') throw wrongOption('name', 'a name')
-  if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalogue that defineEvents() made')
+  if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalog that defineEvents() made')
   checkHandlers(handlers, events)
   if (!Number.isInteger(batch) || batch < 1 || batch > 100_000) throw wrongOption('batch', 'a whole number from 1 to 100000')
   const topics = options.topics ?? topicsOf(handlers, events)

@@ -1,5 +1,5 @@
 import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs'
-import type { Catalogue } from '../../events/catalog.ts'
+import type { Catalog } from '../../events/catalog.ts'
 import type { OutboxError } from '../../message/errors.ts'
 import { systemClock } from '../../running/clock.ts'
 import { consoleLines } from '../../running/console-lines.ts'
@@ -174,6 +174,6 @@ class ProjectionEngine implements Projection {
  * await orders.run(kafka)
  * ```
  */
-export function createProjection<Client extends object, C extends Catalogue>(options: ProjectionOptions<Client, C>): Projection {
+export function createProjection<Client extends object, C extends Catalog>(options: ProjectionOptions<Client, C>): Projection {
   return new ProjectionEngine(resolveProjection(options as never))
 }

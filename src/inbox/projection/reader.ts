@@ -17,7 +17,7 @@ import { inTransactionFor } from '../transaction.ts'
 import type { Gap } from '../watched-consumer.ts'
 import type { ResolvedProjection } from './options.ts'
 
-// Keeps rule 22 of docs/protocol.md.
+// Keeps rule 22 of docs/protocol-application.md.
 
 /** What a projection's reader works with. */
 export interface ProjectionReaderPorts {
@@ -133,7 +133,7 @@ export class ProjectionReader {
     const start = performance.now()
     let records = 0
     const next = await inTransactionFor(prisma, inboxDefaults.handlerTimeoutMs, async (tx) => {
-      // Locks the row: whoever has it applies, and the other finds all of it done.
+      // Locks the row: the member that has it applies, and the other one finds everything applied.
       const rows = await tx.$queryRaw<{ next: string; xid: string }[]>(statements.lockPosition, name, topic, partition)
       const { next, xid } = rows[0]!
       const stored = BigInt(next)
@@ -153,7 +153,7 @@ export class ProjectionReader {
     return next
   }
 
-  /** The event of a record; undefined for one without a handler. Throws for one that cannot be read: a hole in a read model is for ever. */
+  /** The event of a record; undefined for one without a handler. Throws for one that cannot be read, because a hole in a read model would stay. */
   async #read(topic: string, partition: number, message: KafkaMessage): Promise<ReceivedEvent | undefined> {
     const { options } = this.#ports
     const record = recordOf(topic, partition, message)

@@ -6,8 +6,8 @@ import { Mover } from './mover.ts'
 import { OperatorRequests } from './operator-requests.ts'
 
 /**
- * The loop that moves rows between outbox and outbox_dead_letter, one statement at a time, under the relay's own leases: refused rows and
- * those behind them out of the way (rule 13), and back or away when an operator asks for it (rule 14).
+ * The loop that moves rows between outbox and outbox_dead_letter, one statement at a time, under the relay's own leases. It moves refused
+ * rows and those behind them out of the way (rule 13). It puts them back or drops them at the request of an operator (rule 14).
  */
 export class DeadLetters {
   readonly #context: RelayContext

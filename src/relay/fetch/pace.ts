@@ -9,7 +9,7 @@ const rootMs = 2
 
 /**
  * Milliseconds until the next fetch: none after a full one, and otherwise the longer the more rows it brought. One at a time must not wait for
- * each other; where a thousand come in a second, a look for each handful would take the CPU that the application's commits need. With the root
+ * each other; where a thousand come in a second, a query for each handful would take the CPU that the application's commits need. With the root
  * of the rows the rest comes to an end at any rate, and passes from one to the other without a step: at 200 a second it is 1 ms, at 1,000 about 3.
  * While there is nothing, half as much more than `before`, the wait after the last fetch that brought nothing (0: it brought rows), up to `maxMs`.
  */

@@ -10,9 +10,9 @@ import type { InFlight } from '../state/in-flight.ts'
 import type { Telemetry } from '../telemetry.ts'
 
 /**
- * Where a row that was read belongs: to a lane, which has taken it or skips it; `none`: it is on its way to the dead; `known`: it was in flight
- * before; `skipped`: it is of a stuck lane or of a topic that takes no rows, which skips it; `clash`: its id is in flight for another message, and
- * nothing of its bucket may pass it.
+ * Where a row that was read belongs: a lane, which has taken it or skips it, or one of these. `none`: it is on its way to the dead letters.
+ * `known`: it was in flight before. `skipped`: it is of a stuck lane or of a topic that takes no rows, which skips it. `clash`: its id is in
+ * flight for another message, and nothing of its bucket may pass it.
  */
 export type Route = Lane | 'none' | 'known' | 'skipped' | 'clash'
 

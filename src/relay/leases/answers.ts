@@ -11,7 +11,7 @@ const isAnswer = (outcome: Outcome): boolean =>
 
 /**
  * Knows when a broker last answered this relay, by whatever request. It listens on the transport that lanes, topics and circuit breaker use, and asks
- * by itself if nobody does. The leases read it: heartbeats carry it, and a relay without answers yields to peers that have some (rule 5).
+ * on its own if nobody does. The leases read it: heartbeats carry it, and a relay without answers yields to peers that have some (rule 5).
  */
 export class Answers {
   /** The transport, listened to. */

@@ -1,7 +1,8 @@
-import type { BlockedKeyPosition, Lease, Pulse, StoreSession } from '../../store/store.ts'
+import type { BlockedKeyPosition, Lease, Pulse, RecordedBatch, StoreSession } from '../../store/store.ts'
 import type { RelayContext } from '../context.ts'
 import type { Topics } from '../publish/topics.ts'
 import { troubleOf } from '../publish/trouble.ts'
+import type { Adoption } from '../settle/adoption.ts'
 import { Claim, type Claims } from '../state/claim.ts'
 import type { Answers } from './answers.ts'
 import { endClaims, letGoOf } from './end-claims.ts'
@@ -17,12 +18,14 @@ const graceMs = 50
 const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => claim.bucket)
 
 /**
- * Keeps this relay's fair share of the buckets: claims, renews, gives back. Keeps rules 3, 7 and 15 of docs/protocol.md.
+ * Keeps this relay's fair share of the buckets: claims, renews, gives back. Keeps rules 3, 7, 15 and 29 of docs/protocol.md.
  */
 export class Leases {
   readonly #context: RelayContext
   readonly #topics: Topics
   readonly #answers: Answers
+  /** Of the exactly-once mode. */
+  readonly #adoption: Adoption | undefined
   /** Milliseconds between two heartbeats. */
   readonly #tickMs: number
   /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
@@ -32,6 +35,8 @@ export class Leases {
   #abstainUntil = Number.NEGATIVE_INFINITY
   /** Since when this relay has had buckets, on its clock. */
   #takenAt = Number.NEGATIVE_INFINITY
+  /** The leases have the other mode. */
+  #standsBy = false
   /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
   #yielding = false
   /** Since when a live peer is answered without a break, on the relay's clock. */
@@ -42,10 +47,11 @@ export class Leases {
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
   #peerEndsInMs = Number.POSITIVE_INFINITY
 
-  constructor(context: RelayContext, topics: Topics, answers: Answers) {
+  constructor(context: RelayContext, topics: Topics, answers: Answers, adoption?: Adoption) {
     this.#context = context
     this.#topics = topics
     this.#answers = answers
+    this.#adoption = adoption
     this.#tickMs = Math.min(1_000, Math.floor(context.settings.leaseMs / 10))
   }
 
@@ -117,7 +123,9 @@ export class Leases {
     const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, this.#sharers(pulse))
     // Relays that start together may each take all that is free: the shares even out with the next heartbeats.
     if (step.take > 0 && clock.now() >= this.#abstainUntil) {
-      const taken = await this.#claim(session, () => session.take(step.take))
+      const take = () => this.#claim(session, () => session.take(step.take))
+      let taken = await take()
+      if (taken.length === 0 && claims.size === 0 && (await this.#enterMode(session))) taken = await take()
       await this.#warnOfDeaths(
         session,
         taken.filter((lease) => lease.abandoned),
@@ -149,6 +157,16 @@ export class Leases {
     return granted
   }
 
+  /** All buckets are another relay's, or of the other mode: then this relay waits until no lease of that mode runs (rule 29). */
+  async #enterMode(session: StoreSession): Promise<boolean> {
+    const { settings, telemetry } = this.#context
+    const { exactlyOnce } = settings
+    const standsBy = !(await session.enterMode())
+    if (standsBy && !this.#standsBy) telemetry.emit('standing_by', { exactlyOnce })
+    this.#standsBy = standsBy
+    return !standsBy
+  }
+
   /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */
   async #load(session: StoreSession): Promise<void> {
     const { clock } = this.#context
@@ -161,18 +179,19 @@ export class Leases {
       const loaded = this.#loading.filter(({ bucket }) => next === undefined || bucket < next.bucket)
       for (const blockedKey of await session.restartedBlockedKeys(numbersOf(loaded)))
         claims.get(blockedKey.bucket)?.put(blockedKey)
-      this.#begin(loaded)
+      this.#begin(loaded, (await this.#adoption?.read(session, numbersOf(loaded))) ?? [])
     }
   }
 
   /** What is known of these buckets suffices to work on them. */
-  #begin(loaded: readonly Claim[]): void {
+  #begin(loaded: readonly Claim[], batches: readonly RecordedBatch[]): void {
     const { telemetry, state } = this.#context
     const { claims } = state
     const begun = loaded.filter((claim) => this.#loading.includes(claim))
     if (begun.length === 0) return
     this.#loading = this.#loading.filter((claim) => !begun.includes(claim))
     for (const claim of begun) claims.add(claim)
+    this.#adoption?.hand(batches)
     if (this.#closing) this.#leave(claims.all)
     telemetry.emit('leases_taken', { buckets: numbersOf(begun), owned: claims.size })
     // There may be rows to read, and requests that nobody was there to hear of.

@@ -8,9 +8,9 @@ const tooLarge = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
 const growAfter = 256
 
 /**
- * Which rows of a lane may be at fault for a refusal, and how many go together while that is being found out: a batch that was refused as a
- * whole is sent again in halves, and a row that Kafka has named comes alone, with the answer that it already has. If all halves fit in the
- * end, the topic takes less than a batch: the size that fitted is remembered.
+ * Which rows of a lane may be at fault for a refusal, and how many are sent together until that is known. A batch that was refused as a
+ * whole is sent again in halves. A row that Kafka has named comes alone, with the answer that it already has. If all halves fit in the
+ * end, the topic takes less than a batch, and the size that fitted is remembered.
  * Keeps rule 4 of docs/protocol.md.
  */
 export class Bisection {

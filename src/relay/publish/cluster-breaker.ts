@@ -9,10 +9,10 @@ import type { Telemetry } from '../telemetry.ts'
 const askAgain = { firstMs: 200, maxMs: 5_000 }
 
 /**
- * Stands before every publish. At a doubt about Kafka as a whole it closes, asks for a broker again and again with back-off and jitter, for
- * ever, and opens when one answers; where brokers answer and still take nothing, it stays closed longer each time. A trouble begins with
+ * Asked before every publish. At a doubt about Kafka as a whole it closes. It then asks for a broker with back-off and jitter, forever, and
+ * opens when one answers. If brokers answer and still take nothing, it stays closed longer each time. A trouble begins with
  * the first doubt. It ends when every lane and topic in doubt was acknowledged, has nothing left to send, or was answered by a broker
- * that blames the topic alone: a topic that stays missing must not keep the relay in trouble.
+ * that blames the topic alone. A topic that stays missing must not keep the relay in trouble.
  * Keeps rule 5 of docs/protocol.md.
  */
 export class ClusterBreaker {

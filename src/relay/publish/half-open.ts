@@ -62,8 +62,8 @@ export class Probe {
 }
 
 /**
- * The record that finds it out for a lane: the first of a key that was not refused, by chance among those, so that a few bad records at the
- * head of a queue do not speak for the whole topic again and again; else the first of all. `random` gives 0 to 1, without 1.
+ * The probe record of a lane: the first record of a key that was not refused, chosen at random among such keys. A few bad records at the
+ * head of a queue therefore do not speak for the whole topic. Without such a key it is the first of all. `random` returns 0 to 1, without 1.
  */
 export function probeOf(
   queue: readonly CarriedRow[],

@@ -1,42 +1,36 @@
 import { backoff } from '../../running/backoff.ts'
 import { asTransportError, type Outcome } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
+import type { Decided, NumberedBatch, Settlement } from '../settle/settlement.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
 import { Bisection } from './bisection.ts'
 import { bugCode } from './bug.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
+import { LaneRows } from './lane-rows.ts'
+import type { LaneTopic } from './lane-topic.ts'
 import { type Failure, Patience } from './patience.ts'
 import type { Producer } from './producer.ts'
-import type { Refusals } from './refusals.ts'
 import { Request } from './request.ts'
-import { bytesOf, Queue } from './send-queue.ts'
+import { bytesOf } from './send-queue.ts'
 import { Sequence } from './sequence.ts'
 import { type Verdict, verdict } from './verdict.ts'
 
 /** Milliseconds until a lease that ends too soon for a request is looked at again: it will have been renewed, or lost. */
 const leaseWaitMs = 20
 
+/** Instead of an answer to a batch that is not to be sent any more. */
+const tooLate = { kind: 'unknown', code: 'UNKNOWN_PRODUCER_ID', error: 'It is too late to send the batch again.' } as const
+
+/** What the lanes of a relay share. */
+export interface LaneDeps {
+  readonly breaker: ClusterBreaker
+  readonly producer: Producer
+  readonly settlement: Settlement
+}
+
 /** Milliseconds over which lanes that were throttled together come back. */
 const spreadMs = 100
-
-/** What a lane tells its topic. */
-export interface LaneTopic {
-  readonly name: string
-  readonly open: boolean
-  /**
-   * Resolves when the lane may send: at once, or, while the topic finds out whether it takes messages again, when it has or when the turn
-   * is this lane's. While the topic takes no messages, a lane that keeps a batch waits. `probe`: that batch, or one record.
-   */
-  turn(lane: Lane): Promise<'probe' | 'free'>
-  /** The lane has no answer to give about the topic: it is another one's turn. */
-  pass(lane: Lane): void
-  readonly refusals: Refusals
-  accepted(): void
-  pause(code: string, error: string): void
-  recheck(): void
-  skip(row: CarriedRow): void
-}
 
 /**
  * The way of one topic-partition to Kafka: first in, first out, one request outstanding, which takes what has queued up by then, so that
@@ -48,7 +42,7 @@ export interface LaneTopic {
  *
  * A lane is stuck when its batch has no decided outcome after the first retry. It keeps that batch, drops and skips everything else, and
  * resumes once the batch is decided (rule 8), so that trouble of one partition costs the others neither room nor time.
- * Keeps rules 1, 2, 3 and 21 of docs/protocol.md.
+ * Keeps rules 1, 2, 3, 21 and 28 of docs/protocol.md.
  */
 export class Lane {
   readonly partition: number
@@ -57,11 +51,10 @@ export class Lane {
   readonly #context: RelayContext
   readonly #breaker: ClusterBreaker
   readonly #bisection: Bisection
-  readonly #queue: Queue
   readonly #sequence: Sequence
-  /** The batch beside the queue: on its way, or kept to be sent again under its numbers. */
-  #batch: readonly CarriedRow[] = []
-  /** Its request, while it is on its way. */
+  readonly #settlement: Settlement
+  readonly #rows: LaneRows
+  /** The request of the batch beside the queue, while it is on its way. */
   #request: Request | undefined
   /** The batch at the head of the queue that was sent without numbers and has no decided outcome. */
   #undecided: readonly CarriedRow[] = []
@@ -80,15 +73,17 @@ export class Lane {
   #running = false
   #idle: (() => void)[] = []
 
-  constructor(topic: LaneTopic, partition: number, context: RelayContext, breaker: ClusterBreaker, producer: Producer) {
+  constructor(topic: LaneTopic, partition: number, context: RelayContext, { breaker, producer, settlement }: LaneDeps) {
     this.partition = partition
     this.#topic = topic
     this.#context = context
     this.#breaker = breaker
     this.#patience = new Patience(context.settings.requestTimeoutMs)
     this.#bisection = new Bisection(context.settings.batchRecords)
-    this.#queue = new Queue(this.#bisection, context)
     this.#sequence = new Sequence(producer)
+    this.#settlement = settlement
+    const parts = { topic, partition, sequence: this.#sequence, bisection: this.#bisection, settlement }
+    this.#rows = new LaneRows(parts, context)
   }
 
   /**
@@ -107,7 +102,7 @@ export class Lane {
   get room(): number {
     if (this.skippedFrom.any || this.#stuck) return 0
     if (this.load === 0) return Math.max(1, this.#context.state.inFlight.shareRows)
-    if (this.#bytes >= this.#context.state.inFlight.shareBytes) return 0
+    if (this.#rows.bytes >= this.#context.state.inFlight.shareBytes) return 0
     return Math.max(0, this.#context.state.inFlight.shareRows - this.load)
   }
 
@@ -118,16 +113,19 @@ export class Lane {
 
   /** Rows waiting to be sent, or on their way. */
   get load(): number {
-    return this.#queue.length + this.#batch.length
-  }
-
-  get #bytes(): number {
-    return this.#queue.bytes + bytesOf(this.#batch)
+    return this.#rows.length
   }
 
   push(row: CarriedRow): void {
     if (this.load === 0) this.#movedAt = this.#context.clock.now()
-    this.#queue.push(row)
+    this.#rows.queue.push(row)
+    if (!this.#running) void this.#run()
+  }
+
+  /** A recorded batch of a bucket that was claimed goes before everything else. */
+  adopt(batch: NumberedBatch): void {
+    if (this.load === 0) this.#movedAt = this.#context.clock.now()
+    this.#rows.adopt(batch)
     if (!this.#running) void this.#run()
   }
 
@@ -137,11 +135,9 @@ export class Lane {
    */
   letGo(which: (row: CarriedRow) => boolean): CarriedRow[] {
     if (this.#request) {
-      if (this.#batch.some(which)) this.#request.endWait()
-    } else if (!this.#batch.every(isOurs)) this.#giveUpBatch()
-    const gone = this.#queue.letGo(which)
-    for (const row of gone) this.#context.state.inFlight.drop(row)
-    return gone
+      if (this.#rows.batch.some(which)) this.#request.endWait()
+    } else this.#rows.giveUpLost()
+    return this.#rows.letGo(which)
   }
 
   /** The topic takes no messages: lets go of everything but a batch that is kept, and gives it to the caller. */
@@ -151,14 +147,19 @@ export class Lane {
     return gone
   }
 
-  /** The topic has another number of partitions, and nothing is on its way. The topic skips what is let go of. */
-  end(): void {
-    this.#giveUpBatch()
+  /**
+   * The topic has another number of partitions, and nothing is on its way. The topic skips what is let go of. Returns recorded batches, which are
+   * sent under their numbers whatever lane has them.
+   */
+  end(): NumberedBatch[] {
+    if (this.#settlement.records) return this.#rows.handOver()
+    this.#rows.giveUpKept()
+    return []
   }
 
   /** Others need room: a lane that does not progress gives up what it has not sent, as a stuck one does. */
   yieldRoom(): void {
-    if (this.#stuck || this.#waitsForBreaker || this.#queue.length === 0) return
+    if (this.#stuck || this.#waitsForBreaker || this.#rows.queue.length === 0) return
     if (this.#attempt > 0 || this.#context.clock.now() - this.#movedAt > this.#patience.slowMs) this.#becomeStuck()
   }
 
@@ -188,13 +189,14 @@ export class Lane {
 
   /** Gets numbers if there are none; returns the milliseconds to wait if no broker gave any. */
   async #begin(): Promise<number | undefined> {
+    if (this.#rows.isNextAdopted) return undefined
     try {
       await this.#sequence.begin()
       return undefined
     } catch (error) {
       const { code, message } = asTransportError(error)
       const failure = { kind: 'not-written', scope: 'producer', code, error: message } as const
-      return this.#again(failure, true, this.#queue.head(this.#context.settings.batchRecords))
+      return this.#again(failure, true, this.#rows.queue.head(this.#context.settings.batchRecords))
     }
   }
 
@@ -204,52 +206,74 @@ export class Lane {
     const turn = await this.#topic.turn(this)
     // Closed again by now: the next turn comes when it opens.
     if (!this.#topic.open || this.#context.signal.aborted) return 0
-    if (this.#batch.length > 0) return this.#sendAgain()
-    if (turn === 'probe') this.#queue.bringForward((row) => this.#topic.refusals.has(row))
-    const batch = this.#queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
+    this.#rows.takeAdopted()
+    if (this.#rows.batch.length > 0) return this.#sendAgain()
+    if (turn === 'probe') this.#rows.queue.bringForward((row) => this.#topic.refusals.has(row))
+    const batch = this.#rows.queue.next(turn === 'probe' || this.#isTentative ? 1 : this.#bisection.limit)
     const answer = this.#bisection.answerTo(batch[0])
-    if (answer) return this.#decide(batch, answer, this.#context.clock.now())
+    if (answer) return this.#decide(batch, answer)
     if (batch.length > 0) return this.#send(batch)
-    return this.#queue.length > 0 ? leaseWaitMs : 0
+    return this.#rows.queue.length > 0 ? leaseWaitMs : 0
   }
 
   async #sendAgain(): Promise<number> {
     const { clock, settings } = this.#context
     const safe = clock.now() + settings.requestTimeoutMs
-    if (this.#batch.every((row) => row.claim.deadline > safe)) return this.#send(this.#batch)
+    if (this.#rows.lasts(safe)) return this.#send(this.#rows.batch)
     return leaseWaitMs
   }
 
   async #send(batch: readonly CarriedRow[]): Promise<number> {
-    const { clock } = this.#context
     const request = new Request(batch, { topic: this.#topic.name, partition: this.partition }, this.#sequence, this.#context)
-    this.#batch = batch
+    this.#rows.batch = batch
     this.#request = request
-    const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs }
-    const outcome = await request.outcome(how, this.#failure?.code)
+    const withheld = await this.#rows.begin(request.numbers)
+    const decided = withheld === 'lost' || withheld.size > 0 ? withheld : await this.#outcome(request)
     this.#request = undefined
-    this.#batch = []
-    this.#patience.learn(outcome, clock.now() - request.sentAt, this.#isTentative)
-    const wait = this.#decide(batch, outcome, request.sentAt)
+    this.#rows.batch = []
+    const wait = this.#act(batch, decided)
     for (const resolve of this.#idle.splice(0)) resolve()
     return wait
   }
 
-  /** Acts on the outcome; returns the milliseconds to wait before the next request. */
-  #decide(batch: readonly CarriedRow[], outcome: Outcome, sentAt: number): number {
+  /** Sends the request; resolves with what is to be acted on. */
+  async #outcome(request: Request): Promise<Decided> {
+    if (this.#rows.isLookedUp) return this.#rows.decide(tooLate)
+    const how = { alone: this.#patience.alone(this.#failure, this.#stuck), waitMs: this.#patience.waitMs }
+    const outcome = await request.outcome(how, this.#failure?.code)
+    this.#patience.learn(outcome, this.#context.clock.now() - request.sentAt, this.#isTentative)
+    if (outcome.kind === 'acked') return outcome
+    const next = this.#verdict(request.rows, outcome)
+    if (outcome.kind === 'unknown' && next.kind !== 'renumber') this.#doubt(request.rows, request.sentAt)
+    return this.#keeps(next, outcome) ? outcome : this.#rows.decide(outcome)
+  }
+
+  /** Acts on what became of a batch; returns the milliseconds to wait before the next request. */
+  #act(batch: readonly CarriedRow[], decided: Decided | 'lost' | ReadonlySet<number>): number {
+    if (decided === 'lost') this.#rows.leave(batch)
+    else if (decided === 'gone') this.#rows.readAgain(batch)
+    else if (decided instanceof Set)
+      for (const row of this.#rows.unsent(batch, decided)) this.skippedFrom.skip(row.bucket, row.id)
+    else return this.#decide(batch, decided as Outcome)
+    return leaseWaitMs
+  }
+
+  #decide(batch: readonly CarriedRow[], outcome: Outcome): number {
     if (outcome.kind === 'acked') {
       this.#acknowledged(batch)
       return 0
     }
-    if (outcome.kind === 'unknown') this.#doubt(batch, sentAt)
-    const { numbered } = this.#sequence
-    const refusedKeys = this.#topic.refusals.count(outcome.code)
-    const next = verdict(outcome, { records: batch.length, numbered, refusedKeys })
+    const next = this.#verdict(batch, outcome)
     if (next.kind === 'dead-letter') {
       this.#refused(batch[0]!, outcome)
       return 0
     }
-    return this.#goOn(next, outcome, batch, this.#keeps(next, outcome) ? this.#keep(batch) : this.#giveUp(batch))
+    return this.#goOn(next, outcome, batch, this.#keeps(next, outcome) ? this.#rows.keep(batch) : this.#rows.giveUp(batch))
+  }
+
+  #verdict(batch: readonly CarriedRow[], outcome: Failure): Verdict {
+    const refusedKeys = this.#topic.refusals.count(outcome.code)
+    return verdict(outcome, { records: batch.length, numbered: this.#sequence.numbered, refusedKeys })
   }
 
   /** `kept`: rows of the batch that are still the lane's. */
@@ -325,31 +349,10 @@ export class Lane {
     return next.kind === 'pause-topic' && outcome.kind === 'not-written' && outcome.scope === 'topic' && this.#sequence.doubtful
   }
 
-  /** Keeps the batch beside the queue, if all its buckets are still this relay's; returns what the lane still has of it. */
-  #keep(batch: readonly CarriedRow[]): readonly CarriedRow[] {
-    const { claims } = this.#context.state
-    for (const row of batch) row.claim = claims.get(row.bucket) ?? row.claim
-    if (!batch.every(isOurs)) return this.#giveUp(batch)
-    this.#batch = batch
-    return batch
-  }
-
-  /** Forgets the numbers of the batch, and puts back what is still this relay's. */
-  #giveUp(batch: readonly CarriedRow[]): readonly CarriedRow[] {
-    this.#sequence.forget()
-    return this.#putBack(batch)
-  }
-
-  #giveUpBatch(): readonly CarriedRow[] {
-    const batch = this.#batch
-    this.#batch = []
-    return batch.length > 0 ? this.#giveUp(batch) : batch
-  }
-
   /** The topic takes no messages: a batch that is kept takes no room from others meanwhile, and is no trouble of Kafka. */
   #rest(): void {
     this.#breaker.trust(this)
-    if (this.#batch.length > 0) this.#becomeStuck()
+    if (this.#rows.batch.length > 0) this.#becomeStuck()
   }
 
   /** The batch has no decided outcome. */
@@ -363,14 +366,14 @@ export class Lane {
   #becomeStuck(): void {
     const { settings, state } = this.#context
     const { inFlight } = state
-    inFlight.unkeep(this.#batch)
+    inFlight.unkeep(this.#rows.batch)
     // There is no room for all of it: a part of it may become copies.
-    if (!this.#request && !inFlight.mayKeep(this.#batch, { doubtful: this.#sequence.doubtful }))
-      this.#undecided = this.#giveUpBatch()
-    const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#queue.head(settings.batchRecords)
-    const batch = this.#batch.length > 0 ? this.#batch : first
+    if (!this.#settlement.records && !this.#request && !inFlight.mayKeep(this.#rows.batch, { doubtful: this.#sequence.doubtful }))
+      this.#undecided = this.#rows.giveUpKept()
+    const first = this.#stuck || this.#undecided.length > 0 ? this.#undecided : this.#rows.queue.head(settings.batchRecords)
+    const batch = this.#rows.batch.length > 0 ? this.#rows.batch : first
     inFlight.unkeep(batch)
-    const kept = new Set(this.#batch.length > 0 || inFlight.mayKeep(batch) ? batch : batch.slice(0, 1))
+    const kept = new Set(this.#rows.batch.length > 0 || inFlight.mayKeep(batch) ? batch : batch.slice(0, 1))
     this.#stuck = true
     this.#gaveUp = true
     inFlight.keep([...kept])
@@ -379,7 +382,7 @@ export class Lane {
 
   /** The outcome of the batch is decided: the lane progresses. */
   #decided(): void {
-    if (this.#stuck) this.#context.state.inFlight.unkeep(this.#queue.head(this.#queue.length))
+    if (this.#stuck) this.#context.state.inFlight.unkeep(this.#rows.queue.head(this.#rows.queue.length))
     this.#failure = undefined
     this.#undecided = []
     this.#attempt = 0
@@ -388,17 +391,15 @@ export class Lane {
   }
 
   #acknowledged(batch: readonly CarriedRow[]): void {
-    this.#sequence.acknowledged(batch.length)
-    this.#context.state.inFlight.acknowledged(batch)
+    this.#rows.acknowledged(batch)
     this.#decided()
     this.#bisection.cleared(batch.length, bytesOf(batch))
     this.#topic.accepted()
     this.#breaker.acknowledged(this)
-    this.#context.state.acked.push(batch)
   }
 
   #refused(row: CarriedRow, { code, error }: Failure): void {
-    this.#sequence.forget()
+    this.#rows.forget()
     this.#context.state.inFlight.unkeep([row])
     this.#decided()
     this.#bisection.found(row)
@@ -413,36 +414,11 @@ export class Lane {
     }
   }
 
-  /**
-   * Puts a batch back to the head of the queue. A row whose bucket was lost is let go of; one whose bucket was claimed again goes on under
-   * the new claim: let go of, it would stay behind the rows of its key that were read since. Returns what went back.
-   */
-  #putBack(batch: readonly CarriedRow[]): readonly CarriedRow[] {
-    const { inFlight, claims } = this.#context.state
-    const kept: CarriedRow[] = []
-    for (const row of batch) {
-      const claim = claims.get(row.bucket)
-      if (!claim || claim.leaving || !this.#topic.open) {
-        this.#bisection.drop(row)
-        if (claim) this.#topic.skip(row)
-        inFlight.drop(row)
-      } else {
-        row.claim = claim
-        kept.push(row)
-      }
-    }
-    this.#queue.putBack(kept)
-    return kept
-  }
-
   #resumeIfRoom(): void {
     const { inFlight, positions } = this.#context.state
     if (!this.skippedFrom.any || this.#stuck) return
-    if (this.load > 0 && (this.load > inFlight.shareRows / 2 || this.#bytes > inFlight.shareBytes / 2)) return
+    if (this.load > 0 && (this.load > inFlight.shareRows / 2 || this.#rows.bytes > inFlight.shareBytes / 2)) return
     positions.resume(this.skippedFrom, this.#gaveUp)
     this.#gaveUp = false
   }
 }
-
-/** Whether the row is to be sent by this relay. */
-const isOurs = ({ claim }: CarriedRow): boolean => claim.alive && !claim.leaving

@@ -33,6 +33,16 @@ export class Producer {
     this.#context = context
   }
 
+  /** Whether nothing may be sent without numbers. */
+  get isNeeded(): boolean {
+    return this.#context.settings.exactlyOnce
+  }
+
+  /** The epochs of the present id are not used any more. */
+  change(): void {
+    this.#next = undefined
+  }
+
   /**
    * A producer id with an epoch that nobody has used; undefined: there is none to be had, and batches are sent without numbers.
    *
@@ -63,7 +73,7 @@ export class Producer {
   }
 
   #failed(error: TransportError): void {
-    if (!offersNoProducerId.has(error.code) && ++this.#failures < mostFailures) throw error
+    if (this.isNeeded || (!offersNoProducerId.has(error.code) && ++this.#failures < mostFailures)) throw error
     this.#failures = 0
     this.#goWithout(error.code, error.message)
   }

@@ -16,10 +16,11 @@ export class Request {
   readonly rows: readonly CarriedRow[]
   readonly bytes: number
   /** On the relay's clock. */
-  readonly sentAt: number
+  sentAt: number
+  /** Undefined: it is sent without. */
+  readonly numbers: BatchNumbers | undefined
   readonly #context: RelayContext
   readonly #to: { topic: string; partition: number }
-  readonly #sequence: Sequence
   readonly #giveUp = new AbortController()
 
   constructor(rows: readonly CarriedRow[], to: { topic: string; partition: number }, sequence: Sequence, context: RelayContext) {
@@ -27,8 +28,8 @@ export class Request {
     this.bytes = bytesOf(rows)
     this.sentAt = context.clock.now()
     this.#to = to
-    this.#sequence = sequence
     this.#context = context
+    this.numbers = this.#numbersOf(sequence)
   }
 
   /**
@@ -36,6 +37,7 @@ export class Request {
    * a bug is told once.
    */
   async outcome(how: Omit<Sending, 'giveUp'>, known: string | undefined): Promise<Outcome> {
+    this.sentAt = this.#context.clock.now()
     const outcome = await this.#publish(how, known)
     this.#tell(outcome)
     return outcome
@@ -61,7 +63,7 @@ export class Request {
       return { kind: 'not-written', scope: 'record', code: 'INVALID_RECORD', error: 'It cannot be made a record.' }
     }
     try {
-      const batch = { ...this.#to, records, numbers: this.#numbers() }
+      const batch = { ...this.#to, records, numbers: this.numbers }
       return await transport.publish(batch, settings.requestTimeoutMs, { ...how, giveUp: this.#giveUp.signal })
     } catch (error) {
       if (known !== bugCode) tellBug(telemetry, 'publish', error)
@@ -70,9 +72,9 @@ export class Request {
   }
 
   /** Sent without numbers the batch may become a copy; under numbers of another one it would be lost. */
-  #numbers(): BatchNumbers | undefined {
+  #numbersOf(sequence: Sequence): BatchNumbers | undefined {
     try {
-      return this.#sequence.numbersOf(this.rows)
+      return sequence.numbersOf(this.rows)
     } catch (error) {
       tellBug(this.#context.telemetry, 'publish', error)
       return undefined

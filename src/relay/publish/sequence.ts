@@ -16,7 +16,7 @@ export class NumbersReused extends Error {
 /**
  * The numbers of a lane's batches: producer id, epoch and the next sequence. Kept in memory only. The sequence advances by acknowledgement
  * only, and each set of numbers belongs to one batch forever. Its lane owns it.
- * Keeps rule 21 of docs/protocol.md.
+ * Keeps rules 21 and 27 of docs/protocol.md.
  */
 export class Sequence {
   readonly #producer: Producer
@@ -25,6 +25,8 @@ export class Sequence {
   /** The batch that has the next numbers, once it was sent. */
   #sent: readonly CarriedRow[] | undefined
   #doubtful = false
+  /** The numbers are another producer's, for one batch only. */
+  #adopted = false
   /** Times that the partition did not know the sequence, without an acknowledgement in between. */
   #lost = 0
 
@@ -48,7 +50,7 @@ export class Sequence {
    * @throws TransportError No broker answered, or not with an id.
    */
   async begin(): Promise<void> {
-    if (this.#epoch || this.#lost >= mostLost) return
+    if (this.#epoch || (this.#lost >= mostLost && !this.#producer.isNeeded)) return
     this.#epoch = await this.#producer.fresh()
     this.#next = 0
   }
@@ -70,6 +72,20 @@ export class Sequence {
     return { ...this.#epoch, sequence: this.#next }
   }
 
+  /** The batch was not sent after all: its numbers are free. */
+  unsent(): void {
+    this.#sent = undefined
+  }
+
+  /** Sends a recorded batch under its own numbers. What comes after it gets others. */
+  adopt({ producerId, epoch, sequence }: BatchNumbers, rows: readonly CarriedRow[]): void {
+    this.#epoch = { producerId, epoch }
+    this.#next = sequence
+    this.#sent = [...rows]
+    this.#doubtful = true
+    this.#adopted = true
+  }
+
   /** The outcome of the batch is unknown: from now on a copy of it may be in the log. */
   doubt(): void {
     this.#doubtful = this.numbered
@@ -81,7 +97,7 @@ export class Sequence {
     this.#next += records
     this.#sent = undefined
     this.#doubtful = false
-    if (this.#next > mostRecords) this.forget()
+    if (this.#adopted || this.#next > mostRecords) this.forget()
   }
 
   /** What comes next is another batch than the one that was sent: it gets an epoch of its own. */
@@ -89,6 +105,16 @@ export class Sequence {
     this.#epoch = undefined
     this.#sent = undefined
     this.#doubtful = false
+    this.#adopted = false
+  }
+
+  /**
+   * The batch stays recorded, and others send it under its numbers. A higher epoch of the producer id would keep the partition from taking it: what
+   * comes next gets another id.
+   */
+  leave(): void {
+    if (!this.#adopted) this.#producer.change()
+    this.forget()
   }
 
   /** The partition does not know the sequence. */

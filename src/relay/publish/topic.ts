@@ -3,14 +3,16 @@ import { backoff } from '../../running/backoff.ts'
 import { retry } from '../../running/retry.ts'
 import { asTransportError, type TransportError } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
+import type { NumberedBatch } from '../settle/settlement.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { SkippedFrom } from '../state/skipped-from.ts'
 import { bugCode, tellBug } from './bug.ts'
 import type { ClusterBreaker } from './cluster-breaker.ts'
 import { Probe } from './half-open.ts'
-import { Lane, type LaneTopic } from './lane.ts'
-import type { Producer } from './producer.ts'
+import { Lane, type LaneDeps } from './lane.ts'
+import type { LaneTopic } from './lane-topic.ts'
 import { Refusals } from './refusals.ts'
+import { WaitingBatches } from './waiting-batches.ts'
 
 /** Back-off between two questions about a topic in trouble, in milliseconds: one that was created must not wait long for its messages. */
 const askAgain = { firstMs: 500, maxMs: 5_000 }
@@ -47,12 +49,14 @@ export class Topic implements LaneTopic {
   readonly refusals: Refusals
   readonly #context: RelayContext
   readonly #breaker: ClusterBreaker
-  readonly #producer: Producer
+  readonly #deps: LaneDeps
   readonly #probe: Probe
   /** Changed by `#enter` alone. */
   #state: TopicState = { name: 'resolving' }
   /** One for each partition; empty until the first answer. */
   #lanes: Lane[] = []
+  /** Recorded batches without a lane. */
+  readonly #waiting: WaitingBatches
   /** Lane of the next row without a key, where those are spread. */
   #turn = 0
   /** Questions and refusals since the last acknowledgement. */
@@ -61,17 +65,13 @@ export class Topic implements LaneTopic {
   #asking: Promise<void> | undefined
 
   /** `partitions`: how many Kafka has just named; otherwise they are asked for. */
-  constructor(
-    name: string,
-    context: RelayContext,
-    { breaker, producer }: { breaker: ClusterBreaker; producer: Producer },
-    partitions?: number,
-  ) {
+  constructor(name: string, context: RelayContext, deps: LaneDeps, partitions?: number) {
     this.name = name
     this.#context = context
-    this.#breaker = breaker
-    this.#producer = producer
+    this.#breaker = deps.breaker
+    this.#deps = deps
     this.#probe = new Probe(context.signal)
+    this.#waiting = new WaitingBatches(context, deps.settlement)
     this.refusals = new Refusals(name, context.settings.onDeadLetter)
     if (partitions === undefined) this.#reopen(0)
     else this.#answered(partitions)
@@ -119,6 +119,18 @@ export class Topic implements LaneTopic {
   /** Lets go of queued rows; they are read again, if at all, under another claim. */
   letGo(which: (row: CarriedRow) => boolean): void {
     for (const lane of this.#lanes) lane.letGo(which)
+    this.#waiting.letGo()
+  }
+
+  /** A recorded batch of a bucket that was claimed: it goes to the head of its lane, or waits until the partitions are known. */
+  adopt(batch: NumberedBatch): void {
+    this.#waiting.add(batch)
+    if (this.#lanes.length > 0) this.#waiting.into(this.#lanes)
+  }
+
+  /** Rows of its lanes, and of recorded batches that wait for a lane. */
+  get load(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.load, this.#waiting.rows)
   }
 
   turn(lane: Lane): Promise<'probe' | 'free'> {
@@ -219,16 +231,17 @@ export class Topic implements LaneTopic {
       this.#context.telemetry.emit('partitions_changed', { topic: this.name, from: before, to: partitions })
     }
     if (before !== partitions) {
-      for (const lane of this.#lanes) lane.end()
+      for (const lane of this.#lanes) for (const batch of lane.end()) this.#waiting.add(batch)
       this.#lanes = Array.from({ length: partitions }, (_, partition) => this.#lane(partition))
     }
     this.#breaker.trust(this)
     const trouble = troubleOf(this.#state)
     this.#enter(trouble ? { name: 'half-open', trouble } : { name: 'open' })
+    this.#waiting.into(this.#lanes)
   }
 
   #lane(partition: number): Lane {
-    return new Lane(this, partition, this.#context, this.#breaker, this.#producer)
+    return new Lane(this, partition, this.#context, this.#deps)
   }
 
   #blame(code: string, error: string): void {

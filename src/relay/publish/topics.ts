@@ -1,6 +1,8 @@
 import type { RelayContext } from '../context.ts'
+import type { NumberedBatch, Settlement } from '../settle/settlement.ts'
 import type { CarriedRow } from '../state/claim.ts'
 import { ClusterBreaker } from './cluster-breaker.ts'
+import type { LaneDeps } from './lane.ts'
 import { type KnownTopics, MissingTopics } from './missing-topics.ts'
 import { Producer } from './producer.ts'
 import { Topic } from './topic.ts'
@@ -14,13 +16,13 @@ export class Topics implements KnownTopics {
   readonly #byName = new Map<string, Topic>()
   readonly #context: RelayContext
   readonly #breaker: ClusterBreaker
-  readonly #producer: Producer
+  readonly #deps: LaneDeps
 
-  /** `mostMissing`: as {@link MissingTopics} has it. */
-  constructor(context: RelayContext, mostMissing?: number) {
+  /** `settlement`: what the lanes tell the database by. */
+  constructor(context: RelayContext, settlement: Settlement, mostMissing?: number) {
     this.#context = context
     this.#breaker = new ClusterBreaker(context)
-    this.#producer = new Producer(context)
+    this.#deps = { breaker: this.#breaker, producer: new Producer(context), settlement }
     this.missing = new MissingTopics(context, this.#breaker, this, mostMissing)
   }
 
@@ -41,8 +43,18 @@ export class Topics implements KnownTopics {
     return topic
   }
 
+  /** A recorded batch of a bucket that was claimed goes to its lane, also when the topic takes no rows. */
+  adopt(batch: NumberedBatch): void {
+    let topic = this.#byName.get(batch.topic)
+    if (!topic) {
+      topic = this.#topic(batch.topic)
+      this.#byName.set(batch.topic, topic)
+    }
+    topic.adopt(batch)
+  }
+
   #topic(name: string, partitions?: number): Topic {
-    return new Topic(name, this.#context, { breaker: this.#breaker, producer: this.#producer }, partitions)
+    return new Topic(name, this.#context, this.#deps, partitions)
   }
 
   get all(): Iterable<Topic> {
@@ -54,6 +66,13 @@ export class Topics implements KnownTopics {
     const closed: Topic[] = []
     for (const topic of this.#byName.values()) if (!topic.open && closed.push(topic) >= mostClosed) break
     return closed
+  }
+
+  /** Rows of batches in doubt that lanes of paused topics keep: they move only when their topic takes messages again. */
+  get resting(): number {
+    let rows = 0
+    for (const { trouble, load } of this.#byName.values()) if (trouble) rows += load
+    return rows
   }
 
   /** Others need room: lanes that do not progress give up what they have not sent. */

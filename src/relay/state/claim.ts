@@ -12,7 +12,7 @@ export interface CarriedRow extends OutboxRow {
 }
 
 /**
- * One claim of one bucket: from the moment the lease was granted until it was given back or lost. Whoever claims a bucket starts at
+ * One claim of one bucket: from the moment the lease was granted until it was given back or lost. The relay that claims a bucket starts at
  * position 0 with an empty memory; a new claim of the same bucket is a new object. Each field names who writes it and who reads it.
  * Keeps rule 7 of docs/protocol.md.
  */

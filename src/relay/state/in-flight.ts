@@ -16,7 +16,10 @@ const leastShare = 1 / 4
 /** A lane may have this many times what is still free: alone it leaves a quarter to the next one. */
 const shareOfFree = 3
 
-/** The batches that stuck lanes keep count up to this part of the limits: the rest is always there for lanes that progress. */
+/**
+ * The batches that stuck lanes keep count up to this part of the limits: the rest is there for lanes that progress. Recorded batches are kept
+ * without a limit, so that together with them there may be as much more.
+ */
 const keptShare = 1 / 2
 
 /**
@@ -54,13 +57,15 @@ export class InFlight {
   /** Rows that may still be read. */
   get freeRows(): number {
     const { maxInFlight } = this.#limits
-    return maxInFlight - (this.size - this.#kept.size) - Math.min(this.#kept.size, maxInFlight * keptShare)
+    const free = maxInFlight - (this.size - this.#kept.size) - Math.min(this.#kept.size, maxInFlight * keptShare)
+    return Math.min(free, maxInFlight * (1 + keptShare) - this.size)
   }
 
   /** Bytes that may still be read. */
   get freeBytes(): number {
     const { maxInFlightBytes } = this.#limits
-    return maxInFlightBytes - (this.#bytes - this.#keptBytes) - Math.min(this.#keptBytes, maxInFlightBytes * keptShare)
+    const free = maxInFlightBytes - (this.#bytes - this.#keptBytes) - Math.min(this.#keptBytes, maxInFlightBytes * keptShare)
+    return Math.min(free, maxInFlightBytes * (1 + keptShare) - this.#bytes)
   }
 
   /** Whether so little is free that a lane that does not progress must give up what others could use. */

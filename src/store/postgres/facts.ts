@@ -62,7 +62,7 @@ export interface LeaseFacts {
 }
 
 /** The tables of an outbox. */
-export const outboxTables = ['outbox', 'lease', 'relay', 'dead'] as const
+export const outboxTables = ['outbox', 'lease', 'relay', 'dead', 'batch'] as const
 
 /** One of them. */
 export type OutboxTableKind = (typeof outboxTables)[number]

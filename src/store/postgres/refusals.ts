@@ -5,8 +5,10 @@ import { type IdFacts, type OutboxTableKind, outboxTables, type SequenceFacts, t
 // Judges the facts: why no relay may serve an outbox. The start check throws the first refusal, the doctor tells them all.
 // Keeps rule 16 of docs/protocol.md.
 
-/** Format of the tables that this version reads and writes: `outbox_lease.format`. */
-export const tableFormat = 1
+/** Formats of the tables that this version knows, `outbox_lease.format`: at least once, and exactly once. */
+export const tableFormats = { atLeastOnce: 1, exactlyOnce: 2 } as const
+
+const knownFormats: readonly number[] = Object.values(tableFormats)
 
 /** A reason not to start a relay. */
 export interface Refusal {
@@ -33,12 +35,16 @@ const needs: Record<OutboxTableKind, { rights: string; columns: string }> = {
   lease: { rights: 'SELECT,INSERT,UPDATE', columns: 'bucket,owner,epoch,leased_until,lease_ms,format' },
   relay: {
     rights: 'SELECT,INSERT,UPDATE,DELETE',
-    columns: 'id,name,version,started_at,seen_at,acked_at,answered_at,trouble',
+    columns: 'id,name,version,started_at,seen_at,acked_at,answered_at,trouble,format',
   },
   dead: {
     rights: 'SELECT,INSERT,UPDATE,DELETE',
     columns:
       'bucket,id,message_id,topic,type,key,value,headers,created_at,reason,error,died_at,relay,blocks_key,requested_action,requested_by',
+  },
+  batch: {
+    rights: 'SELECT,INSERT,UPDATE,DELETE',
+    columns: 'producer_id,producer_epoch,topic,partition,sequence,buckets,rows,acknowledged,recorded_at',
   },
 }
 
@@ -95,10 +101,10 @@ export function activeRowSecurity(tables: readonly TableFacts[]): Refusal | unde
 
 /** A format that this version does not know; null: the tables have none yet. */
 export function unknownFormat(format: number | null): Refusal | undefined {
-  if (format === null || format === tableFormat) return undefined
+  if (format === null || knownFormats.includes(format)) return undefined
   return {
     code: 'TABLE_FORMAT',
-    finding: `The tables have format ${format}; this version knows ${tableFormat}.`,
+    finding: `The tables have format ${format}; this version knows ${knownFormats.join(' and ')}.`,
     why: 'Relays of this version refuse them.',
     fix: 'Run the version of the package that belongs to the tables.',
   }

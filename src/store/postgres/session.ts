@@ -1,6 +1,10 @@
 import type { OutboxError } from '../../message/errors.ts'
+import { bucketCount } from '../../message/key.ts'
 import type { TableSet } from '../../message/tables.ts'
 import {
+  type BatchName,
+  type BatchState,
+  type BatchWork,
   type Beat,
   type BlockedKey,
   type BlockedKeyPosition,
@@ -9,12 +13,14 @@ import {
   type Fetch,
   type Fetched,
   type FreedKey,
+  type Identity,
   isLocked,
   type Lease,
   type Moved,
   type OperatorRequest,
   type OutboxRow,
   type Pulse,
+  type RecordedBatch,
   type Redriven,
   type Refusal,
   type RowName,
@@ -22,6 +28,7 @@ import {
   type TakenLease,
   type Unsettled,
 } from '../store.ts'
+import { bucketsOf, checksumOf, decodeRows } from './batch-rows.ts'
 import type { Line, StatementLimits } from './line.ts'
 import type { Drawn, LowWaterMark } from './low-water-mark.ts'
 import { otherOutboxesLimits } from './other-outboxes.ts'
@@ -42,6 +49,11 @@ export interface Lines {
   write: Line
   /** Heartbeats, leases, mark: a renewal must not queue behind a large read or delete. */
   lease: Line
+  /**
+   * Records batches, in the exactly-once mode, and renews leases there: a renewal skips rows that are locked, and records lock them nearly all the
+   * time. Otherwise the one that writes.
+   */
+  record: Line
 }
 
 /** A hold as SQL gives it; `from` and `to` are null unless ids have restarted. */
@@ -58,7 +70,10 @@ const rangeOf = (from: string | null, to: string | null) =>
 
 const toLease = (row: { bucket: number; epoch: string }): Lease => ({ bucket: row.bucket, epoch: Number(row.epoch) })
 
-/** {@link StoreSession} on three connections to PostgreSQL. */
+/**
+ * {@link StoreSession} on three connections to PostgreSQL, four in the exactly-once mode.
+ * Keeps rule 26 of docs/protocol.md.
+ */
 export class PostgresSession implements StoreSession {
   readonly lost: Promise<Error>
   readonly behind: OutboxError | undefined
@@ -66,20 +81,22 @@ export class PostgresSession implements StoreSession {
   readonly #sql: Statements
   readonly #mark: LowWaterMark
   readonly #moveLimits: StatementLimits
+  readonly #renewing: Line
 
   constructor(
     lines: Lines,
     sql: Statements,
     mark: LowWaterMark,
-    { lost, behind, leaseMs }: { lost: Promise<Error>; behind: OutboxError | undefined; leaseMs: number },
+    { lost, behind, me }: { lost: Promise<Error>; behind: OutboxError | undefined; me: Identity },
   ) {
     this.#lines = lines
     this.#sql = sql
     this.#mark = mark
     this.lost = lost
     this.behind = behind
+    this.#renewing = me.exactlyOnce ? lines.record : lines.lease
     // A dead-letter that takes longer than its lease lasts can only find out that it is too late.
-    this.#moveLimits = { statementTimeoutMs: Math.floor(leaseMs / 2), lockTimeoutMs: rowLockMs, givesWay: true }
+    this.#moveLimits = { statementTimeoutMs: Math.floor(me.leaseMs / 2), lockTimeoutMs: rowLockMs, givesWay: true }
   }
 
   async beat(me: Beat): Promise<Pulse> {
@@ -108,7 +125,7 @@ export class PostgresSession implements StoreSession {
 
   async renew(leases: readonly Lease[]): Promise<Lease[]> {
     if (leases.length === 0) return []
-    return (await this.#lines.lease.rows<{ bucket: number; epoch: string }>(this.#sql.renew(leases))).map(toLease)
+    return (await this.#renewing.rows<{ bucket: number; epoch: string }>(this.#sql.renew(leases))).map(toLease)
   }
 
   async owned(): Promise<Lease[]> {
@@ -212,6 +229,45 @@ export class PostgresSession implements StoreSession {
 
   discard(lease: Lease): Promise<Discarded> {
     return this.#granted<Discarded>(this.#sql.discard(lease))
+  }
+
+  async record(work: BatchWork): ReturnType<StoreSession['record']> {
+    try {
+      const limits = { lockTimeoutMs: rowLockMs, givesWay: true }
+      const [row] = await this.#lines.record.rows<{ mask: string; withdrawn: number }>(this.#sql.record(work), limits)
+      return { held: bucketsOf(BigInt(row!.mask)), withdrawn: row!.withdrawn }
+    } catch (error) {
+      if (isLocked(error)) return 'locked'
+      throw error
+    }
+  }
+
+  async batchesOf(buckets: readonly number[]): Promise<RecordedBatch[]> {
+    if (buckets.length === 0) return []
+    type Row = Omit<RecordedBatch, 'producerId' | 'rows' | 'whole'> & { producerId: string; rows: Buffer }
+    const found: RecordedBatch[] = []
+    for (const { producerId, rows: names, ...batch } of await this.#lines.lease.rows<Row>(this.#sql.batchesOf(buckets))) {
+      const { places, checksum } = decodeRows(names)
+      const rows: OutboxRow[] = []
+      await this.#lines.lease.copy(this.#sql.rowsAt(places), (data, at) => {
+        rows.push(decodeRow(data, at, Number.POSITIVE_INFINITY))
+      })
+      const whole = rows.length === places.length && checksumOf(rows).equals(checksum)
+      const one = { ...batch, producerId: BigInt(producerId), rows, whole }
+      // Rows that are missing were deleted with their batch, or by hand.
+      if (whole || (await this.batchState(one)) !== 'gone') found.push(one)
+    }
+    return found
+  }
+
+  async batchState(batch: BatchName): Promise<BatchState> {
+    const [row] = await this.#lines.lease.rows<{ acknowledged: boolean }>(this.#sql.batchState(batch))
+    return row ? (row.acknowledged ? 'acknowledged' : 'recorded') : 'gone'
+  }
+
+  async enterMode(): Promise<boolean> {
+    const [row] = await this.#lines.lease.rows<{ n: number }>(this.#sql.enterMode())
+    return row!.n === bucketCount
   }
 
   otherOutboxes(): Promise<TableSet[]> {

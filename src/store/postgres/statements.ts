@@ -1,12 +1,14 @@
-// Keeps rules 12 and 15 of docs/protocol.md.
+// Keeps rules 12, 15 and 29 of docs/protocol.md.
 
 import { bucketCount } from '../../message/key.ts'
 import type { Tables } from '../../message/tables.ts'
 import { wakeChannel } from '../../message/wake.ts'
-import type { Beat, RowName } from '../store.ts'
+import type { Beat, Identity, RowName } from '../store.ts'
+import { batchStatements } from './batch-statements.ts'
 import { deadStatements } from './dead-letter-statements.ts'
 import { type FetchedRows, fetchStatement } from './fetch-statement.ts'
 import { otherOutboxes } from './other-outboxes.ts'
+import { tableFormats } from './refusals.ts'
 import { ageMs, integers, lastDrawn, literal, longestLease, milliseconds, rowNames } from './sql.ts'
 
 const allBuckets = Array.from({ length: bucketCount }, (_, bucket) => bucket)
@@ -16,13 +18,14 @@ export const authorTrigger = 'outbox_dead_letter_request'
 
 /**
  * Every statement of the relay. They are sent as simple queries without parameters, several in one message, because that is an implicit
- * transaction: settings last exactly as long as the statement, which no prepared statement and no session setting does behind a pooler
- * in transaction mode. All values are numbers, UUIDs and bytes written by this file, or texts through {@link literal}.
+ * transaction. Settings last exactly as long as the statement. Behind a pooler in transaction mode, prepared statements and session settings
+ * do not. All values are numbers, UUIDs and bytes written by this file, or texts through {@link literal}.
  */
-export function statements(tables: Tables, me: { id: string; name: string; version: string; leaseMs: number }, sequence: string) {
+export function statements(tables: Tables, me: Identity, sequence: string) {
   const { outbox, lease, relay } = tables
   const owner = `'${me.id}'::uuid`
   const leaseTime = milliseconds(me.leaseMs)
+  const format = me.exactlyOnce ? tableFormats.exactlyOnce : tableFormats.atLeastOnce
 
   /** Adds (bucket, epoch) pairs of leases as a table `l(b, e)`. */
   const pairs = (leases: readonly { bucket: number; epoch: number }[]) =>
@@ -40,19 +43,20 @@ export function statements(tables: Tables, me: { id: string; name: string; versi
 
   return {
     ...deadStatements(tables, me, sequence),
+    ...batchStatements(tables, owner, format),
 
     /** Heartbeat; withdrawn relays remove it. The missing lease rows of `prisma db push` or a truncating test are put in. */
     beat: ({ alive, ackedMsAgo, answeredMsAgo, trouble }: Beat) => {
       const ago = (ms: number | null) => (ms === null ? 'NULL::timestamptz' : `clock_timestamp() - ${milliseconds(ms)}`)
       const write = alive
-        ? `INSERT INTO ${relay} AS r ("id", "name", "version", "seen_at", "acked_at", "answered_at", "trouble")
+        ? `INSERT INTO ${relay} AS r ("id", "name", "version", "seen_at", "acked_at", "answered_at", "trouble", "format")
   VALUES (${owner}, ${literal(me.name)}, ${literal(me.version)}, clock_timestamp(), ${ago(ackedMsAgo)}, ${ago(answeredMsAgo)},
-    ${literal(JSON.stringify(trouble))}::jsonb)
+    ${literal(JSON.stringify(trouble))}::jsonb, ${format})
   ON CONFLICT ("id") DO UPDATE SET "seen_at" = clock_timestamp(), "acked_at" = coalesce(excluded."acked_at", r."acked_at"),
     "answered_at" = excluded."answered_at", "trouble" = excluded."trouble"`
         : `DELETE FROM ${relay} WHERE "id" = ${owner}`
       return `${write};
-INSERT INTO ${lease} ("bucket") SELECT b FROM generate_series(0, ${bucketCount - 1}) AS b
+INSERT INTO ${lease} ("bucket", "format") SELECT b, coalesce((SELECT max("format") FROM ${lease}), 1) FROM generate_series(0, ${bucketCount - 1}) AS b
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
 DELETE FROM ${relay} WHERE "id" IN (SELECT "id" FROM ${relay}
   WHERE "seen_at" NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 hour' FOR UPDATE SKIP LOCKED);
@@ -60,14 +64,14 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
   (count(*) FILTER (WHERE greatest("answered_at", "started_at") > clock_timestamp() - ${leaseTime}))::int AS sharing,
   min(${ageMs('"acked_at"')})::float8 AS acked,
   min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000)::float8 AS ends
-  FROM ${relay} WHERE "id" <> ${owner} AND "seen_at" > clock_timestamp() - ${leaseTime} AND "seen_at" < clock_timestamp() + ${leaseTime}`
+  FROM ${relay} WHERE "id" <> ${owner} AND "format" = ${format} AND "seen_at" > clock_timestamp() - ${leaseTime} AND "seen_at" < clock_timestamp() + ${leaseTime}`
     },
 
     /** Claims free buckets. SKIP LOCKED: one row that somebody locked must not stop all; ordered: no deadlock between two relays. */
     take: (count: number) => `UPDATE ${lease} AS t SET "owner" = ${owner}, "epoch" = t."epoch" + 1,
   "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
   FROM (SELECT "bucket", "owner" IS NOT NULL AND "leased_until" < clock_timestamp() AS abandoned FROM ${lease} AS o
-    WHERE "owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > ${longestLease('o')}
+    WHERE "format" = ${format} AND ("owner" IS NULL OR "leased_until" < clock_timestamp() OR "leased_until" > ${longestLease('o')})
     ORDER BY "bucket" LIMIT ${count} FOR UPDATE SKIP LOCKED) AS free
   WHERE t."bucket" = free."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch, free.abandoned AS abandoned`,
 
@@ -83,14 +87,14 @@ SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_tim
     /** Claims the relay's own buckets again under new epochs. */
     retake: () => `UPDATE ${lease} AS t SET "epoch" = t."epoch" + 1, "leased_until" = clock_timestamp() + ${leaseTime},
   "lease_ms" = ${me.leaseMs}
-  FROM (SELECT "bucket" FROM ${lease} WHERE "owner" = ${owner} ORDER BY "bucket" FOR UPDATE SKIP LOCKED) AS own
+  FROM (SELECT "bucket" FROM ${lease} WHERE "owner" = ${owner} AND "format" = ${format} ORDER BY "bucket" FOR UPDATE SKIP LOCKED) AS own
   WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch`,
 
     /** Prolongs leases that have not run out. */
     renew: (leases: readonly { bucket: number; epoch: number }[]) => `UPDATE ${lease} AS t
   SET "leased_until" = clock_timestamp() + ${leaseTime}, "lease_ms" = ${me.leaseMs}
   FROM (SELECT "bucket" FROM ${lease} AS o JOIN ${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
-    WHERE "owner" = ${owner} AND "leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF o SKIP LOCKED) AS own
+    WHERE "owner" = ${owner} AND "format" = ${format} AND "leased_until" > clock_timestamp() ORDER BY "bucket" FOR UPDATE OF o SKIP LOCKED) AS own
   WHERE t."bucket" = own."bucket" RETURNING t."bucket" AS bucket, t."epoch" AS epoch`,
 
     /** Leases of this relay that have not run out. */

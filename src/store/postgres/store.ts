@@ -69,9 +69,10 @@ async function connect(databaseUrl: string, set: TableSet, me: Identity): Promis
     const { sequence, behind } = await checkDatabase(lines.lease, set, me.served ?? false)
     lines.read = await open()
     lines.write = await open()
+    lines.record = me.exactlyOnce ? await open() : lines.write
     const sql = statements(tables, me, sequence)
     const mark = new LowWaterMark(lines.lease, sql, lose)
-    return new PostgresSession(lines as Lines, sql, mark, { lost, behind, leaseMs: me.leaseMs })
+    return new PostgresSession(lines as Lines, sql, mark, { lost, behind, me })
   } catch (error) {
     close()
     throw refusal(error)

@@ -89,8 +89,8 @@ export const blamesTopic = ({ code, protocol }: Trouble): boolean => protocol &&
  * Whether an error of `producer.send` may be about another topic: kafkajs asks for the metadata of all topics of a producer in one
  * request, and one deleted or leaderless topic fails it for all (tulios/kafkajs#1622, #1759).
  *
- * Once the batch is `sent`, a bare protocol error is the answer to it (no right to write to a topic that one may see, for example): only
- * what kafkajs' own metadata request throws afterwards is wrapped, and so are the codes that it calls retriable.
+ * Once the batch is `sent`, a bare protocol error is the answer to it, for example no right to write to a visible topic. kafkajs wraps only
+ * the errors of its own metadata request afterwards, and the codes that it calls retriable.
  */
 export function mayConcernOtherTopic(error: unknown, sent: boolean): boolean {
   if (!topicFaults.has(trouble(error).code)) return false

@@ -12,10 +12,12 @@ import { quietKafkajsTimers } from './timers.ts'
 /** Which record is looked for, and how far. */
 export interface RecordSearch {
   topic: string
-  /** Header `id` of the record. */
-  messageId: string
-  /** With it only the partition is read that the key leads to at present; without it all are. */
+  /** Headers `id` of the records. The search ends when all were met. */
+  messageIds: readonly string[]
+  /** With it only the partition is read that the key leads to at present; without it, and without `partition`, all are. */
   key?: Uint8Array | undefined
+  /** The only partition to read. */
+  partition?: number | undefined
   /** Unix time in ms: what brokers date before it is not read. */
   sinceMs: number
   /** Milliseconds until the search is given up. */
@@ -38,6 +40,8 @@ export interface FoundRecord {
 export interface RecordSearched {
   /** The first copy that was met; null: none was. */
   record: FoundRecord | null
+  /** How many of the records were met. */
+  found: number
   /** Records looked at. */
   read: number
   /** Partitions that were to be read, and those that time was too short for. */
@@ -49,7 +53,7 @@ export interface RecordSearched {
 type Stretches = Map<number, { from: string; to: string }>
 
 /**
- * Looks for a record by the id in its headers, from a moment on to the ends of the log as they are now. Reads with a consumer group of
+ * Finds records by the id in their headers, from a moment on to the ends of the log as they are now. Reads with a consumer group of
  * its own that commits nothing and is deleted afterwards; needs the rights to read the topic and a group `outbox-where-…`.
  *
  * @throws OutboxError KAFKA_REFUSED where no broker answers, the topic does not exist, or may not be read; RECORDS_UNREADABLE.
@@ -69,7 +73,7 @@ export async function findRecord(kafka: KafkajsTransportOptions, search: RecordS
   try {
     await admin.connect()
     const stretches = await stretchesOf(admin, search)
-    if (stretches.size === 0) return { record: null, read: 0, partitions: 0, unread: 0 }
+    if (stretches.size === 0) return { record: null, found: 0, read: 0, partitions: 0, unread: 0 }
     const consumer = client.consumer({ groupId, maxWaitTimeInMs: 200, allowAutoTopicCreation: false, retry: { retries: 3 } })
     try {
       return await read(consumer, search, stretches)
@@ -98,10 +102,10 @@ function refused(error: unknown, topic: string): OutboxError {
 }
 
 /** What is to be read of each partition; one that has nothing is left out. */
-async function stretchesOf(admin: Admin, { topic, key, sinceMs }: RecordSearch): Promise<Stretches> {
+async function stretchesOf(admin: Admin, { topic, key, partition: asked, sinceMs }: RecordSearch): Promise<Stretches> {
   const ends = await admin.fetchTopicOffsets(topic)
   const starts = await admin.fetchTopicOffsetsByTimestamp(topic, sinceMs)
-  const only = key === undefined ? undefined : partitionOf(topic, key, ends.length)
+  const only = asked ?? (key === undefined ? undefined : partitionOf(topic, key, ends.length))
   const stretches: Stretches = new Map()
   for (const { partition, high } of ends) {
     const from = starts.find((start) => start.partition === partition)?.offset ?? '0'
@@ -111,7 +115,8 @@ async function stretchesOf(admin: Admin, { topic, key, sinceMs }: RecordSearch):
 }
 
 async function read(consumer: Consumer, search: RecordSearch, stretches: Stretches): Promise<RecordSearched> {
-  const { topic, messageId, timeoutMs } = search
+  const { topic, timeoutMs } = search
+  const missing = new Set(search.messageIds)
   const open = new Set(stretches.keys())
   const partitions = open.size
   let count = 0
@@ -125,13 +130,13 @@ async function read(consumer: Consumer, search: RecordSearch, stretches: Stretch
     consumer.on('consumer.crash', ({ payload }) => payload.restart || reject(payload.error))
     const eachBatch = async ({ batch, pause }: EachBatchPayload) => {
       const stretch = stretches.get(batch.partition)
-      if (stretch === undefined || record !== null) return void pause()
+      if (stretch === undefined || missing.size === 0) return void pause()
       for (const message of batch.messages) {
         if (BigInt(message.offset) < BigInt(stretch.from) || BigInt(message.offset) >= BigInt(stretch.to)) continue
         count++
-        if (String(message.headers?.id) !== messageId) continue
-        record = toFound(topic, batch.partition, message)
-        return resolve()
+        if (!missing.delete(String(message.headers?.id))) continue
+        record ??= toFound(topic, batch.partition, message)
+        if (missing.size === 0) return resolve()
       }
       // The end may be a marker of a transaction, which is no message.
       if (BigInt(batch.lastOffset()) < BigInt(stretch.to) - 1n) return
@@ -142,7 +147,13 @@ async function read(consumer: Consumer, search: RecordSearch, stretches: Stretch
     consumer.run({ autoCommit: false, partitionsConsumedConcurrently: 1, eachBatch }).catch(reject)
     for (const [partition, { from }] of stretches) consumer.seek({ topic, partition, offset: from })
   }).finally(() => clearTimeout(timer))
-  return { record, read: count, partitions, unread: record === null ? open.size : 0 }
+  return {
+    record,
+    found: search.messageIds.length - missing.size,
+    read: count,
+    partitions,
+    unread: missing.size > 0 ? open.size : 0,
+  }
 }
 
 function toFound(topic: string, partition: number, { offset, timestamp, key, headers }: KafkaMessage): FoundRecord {

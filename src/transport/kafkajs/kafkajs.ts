@@ -31,8 +31,8 @@ export interface KafkajsTransportOptions extends KafkaTransportOptions {
 }
 
 /**
- * The way to Kafka through kafkajs 2.2.4, in the only shape in which it loses nothing: one `send` for each topic-partition, no retries,
- * numbers of the relay instead of kafkajs' own, explicit partitions, checked acknowledgements, and a producer that is thrown away on any doubt.
+ * The way to Kafka through kafkajs 2.2.4, in the only shape that loses nothing. It makes one `send` for each topic-partition, without retries,
+ * with explicit partitions and the numbers of the relay. It checks acknowledgements and throws the producer away on any doubt.
  *
  * Throws OUTBOX_INVALID_OPTION, OUTBOX_TRANSPORT_PACKAGE with another version of kafkajs or without the signer of AWS MSK, and
  * OUTBOX_COMPRESSION_PACKAGE without the package of the compression. Opens no connection before it is used.

@@ -64,9 +64,9 @@ interface Waiting {
  * sends of one turn of the event loop, the next those that come while it is under way. kafkajs' own `sendBatch` shares too, but tells only
  * the first refusal, and nothing of the partitions that were written.
  *
- * Each lane sends on its own; a request for nearly every record was more work, for the relay and the broker, than the records. What waits
- * for a request under way loses nothing: a broker takes the next request of a connection when it has answered the one before
- * (`SocketServer` mutes it until then), so it would wait there, in a request of its own.
+ * Each lane sends on its own; a request for nearly every record was more work, for the relay and the broker, than the records. A batch
+ * that waits for a request under way loses nothing. A broker takes the next request of a connection after it has answered the one before
+ * (`SocketServer` mutes it until then), so the batch would wait there.
  */
 export class SharedRequests {
   readonly #brokers = new WeakMap<Broker, BrokerRequests>()

@@ -82,8 +82,8 @@ export const oversized: Fault = {
 const compactedPartitions = topicPlan.find(({ topic }) => topic === 'compacted')!.partitions
 
 /**
- * A key in bucket and partition of the messages without one, so that one is taken between two that are refused, also when many of both
- * have waited for Kafka: in another bucket another relay might have it, in another partition all would be sent first.
+ * A key in bucket and partition of the messages without one. One of its messages is then accepted between two that are refused, even if many
+ * of both have waited for Kafka. In another bucket another relay might have it. In another partition all would be sent first.
  */
 function beside(topic: string): string {
   const same = (key: Buffer) =>

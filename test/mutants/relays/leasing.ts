@@ -33,8 +33,8 @@ export const leasingMutants: Record<string, Mutant> = {
     faults: ['clock-ahead', 'clock-behind'],
     edits: {
       file: statements,
-      from: `WHERE ${free}`,
-      to: `WHERE "owner" IS NULL OR "leased_until" < '\${new Date().toISOString()}'::timestamptz OR`,
+      from: `(${free}`,
+      to: `("owner" IS NULL OR "leased_until" < '\${new Date().toISOString()}'::timestamptz OR`,
     },
   },
   'now-leases': {
@@ -50,10 +50,10 @@ export const leasingMutants: Record<string, Mutant> = {
         file: statements,
         from: `SET "leased_until" = clock_timestamp() + \${leaseTime}, "lease_ms" = \${me.leaseMs}
   FROM (SELECT "bucket" FROM \${lease} AS o JOIN \${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
-    WHERE "owner" = \${owner} AND "leased_until" > clock_timestamp() ORDER BY`,
+    WHERE "owner" = \${owner} AND "format" = \${format} AND "leased_until" > clock_timestamp() ORDER BY`,
         to: `SET "leased_until" = now() + \${leaseTime}, "lease_ms" = \${me.leaseMs}
   FROM (SELECT "bucket" FROM \${lease} AS o JOIN \${pairs(leases)} ON "bucket" = l.b AND "epoch" = l.e
-    WHERE "owner" = \${owner} AND "leased_until" > now() ORDER BY`,
+    WHERE "owner" = \${owner} AND "format" = \${format} AND "leased_until" > now() ORDER BY`,
       },
     ],
   },
@@ -62,8 +62,8 @@ export const leasingMutants: Record<string, Mutant> = {
     faults: ['relay-sigterm'],
     edits: {
       file: statements,
-      from: `WHERE ${free}`,
-      to: `WHERE "owner" IS NULL OR "leased_until" AT TIME ZONE 'UTC' < clock_timestamp() AT TIME ZONE '\${/[13579]$/.test(me.name) ? 'Asia/Kolkata' : 'UTC'}' OR`,
+      from: `(${free}`,
+      to: `("owner" IS NULL OR "leased_until" AT TIME ZONE 'UTC' < clock_timestamp() AT TIME ZONE '\${/[13579]$/.test(me.name) ? 'Asia/Kolkata' : 'UTC'}' OR`,
     },
   },
   'no-epoch': {

@@ -36,6 +36,11 @@ export const sendingMutants: Record<string, Mutant> = {
       to: '    if (batch.length > 0) void this.#send(batch)\n',
     },
   },
+  'numbers-reused': {
+    what: 'gives each batch of a lane the numbers of the first one: the partition acknowledges it and drops it',
+    faults: ['kafka-reset', 'kafka-all-refuse', 'relay-sigkill'],
+    edits: { file: 'relay/publish/sequence.ts', from: '    this.#next += records\n', to: '' },
+  },
   'shared-sequence': {
     what: 'answers a second concurrent send of a topic with the acknowledgement of the first and does not send it, as clients did that share one idempotent sequence',
     faults: ['kafka-delay'],

@@ -153,7 +153,7 @@ export const readingRules: readonly RulePart[] = [
     without: 'one lane may take all bytes',
     edits: {
       file: 'relay/publish/lane.ts',
-      from: '    if (this.#bytes >= this.#context.state.inFlight.shareBytes) return 0\n',
+      from: '    if (this.#rows.bytes >= this.#context.state.inFlight.shareBytes) return 0\n',
       to: '',
     },
     file: stuck,

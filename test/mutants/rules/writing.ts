@@ -22,7 +22,11 @@ export const writingRules: readonly RulePart[] = [
   {
     rule: 12,
     without: 'one locked row stops the delete of all others',
-    edits: { file: 'store/postgres/session.ts', from: "      if (isLocked(error)) return 'locked'\n", to: '' },
+    edits: {
+      file: 'store/postgres/session.ts',
+      from: "return deleted < rows.length ? 'short' : 'done'\n    } catch (error) {\n      if (isLocked(error)) return 'locked'\n",
+      to: "return deleted < rows.length ? 'short' : 'done'\n    } catch (error) {\n",
+    },
     file: 'relay/locked-row.test.ts',
     tests: 'two of two buckets',
   },
@@ -40,7 +44,7 @@ export const writingRules: readonly RulePart[] = [
   {
     rule: 12,
     without: 'a locked row is forgotten',
-    edits: { file: 'relay/settle/settler.ts', from: '    this.#left.push(row)\n', to: '' },
+    edits: { file: 'relay/settle/left-rows.ts', from: '    this.#rows.push(row)\n', to: '' },
     file: 'relay/locked-row.test.ts',
     tests: 'two of two buckets',
   },
@@ -50,7 +54,7 @@ export const writingRules: readonly RulePart[] = [
     edits: {
       file: 'store/postgres/session.ts',
       from: 'lockTimeoutMs: rowLockMs, givesWay: true }\n  }',
-      to: 'lockTimeoutMs: leaseMs / 4 }\n  }',
+      to: 'lockTimeoutMs: me.leaseMs / 4 }\n  }',
     },
     file: 'relay/locked-row.test.ts',
     tests: 'a refused row waits for its lock',

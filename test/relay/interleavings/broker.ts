@@ -1,5 +1,6 @@
 import {
   type Outcome,
+  type SearchLog,
   type Sending,
   type Transport,
   type TransportBatch,
@@ -38,6 +39,8 @@ export class Broker {
   readonly fates: Fate[] = []
   /** Messages that are refused. */
   readonly poison = new Set<string>()
+  /** Messages that were ever refused. */
+  readonly wasPoison = new Set<string>()
   /** Whether a refusal names its records. */
   names = false
   readonly missing = new Set<string>()
@@ -79,6 +82,15 @@ export class Broker {
       },
       publish: (batch, timeoutMs, how) => this.#publish(process, relay(), batch, { timeoutMs, ...how }),
       close: async () => {},
+    }
+  }
+
+  /** Looks for records, as of this moment. */
+  search(process: Process): SearchLog {
+    return async ({ messageIds }) => {
+      await this.#reached(process, 'searches the log')
+      if (!this.up) throw new Error('nobody is there')
+      return this.#judge.searched(process, messageIds)
     }
   }
 
@@ -134,7 +146,9 @@ export class Broker {
     else answer({ kind: 'not-written', scope: fate as 'transient', code: 'NOT_NOW', error: 'not now' })
     if (!late) return
     while (this.holdsLate) await this.#world.moment(`${process.name} is late`)
-    this.#append(process, batch)
+    // What refused a copy since, and was taken away again before this one arrives, makes a duplicate (H2 in docs/concepts/exactly-once.md).
+    if (!this.#judge.exactlyOnce || !batch.records.some(({ headers }) => this.wasPoison.has(headers.id!)))
+      this.#append(process, batch)
   }
 
   /** Appends the batch, unless its numbers are those of one that is there; returns the code if they are not the next ones. */

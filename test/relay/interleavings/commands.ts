@@ -37,6 +37,7 @@ const happenings: Record<string, Happening> = {
       judge.letsGo()
       const row = [...db.outbox.values()][a % db.outbox.size]!
       broker.poison.add(row.messageId)
+      broker.wasPoison.add(row.messageId)
       broker.names = b % 2 === 0
     },
   },
@@ -106,7 +107,8 @@ const happenings: Record<string, Happening> = {
       }),
   },
   restart: { fault: true, run: (scene) => scene.restart(0) },
-  failOver: { fault: true, run: (scene, a) => scene.restart(1 + (a % 3)) },
+  // Records are lost with the commits, and what they would have kept from being sent twice.
+  failOver: { fault: true, can: ({ exactlyOnce }) => !exactlyOnce, run: (scene, a) => scene.restart(1 + (a % 3)) },
   databaseDown: {
     fault: true,
     run: ({ db }) => {

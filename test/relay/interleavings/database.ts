@@ -1,5 +1,5 @@
 import { bucketCount, bucketOf } from '../../../src/message/key.ts'
-import type { OutboxRow } from '../../../src/store/store.ts'
+import type { NamedBatch, OutboxRow } from '../../../src/store/store.ts'
 
 /** A row of outbox_dead_letter. */
 export interface DeadRow {
@@ -34,6 +34,9 @@ export class Database {
     { seen: number; acked: number | null; answered: number | null; started: number; leaseMs: number }
   >()
   readonly writers = new Set<Writing>()
+  /** Recorded batches by their names, and the contents of all that were ever recorded. */
+  readonly batches = new Map<string, NamedBatch>()
+  readonly recorded = new Map<string, string>()
   /** Buckets whose lease row somebody has locked. */
   readonly locked = new Set<number>()
   sequence = 0

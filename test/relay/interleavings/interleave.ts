@@ -13,6 +13,8 @@ export interface Budget {
   forMs?: number
   /** Number of a story of the seed, to begin with it. */
   path?: string
+  /** Relays are in the exactly-once mode. @default false */
+  exactlyOnce?: boolean
 }
 
 /** What was found. */
@@ -26,13 +28,13 @@ export interface Interleaved {
 const length = 60
 
 /** Draws stories and interleavings, and judges each. A failure is shrunk for as long as the first search lasted. */
-export async function interleave({ seed, runs, forMs, path }: Budget): Promise<Interleaved> {
+export async function interleave({ seed, runs, forMs, path, exactlyOnce = false }: Budget): Promise<Interleaved> {
   const property = fc.asyncProperty(
     fc.scheduler(),
     fc.record({ faults: fc.boolean(), notifications: fc.boolean() }),
     story(length),
     async (scheduler, kind, happens) => {
-      const scene = new Scene(scheduler, kind)
+      const scene = new Scene(scheduler, { ...kind, exactlyOnce })
       await fc.asyncModelRun(() => ({ model: scene, real: scene }), happens)
       await scene.heal()
     },
@@ -51,6 +53,6 @@ export async function interleave({ seed, runs, forMs, path }: Budget): Promise<I
   const replay = `--seed ${result.seed} --story ${result.counterexamplePath?.split(':')[0]}`
   return {
     runs: result.numRuns,
-    failure: `${error}\n${JSON.stringify(kind)} ${String(happens)}\nreplay: npm run interleavings -- ${replay}`,
+    failure: `${error}\n${JSON.stringify(kind)} ${String(happens)}\nreplay: npm run interleavings -- ${replay}${exactlyOnce ? ' --exactly-once' : ''}`,
   }
 }

@@ -1,3 +1,4 @@
+import { nameOf as batchName } from '../../../src/relay/settle/settlement.ts'
 import type { RelayEvent } from '../../../src/relay/telemetry.ts'
 import type { OutboxRow, RowName } from '../../../src/store/store.ts'
 import type { TransportBatch } from '../../../src/transport/transport.ts'
@@ -34,6 +35,8 @@ export class Judge {
   readonly requests = new Set<Request>()
   /** Whether something happened after which copies are allowed. */
   faulty = false
+  /** Relays record batches before they send them: no copies, whatever happens. */
+  exactlyOnce = false
   /** The database's clock was turned: a lease may end before its owner knows. */
   turned = false
   /** Sizes over this may be dead-lettered without a refusal. */
@@ -105,7 +108,8 @@ export class Judge {
       const { row } = this.messages.get(record.headers.id!)!
       const lease = this.#db.leases[row.bucket]!
       if (record.value === null) this.#world.violated(`${process.name} sends a row without the value that it did not load`)
-      if (this.turned) continue
+      // A recorded batch may be sent by anybody, at any time, and has one content.
+      if (this.turned || this.exactlyOnce) continue
       if (lease.owner !== relay) this.#world.violated(`${process.name} sends ${row.id} of a bucket that it does not own`)
       else if (lease.until < this.#db.now + timeoutMs)
         this.#world.violated(`${process.name} sends ${row.id} ${timeoutMs} ms before the lease ends`)
@@ -116,7 +120,10 @@ export class Judge {
   }
 
   #sameContent(process: Process, { topic, partition, numbers, records }: TransportBatch): void {
+    if (!numbers && this.exactlyOnce) this.#world.violated(`${process.name} sends a batch without numbers`)
     if (!numbers) return
+    if (this.exactlyOnce && !this.#db.recorded.has(batchName({ topic, partition, ...numbers })))
+      this.#world.violated(`${process.name} sends a batch that it has not recorded`)
     const name = `${topic}/${partition} ${numbers.producerId}/${numbers.epoch}/${numbers.sequence}`
     const content = records.map(({ headers }) => headers.id).join()
     if ((this.#contents.get(name) ?? content) !== content)
@@ -133,9 +140,23 @@ export class Judge {
   }
 
   acked(process: Process, batch: TransportBatch): void {
+    this.#has(
+      process,
+      batch.records.map(({ headers }) => headers.id!),
+    )
+  }
+
+  /** A relay searches the log; returns how many of these messages are there. */
+  searched(process: Process, messageIds: readonly string[]): number {
+    const found = messageIds.filter((id) => this.messages.get(id)!.copies > 0)
+    if (found.length === messageIds.length) this.#has(process, found)
+    return found.length
+  }
+
+  #has(process: Process, messageIds: readonly string[]): void {
     const acked = this.#acked.get(process) ?? new Set()
     this.#acked.set(process, acked)
-    for (const { headers } of batch.records) acked.add(headers.id!)
+    for (const id of messageIds) acked.add(id)
   }
 
   refused(messageId: string): void {
@@ -162,7 +183,8 @@ export class Judge {
       if (message.fate === 'open' || message.fate === 'rolled back')
         this.#world.violated(`${process.name} publishes ${message.row.id}, which was not committed`)
       if (message.copies > 1) {
-        if (!this.faulty) this.#world.violated(`${process.name} publishes ${message.row.id} twice without any fault`)
+        if (!this.faulty || this.exactlyOnce)
+          this.#world.violated(`${process.name} publishes ${message.row.id} twice without any fault`)
         continue
       }
       message.first = ++this.#place

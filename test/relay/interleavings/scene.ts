@@ -26,14 +26,14 @@ const restMs = 90_000
 const restMoments = 60_000
 
 /** Two keys of one bucket, so that one can be in another's way. */
-const neighbour = Array.from({ length: 10_000 }, (_, i) => `n${i}`).find(
+const neighbor = Array.from({ length: 10_000 }, (_, i) => `n${i}`).find(
   (key) => bucketOf('t', Buffer.from(key)) === bucketOf('t', Buffer.from('a')),
 )!
 
 /** Topics and keys of the messages. */
 export const places = [
   ['t', 'a'],
-  ['t', neighbour],
+  ['t', neighbor],
   ['t', 'b'],
   ['t', null],
   ['u', 'a'],
@@ -45,6 +45,8 @@ export interface Kind {
   faults: boolean
   /** Whether notifications come through. */
   notifications: boolean
+  /** Whether relays record batches: then no message may come twice, whatever happens. @default false */
+  exactlyOnce?: boolean
   /** Milliseconds that one moment may take, at most. */
   stepMs?: number
 }
@@ -68,14 +70,18 @@ export class Scene {
   /** Whether faults are injected. */
   readonly faults: boolean
   readonly #notifications: boolean
+  /** Whether the relays are in the exactly-once mode. */
+  readonly exactlyOnce: boolean
 
-  constructor(moments: Moments, { faults, notifications, stepMs = 500 }: Kind) {
+  constructor(moments: Moments, { faults, notifications, exactlyOnce = false, stepMs = 500 }: Kind) {
     this.world = new World(moments, stepMs)
     this.db = new Database(() => this.world.now)
     this.judge = new Judge(this.world, this.db, options.maxRowBytes)
     this.broker = new Broker(this.world, this.judge)
     this.faults = faults
     this.#notifications = notifications
+    this.exactlyOnce = exactlyOnce
+    this.judge.exactlyOnce = exactlyOnce
     this.judge.onNotify = (payload) => this.notify(payload)
     this.start()
   }
@@ -98,13 +104,14 @@ export class Scene {
       {
         store,
         transport: this.broker.transport(process, () => relay.id),
+        search: this.broker.search(process),
         version: '0',
         telemetry,
         clock: process.clock,
         random: () => 0.5,
         fetchRows: 8,
       },
-      options,
+      { ...options, exactlyOnce: this.exactlyOnce },
     )
     void relay.start()
     this.members.push({ process, store, relay, stopped: false })

@@ -1,4 +1,5 @@
 import { keyDigest } from '../../../src/message/key-digest.ts'
+import { nameOf as batchName } from '../../../src/relay/settle/settlement.ts'
 import type { Line } from '../../../src/store/postgres/line.ts'
 import { LowWaterMark } from '../../../src/store/postgres/low-water-mark.ts'
 import type { Statements } from '../../../src/store/postgres/statements.ts'
@@ -274,12 +275,14 @@ export class ModelSession implements StoreSession {
 
   readonly settle: Rest['settle'] = (rows: readonly RowName[]) =>
     this.#do('write', 'settle', () => {
-      for (const row of rows) {
-        this.#judge.settled(this.#process, row)
-        if (this.#db.outbox.get(nameOf(row))?.messageId === row.messageId) this.#db.outbox.delete(nameOf(row))
-      }
+      for (const row of rows) this.#delete(row)
       return 'done' as const
     })
+
+  #delete(row: RowName): void {
+    this.#judge.settled(this.#process, row)
+    if (this.#db.outbox.get(nameOf(row))?.messageId === row.messageId) this.#db.outbox.delete(nameOf(row))
+  }
 
   /** Nobody locks rows here. */
   readonly settleUnlocked: Rest['settleUnlocked'] = async (rows) => {
@@ -291,6 +294,51 @@ export class ModelSession implements StoreSession {
     this.#judge.parking(row)
     return this.#do('write', 'deadLetter', () => deadLetter(this.#db, this.#me.id, lease, row, why), this.#me.leaseMs / 2)
   }
+
+  readonly record: Rest['record'] = ({ rows, landed, withdrawn, begun, leases }) =>
+    this.#do('write', 'record', () => {
+      const { batches, recorded } = this.#db
+      for (const row of rows) this.#delete(row)
+      for (const batch of landed) batches.delete(batchName(batch))
+      const mine = leases.filter(({ bucket, epoch }) => this.#db.mine(bucket, this.#me.id, epoch) && !this.#db.locked.has(bucket))
+      const held = new Set(mine.map(({ bucket }) => bucket))
+      const away = withdrawn.filter(
+        (batch) => batch.rows.some(({ bucket }) => held.has(bucket)) && batches.delete(batchName(batch)),
+      )
+      for (const batch of begun) {
+        if (!batch.rows.every(({ bucket }) => held.has(bucket))) continue
+        if (recorded.has(batchName(batch))) this.#world.violated(`${this.#process.name} records numbers for a second time`)
+        batches.set(batchName(batch), batch)
+        recorded.set(batchName(batch), batch.rows.map(({ messageId }) => messageId).join())
+      }
+      return { held, withdrawn: away.length }
+    })
+
+  /** Batches and rows are read by two statements. */
+  readonly batchesOf: Rest['batchesOf'] = async (buckets) => {
+    const found = await this.#do('lease', 'batchesOf', () =>
+      [...this.#db.batches.values()].filter(({ rows }) => rows.some(({ bucket }) => buckets.includes(bucket))),
+    )
+    if (found.length === 0) return []
+    const read = await this.#do('lease', 'rows of batches', () =>
+      found.map((batch) => {
+        const there = (row: RowName) => {
+          const one = this.#db.outbox.get(nameOf(row))
+          return one?.messageId === row.messageId ? [{ ...one }] : []
+        }
+        const rows = batch.rows.flatMap(there)
+        return { ...batch, rows, whole: rows.length === batch.rows.length, acknowledged: false, recordedAt: this.#db.now }
+      }),
+    )
+    const states = await Promise.all(read.map(async (batch) => batch.whole || (await this.batchState(batch)) !== 'gone'))
+    return read.filter((_, i) => states[i])
+  }
+
+  readonly batchState: Rest['batchState'] = (batch) =>
+    this.#do('lease', 'batchState', () => (this.#db.batches.has(batchName(batch)) ? 'recorded' : 'gone'))
+
+  /** All relays of a story have one mode. */
+  readonly enterMode: Rest['enterMode'] = async () => true
 
   /** The model draws its ids itself. */
   readonly deadLetterStrays: Rest['deadLetterStrays'] = async () => ({ fenced: false, rows: [] })

@@ -32,7 +32,7 @@ describe('sends of kafkajs', () => {
     partition.next({ after: new Promise<void>((resolve) => (answer = resolve)) })
     return () => answer()
   }
-  /** Time enough for a send to reach the socket if nothing held it: one turn does for two sends of neighbouring turns to meet. */
+  /** Time enough for a send to reach the socket if nothing held it: one turn does for two sends of neighboring turns to meet. */
   const turns = async () => {
     for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
   }

@@ -76,7 +76,7 @@ describe('a produce request', () => {
 
 describe('the checksum', () => {
   test.each([
-    // RFC 3720, appendix B.4, and the check value of the catalogue of CRC algorithms.
+    // RFC 3720, appendix B.4, and the check value of the catalog of CRC algorithms.
     [Buffer.alloc(32), 0x8a9136aa],
     [Buffer.alloc(32, 0xff), 0x62a8ab43],
     [Buffer.from(Array.from({ length: 32 }, (_, n) => n)), 0x46dd794e],

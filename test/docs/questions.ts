@@ -1,0 +1,47 @@
+/** What users ask, and where they find it: a page that the index (docs/README.md) names, and the heading of the answer. */
+export const questions: readonly { ask: string; page: string; heading: string }[] = [
+  { ask: 'How do I get a first message into Kafka?', page: 'README.md', heading: 'Quick start' },
+  { ask: 'Which form of enqueue do I need?', page: 'docs/guides/enqueue.md', heading: 'Which form?' },
+  {
+    ask: 'Does it work with NestJS, Jest or CommonJS?',
+    page: 'docs/guides/typescript-jest-bundlers.md',
+    heading: 'TypeScript, Jest and bundlers',
+  },
+  { ask: 'Do Prisma 6, Node 22 and PostgreSQL 15 work?', page: 'docs/reference/compatibility.md', heading: 'Compatibility' },
+  { ask: 'Is delivery exactly once?', page: 'docs/faq.md', heading: 'Is delivery exactly once?' },
+  {
+    ask: 'How do I apply each message once in a consumer?',
+    page: 'docs/guides/first-consumer.md',
+    heading: 'Your first consumer',
+  },
+  { ask: 'What happens when Kafka is down?', page: 'docs/concepts/failure-modes.md', heading: 'Kafka is down or slow' },
+  { ask: 'In which order do messages arrive?', page: 'docs/guarantees.md', heading: 'G3' },
+  { ask: 'How do I run the relay on Kubernetes or Heroku?', page: 'docs/guides/deploy.md', heading: 'Platforms' },
+  { ask: 'How many relays, and how much memory?', page: 'docs/operating.md', heading: 'Sizing' },
+  { ask: 'Does it work behind PgBouncer, or on Supabase?', page: 'docs/guides/postgres-providers.md', heading: 'Services' },
+  { ask: 'How do I log in to MSK or Confluent Cloud?', page: 'docs/guides/kafka-providers.md', heading: 'Settings' },
+  { ask: 'Which rights does each role need?', page: 'docs/guides/database-roles.md', heading: 'Database roles' },
+  { ask: 'My messages are not published. Why?', page: 'docs/troubleshooting.md', heading: 'Messages are not published' },
+  { ask: 'How do I send a dead letter again?', page: 'docs/guides/dead-letters.md', heading: 'Send it again, or drop it' },
+  { ask: 'What does OUTBOX_TRANSACTION_OVER mean?', page: 'docs/reference/errors.md', heading: 'Errors' },
+  { ask: 'Which alerts and metrics are there?', page: 'docs/guides/monitoring.md', heading: 'Metrics and alerts' },
+  { ask: 'How do I test code that enqueues?', page: 'docs/testing.md', heading: 'Was it enqueued?' },
+  {
+    ask: 'Can I change an event without breaking consumers?',
+    page: 'docs/guides/schema-evolution.md',
+    heading: 'When a schema changes',
+  },
+  {
+    ask: 'How do I move from Debezium or my own outbox?',
+    page: 'docs/guides/migrate-from.md',
+    heading: "Debezium's outbox event router",
+  },
+  { ask: 'How do I install a newer version?', page: 'docs/guides/upgrade.md', heading: 'Order' },
+  {
+    ask: 'How do tenants or several services share a database?',
+    page: 'docs/guides/multi-tenant.md',
+    heading: 'One schema for each tenant',
+  },
+  { ask: "How do I delete a person's data?", page: 'docs/faq.md', heading: 'What about personal data?' },
+  { ask: 'Why not Debezium, or pg-boss?', page: 'docs/concepts/comparison.md', heading: 'Choose another one when' },
+]
