@@ -30,6 +30,16 @@ GRANT USAGE ON SCHEMA "public" TO outbox_app, outbox_relay, outbox_operator, out
 GRANT INSERT ("bucket", "message_id", "topic", "type", "key", "value", "headers") ON "public"."outbox" TO outbox_app;
 GRANT USAGE ON SEQUENCE "public"."outbox_id_seq" TO outbox_app;
 
+-- Enqueueing from triggers and other languages, where PUBLIC may not execute functions. They run with the rights of their caller. Tables made
+-- by "prisma db push" have no functions.
+DO $$
+BEGIN
+  IF to_regproc('"public"."outbox_enqueue"') IS NOT NULL THEN
+    GRANT EXECUTE ON FUNCTION "public"."outbox_enqueue", "public"."outbox_enqueue_bytes", "public"."outbox_insert", "public"."outbox_bucket"
+      TO outbox_app;
+  END IF;
+END $$;
+
 -- The relay reads and deletes messages, leases buckets, and takes dead messages out of the way and back.
 GRANT SELECT, INSERT, DELETE ON "public"."outbox" TO outbox_relay;
 GRANT SELECT ON SEQUENCE "public"."outbox_id_seq" TO outbox_relay;

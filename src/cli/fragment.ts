@@ -52,9 +52,10 @@ export function migration({ schema, tablePrefix = '' }: Naming = {}, part: Part 
   const folders = readdirSync(`${shipped}migrations`).filter((name) => name.endsWith(`_${part}`))
   const files = folders.map((name) => readFileSync(`${shipped}migrations/${name}/migration.sql`, 'utf8'))
   // A trigger's name is its table's own: it has no prefix.
-  const names = /"((?:outbox|inbox)(?!_dead_letter_request")(?:_\w+)?)"/g
+  const names = /(\.?)"((?:outbox|inbox)(?!_dead_letter_request")(?:_\w+)?)"/g
   const inSchema = (name: string) => (schema && placed.includes(name) ? `"${schema}".` : '')
-  const qualified = files.join('\n').replace(names, (_, name) => `${inSchema(name)}"${prefixed(name, tablePrefix)}"`)
+  // The body of a function names the schema itself.
+  const qualified = files.join('\n').replace(names, (_, dot, name) => `${dot || inSchema(name)}"${prefixed(name, tablePrefix)}"`)
   if (!schema) return qualified
   return qualified.replace(/\n\n/, `\n\n-- Does nothing where the schema exists.\nCREATE SCHEMA IF NOT EXISTS "${schema}";\n\n`)
 }

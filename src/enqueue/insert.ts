@@ -12,6 +12,8 @@ export interface OutboxTable {
 interface Statements {
   one: TemplateStringsArray
   many: TemplateStringsArray
+  /** As `many`, after the locks of keys. */
+  locking: TemplateStringsArray
 }
 
 const columns = '"bucket", "message_id", "topic", "type", "key", "value", "headers"'
@@ -32,10 +34,16 @@ export async function insertRows(
   if (rows.length === 0) return
   try {
     const guard = transaction === undefined ? [] : [await databaseTransaction(db, transaction)]
-    const { one, many } = statementsFor(table, transaction !== undefined)
+    const { one, many, locking } = statementsFor(table, transaction !== undefined)
     const [only, ...more] = rows
-    const written =
-      more.length === 0
+    const written = rows.some((row) => row.lockKey)
+      ? await db.$executeRaw(
+          locking,
+          ...columnArrays(rows),
+          rows.map((row) => row.lockKey),
+          ...guard,
+        )
+      : more.length === 0
         ? await db.$executeRaw(one, ...parameters(only!), ...guard)
         : await db.$executeRaw(many, ...columnArrays(rows), ...guard)
     if (transaction !== undefined && written !== rows.length) throw transactionOver('the messages were written')
@@ -67,27 +75,43 @@ function statementsFor({ schema, table }: OutboxTable, guarded: boolean): Statem
   const known = guarded ? statements.guarded : statements.alone
   let found = known.get(name)
   if (!found) {
-    found = write(`INSERT INTO ${name} (${columns})`, guarded ? ` WHERE ${inThatTransaction}` : '')
+    found = write(name, guarded ? ` WHERE ${inThatTransaction}` : '')
     known.set(name, found)
   }
   return found
 }
 
+/** What stands for topic and key of a table in advisory locks, the same as in the function `outbox_insert` of the migration. */
+function lockOf(name: string, key: string): string {
+  const table = `'${name.replaceAll("'", "''")}'::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8`
+  const hash = (text: string, seed: string) => `pg_catalog.hashtextextended(${text} COLLATE pg_catalog."C", ${seed})`
+  return hash('topic', `COALESCE(${hash(`pg_catalog.encode(${key}, 'hex')`, table)}, ${table})`)
+}
+
 /** Names are qualified: the application owns the search path. */
-function write(insert: string, where: string): Statements {
+function write(name: string, where: string): Statements {
+  const insert = `INSERT INTO ${name} (${columns})`
   const bytes = (column: string) => `pg_catalog.decode(${column}, 'base64')`
   const [bucket, id, text, json] = ['smallint', 'pg_catalog.uuid', 'pg_catalog.text', 'pg_catalog.jsonb']
   // As columnArrays() gives them. `unnest` of several arrays cannot be qualified.
   const arrays = [bucket, id, text, text, text, text, json]
+  const from = (types: string[], more = '') =>
+    `FROM ROWS FROM (${types.map((type) => `pg_catalog.unnest(?::${type}[])`).join(', ')}) WITH ORDINALITY
+          AS m (bucket, message_id, topic, type, key, value, headers, ${more}place)`
+  const selected = `SELECT bucket, message_id, topic, type, ${bytes('key')}, ${bytes('value')}, headers`
   return {
     one: statement(
       `${insert} SELECT ?::${bucket}, ?::${id}, ?::${text}, ?::${text}, ?::pg_catalog.bytea, ?::pg_catalog.bytea, ?::${json}${where}`,
     ),
     // The order of a SELECT without ORDER BY is nobody's promise. With it PostgreSQL draws the ids after the sort.
-    many: statement(
-      `${insert} SELECT bucket, message_id, topic, type, ${bytes('key')}, ${bytes('value')}, headers
-        FROM ROWS FROM (${arrays.map((type) => `pg_catalog.unnest(?::${type}[])`).join(', ')}) WITH ORDINALITY
-          AS m (bucket, message_id, topic, type, key, value, headers, place)${where} ORDER BY place`,
+    many: statement(`${insert} ${selected} ${from(arrays)}${where} ORDER BY place`),
+    // Every lock is taken before the first id is drawn: no row passes the join without the row of `locked`. In one order in all calls, or two
+    // of them would wait for each other. The transaction's end gives the locks back.
+    locking: statement(
+      `WITH m AS MATERIALIZED (SELECT * ${from([...arrays, 'pg_catalog.bool'], 'locks, ')}${where}),
+        locked AS MATERIALIZED (SELECT pg_catalog.count(pg_catalog.pg_advisory_xact_lock(lock))
+          FROM (SELECT DISTINCT ${lockOf(name, bytes('key'))} AS lock FROM m WHERE locks ORDER BY lock) AS k)
+        ${insert} ${selected} FROM m CROSS JOIN locked ORDER BY place`,
     ),
   }
 }

@@ -1,5 +1,6 @@
 import { OutboxError } from '../message/errors.ts'
 import type { MessageKey } from '../message/key.ts'
+import { checkLockKey } from '../message/message.ts'
 import { checkTopic } from '../message/topic.ts'
 import type { Codec } from './codec.ts'
 import { type InputOf, isStandardSchema, type OutputOf, type StandardSchema } from './standard-schema.ts'
@@ -11,6 +12,8 @@ export interface EventDefinition<S extends StandardSchema> {
   topic: string
   /** Key of the message, from the payload as the schema gives it. @default no key */
   key?: ((payload: OutputOf<S>) => MessageKey) | undefined
+  /** Whether its messages keep the order of overlapping transactions: see `lockKey` of a message. @default false */
+  lockKey?: boolean | undefined
   /** Schema of the payload, of any library with Standard Schema. What it gives is stored: defaults filled in, unknown fields as it likes. */
   schema: S
 }
@@ -44,6 +47,8 @@ export interface EventVersion {
 /** An event of the catalog, whatever its schemas are. */
 export interface AnyEvent {
   readonly topic: string
+  /** Whether enqueues lock topic and key. @default false */
+  readonly lockKey?: boolean | undefined
   /** All versions, oldest first; the number of a version is its place, beginning with 1. */
   readonly versions: readonly [...EventVersion[], EventVersion]
 }
@@ -56,11 +61,13 @@ export class EventType<S extends Schemas, Keyed extends boolean = boolean> imple
   declare readonly keyed: Keyed
   readonly topic: string
   readonly versions: readonly [...EventVersion[], EventVersion]
+  readonly lockKey: boolean
 
   /** @internal Use {@link event}. */
-  constructor(topic: string, versions: readonly [...EventVersion[], EventVersion]) {
+  constructor(topic: string, versions: readonly [...EventVersion[], EventVersion], lockKey: boolean) {
     this.topic = topic
     this.versions = versions
+    this.lockKey = lockKey
   }
 
   /** Number of the newest version: the one that is enqueued, and that handlers receive. */
@@ -77,7 +84,7 @@ export class EventType<S extends Schemas, Keyed extends boolean = boolean> imple
     checkSchema(schema)
     checkFunction('key', key)
     if (typeof up !== 'function') throw wrong('up', 'is not a function', 'It makes the new payload of an old one.')
-    return new EventType<readonly [...S, N], Keyed>(this.topic, [...this.versions, { schema, key, up }])
+    return new EventType<readonly [...S, N], Keyed>(this.topic, [...this.versions, { schema, key, up }], this.lockKey)
   }
 }
 
@@ -92,11 +99,16 @@ export function event<const S extends StandardSchema>(
 export function event<const S extends StandardSchema>(
   definition: EventDefinition<S> & { key?: undefined },
 ): EventType<readonly [S], false>
-export function event<const S extends StandardSchema>({ topic, key, schema }: EventDefinition<S>): EventType<readonly [S]> {
+export function event<const S extends StandardSchema>({
+  topic,
+  key,
+  lockKey,
+  schema,
+}: EventDefinition<S>): EventType<readonly [S]> {
   checkTopic(topic, 'topic')
   checkSchema(schema)
   checkFunction('key', key)
-  return new EventType<readonly [S]>(topic, [{ schema, key, up: undefined }])
+  return new EventType<readonly [S]>(topic, [{ schema, key, up: undefined }], checkLockKey(lockKey, 'lockKey'))
 }
 
 /** Events by their names. */

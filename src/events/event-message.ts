@@ -3,7 +3,7 @@ import { OutboxError } from '../message/errors.ts'
 import { checkHeaders } from '../message/headers.ts'
 import { checkId, uuidv7 } from '../message/id.ts'
 import type { MessageKey } from '../message/key.ts'
-import { checkShape, type EncodeOptions, encodeMessage, type MessageRow } from '../message/message.ts'
+import { checkLockKey, checkShape, type EncodeOptions, encodeMessage, type MessageRow } from '../message/message.ts'
 import type { JsonPayload } from '../message/payload.ts'
 import type { AnyEvent, Catalog, EventMap, EventVersion, PayloadOf } from './catalog.ts'
 import { validate } from './validate.ts'
@@ -14,6 +14,8 @@ export interface EventExtras {
   headers?: Record<string, string> | undefined
   /** UUID of the message: the Kafka header `id`. @default a new UUIDv7 */
   id?: string | undefined
+  /** Keeps the order of overlapping transactions, as `lockKey` of a message. @default that of the event */
+  lockKey?: boolean | undefined
 }
 
 /** A message of the catalog. Topic, key and version come from the event. */
@@ -27,7 +29,7 @@ export interface EventMessage<E extends EventMap, T extends keyof E = keyof E> e
 /** A message of any event of the catalog: payload and type belong together. */
 export type AnyEventMessage<E extends EventMap> = { [T in keyof E]: EventMessage<E, T> }[keyof E]
 
-const fields = new Set(['type', 'payload', 'headers', 'id'])
+const fields = new Set(['type', 'payload', 'headers', 'id', 'lockKey'])
 
 /**
  * Checks a message against its catalog and makes its row; at once, or as a promise where the schema or the codec is asynchronous. Throws
@@ -44,12 +46,13 @@ export function encodeEvent(
   // Now, not after an asynchronous schema: the caller may change the message as soon as the call is over.
   const headers = checkHeaders(message.headers, `${path}headers`)
   const id = message.id === undefined ? uuidv7() : checkId(message.id, `${path}id`)
+  const lockKey = message.lockKey === undefined ? event.lockKey : checkLockKey(message.lockKey, `${path}lockKey`)
   const version = event.versions.length
   const { schema, key } = event.versions.at(-1)!
   const { topic } = event
   const finish = (valid: unknown, value: unknown) =>
     encodeMessage(
-      { topic, key: keyOf(key, valid, type, path), payload: value as JsonPayload, type, headers, id },
+      { topic, key: keyOf(key, valid, type, path), payload: value as JsonPayload, type, headers, id, lockKey },
       { maxBytes, path, version, contentType: catalog.codec?.contentType, trace },
     )
   return then(validate(schema, payload, { type, version, field: `${path}payload` }), (valid) => {

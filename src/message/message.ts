@@ -25,6 +25,11 @@ export interface Message {
   type?: string | undefined
   /** UUID of the message: the Kafka header `id`, the same in every copy. @default a new UUIDv7 */
   id?: string | undefined
+  /**
+   * Waits until other transactions that locked the same topic and key have ended, so that overlapping ones keep the order of their commits.
+   * Only if every writer of the key does so. Without a key it locks the topic's messages without one. @default false
+   */
+  lockKey?: boolean | undefined
 }
 
 /** A message as a row of the outbox table; `id` and `created_at` come from the database. */
@@ -37,9 +42,11 @@ export interface MessageRow {
   value: Uint8Array | null
   /** JSON text of a flat object of strings; null when there is none. */
   headers: string | null
+  /** Whether its topic and key are locked before its `id` is drawn. No column. */
+  lockKey: boolean
 }
 
-const fields = new Set(['topic', 'key', 'payload', 'headers', 'type', 'id'])
+const fields = new Set(['topic', 'key', 'payload', 'headers', 'type', 'id', 'lockKey'])
 
 /** How and where a message is encoded. */
 export interface EncodeOptions {
@@ -68,13 +75,14 @@ export function encodeMessage(message: Message, options: EncodeOptions = {}): Me
   const headers = checkHeaders(message.headers, `${path}headers`)
   const type = checkType(message.type, `${path}type`)
   const messageId = message.id === undefined ? uuidv7() : checkId(message.id, `${path}id`)
+  const lockKey = checkLockKey(message.lockKey, `${path}lockKey`)
   const value = encodePayload(payload, key, `${path}payload`)
   checkSize(key, value, headers, maxBytes, path)
   if (types.isUint8Array(payload)) headers['content-type'] = contentType
   if (version !== undefined) headers.version = String(version)
   addTrace(headers, trace)
   const headerText = Object.keys(headers).length === 0 ? null : JSON.stringify(headers)
-  return { bucket: bucketOf(topic, key), messageId, topic, type, key, value, headers: headerText }
+  return { bucket: bucketOf(topic, key), messageId, topic, type, key, value, headers: headerText, lockKey }
 }
 
 /** Throws INVALID_MESSAGE if the message is no object, or has a field that is not among the known ones. */
@@ -95,6 +103,15 @@ function checkType(type: unknown, field: string): string | null {
   if (typeof type === 'string' && type !== '' && isWellFormed(type) && !type.includes('\0')) return type
   const remedy = 'The type is the name of the event, a text of at least one character, or left out.'
   throw new OutboxError('INVALID_MESSAGE', `${field} is not a name.`, { field, remedy })
+}
+
+/** Whether a key is locked; undefined: not. Throws INVALID_MESSAGE. */
+export function checkLockKey(lockKey: unknown, field: string): boolean {
+  if (lockKey === undefined || typeof lockKey === 'boolean') return lockKey ?? false
+  throw new OutboxError('INVALID_MESSAGE', `${field} is not a boolean.`, {
+    field,
+    remedy: 'Give true or false, or leave it out.',
+  })
 }
 
 function encodePayload(payload: unknown, key: Uint8Array | null, field: string): Uint8Array | null {

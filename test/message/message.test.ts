@@ -27,6 +27,7 @@ describe('row', () => {
       key: '7',
       value: '{"a":1}',
       headers: '{"source":"shop"}',
+      lockKey: false,
     })
   })
 

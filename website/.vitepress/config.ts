@@ -30,6 +30,7 @@ export default defineConfig({
         items: [
           page('Quick start', '/#quick-start'),
           page('Enqueue', '/docs/guides/enqueue'),
+          page('Enqueue from SQL', '/docs/guides/enqueue-from-sql'),
           page('Typed events', '/docs/guides/typed-events'),
           page('First consumer', '/docs/guides/first-consumer'),
           page('Testing', '/docs/testing'),

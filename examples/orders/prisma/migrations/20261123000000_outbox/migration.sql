@@ -176,3 +176,103 @@ ALTER TABLE "outbox_batch" SET (autovacuum_vacuum_scale_factor = 0, autovacuum_v
 
 -- One lease for each bucket. A relay adds those that are missing.
 INSERT INTO "outbox_lease" ("bucket") SELECT generate_series(0, 63);
+
+-- For triggers and for services in other languages: outbox_enqueue and outbox_enqueue_bytes. They may do what their caller may do, and their
+-- search path is fixed. So they name the schema of the table, which only the database knows here: @schema stands for it.
+DO $do$
+DECLARE
+    home text := (SELECT quote_ident(nspname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = '"outbox"'::regclass);
+BEGIN
+    EXECUTE replace($sql$
+-- Bucket of a key: Java's murmur2 mod 64, in 64 bits, of which the upper 32 are cut off after each step.
+CREATE FUNCTION @schema."outbox_bucket"("hashed" bytea) RETURNS smallint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+    low CONSTANT bigint := 4294967295;
+    m CONSTANT bigint := 1540483477;
+    whole CONSTANT integer := length(hashed) / 4 * 4;
+    h bigint := 2538058380 # length(hashed)::bigint;
+    k bigint;
+BEGIN
+    FOR i IN 0 .. whole - 4 BY 4 LOOP
+        k := get_byte(hashed, i) | (get_byte(hashed, i + 1) << 8) | (get_byte(hashed, i + 2) << 16) | (get_byte(hashed, i + 3)::bigint << 24);
+        k := (k * m) & low;
+        h := ((h * m) & low) # (((k # (k >> 24)) * m) & low);
+    END LOOP;
+    FOR i IN REVERSE length(hashed) - 1 .. whole LOOP
+        h := h # (get_byte(hashed, i)::bigint << (8 * (i - whole)));
+    END LOOP;
+    IF whole < length(hashed) THEN
+        h := (h * m) & low;
+    END IF;
+    h := ((h # (h >> 13)) * m) & low;
+    RETURN (h # (h >> 15)) & 63;
+END $body$;
+
+-- Checks a message as enqueue does, writes it and returns its id. Refusals name the field, never a value.
+CREATE FUNCTION @schema."outbox_insert"("topic" text, "key" text, "payload" bytea, "headers" jsonb, "type" text, "lock_key" boolean, "content_type" text)
+    RETURNS uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+    key_bytes bytea := convert_to(key, 'UTF8');
+    own jsonb := coalesce(nullif(headers, 'null'), '{}');
+    refusal text[];
+    size bigint;
+    -- A UUID version 7, of milliseconds and random bits.
+    ms text := lpad(to_hex(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0');
+    message_id uuid := left(ms, 8) || '-' || right(ms, 4) || '-7' || substr(gen_random_uuid()::text, 16);
+BEGIN
+    IF jsonb_typeof(own) <> 'object' THEN
+        refusal := ARRAY['headers is not an object.', 'INVALID_HEADER', 'Headers are an object of strings, or NULL.'];
+        own := '{}';
+    END IF;
+    SELECT coalesce(refusal, min(ARRAY[format('headers[%s] %s.', to_json(each.key), fault[1]), 'INVALID_HEADER', fault[2]]) FILTER (WHERE fault IS NOT NULL)),
+        coalesce(sum(octet_length(convert_to(each.key || (each.value #>> '{}'), 'UTF8'))), 0) + coalesce(length(key_bytes), 0) + coalesce(length(payload), 0)
+    INTO refusal, size
+    FROM jsonb_each(own) AS each, LATERAL (SELECT CASE
+        WHEN each.key = '' THEN ARRAY['has an empty name', 'Give the header a name.']
+        WHEN lower(each.key COLLATE "C") IN ('id', 'type', 'version', 'content-type', 'created-at') THEN
+            ARRAY['belongs to the outbox', 'Rename it: the relay writes id, type, version, content-type, created-at.']
+        WHEN jsonb_typeof(each.value) <> 'string' THEN ARRAY['is not a string', 'Write the value as a string, or leave the header out.']
+    END AS fault) AS judged;
+    refusal := CASE
+        WHEN topic IS NULL OR topic !~ '^[a-zA-Z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN
+            ARRAY['topic is not a name that Kafka takes.', 'INVALID_TOPIC', 'A topic has 1 to 249 characters of a-z, A-Z, 0-9, ".", "_" and "-".']
+        WHEN type = '' THEN
+            ARRAY['type is empty.', 'INVALID_MESSAGE', 'The type is the name of the event, or NULL.']
+        WHEN payload IS NULL AND key IS NULL THEN
+            ARRAY['payload is NULL, a tombstone, and the message has no key.', 'INVALID_PAYLOAD', 'Compaction removes by key: give the key.']
+        WHEN refusal IS NOT NULL THEN refusal
+        WHEN (SELECT count(*) FROM jsonb_object_keys(own)) > 100 THEN
+            ARRAY['headers has more than 100 headers.', 'INVALID_HEADER', 'Put the rest into the payload.']
+        WHEN size > 900000 THEN
+            ARRAY[format('The message has %s bytes, over the limit of 900000.', size), 'MESSAGE_TOO_LARGE', 'Store the data elsewhere and send a reference.']
+    END;
+    IF refusal IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = refusal[1] || ' [OUTBOX_' || refusal[2] || ']', HINT = refusal[3];
+    END IF;
+    IF content_type IS NOT NULL THEN
+        own := own || jsonb_build_object('content-type', content_type);
+    END IF;
+    -- As lockKey of enqueue does, before the id is drawn.
+    IF lock_key THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(topic COLLATE "C", coalesce(hashtextextended(encode(key_bytes, 'hex') COLLATE "C", home), home)))
+        FROM (SELECT '@schema."outbox"'::regclass::oid::bigint) AS outbox (home);
+    END IF;
+    INSERT INTO @schema."outbox" ("bucket", "message_id", "topic", "type", "key", "value", "headers")
+        VALUES (@schema."outbox_bucket"(coalesce(key_bytes, convert_to(topic, 'UTF8'))), message_id, topic, type, key_bytes, payload, nullif(own, '{}'));
+    RETURN message_id;
+END $body$;
+
+-- Enqueues a message of JSON in the caller's transaction and returns its id. A payload of NULL is a tombstone, and the JSON null is JSON.
+CREATE FUNCTION @schema."outbox_enqueue"("topic" text, "key" text, "payload" jsonb, "headers" jsonb DEFAULT NULL, "type" text DEFAULT NULL, "lock_key" boolean DEFAULT false)
+    RETURNS uuid LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $body$
+    SELECT @schema."outbox_insert"(topic, key, convert_to(payload::text, 'UTF8'), headers, type, lock_key, NULL)
+$body$;
+
+-- The same for bytes. It has a name of its own: of two functions of one name PostgreSQL could choose none for a literal or NULL.
+CREATE FUNCTION @schema."outbox_enqueue_bytes"("topic" text, "key" text, "payload" bytea, "headers" jsonb DEFAULT NULL, "type" text DEFAULT NULL, "lock_key" boolean DEFAULT false)
+    RETURNS uuid LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $body$
+    SELECT @schema."outbox_insert"(topic, key, payload, headers, type, lock_key, CASE WHEN payload IS NOT NULL THEN 'application/octet-stream' END)
+$body$;
+    $sql$, '@schema', home);
+END $do$;
