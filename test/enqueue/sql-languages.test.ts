@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, type TestContext, te
 import { outbox } from '../../src/index.ts'
 import { cli } from '../support/cli.ts'
 import { useDatabase } from '../support/database.ts'
-import { pythonWithPsycopg } from '../support/python.ts'
+import { pythonWith } from '../support/python.ts'
 import { codeBlocks, pageOf } from '../support/readme.ts'
 import { relayEnv } from '../support/relay-process.ts'
 import { createTopic, readTopic } from '../support/topics.ts'
@@ -23,7 +23,7 @@ let topic: string
 
 beforeAll(async () => {
   prisma = clientOf(database.directUrl)
-  python = await pythonWithPsycopg()
+  python = await pythonWith('psycopg')
 }, 60_000)
 afterAll(() => prisma?.$disconnect())
 beforeEach(async () => {
