@@ -12,7 +12,7 @@ export interface RelayContext {
   /** Rows of one fetch. */
   readonly fetchRows: number
   readonly transport: Transport
-  /** Looks for records in the log; undefined: nobody can. */
+  /** Searches the log for records; undefined: nobody can. */
   readonly search?: SearchLog | undefined
   readonly clock: Clock
   readonly telemetry: Telemetry

@@ -20,7 +20,7 @@ export interface RelayPorts {
   /** Package version, for tables and logs. */
   version: string
   telemetry?: Telemetry
-  /** Looks for records in Kafka. Without it the exactly-once mode leaves a batch in doubt where only the log could tell. */
+  /** Searches Kafka for records. Without it the exactly-once mode leaves a batch in doubt where only the log could tell. */
   search?: SearchLog | undefined
   clock?: Clock
   /** 0 to 1. */

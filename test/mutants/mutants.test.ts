@@ -17,7 +17,7 @@ function testsIn(file: string): string {
     .join('\n')
 }
 
-const rulePages = ['docs/protocol.md', 'docs/protocol-application.md'].map(source).join('\n## ')
+const rulePages = ['docs/protocol.md', 'docs/protocol-application.md', 'docs/protocol-exactly-once.md'].map(source).join('\n## ')
 /** The rules of both pages of the protocol, by number. */
 const written = new Map(
   rulePages

@@ -115,7 +115,7 @@ describe('no copy (rule 27)', () => {
     expect(written(transport)).toEqual(upTo(20))
   }, 20_000)
 
-  test('when a topic is made again with fewer partitions: what it had in doubt is published anew', async () => {
+  test('when a topic is made again with fewer partitions: what it had in doubt is published again', async () => {
     const transport = memoryTransport({ topics: { t: 3 } })
     const accept = transport.refuse(() => true, { outcome: unknown })
     await insertMany(database.pool, 't', 30, 30)

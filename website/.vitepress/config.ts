@@ -104,6 +104,7 @@ export default defineConfig({
           page('Failure modes', '/docs/concepts/failure-modes'),
           page('Protocol', '/docs/protocol'),
           page('Protocol of the application', '/docs/protocol-application'),
+          page('Protocol of the exactly-once mode', '/docs/protocol-exactly-once'),
           page('Design decisions', '/docs/design-decisions'),
           page('Comparison', '/docs/concepts/comparison'),
           page('Benchmarks', '/docs/benchmarks'),

@@ -18,7 +18,7 @@ const graceMs = 50
 const numbersOf = (claims: readonly Lease[]): number[] => claims.map((claim) => claim.bucket)
 
 /**
- * Keeps this relay's fair share of the buckets: claims, renews, gives back. Keeps rules 3, 7, 15 and 29 of docs/protocol.md.
+ * Keeps this relay's fair share of the buckets: claims, renews, gives back. Keeps rules 3, 7 and 15 of docs/protocol.md, and 29 of docs/protocol-exactly-once.md.
  */
 export class Leases {
   readonly #context: RelayContext

@@ -11,7 +11,7 @@ const mostAgeMs = 12 * 3_600_000
 /**
  * Puts the recorded batches of claimed buckets to the head of their lanes. The leases read them after the claim has committed, and hand them over with
  * the claims: nothing of a bucket is read before.
- * Keeps rule 27 of docs/protocol.md.
+ * Keeps rule 27 of docs/protocol-exactly-once.md.
  */
 export class Adoption {
   readonly #context: RelayContext
@@ -43,7 +43,7 @@ export class Adoption {
     if (rows > 0) this.#context.telemetry.emit('batches_adopted', { batches: batches.length, rows })
   }
 
-  /** A lane of this relay has it: of buckets that were claimed anew, its rows are this relay's again. */
+  /** A lane of this relay has it: its rows of buckets that were claimed again are this relay's. */
   #claim({ rows }: NumberedBatch): void {
     const { claims, inFlight } = this.#context.state
     for (const row of rows) {

@@ -7,7 +7,7 @@ const clocksMs = 3_600_000
 /**
  * Whether the batch is in the log, by the message ids of its rows; undefined: nobody can tell. A batch is in the log as a whole or not at all, so
  * some of its rows without the others are no answer.
- * Keeps rule 28 of docs/protocol.md.
+ * Keeps rule 28 of docs/protocol-exactly-once.md.
  */
 export async function findBatch(
   { search, telemetry }: RelayContext,

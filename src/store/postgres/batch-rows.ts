@@ -1,4 +1,4 @@
-// The rows of a recorded batch, as outbox_batch.rows holds them. Keeps rule 27 of docs/protocol.md.
+// The rows of a recorded batch, as outbox_batch.rows holds them. Keeps rule 27 of docs/protocol-exactly-once.md.
 
 import { createHash } from 'node:crypto'
 import type { RowName } from '../store.ts'

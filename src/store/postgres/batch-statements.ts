@@ -1,4 +1,4 @@
-// Statements of the exactly-once mode. Keeps rules 26 and 29 of docs/protocol.md.
+// Statements of the exactly-once mode. Keeps rules 26 and 29 of docs/protocol-exactly-once.md.
 
 import { bucketCount } from '../../message/key.ts'
 import type { Tables } from '../../message/tables.ts'

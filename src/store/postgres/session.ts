@@ -72,7 +72,7 @@ const toLease = (row: { bucket: number; epoch: string }): Lease => ({ bucket: ro
 
 /**
  * {@link StoreSession} on three connections to PostgreSQL, four in the exactly-once mode.
- * Keeps rule 26 of docs/protocol.md.
+ * Keeps rule 26 of docs/protocol-exactly-once.md.
  */
 export class PostgresSession implements StoreSession {
   readonly lost: Promise<Error>
