@@ -63,7 +63,7 @@ test('relay, list, show, where, redrive, discard, status and doctor work on the 
 test('without the prefix the commands refuse the table of the application, and name the flag', async () => {
   const { code, stderr } = await cli(['status'], relayEnv(database))
   expect(code).toBe(2)
-  expect(stderr).toMatch(/Not in schema public: outbox_lease, outbox_relay, outbox_dead_letter\. .*--table-prefix/)
+  expect(stderr).toMatch(/Not in schema public: outbox_lease, outbox_relay, outbox_dead_letter, outbox_batch\. .*--table-prefix/)
 })
 
 test.each([
