@@ -43,7 +43,7 @@ describe('--table-prefix', () => {
     expect(naming).toMatchObject({ tablePrefix: 'p_' })
     const text = shop.read('prisma/schema.prisma')
     expect(text).toContain('// >>> prisma-extension-outbox init --model OutboxMessage --table-prefix p_ --inbox\n')
-    expect(text.match(/@@map\("(.*)"\)/g)).toHaveLength(8)
+    expect(text.match(/@@map\("(.*)"\)/g)).toHaveLength(9)
     expect(text.match(/@@map\("p_(out|in)box.*"\)/g)).toHaveLength(7)
     const sql = ['outbox', 'inbox'].map((part) => shop.read(`prisma/migrations/20260304050607_${part}/migration.sql`))
     const unprefixed = sql.join('').match(/"(out|in)box\w*"/g)
@@ -137,7 +137,7 @@ describe('--schema', () => {
   test('puts @@schema on every model and qualifies every table of the migration', () => {
     const shop = project({ 'prisma/schema.prisma': listed })
     shop.init({ schema: 'shop' })
-    expect(shop.read('prisma/schema.prisma').match(/^ {2}@@schema\("shop"\)$/gm)).toHaveLength(4)
+    expect(shop.read('prisma/schema.prisma').match(/^ {2}@@schema\("shop"\)$/gm)).toHaveLength(5)
     const sql = shop.read(`prisma/migrations/${stamped}`)
     expect(sql).toContain('CREATE SCHEMA IF NOT EXISTS "shop";')
     expect(sql).not.toMatch(/(?<!"shop"\.|@schema\.)"outbox(_lease|_relay|_dead)?"/)
