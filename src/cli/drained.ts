@@ -42,7 +42,7 @@ function reasons({ endedBy, waiting, blocked, foreignBuckets, pausedTopics }: Dr
     waiting === null ? 'the database did not answer' : '',
     waiting ? `${waiting >= 1000 ? 'at least ' : ''}${isLeft(waiting)}` : '',
     blocked > 0
-      ? `${counted(blocked, 'key')} ${blocked === 1 ? 'waits' : 'wait'} behind a dead message: see "list --dead", then "redrive" or "discard"`
+      ? `${counted(blocked, 'key')} ${blocked === 1 ? 'is' : 'are'} blocked by a dead message: see "list --dead", then "redrive" or "discard"`
       : '',
     endedBy === 'others'
       ? `${counted(foreignBuckets, 'bucket')} ${foreignBuckets === 1 ? 'belongs' : 'belong'} to other relays`

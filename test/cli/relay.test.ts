@@ -188,7 +188,7 @@ describe('--drain ends with 3 and says why', () => {
     ])
     const { code, stderr } = await cli(['relay', '--drain'], env)
     expect(code).toBe(3)
-    expect(stderr).toContain('waits behind a dead message')
+    expect(stderr).toContain('is blocked by a dead message')
     expect(await readTopic(topic)).toHaveLength(1)
   })
 

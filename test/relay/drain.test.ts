@@ -8,7 +8,8 @@ import type { Transport } from '../../src/transport/transport.ts'
 import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { shared, testRelay } from '../support/relay.ts'
-import { insertMany, insertRows, times } from '../support/rows.ts'
+import { action } from '../support/requests.ts'
+import { insertMany, insertRows, moveToDead, times } from '../support/rows.ts'
 
 const database = useDatabase('emptied')
 
@@ -155,6 +156,43 @@ describe('bounds', () => {
   ])('%s is refused: %o', async (field, options) => {
     const drain = testRelay(database.url, memoryTransport()).relay.drain(options)
     await expect(drain).rejects.toMatchObject({ code: 'OUTBOX_INVALID_OPTION', field, remedy: expect.any(String) })
+  })
+})
+
+describe('requests of operators that no relay has carried out yet', () => {
+  const deadAndOneBehind = async () => {
+    await insertMany(database.pool, 'orders', 2, 1)
+    await moveToDead(
+      database.pool,
+      (await database.query<{ id: string }>('SELECT message_id AS id FROM outbox ORDER BY id LIMIT 1'))[0]!.id,
+    )
+  }
+
+  test.each(times(5, (n) => n))('a redrive is carried out, and its messages are published by the same drain (%i)', async () => {
+    await deadAndOneBehind()
+    await action(database.pool, 'redrive')
+    const transport = memoryTransport()
+    expect(await testRelay(database.url, transport).relay.drain()).toMatchObject({ published: 2, blocked: 0, endedBy: 'empty' })
+    expect(transport.records('orders').map(numberOf)).toEqual([1, 2])
+  })
+
+  test('so is a discard, and what stood behind is published', async () => {
+    await deadAndOneBehind()
+    await action(database.pool, 'discard')
+    expect(await testRelay(database.url, memoryTransport()).relay.drain()).toMatchObject({
+      published: 1,
+      blocked: 0,
+      endedBy: 'empty',
+    })
+  })
+
+  test('without a request the key stays blocked', async () => {
+    await deadAndOneBehind()
+    expect(await testRelay(database.url, memoryTransport()).relay.drain()).toMatchObject({
+      published: 0,
+      blocked: 1,
+      endedBy: 'empty',
+    })
   })
 })
 

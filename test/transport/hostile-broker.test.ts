@@ -130,6 +130,7 @@ const others: Record<string, (brokers: string[]) => Promise<unknown>> = {
     dumpTopics(proofKafka({ brokers, retry: { retries: 2, initialRetryTime: 50 } }), ['orders'], 'read_committed'),
   async '--create-topics'(brokers) {
     const transport = creatingTopics(kafkajsTransport({ brokers }), { brokers }, 1)
+    expect(transport.producerId).toBeDefined()
     await transport.partitions('absent', new AbortController().signal).finally(() => transport.close())
   },
   async 'the consumer of an inbox'(brokers) {

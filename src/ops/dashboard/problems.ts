@@ -166,8 +166,8 @@ function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSamp
     orphans > 0 && {
       runbook: 'OutboxNoRelay',
       what: `${counted(orphans, 'bucket')} of 64 ${orphans === 1 ? 'belongs' : 'belong'} to no relay.`,
-      remedy: 'Within a lease time the relays that live take them. Where it stays so, start a relay.',
-      command: commandLine(['status']),
+      remedy: 'The relays that live take them within a lease time. If there is none, start one.',
+      command: commandLine(['relay']),
       passing: !unownedLong,
     },
     refused > 0 && {
@@ -178,7 +178,7 @@ function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSamp
     },
     blockedKeys > 0 && {
       runbook: 'OutboxBlockedKeys',
-      what: `${counted(blockedKeys, 'key')} ${blockedKeys === 1 ? 'waits' : 'wait'} behind a dead message.`,
+      what: `${counted(blockedKeys, 'key')} ${blockedKeys === 1 ? 'is' : 'are'} blocked by a dead message.`,
       remedy: 'Redrive or discard the dead message. Keys that need not wait: --on-dead-letter skip.',
     },
     (oldestTransactionMs ?? 0) > transactionMs && {

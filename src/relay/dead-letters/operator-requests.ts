@@ -31,8 +31,19 @@ export class OperatorRequests {
   /** Carries out what is asked for at present. */
   async grant(session: StoreSession): Promise<void> {
     const { clock, state } = this.#context
-    const { claims, locked, moves } = state
-    moves.requestsAt = clock.now() + this.#notifications.requestPollMs
+    state.moves.granting = true
+    state.moves.requestsAt = clock.now() + this.#notifications.requestPollMs
+    try {
+      await this.#grantAll(session)
+    } finally {
+      state.moves.granting = false
+      state.rested.raise()
+    }
+  }
+
+  async #grantAll(session: StoreSession): Promise<void> {
+    const { clock, state } = this.#context
+    const { claims, locked } = state
     const owned = claims.all.filter((claim) => !claim.leaving)
     const requests = await session.requested(owned.map((claim) => claim.bucket))
     for (const claim of owned) if (!requests.some(({ bucket }) => bucket === claim.bucket)) locked.over(claim)

@@ -25,6 +25,8 @@ export class Moves {
   readonly changed: Signal
   /** When operator requests are polled next, on the relay's clock. The dead letters set it; a notification and a new claim make it now. */
   requestsAt = Number.NEGATIVE_INFINITY
+  /** Operator requests are being carried out. The dead letters set it; a drain reads it. */
+  granting = false
   readonly #onDeadLetter: OnDeadLetterByTopic
   readonly #inFlight: InFlight
   readonly #locked: LockedRows

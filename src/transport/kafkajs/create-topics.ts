@@ -32,6 +32,7 @@ export function creatingTopics(transport: Transport, kafka: KafkajsTransportOpti
   return {
     name: transport.name,
     connect: (signal) => transport.connect(signal),
+    ...(transport.producerId && { producerId: (signal) => transport.producerId!(signal) }),
     publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
     close: () => transport.close(),
     async partitions(topic, signal) {

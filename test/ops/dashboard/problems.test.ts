@@ -102,7 +102,7 @@ const cases: [string, Partial<Situation>, string, string][] = [
     'OutboxDeadLetter',
     'at least 9',
   ],
-  ['keys that wait', { sample: { ...well, blockedKeys: 1 } }, 'OutboxBlockedKeys', '1 key waits'],
+  ['keys that wait', { sample: { ...well, blockedKeys: 1 } }, 'OutboxBlockedKeys', '1 key is blocked'],
   ['a long transaction', { sample: { ...well, oldestTransactionMs: transactionMs + 1 } }, 'OutboxXminHeld', '15 min'],
 ]
 

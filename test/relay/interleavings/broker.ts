@@ -85,7 +85,7 @@ export class Broker {
     }
   }
 
-  /** Looks for records, as of this moment. */
+  /** Searches the log for records, as of this moment. */
   search(process: Process): SearchLog {
     return async ({ messageIds }) => {
       await this.#reached(process, 'searches the log')
