@@ -114,7 +114,7 @@ describe('a relay that waits is alive, and not ready', () => {
     await until('readyz', ({ status }) => status === 200)
     await database.query('UPDATE outbox_lease SET format = 7')
     const { json } = await until('readyz', ({ status }) => status === 503)
-    expect(json.checks.tables).toEqual({ ok: false, why: 'format 7, this version knows 1' })
+    expect(json.checks.tables).toEqual({ ok: false, why: 'format 7, this version knows 1, 2' })
   })
 })
 

@@ -175,6 +175,15 @@ describe('the mode of the leases (rule 29)', () => {
     expect(await plain.take(64)).toHaveLength(64)
   })
 
+  test.each(['all', 'one'])('does not change a format that this version does not know (%s of the leases)', async (which) => {
+    // Connected before, as a relay that meets a newer one: a start would be refused.
+    const running = [await sessions.connect(), await connect()]
+    await database.query(`UPDATE outbox_lease SET format = 7 ${which === 'one' ? 'WHERE bucket = 5' : ''}`)
+    for (const session of running) expect(await session.enterMode()).toBe(false)
+    const kept = await database.query('SELECT 1 FROM outbox_lease WHERE format = 7')
+    expect(kept).toHaveLength(which === 'one' ? 1 : 64)
+  })
+
   test('does not change while somebody has locked a lease row', async () => {
     const once = await connect()
     const free = await lock('SELECT 1 FROM outbox_lease WHERE bucket = 5 FOR UPDATE')
