@@ -44,7 +44,7 @@ describe('--table-prefix', () => {
     const text = shop.read('prisma/schema.prisma')
     expect(text).toContain('// >>> prisma-extension-outbox init --model OutboxMessage --table-prefix p_ --inbox\n')
     expect(text.match(/@@map\("(.*)"\)/g)).toHaveLength(9)
-    expect(text.match(/@@map\("p_(out|in)box.*"\)/g)).toHaveLength(7)
+    expect(text.match(/@@map\("p_(out|in)box.*"\)/g)).toHaveLength(8)
     const sql = ['outbox', 'inbox'].map((part) => shop.read(`prisma/migrations/20260304050607_${part}/migration.sql`))
     const unprefixed = sql.join('').match(/"(out|in)box\w*"/g)
     expect(unprefixed).toEqual(['"outbox_dead_letter_request"', '"inbox_dead_letter_request"'])
