@@ -164,7 +164,7 @@ describe('requests of operators that no relay has carried out yet', () => {
     await insertMany(database.pool, 'orders', 2, 1)
     await moveToDead(
       database.pool,
-      (await database.query<{ id: string }>('SELECT message_id AS id FROM outbox ORDER BY id LIMIT 1'))[0]!.id,
+      (await database.query<{ head: string }>('SELECT message_id AS head FROM outbox ORDER BY id LIMIT 1'))[0]!.head,
     )
   }
 
