@@ -58,7 +58,7 @@ describe.each([[], ['--json']])('names from the tables, printed with %j, command
 test('a drain dead-letters a hostile topic, and reports it in one line', async () => {
   const { code, stdout, stderr } = await cli(['relay', '--drain'], env)
   expect(code).toBe(3)
-  expect(stderr).toContain('wait behind a dead message')
+  expect(stderr).toContain('are blocked by a dead message')
   expect(stdout + stderr).not.toMatch(hidden)
   expect(stderr).not.toMatch(/^(✓|! done)/m)
 })
@@ -164,6 +164,6 @@ describe('with standard_conforming_strings = off', () => {
 
   test('a relay works', async () => {
     const { code, stderr } = await cli(['relay', '--drain'], offEnv)
-    expect([code, stderr]).toEqual([3, expect.stringContaining('4 keys wait behind a dead message')])
+    expect([code, stderr]).toEqual([3, expect.stringContaining('4 keys are blocked by a dead message')])
   })
 })
