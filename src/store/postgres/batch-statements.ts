@@ -89,12 +89,12 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
 
     /**
      * Changes the mode of the leases to this relay's when no lease of the other mode runs: all rows are locked, and get new epochs, so nothing is
-     * written any more under a lease of the other mode. A format of a newer version stays as it is. `at least once` needs an empty table of batches: such relays do not read it. Answers with
+     * written any more under a lease of the other mode. A format of a newer version stays as it is. Where all have this relay's mode, none is locked: renewals skip locked rows. `at least once` needs an empty table of batches: such relays do not read it. Answers with
      * the number of leases that have this mode.
      */
     enterMode:
       (): string => `WITH locked AS MATERIALIZED (SELECT "bucket", "format", "owner", "leased_until", "lease_ms" FROM ${lease}
-    ORDER BY "bucket" FOR UPDATE SKIP LOCKED),
+    WHERE EXISTS (SELECT FROM ${lease} AS o WHERE o."format" <> ${format}) ORDER BY "bucket" FOR UPDATE SKIP LOCKED),
   facts AS MATERIALIZED (SELECT count(*) AS n, coalesce(bool_and("format" IN (${Object.values(tableFormats).join(', ')})), false) AS known, coalesce(bool_or("format" <> ${format} AND "owner" IS NOT NULL AND "leased_until" >= clock_timestamp()
     AND "leased_until" <= ${longestLease('locked')}), false) AS busy FROM locked)
 UPDATE ${lease} AS t SET "format" = ${format}, "epoch" = t."epoch" + 1, "owner" = NULL FROM facts
