@@ -1,22 +1,17 @@
 import { Writable } from 'node:stream'
-import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { type CreateRelayOptions, createRelay, type Relay } from '../../src/embed.ts'
 import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { createLogger, relayLog } from '../../src/ops/log.ts'
 import { relayMetrics } from '../../src/ops/metrics.ts'
 import { relayTraces } from '../../src/ops/traces.ts'
 import { type HeardConsole, hearConsole } from '../support/console.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay; UPDATE outbox_lease SET owner = NULL'))
-afterAll(() => database.drop())
+const database = useDatabase('emptied')
 
 /** An embedded relay, not started, which stops with the test. */
 function embedded(options: Partial<CreateRelayOptions> = {}): Relay {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../running/clock.ts'
-import { type Outcome, type Transport, TransportError } from '../../transport/transport.ts'
+import { around, type Outcome, type Transport, TransportError } from '../../transport/transport.ts'
 
 /** How much of a lease may pass without an answer before a broker is asked, and how much between two questions that had none. */
 const askAfter = 1 / 2
@@ -27,8 +27,7 @@ export class Answers {
     this.#clock = clock
     this.#leaseMs = leaseMs
     this.#since = clock.now()
-    this.transport = {
-      name: transport.name,
+    this.transport = around(transport, {
       connect: (signal) => this.#asked(transport.connect(signal)),
       partitions: (topic, signal) => this.#asked(transport.partitions(topic, signal)),
       allPartitions: (topics, signal) => this.#asked(transport.allPartitions(topics, signal)),
@@ -38,8 +37,7 @@ export class Answers {
         if (isAnswer(outcome)) this.#answered()
         return outcome
       },
-      close: () => transport.close(),
-    }
+    })
   }
 
   /** Milliseconds since a broker last answered; null: none has yet. */
