@@ -40,11 +40,9 @@ export class Shop8 {
   }
 
   /** A client without the outbox, closed after the test. */
-  connect({ connections = 10, middleware = [], onQuery }: ConnectOptions = {}) {
-    const pool = new pg.Pool({ connectionString: this.db.url, max: connections })
-    if (onQuery) pool.on('connect', (client) => spy(client, onQuery))
-    const db = postgres<Contract>({ contractJson, pg: pool, verifyMarker: false, middleware })
-    this.#open.push({ close: () => db.close().then(() => pool.end()) })
+  connect(options: ConnectOptions = {}) {
+    const { db, end } = connect8(this.db.url, options)
+    this.#open.push({ close: end })
     return db
   }
 
@@ -55,6 +53,14 @@ export class Shop8 {
   /** Customers of the orders, in their order. */
   readonly customers = async (): Promise<string[]> =>
     (await this.db.query<{ customer: string }>('SELECT customer FROM orders ORDER BY id')).map((row) => row.customer)
+}
+
+/** A client of Prisma 8 on a pool of its own, and what ends both. */
+export function connect8(url: string, { connections = 10, middleware = [], onQuery }: ConnectOptions = {}) {
+  const pool = new pg.Pool({ connectionString: url, max: connections })
+  if (onQuery) pool.on('connect', (client) => spy(client, onQuery))
+  const db = postgres<Contract>({ contractJson, pg: pool, verifyMarker: false, middleware })
+  return { db, end: () => db.close().then(() => pool.end()) }
 }
 
 function spy(client: pg.PoolClient, onQuery: (sql: string) => void): void {
