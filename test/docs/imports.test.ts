@@ -77,6 +77,7 @@ const knows: Record<string, string[]> = {
 const entries: Record<string, string[]> = {
   'index.ts': ['enqueue/', 'events/', 'message/'],
   'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'running/', 'ops/remedy-of.ts', 'ops/trouble.ts', 'version.ts'],
+  'prisma8.ts': ['enqueue/', 'prisma/'],
   'version.ts': [],
 }
 
@@ -112,6 +113,10 @@ describe('what an entry of the package loads', () => {
     expect(packagesOf('index.ts')).toEqual([])
   })
 
+  test("the one of Prisma 8 loads nothing of Prisma: its users' clients have all that it needs", () => {
+    expect(packagesOf('prisma8.ts')).toEqual([])
+  })
+
   test('the one for tests loads neither', () => {
     expect(packagesOf('testing/index.ts')).toEqual([])
   })
@@ -141,9 +146,15 @@ describe('what an entry of the package loads', () => {
   })
 
   test('import.meta, which a bundle of CommonJS lacks, stands in one file that an entry loads, with what is used instead', () => {
-    const reached = ['index.ts', 'embed.ts', 'inbox/index.ts', 'ops/index.ts', 'testing/index.ts', 'nestjs/index.ts'].flatMap(
-      (entry) => [...graphOf(entry)],
-    )
+    const reached = [
+      'index.ts',
+      'embed.ts',
+      'inbox/index.ts',
+      'ops/index.ts',
+      'testing/index.ts',
+      'nestjs/index.ts',
+      'prisma8.ts',
+    ].flatMap((entry) => [...graphOf(entry)])
     const using = [...new Set(reached)].filter((file) => readFileSync(join(src, file), 'utf8').includes('import.meta'))
     expect(using).toEqual(['running/optional-package.ts'])
   })

@@ -31,6 +31,7 @@ export default defineConfig({
           page('Quick start', '/#quick-start'),
           page('Enqueue', '/docs/guides/enqueue'),
           page('Enqueue from SQL', '/docs/guides/enqueue-from-sql'),
+          page('Prisma 8', '/docs/guides/prisma-8'),
           page('Typed events', '/docs/guides/typed-events'),
           page('First consumer', '/docs/guides/first-consumer'),
           page('Testing', '/docs/testing'),
