@@ -1,4 +1,5 @@
-import { Writable } from 'node:stream'
+import { connect, createServer } from 'node:net'
+import { pipeline, Writable } from 'node:stream'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { type CreateRelayOptions, createRelay, type Relay } from '../../src/embed.ts'
 import { LivenessCheck } from '../../src/ops/liveness.ts'
@@ -52,6 +53,22 @@ test('an embedded relay with wrong brokers says so at the console, once, althoug
   expect(await heard.until('kafka trouble')).toMatch(/^prisma-extension-outbox: kafka trouble {2}code=ECONNREFUSED error=/)
   expect(about(heard, 'kafka trouble')).toEqual([{ level: 'error', text: expect.any(String) }])
   expect(heard.lines.filter(({ text }) => /leases taken|heartbeat|started/.test(text))).toEqual([])
+})
+
+test('wrong brokers are told also while no message waits, and their return once', async () => {
+  const heard = hearConsole()
+  const port = await freePort()
+  const relay = embedded({ kafka: { brokers: [`127.0.0.1:${port}`] } })
+  await relay.start()
+  expect(await heard.until('kafka trouble')).toContain('ECONNREFUSED')
+  const recovered = emitted(relay, 'kafka_recovered')
+  const proxy = createServer((socket) => {
+    const [host, target] = inject('brokers').split(':')
+    pipeline(socket, connect(Number(target), host), socket, () => {})
+  }).listen(port, '127.0.0.1')
+  onTestFinished(() => void proxy.close())
+  await recovered
+  expect(about(heard, 'kafka trouble')).toHaveLength(1)
 })
 
 test('a topic that does not exist is told with the command that helps, and with the brokers of the relay', async () => {

@@ -75,6 +75,7 @@ export default defineConfig({
           page('Watch a consumer', '/docs/guides/consumer-monitoring'),
           page('Read models', '/docs/guides/projections'),
           page('Schema changes', '/docs/guides/schema-evolution'),
+          page('NestJS', '/docs/guides/nestjs'),
           page('Embed the relay', '/docs/guides/embed-the-relay'),
           page('TypeScript, Jest and bundlers', '/docs/guides/typescript-jest-bundlers'),
           page('Kafka clients', '/docs/guides/kafka-clients'),
