@@ -9,7 +9,7 @@ import { type DatabaseFacts, examineDatabase } from '../doctor/questions/examine
 import { judgeOthers, judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
-import { inOneLine } from '../ops/format.ts'
+import { counted, inOneLine } from '../ops/format.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { databaseConfig, type Environment, type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -112,6 +112,7 @@ function verdictsText(verdicts: readonly Verdict[]): string {
     const first = inOneLine(`${marks[level]} ${check}: ${finding}`)
     return level === 'ok' ? first : `${first}\n    Why: ${inOneLine(why)}\n    Fix: ${inOneLine(fix)}`
   })
-  const sum = `${count('ok')} ok, ${count('warning')} warnings, ${count('failure')} failures, ${count('unseen')} not to be seen from here.`
+  const [warnings, failures] = [counted(count('warning'), 'warning'), counted(count('failure'), 'failure')]
+  const sum = `${count('ok')} ok, ${warnings}, ${failures}, ${count('unseen')} not to be seen from here.`
   return [...shown, '', sum].join('\n')
 }

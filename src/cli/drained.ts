@@ -37,7 +37,7 @@ export function tellDrained(report: DrainReport, bounded: boolean): number {
 
 const isLeft = (n: number): string => `${counted(n, 'message')} ${n === 1 ? 'is' : 'are'} left in the outbox`
 
-function reasons({ endedBy, waiting, blocked, foreignBuckets, pausedTopics }: DrainReport): string[] {
+function reasons({ endedBy, waiting, blocked, foreignBuckets, pausedTopics, kafkaTrouble }: DrainReport): string[] {
   return [
     waiting === null ? 'the database did not answer' : '',
     waiting ? `${waiting >= 1000 ? 'at least ' : ''}${isLeft(waiting)}` : '',
@@ -47,6 +47,7 @@ function reasons({ endedBy, waiting, blocked, foreignBuckets, pausedTopics }: Dr
     endedBy === 'others'
       ? `${counted(foreignBuckets, 'bucket')} ${foreignBuckets === 1 ? 'belongs' : 'belong'} to other relays`
       : '',
+    kafkaTrouble === null ? '' : `Kafka takes no messages: ${kafkaTrouble}`,
     endedBy === 'budget' ? 'the budget was used up' : '',
     ...pausedTopics.map(({ topic, code }) => `topic ${topic} takes no messages: ${code}`),
   ].filter(Boolean)

@@ -46,6 +46,22 @@ export function given(flags: Flags, env: Environment): Given {
   return { read, need, refuse }
 }
 
+/** Variables of the package that are no settings. */
+const others = ['OUTBOX_TRANSPORT_PACKAGE', 'OUTBOX_COMPRESSION_PACKAGE', 'OUTBOX_TEST_DATABASE']
+
+/** What Kubernetes gives every container for a Service whose name begins with "outbox". */
+const ofService = /_(SERVICE_(HOST|PORT)|PORT)(_|$)/
+
+/** Variables that look like settings and are none, as a misspelled one does. */
+export function ignoredVariables(env: Environment): string[] {
+  const known = new Set(others)
+  for (const { env: name, secret } of Object.values<Setting>(settings)) {
+    known.add(name)
+    if (secret) known.add(`${name}_FILE`)
+  }
+  return Object.keys(env).filter((name) => name.startsWith('OUTBOX_') && !known.has(name) && !ofService.test(name))
+}
+
 /** What a setting was given by, and its text or the file that holds it. */
 interface Source {
   as: string

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { Command } from 'commander'
-import { OutboxError } from '../message/errors.ts'
+import { isOutboxError, OutboxError } from '../message/errors.ts'
 import { tableNames } from '../message/tables.ts'
 import { hasBlock, namingInBlock, outsideBlock, withBlock } from './block.ts'
 import { checkNaming, fragment, migration, type Naming, type Part } from './fragment.ts'
@@ -65,12 +65,30 @@ export function init(options: InitOptions): InitResult {
   return { files: [put({ path: target.path, text }), put(outbox), ...[...inbox, ...others].map(put)], naming }
 }
 
-/** What `init` would write, for projects that keep their schema or migrations in another way. */
-export function printed(naming: Naming, now: Date): string {
+/**
+ * What `init` would write, for projects that keep their schema or migrations in another way. Names that a project in this folder has taken are
+ * refused, as `init` does.
+ */
+export function printed({ now, ...naming }: InitOptions): string {
   checkNaming(naming)
+  const found = projectOrNone(naming)
+  if (found) {
+    const own = found.files.some((file) => hasBlock(file.text)) ? undefined : ownModels(found.files, naming.tablePrefix)
+    checkNames(own ? { ...found, files: own.files } : found, naming)
+  }
   const parts: Part[] = naming.inbox ? ['outbox', 'inbox'] : ['outbox']
   const files = parts.map((part) => `\n-- migrations/${stamp(now)}_${part}/migration.sql\n${migration(naming, part)}`)
   return `// outbox.prisma\n${fragment(naming)}${files.join('')}`
+}
+
+/** The Prisma project of the folder; undefined: none that `init` understands. */
+function projectOrNone(options: ProjectOptions): PrismaProject | undefined {
+  try {
+    return readProject(options)
+  } catch (error) {
+    if (isOutboxError(error, 'OUTBOX_PRISMA_PROJECT')) return undefined
+    throw error
+  }
 }
 
 /** The command `init`, for the program to add. */
@@ -95,7 +113,8 @@ export function initCommand(): Command {
     .action((flags: Omit<InitOptions, 'cwd' | 'now'> & { print?: boolean }) => {
       const now = new Date()
       const asked = { ...flags, tablePrefix: given({ ...flags }, process.env).read('tablePrefix') }
-      process.stdout.write(flags.print ? printed(asked, now) : report(init({ ...asked, cwd: process.cwd(), now })))
+      const options = { ...asked, cwd: process.cwd(), now }
+      process.stdout.write(flags.print ? printed(options) : report(init(options)))
     })
   return prismaHelp(command, [
     ['Write both into the project of this folder', ''],
@@ -110,19 +129,28 @@ export function initCommand(): Command {
 
 /** What the user reads afterwards. */
 export function report({ files, naming }: InitResult): string {
+  const [, outboxMigration] = files
   if (files.every((file) => file.done === 'unchanged')) {
     return `Nothing to do: ${files.map((file) => file.path).join(' and ')} are up to date.\n`
   }
+  const steps = [
+    'npx prisma migrate dev        creates the tables (in production: npx prisma migrate deploy)',
+    'npx prisma generate',
+    // The tables of the inbox were added to a project that has the outbox.
+    ...(naming.inbox && outboxMigration.done === 'unchanged' ? [] : producerSteps(naming)),
+    ...(naming.inbox ? ["In a consumer: import { createInbox } from 'prisma-extension-outbox/inbox'"] : []),
+  ]
   return `${files.map((file) => `${file.done.padEnd(9)}  ${file.path}`).join('\n')}
 
 Next steps
-  1. npx prisma migrate dev        creates the tables (in production: npx prisma migrate deploy)
-  2. npx prisma generate
-  3. import { outbox } from 'prisma-extension-outbox'
-     const prisma = new PrismaClient({ adapter }).$extends(outbox(${extensionOptions(naming)}))
-  4. npx prisma-extension-outbox relay${relayFlags(naming)}
-`
+${steps.map((step, n) => `  ${n + 1}. ${step}\n`).join('')}`
 }
+
+const producerSteps = (naming: Naming): string[] => [
+  `import { outbox } from 'prisma-extension-outbox'
+     const prisma = new PrismaClient({ adapter }).$extends(outbox(${extensionOptions(naming)}))`,
+  `npx prisma-extension-outbox relay${relayFlags(naming)}`,
+]
 
 const relayFlags = ({ schema, tablePrefix }: Naming): string =>
   `${schema ? ` --schema ${schema}` : ''}${tablePrefix ? ` --table-prefix ${tablePrefix}` : ''}`

@@ -12,6 +12,7 @@ import type { KafkaTls } from '../transport/tls-files.ts'
 import { createTopicsConfig, type Environment, type Flags, listenConfig, logLevelConfig, relayConfig } from './config.ts'
 import { budgetOf, duration, tellDrained } from './drained.ts'
 import { type EndingSignal, endedBy, endingSignals, exitCodes } from './exit-codes.ts'
+import { ignoredVariables } from './given.ts'
 import { prismaHelp } from './help.ts'
 import { printError } from './print.ts'
 import { tellPublished } from './published.ts'
@@ -69,6 +70,8 @@ async function runRelay(flags: Flags, env: Environment): Promise<number> {
   relayTraces(relay)
   logger.info({ event: 'configuration', ...masked(config) }, 'configuration')
   warnOfClearText(config, logger)
+  const variables = ignoredVariables(env)
+  if (variables.length > 0) logger.warn({ event: 'variables_ignored', variables }, 'variables are no settings, and ignored')
   if (listen) {
     const url = await watched(relay, transport, config, listen)
     logger.info({ event: 'listening', url, login: listen.login !== undefined }, 'listening')

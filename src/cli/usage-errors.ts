@@ -31,9 +31,18 @@ export function usageError({ message }: Pick<CommanderError, 'message'>): Outbox
   const help = 'See --help.'
   for (const [form, shown] of forms) {
     const match = form.exec(message)
-    if (match) return new OutboxError('INVALID_OPTION', shown(match), { remedy: hint.exec(message)?.[1] ?? help })
+    if (match)
+      return new OutboxError('INVALID_OPTION', shown(match), { remedy: hint.exec(message)?.[1] ?? longer(match[1]) ?? help })
   }
   return new OutboxError('INVALID_OPTION', 'The command line is not understood.', { remedy: help })
+}
+
+/** Commander finds names of the same length: this finds `--kafka-brokers` for `--brokers`. */
+function longer(name: string | undefined): string | undefined {
+  if (!name?.startsWith('--')) return undefined
+  const flags = Object.values<Setting>(settings).flatMap(({ flag }) => flag?.split(' ')[0] ?? [])
+  const found = flags.filter((flag) => flag.endsWith(name.slice(1)))
+  return found.length === 0 ? undefined : `Did you mean ${found.length > 1 ? 'one of ' : ''}${found.join(', ')}?`
 }
 
 /** A line for each flag that holds a password: a process list shows it to everybody on the machine. */

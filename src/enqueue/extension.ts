@@ -5,10 +5,12 @@ import type { Message } from '../message/message.ts'
 import { prefixOf, tableNames } from '../message/tables.ts'
 import { wakeChannel } from '../message/wake.ts'
 import { inTransaction, modelsOf, ownerOf, type PrismaModel, schemaOf, transactionId } from '../prisma/client-internals.ts'
+import { isPrisma8Client } from '../prisma/prisma8.ts'
+import { refuseOutside, runTransaction, type Spelling } from './client.ts'
 import { type Destination, enqueueAll, enqueueOne, refuseInArray } from './enqueue.ts'
 import type { OutboxTable } from './insert.ts'
 import { type EnqueueOptions, type OutboxOptions, type ResolvedOptions, resolveOptions } from './options.ts'
-import { currentScope, type Home, Scope, scopeOf, transactionOf } from './scope.ts'
+import { type Home, Scope, scopeOf, transactionOf } from './scope.ts'
 import type { OutboxExtension, TransactionClient, WithOutbox } from './types.ts'
 import { WakeUp } from './wake-up.ts'
 
@@ -102,7 +104,9 @@ function functionDestination(tx: any, options: EnqueueOptions | undefined): Dest
 
 function extend(client: any, options: ResolvedOptions): any {
   if (typeof client?.$extends !== 'function') {
-    const remedy = 'Run "npm install @prisma/client@7" and "prisma generate", and pass the PrismaClient that was generated.'
+    const remedy = isPrisma8Client(client)
+      ? 'This is a client of Prisma 8: import withOutbox from "prisma-extension-outbox/prisma8".'
+      : 'Run "npm install @prisma/client@7" and "prisma generate", and pass the PrismaClient that was generated.'
     throw new OutboxError('INVALID_OPTION', 'The outbox needs a PrismaClient of @prisma/client 6.16 to 7.', {
       field: 'client',
       remedy,
@@ -137,7 +141,7 @@ function extend(client: any, options: ResolvedOptions): any {
       $transaction(this: any, input: any, settings: any) {
         refuseInArray(input)
         if (typeof input !== 'function') return $transaction.call(this, input, settings)
-        return runTransaction(this, (callback) => $transaction.call(this, callback, settings), input, home, wake)
+        return transact(this, (callback) => $transaction.call(this, callback, settings), input, home, wake)
       },
       // No wake-up may connect a client again that was told to disconnect.
       async $disconnect(this: any) {
@@ -149,7 +153,7 @@ function extend(client: any, options: ResolvedOptions): any {
 }
 
 /** Runs a transaction with a scope of its own, inside the scope of the transaction that it is nested in; wakes the relays after a commit. */
-function runTransaction(
+function transact(
   client: any,
   start: (callback: (tx: any) => any) => Promise<any>,
   callback: (tx: any) => any,
@@ -157,35 +161,17 @@ function runTransaction(
   wake: () => void,
 ): Promise<any> {
   const parent = inTransaction(client) ? scopeOf(transactionId(client)) : undefined
-  let scope: Scope | undefined
-  const run = () =>
-    start((tx) => {
-      scope = new Scope(home, transactionId(tx), parent)
-      return scope.run(() => callback(tx))
-    })
-  if (parent) return parent.nest(run)
-  return run().then((result) => {
-    if (scope?.wrote) wake()
-    return result
-  })
+  const scopeFor = (tx: any) => new Scope(home, transactionId(tx), parent)
+  return runTransaction({ start, scopeFor, parent, committed: wake }, callback)
 }
+
+const spelling: Spelling = { method: '$transaction', hint: '; the array form $transaction([…]) cannot hold an enqueue' }
 
 /** The scope of a client inside a transaction. Throws OUTER_CLIENT or OUTSIDE_TRANSACTION for one that is not. */
 function enter(client: any, requireTransaction: boolean): Scope | undefined {
   if (inTransaction(client)) return scopeOf(transactionId(client))
-  const around = currentScope()
-  if (around?.isOpen && around.home.owner === ownerOf(client)) {
-    const error = new OutboxError('OUTER_CLIENT', 'enqueue was called on the outer client inside a transaction.', {
-      remedy: 'Call it on the client that the callback receives: $transaction(async (tx) => { await tx.outbox.enqueue(…) }).',
-    })
-    around.doom(error)
-    throw error
-  }
-  if (!requireTransaction) return undefined
-  throw new OutboxError('OUTSIDE_TRANSACTION', 'enqueue was called outside of a transaction.', {
-    remedy:
-      'Use $transaction(async (tx) => { await tx.outbox.enqueue(…) }); the array form $transaction([…]) cannot hold an enqueue.',
-  })
+  refuseOutside(ownerOf(client), requireTransaction, spelling)
+  return undefined
 }
 
 const columns = ['bucket', 'id', 'message_id', 'topic', 'type', 'key', 'value', 'headers', 'created_at']

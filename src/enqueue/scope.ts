@@ -52,11 +52,14 @@ export class Scope {
   #nested = 0
   #state: 'open' | 'done' | 'failed' = 'open'
   #failure: { cause: unknown } | undefined
+  readonly #quiet: (() => Promise<void>) | undefined
 
-  constructor(home: Home, id?: unknown, parent?: Scope) {
+  /** @param quiet Resolves when no other statement of the transaction runs; undefined: Prisma itself waits for them, or refuses them. */
+  constructor(home: Home, id?: unknown, parent?: Scope, quiet?: () => Promise<void>) {
     this.home = home
     this.id = id
     this.#parent = parent
+    this.#quiet = quiet
   }
 
   /** The scope of the outermost transaction: savepoints share its id in the database. */
@@ -138,18 +141,19 @@ export class Scope {
     }
   }
 
-  /** Resolves when the chain is empty, also of what was appended meanwhile. */
+  /** Resolves when the chain is empty, also of what was appended meanwhile, and the transaction is quiet: a statement may enqueue when it ends. */
   async #settled(): Promise<void> {
     for (let tail: Promise<void> | undefined; tail !== this.#tail; ) {
       tail = this.#tail
       await tail
+      await this.#quiet?.()
     }
   }
 }
 
 const over = () =>
   new OutboxError('OUTSIDE_TRANSACTION', 'enqueue was called when its transaction was over already.', {
-    remedy: 'Await everything that enqueues before the callback of $transaction returns.',
+    remedy: 'Await everything that enqueues before the callback of the transaction returns.',
   })
 
 const doomed = (cause: unknown) =>

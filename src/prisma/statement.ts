@@ -14,10 +14,17 @@ export interface SqlRunner extends SqlReader {
   $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
 }
 
-/** A statement as a tagged template gives it, since names cannot be parameters; each `?` outside a quoted name stands for a value. */
-export function statement(text: string): TemplateStringsArray {
+/** Names and types of the columns that a statement answers with. Prisma 8 decodes no others; Prisma 6 and 7 need none. */
+export type Columns = Readonly<Record<string, 'text'>>
+
+/**
+ * A statement as a tagged template gives it, since names cannot be parameters; each `?` outside a quoted name stands for a value.
+ *
+ * @param columns What it answers with, if it runs in Prisma 8 too.
+ */
+export function statement(text: string, columns?: Columns): TemplateStringsArray {
   const strings = text.split(/\?(?=[^"]*(?:"[^"]*"[^"]*)*$)/)
-  return Object.assign(strings, { raw: strings })
+  return Object.assign(strings, { raw: strings }, columns && { columns })
 }
 
 /** Adds a remedy to missing tables and missing rights; every other error is returned unchanged, so that retries on its code still work. */
@@ -39,9 +46,12 @@ export function explain(
   }
 }
 
-/** SQLSTATE of a failed raw statement: Prisma 7 has it in the cause of its driver adapter error, Prisma 6 in `meta.code`. */
+/**
+ * SQLSTATE of a failed raw statement: Prisma 8 has it as `sqlState`, Prisma 7 in the cause of its driver adapter error, Prisma 6 in
+ * `meta.code`.
+ */
 export function sqlState(error: unknown): unknown {
   type Meta = { code?: unknown; driverAdapterError?: { cause?: { originalCode?: unknown; code?: unknown } } }
-  const meta = (error as { meta?: Meta } | null)?.meta
-  return meta?.driverAdapterError?.cause?.originalCode ?? meta?.code
+  const { meta, sqlState } = (error ?? {}) as { meta?: Meta; sqlState?: unknown }
+  return meta?.driverAdapterError?.cause?.originalCode ?? meta?.code ?? sqlState
 }

@@ -13,7 +13,7 @@ import { type SqlReader, statement } from './statement.ts'
  */
 export const inThatTransaction = 'pg_catalog.pg_current_xact_id()::pg_catalog.text OPERATOR(pg_catalog.=) ?::pg_catalog.text'
 
-const question = statement('SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid"')
+const question = statement('SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text AS "xid"', { xid: 'text' })
 
 /** Ids by the object that stands for a transaction. Written and read here only. */
 const known = oneForAll('transaction-ids', () => new WeakMap<object, Promise<string>>())

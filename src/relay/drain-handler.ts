@@ -11,7 +11,10 @@ export interface DrainHandlerOptions extends Pick<DrainOptions, 'maxMessages'> {
 }
 
 /** What a call answers, as JSON. */
-export type DrainAnswer = Pick<DrainReport, 'published' | 'waiting' | 'blocked' | 'endedBy'>
+export interface DrainAnswer extends Pick<DrainReport, 'published' | 'waiting' | 'blocked' | 'endedBy'> {
+  /** The time was over while Kafka took nothing: the code of its trouble, with the status 503. */
+  code?: string
+}
 
 /** Answers requests that know the secret by what `drain` reports; requests at the same time share one drain. `drainHandler` makes it. */
 export function answering(
@@ -30,7 +33,12 @@ export function answering(
       running = undefined
     })
     try {
-      return Response.json(answerOf(await running))
+      const report = await running
+      const answer = answerOf(report)
+      // A cron that watches the status of its calls sees an outage.
+      return report.endedBy === 'budget' && report.kafkaTrouble !== null
+        ? Response.json({ ...answer, code: report.kafkaTrouble }, { status: 503 })
+        : Response.json(answer)
     } catch (error) {
       return failed(error)
     }

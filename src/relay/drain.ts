@@ -45,6 +45,8 @@ export interface DrainReport {
   foreignBuckets: number
   /** Topics that take no messages, with Kafka's code of the reason. */
   pausedTopics: { topic: string; code: string }[]
+  /** Code of Kafka's trouble that went on at the end, such as `ECONNREFUSED`; null: Kafka answered. */
+  kafkaTrouble: string | null
 }
 
 /** Milliseconds after which the state is examined again if nothing has raised its signal. */
@@ -134,10 +136,11 @@ async function othersHold({ context, leases }: Drain['pipeline'], ending: AbortS
 }
 
 /** What a drain leaves behind, while the relay still has its buckets. */
-export function remainder(pipeline: Drain['pipeline']): Pick<DrainReport, 'blocked' | 'foreignBuckets' | 'pausedTopics'> {
+export function remainder(pipeline: Drain['pipeline']): Omit<DrainReport, 'published' | 'waiting' | 'endedBy'> {
   const { claims } = pipeline.context.state
   const blocked = claims.all.reduce((sum, claim) => sum + claim.blockedKeys, 0)
-  return { blocked, foreignBuckets: bucketCount - claims.size, pausedTopics: pausedTopics(pipeline) }
+  const kafkaTrouble = pipeline.topics.breaker.code ?? null
+  return { blocked, foreignBuckets: bucketCount - claims.size, pausedTopics: pausedTopics(pipeline), kafkaTrouble }
 }
 
 const pausedTopics = ({ topics }: Drain['pipeline']): DrainReport['pausedTopics'] =>

@@ -57,7 +57,7 @@ export class Pipeline {
 
   /** Asks for a broker from the start on, whatever the database does: the connections are made side by side. */
   listenToKafka(signal: AbortSignal): Promise<void> {
-    return this.#answers.run(signal)
+    return this.#answers.run(signal, this.topics.breaker)
   }
 
   /** The loops of one session; they end with `over`, and reading with `reading`. */

@@ -3,7 +3,7 @@ import type { DrainReport } from '../relay/drain.ts'
 import type { RelayOptions } from '../relay/options.ts'
 import type { Place } from '../store/postgres/store.ts'
 import { type MemoryRecord, type MemoryTransport, memoryTransport } from '../transport/memory.ts'
-import type { Transport } from '../transport/transport.ts'
+import { around, type Transport } from '../transport/transport.ts'
 import { type OutboxMessage, tell } from './told.ts'
 
 /** Options of {@link drain}: the database, and, where a test needs them, the settings of the relay. */
@@ -94,15 +94,7 @@ const refusal = (what: string, remedy: string): OutboxError =>
   new OutboxError('NOT_A_TEST_DATABASE', what, { field: 'databaseUrl', remedy })
 
 /** The same transport, which its relay does not close: the next drain goes on with it. */
-const kept = (transport: Transport): Transport => ({
-  name: transport.name,
-  connect: (signal) => transport.connect(signal),
-  partitions: (topic, signal) => transport.partitions(topic, signal),
-  allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
-  ...(transport.producerId && { producerId: (signal) => transport.producerId!(signal) }),
-  publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
-  close: async () => {},
-})
+const kept = (transport: Transport): Transport => around(transport, { close: async () => {} })
 
 function recordOf({ topic, partition, key, value, headers }: MemoryRecord): DrainedMessage {
   return { ...tell({ id: headers.id!, topic, key, type: headers.type ?? null, value, headers }), partition }

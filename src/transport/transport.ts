@@ -165,3 +165,20 @@ export interface Transport {
   /** Sends nothing more and frees everything. What is on the wire may still reach a broker. Idempotent. */
   close(): Promise<void>
 }
+
+/** Every method, the optional ones too: a new one that {@link around} does not pass on does not compile. */
+type Methods = { [Name in keyof Required<Transport>]: Transport[Name] }
+
+/** The transport with some methods of `own`; all others are its own still. */
+export function around(transport: Transport, own: Partial<Transport>): Transport {
+  const { producerId, ...methods }: Methods = {
+    name: transport.name,
+    connect: (signal) => transport.connect(signal),
+    partitions: (topic, signal) => transport.partitions(topic, signal),
+    allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
+    producerId: transport.producerId && ((signal) => transport.producerId!(signal)),
+    publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
+    close: () => transport.close(),
+  }
+  return { ...methods, ...(producerId && { producerId }), ...own }
+}

@@ -67,6 +67,12 @@ describe('bad input ends with exit code 2, one sentence and the remedy', () => {
       'KAFKA_SASL_MECHANISM',
     ],
     ['an unknown flag', ['relay', '--leese-ms', '5'], {}, 'There is no option --leese-ms. Did you mean --lease-ms?'],
+    [
+      'a flag without its beginning',
+      ['relay', '--brokers', 'x'],
+      {},
+      'There is no option --brokers. Did you mean --kafka-brokers?',
+    ],
     ['an unknown command', ['realy'], {}, 'Did you mean relay?'],
     ['a value that is no whole number', ['list', '--limit', canary], {}, '--limit must be a whole number from 1 on.'],
     ['a flag without its value', ['list', '--limit'], {}, 'The value of --limit is missing.'],

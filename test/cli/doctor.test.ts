@@ -61,7 +61,7 @@ test('a warning is told with reason and fix, and leaves the exit code 0; a failu
   const warned = await cli(['doctor'], env)
   expect(warned.stdout).toMatch(/^! relays: No relay is alive\.\n {4}Why: .+\n {4}Fix: .+relay$/m)
   expect(warned.stdout).toMatch(/^\? rollback: No client is given\.\n {4}Why: .+\n {4}Fix: .+--client src\/db\.ts$/m)
-  expect(warned.stdout).toMatch(/^\d+ ok, 1 warnings, 0 failures, 1 not to be seen from here\.$/m)
+  expect(warned.stdout).toMatch(/^\d+ ok, 1 warning, 0 failures, 1 not to be seen from here\.$/m)
   expect(warned.code).toBe(0)
   await database.query('ALTER TABLE outbox_dead_letter SET UNLOGGED')
   const failed = await cli(['doctor'], env)
@@ -78,7 +78,7 @@ test('a client whose extension takes the message out of its transaction is a fai
   expect(stdout).toMatch(
     new RegExp(String.raw`^✗ rollback: ${finding}\n {4}Why: .+\n {4}Fix: .+query\(args\) and nothing else.+$`, 'm'),
   )
-  expect(stdout).toMatch(/, 1 failures, /)
+  expect(stdout).toMatch(/, 1 failure, /)
   expect(code).toBe(1)
 })
 

@@ -69,7 +69,34 @@ describe('the command', () => {
   })
 
   test('refuses a bad name with --print, too', () => {
-    expect(() => printed({ schema: '"' }, now)).toThrow('OUTBOX_INVALID_OPTION')
+    expect(() => printed({ schema: '"', cwd: project({}).path, now })).toThrow('OUTBOX_INVALID_OPTION')
+  })
+
+  test.each([
+    ['name', 'model Outbox {\n  id Int @id\n}\n', {}, 'has a model Outbox of its own'],
+    ['table', 'model Letter {\n  id Int @id\n\n  @@map("outbox")\n}\n', {}, 'has the table "outbox"'],
+    ['table of consumers', 'model Letter {\n  id Int @id\n\n  @@map("inbox")\n}\n', { inbox: true }, 'has the table "inbox"'],
+  ])('refuses a %s that the project of the folder has, with --print, too', (_, model, naming, words) => {
+    const shop = project({ 'prisma/schema.prisma': `${datasource}\n${model}` })
+    expect(() => printed({ ...naming, cwd: shop.path, now })).toThrow(words)
+  })
+
+  test('prints for a project that has the models, with marks or without', () => {
+    const marked = project({ 'prisma/schema.prisma': datasource })
+    marked.init()
+    const copied = project({ 'prisma/schema.prisma': `${datasource}\n${fragment()}` })
+    for (const { path } of [marked, copied]) expect(printed({ cwd: path, now })).toContain(fragment())
+  })
+
+  test('names the steps of a consumer with --inbox, and those of a producer where it added the outbox', () => {
+    const shop = project({ 'prisma/schema.prisma': datasource })
+    const both = report(shop.init({ inbox: true }))
+    expect(both).toContain('  4. npx prisma-extension-outbox relay\n  5. In a consumer: import { createInbox }')
+    const later = project({ 'prisma/schema.prisma': datasource })
+    later.init()
+    const added = report(later.init({ inbox: true }))
+    expect(added).toContain('  2. npx prisma generate\n  3. In a consumer: import { createInbox }')
+    expect(added).not.toContain('relay')
   })
 })
 

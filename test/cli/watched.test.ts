@@ -184,6 +184,18 @@ describe('the login of /metrics', () => {
   })
 
   test.each([
+    ['a misspelled one', { OUTBOX_HTTP_LOGGIN: 'canary', OUTBOX_NAME: 'a' }, ['OUTBOX_HTTP_LOGGIN']],
+    ['a file for what is no secret', { OUTBOX_NAME_FILE: '/canary' }, ['OUTBOX_NAME_FILE']],
+    ['those of a Kubernetes Service', { OUTBOX_RELAY_SERVICE_PORT_HTTP: '1', OUTBOX_PORT_80_TCP: 'x' }, undefined],
+  ])('variables that are no settings are named, without values: %s', async (_, variables, named) => {
+    const { relay } = await watchedRelay(variables)
+    await relay.until((line) => line.event === 'started')
+    const line = relay.log.find(({ event }) => event === 'variables_ignored')
+    expect(line?.variables).toEqual(named)
+    expect(JSON.stringify(relay.log)).not.toContain('canary')
+  })
+
+  test.each([
     ['OUTBOX_HTTP_LOGIN', 'canary', 'OUTBOX_HTTP_LOGIN must be user:password'],
     ['OUTBOX_HTTP_LOGIN_FILE', '/not/there', 'OUTBOX_HTTP_LOGIN_FILE names a file that cannot be read (ENOENT)'],
     ['OUTBOX_LISTEN', 'http://u:canary@h', 'OUTBOX_LISTEN must be host:port'],

@@ -68,6 +68,7 @@ const knows: Record<string, string[]> = {
   doctor: ['message/', 'running/', 'prisma/', 'enqueue/', 'store/', 'transport/', 'ops/format.ts', 'ops/trouble.ts'],
   'schema-compat': ['message/', 'events/'],
   testing: ['message/', 'events/', 'prisma/', 'enqueue/', 'store/', 'transport/', 'relay/'],
+  nestjs: ['message/', 'events/', 'inbox/', 'ops/liveness.ts', 'relay/relay.ts'],
   proof: ['message/', 'running/', 'store/', 'transport/'],
   cli: [''],
 }
@@ -76,6 +77,7 @@ const knows: Record<string, string[]> = {
 const entries: Record<string, string[]> = {
   'index.ts': ['enqueue/', 'events/', 'message/'],
   'embed.ts': ['message/', 'store/', 'transport/', 'relay/', 'running/', 'ops/remedy-of.ts', 'ops/trouble.ts', 'version.ts'],
+  'prisma8.ts': ['enqueue/', 'prisma/'],
   'version.ts': [],
 }
 
@@ -111,6 +113,10 @@ describe('what an entry of the package loads', () => {
     expect(packagesOf('index.ts')).toEqual([])
   })
 
+  test("the one of Prisma 8 loads nothing of Prisma: its users' clients have all that it needs", () => {
+    expect(packagesOf('prisma8.ts')).toEqual([])
+  })
+
   test('the one for tests loads neither', () => {
     expect(packagesOf('testing/index.ts')).toEqual([])
   })
@@ -123,12 +129,16 @@ describe('what an entry of the package loads', () => {
     expect(packagesOf('ops/index.ts')).toEqual(['pg', 'pino', 'prom-client'])
   })
 
+  test("the one for NestJS loads Nest, no database and no Kafka client: the application's own relay and client bring these", () => {
+    expect(packagesOf('nestjs/index.ts')).toEqual(['@nestjs/common', '@nestjs/core'])
+  })
+
   test('the graph is followed to its end: the relay loads pg and kafkajs', () => {
     expect(packagesOf('embed.ts')).toEqual(['kafkajs', 'pg', 'zod'])
   })
 
   test('an optional package is loaded by its name in a variable alone: a bundler would follow a literal import()', () => {
-    const names = Object.keys(manifest.peerDependencies).filter((name) => !name.startsWith('@prisma/'))
+    const names = Object.keys(manifest.peerDependencies).filter((name) => !/^@(?:prisma|nestjs)\//.test(name))
     expect(names).toContain('@platformatic/kafka')
     const optional = files.flatMap((file) => importsOf(file).filter(({ to }) => names.includes(to)))
     expect(optional.length).toBeGreaterThan(3)
@@ -136,9 +146,15 @@ describe('what an entry of the package loads', () => {
   })
 
   test('import.meta, which a bundle of CommonJS lacks, stands in one file that an entry loads, with what is used instead', () => {
-    const reached = ['index.ts', 'embed.ts', 'inbox/index.ts', 'ops/index.ts', 'testing/index.ts'].flatMap((entry) => [
-      ...graphOf(entry),
-    ])
+    const reached = [
+      'index.ts',
+      'embed.ts',
+      'inbox/index.ts',
+      'ops/index.ts',
+      'testing/index.ts',
+      'nestjs/index.ts',
+      'prisma8.ts',
+    ].flatMap((entry) => [...graphOf(entry)])
     const using = [...new Set(reached)].filter((file) => readFileSync(join(src, file), 'utf8').includes('import.meta'))
     expect(using).toEqual(['running/optional-package.ts'])
   })

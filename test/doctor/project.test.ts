@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { useDatabase } from '../support/database.ts'
-import { prisma6 } from '../support/prisma6.ts'
+import { prisma6 } from '../support/installed.ts'
 import { diagnose } from './diagnose.ts'
 
 const database = useDatabase('all')

@@ -7,7 +7,7 @@ import { migration } from '../../src/cli/fragment.ts'
 import type { Verdict } from '../../src/doctor/verdict.ts'
 import { cli } from '../support/cli.ts'
 import { createDatabase, useDatabase } from '../support/database.ts'
-import { prisma6 } from '../support/prisma6.ts'
+import { prisma6 } from '../support/installed.ts'
 import { loginOf } from './diagnose.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))

@@ -1,3 +1,4 @@
+import { describe } from 'vitest'
 import { describeExtensions } from './behaviour/extensions.ts'
 import { describeFate } from './behaviour/fate.ts'
 import { describeLate } from './behaviour/late.ts'
@@ -9,11 +10,15 @@ import { describeServer } from './behaviour/server.ts'
 import { Shop } from './behaviour/shop.ts'
 import { describeWakeUp } from './behaviour/wake-up.ts'
 import { describeWritten } from './behaviour/written.ts'
-import type { PrismaVersion } from './clients.ts'
+import { features, type Version } from './versions.ts'
 
 /** What an application may rely on when it enqueues; the same for every version of Prisma. */
-export function describeEnqueue(load: () => Promise<PrismaVersion>, { nested }: { nested: boolean }): void {
-  const shop = new Shop(load)
+export function describeEnqueue(version: Version): void {
+  for (const feature of version.lacks) console.log(`Left out with ${version.name}, which lacks it: ${features[feature]}.`)
+  describe(version.name, () => describeShop(new Shop(version)))
+}
+
+function describeShop(shop: Shop): void {
   describeWritten(shop)
   describePlace(shop)
   describeFate(shop)
@@ -22,6 +27,6 @@ export function describeEnqueue(load: () => Promise<PrismaVersion>, { nested }: 
   describeExtensions(shop)
   describeServer(shop)
   describeWakeUp(shop)
-  describeNested(shop, { nested })
-  describeLate(shop, { nested })
+  describeNested(shop)
+  describeLate(shop)
 }

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { PrismaPg } from '@prisma/adapter-pg'
-import { prisma6 } from '../support/prisma6.ts'
+import { prisma6 } from '../support/installed.ts'
 import { PrismaClient } from './generated/client/client.ts'
 
 export type { PrismaClient }

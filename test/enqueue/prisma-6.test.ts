@@ -1,7 +1,5 @@
-import { describe } from 'vitest'
 import { describeEnqueue } from './behaviour.ts'
 import { loadPrisma6 } from './clients.ts'
+import { version7 } from './versions.ts'
 
-console.log('Skipped with Prisma 6.19: the tests of nested transactions, which came with Prisma 7.5.')
-
-describe('Prisma 6.19', () => describeEnqueue(loadPrisma6, { nested: false }))
+describeEnqueue(version7('Prisma 6.19', loadPrisma6, ['nested']))

@@ -1,5 +1,4 @@
-import { describe } from 'vitest'
 import { describeEnqueue } from './behaviour.ts'
-import { prisma7 } from './clients.ts'
+import { defaultVersion } from './versions.ts'
 
-describe(prisma7.name, () => describeEnqueue(async () => prisma7, { nested: true }))
+describeEnqueue(defaultVersion)

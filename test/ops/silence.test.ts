@@ -1,22 +1,18 @@
-import { Writable } from 'node:stream'
-import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from 'vitest'
+import { connect, createServer } from 'node:net'
+import { pipeline, Writable } from 'node:stream'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { type CreateRelayOptions, createRelay, type Relay } from '../../src/embed.ts'
 import { LivenessCheck } from '../../src/ops/liveness.ts'
 import { createLogger, relayLog } from '../../src/ops/log.ts'
 import { relayMetrics } from '../../src/ops/metrics.ts'
 import { relayTraces } from '../../src/ops/traces.ts'
 import { type HeardConsole, hearConsole } from '../support/console.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { freePort } from '../support/ports.ts'
 import { insertRows } from '../support/rows.ts'
 import { createTopic } from '../support/topics.ts'
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay; UPDATE outbox_lease SET owner = NULL'))
-afterAll(() => database.drop())
+const database = useDatabase('emptied')
 
 /** An embedded relay, not started, which stops with the test. */
 function embedded(options: Partial<CreateRelayOptions> = {}): Relay {
@@ -57,6 +53,22 @@ test('an embedded relay with wrong brokers says so at the console, once, althoug
   expect(await heard.until('kafka trouble')).toMatch(/^prisma-extension-outbox: kafka trouble {2}code=ECONNREFUSED error=/)
   expect(about(heard, 'kafka trouble')).toEqual([{ level: 'error', text: expect.any(String) }])
   expect(heard.lines.filter(({ text }) => /leases taken|heartbeat|started/.test(text))).toEqual([])
+})
+
+test('wrong brokers are told also while no message waits, and their return once', async () => {
+  const heard = hearConsole()
+  const port = await freePort()
+  const relay = embedded({ kafka: { brokers: [`127.0.0.1:${port}`] } })
+  await relay.start()
+  expect(await heard.until('kafka trouble')).toContain('ECONNREFUSED')
+  const recovered = emitted(relay, 'kafka_recovered')
+  const proxy = createServer((socket) => {
+    const [host, target] = inject('brokers').split(':')
+    pipeline(socket, connect(Number(target), host), socket, () => {})
+  }).listen(port, '127.0.0.1')
+  onTestFinished(() => void proxy.close())
+  await recovered
+  expect(about(heard, 'kafka trouble')).toHaveLength(1)
 })
 
 test('a topic that does not exist is told with the command that helps, and with the brokers of the relay', async () => {

@@ -43,7 +43,15 @@ describe('a relay that is alone waits for no timer', () => {
 
   test('in the whole drain of an outbox that is empty', async () => {
     const report = await testRelay(database.url, memoryTransport(), {}, { clock: frozen }).relay.drain()
-    expect(report).toEqual({ published: 0, waiting: 0, blocked: 0, endedBy: 'empty', foreignBuckets: 0, pausedTopics: [] })
+    expect(report).toEqual({
+      published: 0,
+      waiting: 0,
+      blocked: 0,
+      endedBy: 'empty',
+      foreignBuckets: 0,
+      pausedTopics: [],
+      kafkaTrouble: null,
+    })
     expect(await database.query('SELECT 1 FROM outbox_lease WHERE owner IS NOT NULL')).toEqual([])
   })
 })

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { Bisection } from '../../src/relay/publish/bisection.ts'
 import type { CarriedRow } from '../../src/relay/state/claim.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
-import { createDatabase, type TestDatabase } from '../support/database.ts'
+import { useDatabase } from '../support/database.ts'
 import { emptied } from '../support/eventually.ts'
 import { testRelay } from '../support/relay.ts'
 import { insertRows } from '../support/rows.ts'
@@ -10,12 +10,7 @@ import { createTopic, readTopic } from '../support/topics.ts'
 
 // A topic that takes less than a batch (max.message.bytes): the size that fitted is remembered, and not found out for each batch.
 
-let database: TestDatabase
-beforeAll(async () => {
-  database = await createDatabase()
-})
-beforeEach(() => database.query('TRUNCATE outbox, outbox_dead_letter, outbox_relay; UPDATE outbox_lease SET owner = NULL'))
-afterAll(() => database.drop())
+const database = useDatabase('emptied')
 
 /** Publishes messages of a kilobyte, some of them larger, and counts the requests that Kafka took and refused. */
 async function published(count: number, topicBytes: number, larger: readonly number[] = []) {

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { afterEach, describe, expect, test } from 'vitest'
 import { fragment, type Naming } from '../../src/cli/fragment.ts'
 import { createDatabase } from '../support/database.ts'
+import { prisma6 } from '../support/installed.ts'
 import { createProject, type TestProject } from '../support/prisma-cli.ts'
-import { prisma6 } from '../support/prisma6.ts'
 
 const config = `export default { schema: 'prisma' }`
 const schema = (generator: string, datasource = '') => `generator client {

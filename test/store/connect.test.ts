@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
+import { migration } from '../../src/cli/fragment.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import { createDatabase } from '../support/database.ts'
 import { insertRows } from '../support/rows.ts'
@@ -9,14 +10,28 @@ import { Sessions } from './sessions.ts'
 const sessions = new Sessions()
 
 describe('a database that can never serve is refused', () => {
-  const refused = (url: string, schema?: string) =>
-    postgresStore({ databaseUrl: url, schema }).connect({ id: randomUUID(), name: 'r', version: '0', leaseMs: 10_000 })
+  const refused = (url: string, schema?: string, tablePrefix?: string) =>
+    postgresStore({ databaseUrl: url, schema, tablePrefix }).connect({
+      id: randomUUID(),
+      name: 'r',
+      version: '0',
+      leaseMs: 10_000,
+    })
 
   test('without our tables', async () => {
-    const empty = await createDatabase('', { migrate: false })
-    await expect(refused(empty.url)).rejects.toMatchObject({ code: 'OUTBOX_TABLES_MISSING' })
-    await expect(refused(sessions.database.url, 'elsewhere')).rejects.toMatchObject({ code: 'OUTBOX_TABLES_MISSING' })
-    await empty.drop()
+    await using empty = await createDatabase('', { migrate: false })
+    const remedy = expect.stringContaining('prisma-extension-outbox init')
+    await expect(refused(empty.url)).rejects.toMatchObject({ code: 'OUTBOX_TABLES_MISSING', remedy })
+  })
+
+  test.each([
+    ['another schema', '', {}, 'elsewhere', undefined, 'has public.outbox: choose'],
+    ['a prefix', migration({ tablePrefix: 'p_' }), {}, undefined, 'q_', 'has public.outbox, public.p_outbox: choose'],
+    ['no prefix', migration({ tablePrefix: 'p_' }), { migrate: false }, undefined, undefined, 'has public.p_outbox: choose'],
+  ])('without these tables: those that are there are named, for %s', async (_, sql, how, schema, prefix, words) => {
+    await using other = await createDatabase(sql, how)
+    const remedy = expect.stringContaining(words)
+    await expect(refused(other.url, schema, prefix)).rejects.toMatchObject({ code: 'OUTBOX_TABLES_MISSING', remedy })
   })
 
   test('with a wrong URL, password or name, and the error shows no secret', async () => {

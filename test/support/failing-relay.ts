@@ -3,7 +3,7 @@ import { RelayEngine } from '../../src/relay/relay.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import type { BatchWork, Store, StoreSession } from '../../src/store/store.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
-import type { Transport } from '../../src/transport/transport.ts'
+import { around, type Transport } from '../../src/transport/transport.ts'
 
 // A relay of the exactly-once mode that gets a signal at one point of the protocol: POINT, the TURN-th time that it comes there.
 
@@ -43,21 +43,16 @@ const watching = (store: Store): Store => ({
   },
 })
 
-const sending = (transport: Transport): Transport => ({
-  name: transport.name,
-  connect: (signal) => transport.connect(signal),
-  partitions: (topic, signal) => transport.partitions(topic, signal),
-  allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
-  producerId: (signal) => transport.producerId!(signal),
-  publish: async (batch, timeoutMs, how) => {
-    const answer = transport.publish(batch, timeoutMs, how)
-    setImmediate(() => reached('while-sending'))
-    const outcome = await answer
-    if (outcome.kind === 'acked') reached('acknowledged')
-    return outcome
-  },
-  close: () => transport.close(),
-})
+const sending = (transport: Transport): Transport =>
+  around(transport, {
+    publish: async (batch, timeoutMs, how) => {
+      const answer = transport.publish(batch, timeoutMs, how)
+      setImmediate(() => reached('while-sending'))
+      const outcome = await answer
+      if (outcome.kind === 'acked') reached('acknowledged')
+      return outcome
+    },
+  })
 
 const relay = new RelayEngine(
   {

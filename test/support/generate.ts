@@ -5,7 +5,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { prisma6 } from './prisma6.ts'
+import { prisma6, prisma8 } from './installed.ts'
 
 const run = promisify(execFile)
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
@@ -53,8 +53,12 @@ const shop: GeneratedClient = {
   prisma: 7,
 }
 
-/** Makes every client that is missing or older than its schema. Takes no time when all are there; several processes may do it at once. */
+/**
+ * Makes every client that is missing or older than its schema, and installs Prisma 8, whose client is not generated. Takes no time when all
+ * are there; several processes may do it at once.
+ */
 export async function generateClients(): Promise<void> {
+  await prisma8()
   for (const client of clients) await generate(client)
   await generateShop()
 }

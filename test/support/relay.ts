@@ -2,7 +2,7 @@ import type { RelayOptions } from '../../src/relay/options.ts'
 import { RelayEngine, type RelayPorts } from '../../src/relay/relay.ts'
 import { type RelayEvent, type RelayEvents, Telemetry } from '../../src/relay/telemetry.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
-import type { Transport } from '../../src/transport/transport.ts'
+import { around, type Transport } from '../../src/transport/transport.ts'
 
 /** One event of a relay under test. */
 export type TroubleText = { [E in RelayEvent]: { event: E; fields: RelayEvents[E] } }[RelayEvent]
@@ -18,15 +18,7 @@ export interface TestRelay extends AsyncDisposable {
 }
 
 /** The same transport, not closed by the relay that uses it: for relays that share one. */
-export const shared = (transport: Transport): Transport => ({
-  name: transport.name,
-  connect: (signal) => transport.connect(signal),
-  partitions: (topic, signal) => transport.partitions(topic, signal),
-  allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
-  ...(transport.producerId && { producerId: (signal) => transport.producerId!(signal) }),
-  publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
-  close: async () => {},
-})
+export const shared = (transport: Transport): Transport => around(transport, { close: async () => {} })
 
 /** A relay on a test database; shorter leases than the default, so that take-overs are quick. */
 export function testRelay(

@@ -1,5 +1,7 @@
 import type { Clock } from '../../running/clock.ts'
-import { type Outcome, type Transport, TransportError } from '../../transport/transport.ts'
+import { around, asTransportError, type Outcome, type Transport, TransportError } from '../../transport/transport.ts'
+import { bugCode } from '../publish/bug.ts'
+import type { ClusterBreaker } from '../publish/cluster-breaker.ts'
 
 /** How much of a lease may pass without an answer before a broker is asked, and how much between two questions that had none. */
 const askAfter = 1 / 2
@@ -22,13 +24,13 @@ export class Answers {
   #answeredAt: number | undefined
   /** When the newest question began that was not answered. */
   #failedFrom = Number.NEGATIVE_INFINITY
+  #breaker: Pick<ClusterBreaker, 'trouble' | 'trust'> | undefined
 
   constructor({ transport, clock, leaseMs }: { transport: Transport; clock: Clock; leaseMs: number }) {
     this.#clock = clock
     this.#leaseMs = leaseMs
     this.#since = clock.now()
-    this.transport = {
-      name: transport.name,
+    this.transport = around(transport, {
       connect: (signal) => this.#asked(transport.connect(signal)),
       partitions: (topic, signal) => this.#asked(transport.partitions(topic, signal)),
       allPartitions: (topics, signal) => this.#asked(transport.allPartitions(topics, signal)),
@@ -38,8 +40,7 @@ export class Answers {
         if (isAnswer(outcome)) this.#answered()
         return outcome
       },
-      close: () => transport.close(),
-    }
+    })
   }
 
   /** Milliseconds since a broker last answered; null: none has yet. */
@@ -57,19 +58,26 @@ export class Answers {
     return this.#failedFrom >= at
   }
 
-  /** Asks a broker if nothing else has been answered for a part of a lease. */
-  async run(signal: AbortSignal): Promise<void> {
+  /**
+   * Asks a broker if nothing else has been answered for a part of a lease. Brokers that never answered, or not for a whole lease, are trouble, also
+   * while no message waits: nobody else would tell of wrong addresses before the first message.
+   */
+  async run(signal: AbortSignal, breaker: Pick<ClusterBreaker, 'trouble' | 'trust'>): Promise<void> {
+    this.#breaker = breaker
     while (!signal.aborted) {
       const due = this.#answeredAt === undefined ? 0 : this.#answeredAt + this.#leaseMs * askAfter - this.#clock.now()
       if (due > 0) {
         await this.#clock.wait(due, signal)
         continue
       }
-      const answered = await this.transport.connect(signal).then(
-        () => true,
-        () => false,
-      )
-      if (!answered) await this.#clock.wait(this.#leaseMs * askAgain, signal)
+      try {
+        await this.transport.connect(signal)
+      } catch (error) {
+        const { code, message } = asTransportError(error)
+        const silent = this.#answeredAt === undefined || this.silentMs >= this.#leaseMs
+        if (silent && code !== bugCode && !signal.aborted) breaker.trouble(this, code, message)
+        await this.#clock.wait(this.#leaseMs * askAgain, signal)
+      }
     }
   }
 
@@ -88,5 +96,6 @@ export class Answers {
 
   #answered(): void {
     this.#answeredAt = this.#clock.now()
+    this.#breaker?.trust(this)
   }
 }

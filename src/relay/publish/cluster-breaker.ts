@@ -21,7 +21,7 @@ export class ClusterBreaker {
   readonly #telemetry: Telemetry
   readonly #signal: AbortSignal
   readonly #doubters = new Set<object>()
-  #troubleSince: number | undefined
+  #trouble: { since: number; code: string } | undefined
   #probing: Promise<void> | undefined
   readonly #random: () => number
   /** Doubts since the last acknowledgement, those during one probe counted once. */
@@ -38,6 +38,11 @@ export class ClusterBreaker {
   /** Whether it waits for a broker that answers. */
   get closed(): boolean {
     return this.#probing !== undefined
+  }
+
+  /** Code with which the trouble began that goes on; undefined: there is none. */
+  get code(): string | undefined {
+    return this.#trouble?.code
   }
 
   /** Resolves when sending makes sense, or when the relay stops. */
@@ -58,8 +63,8 @@ export class ClusterBreaker {
 
   /** `who` is in trouble, but Kafka answers: the others go on. */
   trouble(who: object, code: string, error: string): void {
-    if (this.#troubleSince === undefined) {
-      this.#troubleSince = this.#clock.now()
+    if (!this.#trouble) {
+      this.#trouble = { since: this.#clock.now(), code }
       this.#telemetry.emit('kafka_trouble', { code, error })
     }
     this.#doubters.add(who)
@@ -73,9 +78,9 @@ export class ClusterBreaker {
 
   /** `who` is in no trouble, or has nothing to send any more. */
   trust(who: object): void {
-    if (!this.#doubters.delete(who) || this.#doubters.size > 0 || this.#troubleSince === undefined) return
-    this.#telemetry.emit('kafka_recovered', { ms: Math.round(this.#clock.now() - this.#troubleSince) })
-    this.#troubleSince = undefined
+    if (!this.#doubters.delete(who) || this.#doubters.size > 0 || !this.#trouble) return
+    this.#telemetry.emit('kafka_recovered', { ms: Math.round(this.#clock.now() - this.#trouble.since) })
+    this.#trouble = undefined
   }
 
   async #probe(again: boolean): Promise<void> {

@@ -15,15 +15,15 @@ export class Topics implements KnownTopics {
   readonly missing: MissingTopics
   readonly #byName = new Map<string, Topic>()
   readonly #context: RelayContext
-  readonly #breaker: ClusterBreaker
+  readonly breaker: ClusterBreaker
   readonly #deps: LaneDeps
 
   /** `settlement`: what the lanes tell the database by. */
   constructor(context: RelayContext, settlement: Settlement, mostMissing?: number) {
     this.#context = context
-    this.#breaker = new ClusterBreaker(context)
-    this.#deps = { breaker: this.#breaker, producer: new Producer(context), settlement }
-    this.missing = new MissingTopics(context, this.#breaker, this, mostMissing)
+    this.breaker = new ClusterBreaker(context)
+    this.#deps = { breaker: this.breaker, producer: new Producer(context), settlement }
+    this.missing = new MissingTopics(context, this.breaker, this, mostMissing)
   }
 
   /** A topic exists: from now on it takes rows itself. */

@@ -2,10 +2,12 @@
 
 import { OutboxError } from '../../message/errors.ts'
 import { type TableSet, tablesOf } from '../../message/tables.ts'
-import { type CatalogFacts, factStatements, type IdFacts, type LeaseFacts } from './facts.ts'
+import { type CatalogFacts, factStatements, type IdFacts, type LeaseFacts, type TableFacts } from './facts.ts'
 import type { Line } from './line.ts'
+import { otherOutboxesLimits, presentOutboxes } from './other-outboxes.ts'
 import {
   activeRowSecurity,
+  chooseTables,
   missingColumns,
   missingRights,
   missingTables,
@@ -31,7 +33,7 @@ export async function checkDatabase(line: Line, set: TableSet, served: boolean):
   const [catalog] = await line.rows<CatalogFacts>(sql.catalog())
   const { tables: found, sequence } = catalog!
   refuseReadOnly(catalog!)
-  refuse(missingTables(set, found) ?? missingColumns(found, set))
+  await refuseMissing(line, set, found)
   refuse(missingRights(found))
   refuse(activeRowSecurity(found))
   const [leases] = await line.rows<LeaseFacts>(sql.leases())
@@ -47,7 +49,18 @@ export async function checkDatabase(line: Line, set: TableSet, served: boolean):
 /** Refuses a database without our tables. Throws TABLES_MISSING. */
 export async function refuseMissingTables(line: Line, set: TableSet): Promise<void> {
   const [catalog] = await line.rows<CatalogFacts>(factStatements(tablesOf(set.schema, set.prefix)).catalog())
-  refuse(missingTables(set, catalog!.tables) ?? missingColumns(catalog!.tables, set))
+  await refuseMissing(line, set, catalog!.tables)
+}
+
+/** A set of tables that is not there may have another name: those that are there are named. */
+async function refuseMissing(line: Line, set: TableSet, found: readonly TableFacts[]): Promise<void> {
+  const missing = missingTables(set, found)
+  if (missing) {
+    const sql = presentOutboxes(tablesOf(set.schema, set.prefix))
+    const present = await line.rows<TableSet>(sql, otherOutboxesLimits).catch(() => [])
+    refuse(present.length === 0 ? missing : { ...missing, fix: chooseTables(present) })
+  }
+  refuse(missingColumns(found, set))
 }
 
 function refuse(refusal: Refusal | undefined): void {

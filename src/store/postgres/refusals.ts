@@ -1,5 +1,5 @@
 import { OutboxError } from '../../message/errors.ts'
-import { type TableSet, type Tables, tableNames } from '../../message/tables.ts'
+import { outboxName, type TableSet, type Tables, tableNames } from '../../message/tables.ts'
 import { type IdFacts, type OutboxTableKind, outboxTables, type SequenceFacts, type TableFacts } from './facts.ts'
 
 // Judges the facts: why no relay may serve an outbox. The start check throws the first refusal, the doctor tells them all.
@@ -28,6 +28,10 @@ export function refusalError({ code, finding, why, fix }: Refusal, cause?: unkno
 /** How to get tables of that prefix that are missing. `flags`: others of init. */
 export const createTables = ({ prefix }: Pick<TableSet, 'prefix'>, flags = ''): string =>
   `Run "npx prisma-extension-outbox init${flags}${prefix && ` --table-prefix ${prefix}`}", then "npx prisma migrate deploy"; --schema and --table-prefix name other tables.`
+
+/** How to name tables that are there, in place of those that are not. */
+export const chooseTables = (present: readonly TableSet[]): string =>
+  `The database has ${present.map(outboxName).join(', ')}: choose tables with --schema and --table-prefix (tablePrefix in code), or create these with "npx prisma-extension-outbox init".`
 
 /** What a relay needs of each table. Rights of operators are their own. */
 const needs: Record<OutboxTableKind, { rights: string; columns: string }> = {

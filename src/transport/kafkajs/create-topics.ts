@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
 import { accessOf } from '../access.ts'
-import { type Transport, TransportError } from '../transport.ts'
+import { around, type Transport, TransportError } from '../transport.ts'
 import { trouble } from './errors.ts'
 import { guardedKafka } from './guarded-kafka.ts'
 import { brokerNames } from './ipv6.ts'
@@ -29,12 +29,7 @@ export function creatingTopics(transport: Transport, kafka: KafkajsTransportOpti
       throw error
     }
   }
-  return {
-    name: transport.name,
-    connect: (signal) => transport.connect(signal),
-    ...(transport.producerId && { producerId: (signal) => transport.producerId!(signal) }),
-    publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
-    close: () => transport.close(),
+  return around(transport, {
     async partitions(topic, signal) {
       try {
         return await transport.partitions(topic, signal)
@@ -50,7 +45,7 @@ export function creatingTopics(transport: Transport, kafka: KafkajsTransportOpti
       for (const [topic, found] of counts) if (isMissing(found)) counts.set(topic, await created(topic, signal))
       return counts
     },
-  }
+  })
 }
 
 const isMissing = (error: unknown) => error instanceof TransportError && error.code === 'UNKNOWN_TOPIC_OR_PARTITION'

@@ -13,6 +13,7 @@ interface Package {
 export function compatibilityTable(): string {
   const { engines, dependencies, devDependencies: dev, peerDependencies: peer } = packageOf('package.json')
   const prisma6 = packageOf('test/support/prisma6/package.json').dependencies['@prisma/client']!
+  const prisma8 = packageOf('test/prisma8/package.json').dependencies['@prisma/orm-postgres']!
   const kafka = /<artifactId>kafka_2\.13<\/artifactId><version>([^<]+)/.exec(pageOf('pom.xml'))![1]!
   const rows = [
     ['Node', code(engines.node), `${/\d+/.exec(dev['@types/node']!)}`],
@@ -20,6 +21,7 @@ export function compatibilityTable(): string {
     ['Kafka', 'brokers that kafkajs reaches', kafka],
     ['TypeScript', '[settings that are tested](../guides/typescript-jest-bundlers.md)', dev.typescript!],
     ['`@prisma/client`', code(peer['@prisma/client']!), `${dev['@prisma/client']} and ${prisma6}`],
+    ['`@prisma/orm-postgres`', code(peer['@prisma/orm-postgres']!), prisma8],
     ['`kafkajs`', code(dependencies.kafkajs!), dependencies.kafkajs!],
     ...['@platformatic/kafka', '@opentelemetry/api', 'aws-msk-iam-sasl-signer-js'].map((name) => [
       `${code(name)}, optional`,

@@ -5,7 +5,7 @@ import { message, poison, rejection, type Shop } from './shop.ts'
 /** Other extensions around it. */
 export function describeExtensions(shop: Shop): void {
   const { customers, topics } = shop
-  describe('next to other extensions', () => {
+  describe.runIf(shop.has('extensions'))('next to other extensions', () => {
     const seen: string[] = []
     type Client = Shop['base']
     const watching = <C extends Client>(client: C): C =>

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import { enqueue, enqueueMany } from '../../../src/index.ts'
 import { isOutboxError } from '../../../src/message/errors.ts'
 import { refusal } from '../../message/refusal.ts'
 import { message, poison, rejection, type Shop } from './shop.ts'
@@ -26,9 +25,9 @@ export function describeFate(shop: Shop): void {
     test('both forms of a transaction keep one order', async () => {
       await shop.prisma.$transaction(async (tx) => {
         void tx.outbox.enqueue(message('a'))
-        void enqueue(tx, message('b'))
+        void shop.enqueue(tx, message('b'))
         void tx.outbox.enqueueMany([message('c'), message('d')])
-        await enqueueMany(tx, [message('e')])
+        await shop.enqueueMany(tx, [message('e')])
       })
       expect(await topics()).toEqual(['a', 'b', 'c', 'd', 'e'])
     })

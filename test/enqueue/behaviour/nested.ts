@@ -5,9 +5,9 @@ import { refusal } from '../../message/refusal.ts'
 import { message, poison, rejection, type Shop } from './shop.ts'
 
 /** Transactions within transactions. */
-export function describeNested(shop: Shop, { nested }: { nested: boolean }): void {
+export function describeNested(shop: Shop): void {
   const { customers, statements, topics } = shop
-  describe.runIf(nested)('nested transactions', () => {
+  describe.runIf(shop.has('nested'))('nested transactions', () => {
     test('what is enqueued in a savepoint that rolls back is gone, also if nobody awaited it', async () => {
       await shop.prisma.$transaction(async (tx) => {
         await tx.outbox.enqueue(message('a'))

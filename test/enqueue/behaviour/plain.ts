@@ -5,7 +5,7 @@ import { message, poison, rejection, type Shop } from './shop.ts'
 /** The same without the extension, and with it applied at run time. */
 export function describePlain(shop: Shop): void {
   const { customers, topics } = shop
-  describe('without the extension', () => {
+  describe.runIf(shop.has('functionForm'))('without the extension', () => {
     test('the function form writes in the transaction of its client', async () => {
       const id = await shop.base.$transaction(async (tx) => {
         await tx.order.create({ data: { customer: 'Ada' } })
@@ -30,7 +30,7 @@ export function describePlain(shop: Shop): void {
     })
   })
 
-  test('withOutbox does the same at run time', async () => {
+  test.runIf(shop.has('extensions'))('withOutbox does the same at run time', async () => {
     const client = withOutbox(shop.base, { wake: false })
     const failing = client.$transaction(async (tx) => {
       await tx.order.create({ data: { customer: 'Ada' } })

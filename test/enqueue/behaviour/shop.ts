@@ -1,9 +1,10 @@
 import type { PrismaPg } from '@prisma/adapter-pg'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import { type Message, outbox } from '../../../src/index.ts'
+import type { Message, OutboxOptions } from '../../../src/index.ts'
 import { isOutboxError } from '../../../src/message/errors.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
-import { type PrismaVersion, shopSql } from '../clients.ts'
+import { shopSql } from '../clients.ts'
+import type { Boxed, Client, Clients, Feature, Version } from '../versions.ts'
 
 /** A message whose topic is all that a test looks at. */
 export const message = (topic: string): Message => ({ topic, key: 'k', payload: { topic } })
@@ -20,38 +21,21 @@ export interface ConnectOptions {
   adapt?: (adapter: PrismaPg) => PrismaPg
 }
 
-/** A client that tells `onQuery` each statement that it has sent. */
-function connected(
-  { PrismaClient, PrismaPg }: PrismaVersion,
-  url: string,
-  { schema, connections = 10, adapt = (adapter) => adapter }: ConnectOptions,
-  onQuery: (sql: string) => void,
-) {
-  const adapter = new PrismaPg({ connectionString: url, max: connections }, schema === undefined ? undefined : { schema })
-  const client = new PrismaClient({ adapter: adapt(adapter), log: [{ emit: 'event', level: 'query' }] })
-  client.$on('query', ({ query }) => onQuery(query))
-  return client
-}
-
-type Client = ReturnType<typeof connected>
-
-const extended = (client: Client) => client.$extends(outbox({ wake: false }))
-
 /** The database of a shop, the clients of one version of Prisma, and what tests ask of them. Hooks make and clear it. */
 export class Shop {
-  readonly #load: () => Promise<PrismaVersion>
-  #version!: PrismaVersion
+  readonly #version: Version
+  #clients!: Clients
   /** There from the first test on, as the clients are. */
   db!: TestDatabase
   /** Without the extension. */
   base!: Client
   /** With it. */
-  prisma!: ReturnType<typeof extended>
+  prisma!: Boxed
   /** What clients have sent since the test began. */
   readonly statements: string[] = []
 
-  constructor(load: () => Promise<PrismaVersion>) {
-    this.#load = load
+  constructor(version: Version) {
+    this.#version = version
     beforeAll(() => this.#open())
     beforeEach(() => void this.statements.splice(0))
     afterEach(() => this.db.query('TRUNCATE "outbox", "orders" RESTART IDENTITY'))
@@ -60,7 +44,19 @@ export class Shop {
 
   /** Another client, without the extension; the caller disconnects it. */
   readonly connect = (url = this.db.url, options: ConnectOptions = {}): Client =>
-    connected(this.#version, url, options, (sql) => void this.statements.push(sql))
+    this.#clients.connect(url, options, (sql) => void this.statements.push(sql))
+
+  /** A client with the outbox, without wake-ups unless the options say otherwise. */
+  readonly boxed = (options: OutboxOptions = {}, client = this.base): Boxed =>
+    this.#clients.boxed(client, { wake: false, ...options })
+
+  /** The functions of this version. */
+  readonly enqueue: Clients['enqueue'] = (...given) => this.#clients.enqueue(...given)
+  readonly enqueueMany: Clients['enqueueMany'] = (...given) => this.#clients.enqueueMany(...given)
+  readonly rendered: Clients['rendered'] = (...given) => this.#clients.rendered(...given)
+
+  /** Whether this version of Prisma has the feature: the tests of those that it lacks are left out, and behaviour.ts says so. */
+  readonly has = (feature: Feature): boolean => !this.#version.lacks.includes(feature)
 
   /** Topics of the messages that wait, in their order. */
   readonly topics = async (table = '"outbox"'): Promise<string[]> =>
@@ -71,10 +67,10 @@ export class Shop {
     (await this.db.query<{ customer: string }>('SELECT customer FROM orders ORDER BY id')).map((row) => row.customer)
 
   async #open(): Promise<void> {
-    this.#version = await this.#load()
+    this.#clients = await this.#version.load()
     this.db = await createDatabase(shopSql)
     this.base = this.connect()
-    this.prisma = extended(this.base)
+    this.prisma = this.boxed()
   }
 
   async #close(): Promise<void> {

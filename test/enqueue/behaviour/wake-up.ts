@@ -40,7 +40,7 @@ export function describeWakeUp(shop: Shop): void {
 
     test('a commit with a message wakes the relays; a rollback, or a commit without one, does not', async () => {
       await using ear = await listen()
-      const client = shop.base.$extends(outbox())
+      const client = shop.boxed({ wake: true })
       await client.$transaction((tx) => tx.order.create({ data: { customer: 'Ada' } }))
       await client
         .$transaction(async (tx) => {
@@ -48,7 +48,6 @@ export function describeWakeUp(shop: Shop): void {
           throw new Error('no')
         })
         .catch(() => {})
-      await shop.base.$executeRaw`SELECT 1`
       await ear.flush()
       expect(ear.heard).toHaveLength(0)
       await client.$transaction((tx) => tx.outbox.enqueue(message('a')))
@@ -60,7 +59,7 @@ export function describeWakeUp(shop: Shop): void {
 
     test('a burst of commits wakes at most 20 times a second, and once after the last', async () => {
       await using ear = await listen()
-      const client = shop.base.$extends(outbox())
+      const client = shop.boxed({ wake: true })
       const begin = performance.now()
       let last = begin
       while (performance.now() - begin < 600) {
@@ -75,7 +74,7 @@ export function describeWakeUp(shop: Shop): void {
 
     test('an enqueue that is its own transaction wakes them too', async () => {
       await using ear = await listen()
-      await shop.base.$extends(outbox({ requireTransaction: false })).outbox.enqueue(message('a'))
+      await shop.boxed({ requireTransaction: false, wake: true }).outbox.enqueue(message('a'))
       await ear.until(() => ear.heard.length > 0)
       expect(await topics()).toEqual(['a'])
     })
@@ -87,7 +86,7 @@ export function describeWakeUp(shop: Shop): void {
       expect(ear.heard).toHaveLength(0)
     })
 
-    test('a wake-up that fails or hangs is nobody`s concern', async () => {
+    test.runIf(shop.has('extensions'))('a wake-up that fails or hangs is nobody`s concern', async () => {
       const asked: string[] = []
       const deaf = (answer: () => Promise<never>) =>
         shop.base
@@ -108,7 +107,7 @@ export function describeWakeUp(shop: Shop): void {
       expect(await topics()).toEqual(['a', 'a'])
     })
 
-    test('the function form wakes nobody, until wake() is called', async () => {
+    test.runIf(shop.has('functionForm'))('the function form wakes nobody, until wake() is called', async () => {
       await using ear = await listen()
       await shop.base.$transaction((tx) => enqueue(tx, message('a')))
       await ear.flush()
@@ -118,15 +117,18 @@ export function describeWakeUp(shop: Shop): void {
       expect(ear.heard).toHaveLength(1)
     })
 
-    test('wake() is throttled as the extension is, and each call is followed by a notification', async () => {
-      await using ear = await listen()
-      const begin = performance.now()
-      await Promise.all(Array.from({ length: 100 }, () => wake(shop.base)))
-      await wake(shop.base)
-      await ear.flush()
-      expect(ear.heard.length).toBeGreaterThanOrEqual(2)
-      expect(ear.heard.length).toBeLessThanOrEqual(Math.ceil((performance.now() - begin) / 50) + 1)
-    })
+    test.runIf(shop.has('functionForm'))(
+      'wake() is throttled as the extension is, and each call is followed by a notification',
+      async () => {
+        await using ear = await listen()
+        const begin = performance.now()
+        await Promise.all(Array.from({ length: 100 }, () => wake(shop.base)))
+        await wake(shop.base)
+        await ear.flush()
+        expect(ear.heard.length).toBeGreaterThanOrEqual(2)
+        expect(ear.heard.length).toBeLessThanOrEqual(Math.ceil((performance.now() - begin) / 50) + 1)
+      },
+    )
 
     test('wake() never rejects and does not wait for long, whatever the database does', async () => {
       const broken = (answer: () => Promise<never>) => ({ $connect() {}, $executeRawUnsafe: answer })
@@ -137,7 +139,7 @@ export function describeWakeUp(shop: Shop): void {
 
     test('a client that disconnects is not connected again by a wake-up', async () => {
       const client = connect()
-      const app = client.$extends(outbox())
+      const app = shop.boxed({ wake: true }, client)
       for (let i = 0; i < 3; i++) await app.$transaction((tx) => tx.outbox.enqueue(message('a')))
       await app.$disconnect()
       const sent = statements.length

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { enqueue, type Message } from '../../../src/index.ts'
+import type { Message } from '../../../src/index.ts'
 import { bucketOf } from '../../../src/message/key.ts'
 import { message, type Shop } from './shop.ts'
 
@@ -25,8 +25,7 @@ export function describeWritten(shop: Shop): void {
         headers: { a: 'ü' },
         created_at: expect.any(Date),
       })
-      const placedAt = new Date(`${placed_at.replace(' ', 'T')}Z`).toISOString()
-      expect(JSON.parse(row!.value.toString())).toEqual({ id: 1, customer: 'Ada', total: '10.5', placedAt })
+      expect(JSON.parse(row!.value.toString())).toEqual({ id: 1, customer: 'Ada', ...shop.rendered('10.50', placed_at) })
     })
 
     test('without a commit there is neither row nor message', async () => {
@@ -89,7 +88,7 @@ export function describeWritten(shop: Shop): void {
       const three = async (tx: Parameters<Parameters<typeof shop.prisma.$transaction>[0]>[0]) => {
         await tx.outbox.enqueue(message('a'))
         await tx.outbox.enqueue(message('b'))
-        await enqueue(tx, message('c'))
+        await shop.enqueue(tx, message('c'))
       }
       expect(await cost(three)).toEqual([question, insert, insert, insert])
     })

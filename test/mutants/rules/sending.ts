@@ -167,7 +167,11 @@ export const sendingRules: readonly RulePart[] = [
   {
     rule: 5,
     without: 'an idle relay counts as one without Kafka',
-    edits: { file: 'relay/pipeline.ts', from: 'return this.#answers.run(signal)', to: 'return Promise.resolve()' },
+    edits: {
+      file: 'relay/pipeline.ts',
+      from: 'return this.#answers.run(signal, this.topics.breaker)',
+      to: 'return Promise.resolve()',
+    },
     file: cutOff,
     tests: 'an idle relay asks',
   },

@@ -5,6 +5,9 @@ import { relayLog } from 'prisma-extension-outbox/ops'
 import { createRelay } from 'prisma-extension-outbox/relay'
 import { drain, expectEnqueued } from 'prisma-extension-outbox/testing'
 import { base, prisma, typed, wrapped, wrappedTyped } from './db'
+
+export { place8 } from './eight'
+
 import { events } from './events'
 import type { Prisma } from './generated/client'
 
