@@ -55,7 +55,7 @@ test.each(alerts)('%s has a history in which it fires, one in which it does not,
   expect(histories).toContain(`- name: ${name} is silent\n`)
   expect(rules).toContain(`runbook_url: ${docsUrl}/runbook.md#${name.toLowerCase()}\n`)
   const section = runbook.split(`\n## ${name}\n`)[1]!.split('\n## ')[0]!
-  for (const part of ['**Means.**', '**Look at.**', '**Do.**']) expect(section).toContain(part)
+  for (const part of ['**Meaning.**', '**Check.**', '**Fix.**']) expect(section).toContain(part)
 })
 
 test('the runbook has no section of an alert that is not there', () => {
