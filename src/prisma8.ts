@@ -2,4 +2,5 @@
 export type { EventMethods, MessageMethods, OutboxMethods } from './enqueue/enqueue.ts'
 export { enqueue, enqueueMany, withOutbox } from './enqueue/prisma8.ts'
 export type { EnqueueOptions, OutboxOptions, OutboxTransaction, TransactionOf, WithOutbox } from './enqueue/prisma8-types.ts'
+export { outbox, outboxRuntime } from './prisma/contract-extension.ts'
 export type { Prisma8Client } from './prisma/prisma8.ts'

@@ -49,7 +49,7 @@ const knows: Record<string, string[]> = {
   message: [],
   running: [],
   events: ['message/'],
-  prisma: ['message/'],
+  prisma: ['message/', 'version.ts'],
   enqueue: ['message/', 'events/', 'prisma/'],
   store: ['message/', 'running/'],
   transport: ['message/', 'running/'],
