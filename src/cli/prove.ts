@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { docsUrl } from '../message/errors.ts'
 import { proofKafka } from '../proof/dump.ts'
 import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
+import { relayOptions } from '../relay/options.ts'
 import type { Setting } from '../running/setting.ts'
 import { accessOf } from '../transport/access.ts'
 import { checkLogin } from '../transport/brokers.ts'
@@ -15,10 +16,13 @@ import { prismaHelp } from './help.ts'
 import { print, printError, printJson } from './print.ts'
 import { proofText } from './prove-text.ts'
 import { count } from './selection.ts'
-import { addProofFlags, groups } from './settings.ts'
+import { addFlags, addProofFlags, groups } from './settings.ts'
 
 /** How a relay process is started: the program and its arguments. */
 export type RelayProgram = readonly [program: string, ...args: string[]]
+
+/** The setting of the relays that a proof has. */
+const mode = { exactlyOnce: relayOptions.exactlyOnce }
 
 /** This package's own relay. */
 const ownRelay: RelayProgram = [process.execPath, fileURLToPath(new URL('main.js', import.meta.url)), 'relay']
@@ -44,12 +48,13 @@ export function proveCommand(relay: RelayProgram = ownRelay): Command {
     .option('--replication <n>', "Replicas of the scratch topic (default: the cluster's own)", count)
     .option('--seed <n>', 'Write the same transactions and kill at the same moments as the run that named this seed', count)
     .option('--json', 'The result as JSON')
-  addProofFlags(command).action(async (flags: Flags) => {
+  addFlags(addProofFlags(command), mode, 'Relay').action(async (flags: Flags) => {
     process.exitCode = await run(flags, process.env, relay)
   })
   return prismaHelp(command, [
     ['With the database and the Kafka of the environment', ''],
     ['On a topic with three replicas', '--replication 3'],
+    ['That no message comes twice, in the exactly-once mode', '--exactly-once'],
   ])
 }
 
@@ -64,7 +69,7 @@ async function run(flags: Flags, env: Environment, program: RelayProgram): Promi
     const proof = await prove(plan)
     if (flags.json === true) printJson(proof.judgement)
     else print(proofText(proof.history, proof.judgement))
-    printError(verdict(proof, plan.seed, performance.now() - began))
+    printError(verdict(proof, plan, performance.now() - began))
     return proof.judgement.sound && proof.leftBehind.length === 0 ? exitCodes.done : exitCodes.failed
   } catch (error) {
     if (!breakOff.signal.aborted) throw error
@@ -73,15 +78,15 @@ async function run(flags: Flags, env: Environment, program: RelayProgram): Promi
   }
 }
 
-function verdict({ judgement }: Proof, seed: number, ms: number): string {
+function verdict({ judgement }: Proof, { seed, exactlyOnce }: ProofPlan, ms: number): string {
   const time = `${(ms / 1_000).toFixed(0)} s`
   return judgement.sound
-    ? `Proved in ${time}: no message is lost or made up, and every key is in order.`
+    ? `Proved in ${time}: no message is lost or made up, and every key is in order${exactlyOnce ? ', without a second copy' : ''}.`
     : `NOT proved (${time}). Please report this output: ${newIssue} (--seed ${seed} repeats the run).`
 }
 
 function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: AbortSignal, say: ProofPlan['say']): ProofPlan {
-  const { databaseUrl, tablePrefix = '', kafka } = relayConfig(flags, env)
+  const { databaseUrl, tablePrefix = '', kafka, exactlyOnce = false } = relayConfig(flags, env)
   checkLogin(kafka)
   const number = (name: string, otherwise: number) => (flags[name] as number | undefined) ?? otherwise
   return {
@@ -97,6 +102,7 @@ function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: A
     kills: number('kills', 5),
     emptyMs: 20_000,
     maxInFlight,
+    exactlyOnce,
     startRelay: (schema, name) => startRelay(program, relayEnvironment(flags, env, schema, name)),
     signal,
     say,
@@ -107,7 +113,7 @@ function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: A
 function relayEnvironment(flags: Flags, env: Environment, schema: string, name: string): Environment {
   return {
     ...env,
-    ...fromFlags({ ...groups.Database, ...groups.Kafka }, flags),
+    ...fromFlags({ ...groups.Database, ...groups.Kafka, ...mode }, flags),
     OUTBOX_SCHEMA: schema,
     OUTBOX_NAME: name,
     OUTBOX_LEASE_MS: '3000',

@@ -36,6 +36,8 @@ export interface ProofPlan {
   emptyMs: number
   /** Rows in flight of a relay: so many copies each kill may leave. */
   maxInFlight: number
+  /** The relays run in the exactly-once mode: a kill leaves no copy. */
+  exactlyOnce: boolean
   startRelay: (schema: string, name: string) => ProvedRelay
   /** Breaks the proof off; what was made is removed. */
   signal: AbortSignal
@@ -140,7 +142,7 @@ async function settle({ emptyMs, signal }: ProofPlan, { query, sql }: Scratch): 
 }
 
 async function read(
-  { kafka, kills, maxInFlight, partitions }: ProofPlan,
+  { kafka, kills, maxInFlight, exactlyOnce, partitions }: ProofPlan,
   topic: string,
   { attempts }: Writers,
   faults: InjectedFault[],
@@ -149,7 +151,8 @@ async function read(
 ): Promise<History> {
   const dumps = [await dumpTopics(kafka, [topic], 'read_uncommitted'), await dumpTopics(kafka, [topic], 'read_committed')]
   const topics = [{ name: topic, partitions: [partitions], deleted: false }]
-  return { topics, attempts, ledger: await ledger(), dumps, faults, mostDuplicates: kills * maxInFlight, rest }
+  const mostDuplicates = kills * maxInFlight
+  return { exactlyOnce, topics, attempts, ledger: await ledger(), dumps, faults, mostDuplicates, rest }
 }
 
 /** Waits; rejects with the reason of the signal when it aborts. */

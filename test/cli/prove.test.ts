@@ -87,6 +87,26 @@ test.each([
   90_000,
 )
 
+test('in the exactly-once mode no message comes twice', async () => {
+  const { code, stdout, stderr } = await prove(['--exactly-once', '--seconds', '8', '--kills', '4', '--json']).ended
+  expect([code, stderr]).toEqual([0, expect.stringContaining('without a second copy.')])
+  const { figures } = JSON.parse(stdout) as { figures: Record<string, number> }
+  expect(figures).toMatchObject({ lost: 0, phantom: 0, inversions: 0, duplicates: 0, duplicateBound: 0 })
+}, 120_000)
+
+test.each([
+  ['adopts-nothing', 'Second copies are no more than the kills explain'],
+  ['numbers-reused', 'Every message of a committed transaction is in Kafka'],
+])(
+  'a relay of this mode with the fault %s fails, by the promise "%s"',
+  async (mutant, check) => {
+    const { code, stdout } = await prove(['--exactly-once', '--seconds', '20', '--kills', '3'], { mutant }).ended
+    expect(code).toBe(1)
+    expect(stdout).toMatch(new RegExp(`^${check} +NO +broken`, 'm'))
+  },
+  120_000,
+)
+
 test('its table says in words what was promised, that it was kept, and what was done', async () => {
   const { code, stdout, stderr } = await prove(['--seconds', '4', '--kills', '1']).ended
   expect([code, stderr]).toEqual([0, expect.stringContaining('no message is lost or made up, and every key is in order.')])

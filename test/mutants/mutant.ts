@@ -23,6 +23,8 @@ export interface Mutant {
   readonly edits?: Edit | readonly Edit[]
   /** Changes to the tables. */
   readonly sql?: string
+  /** It is one of the exactly-once mode. @default what its rule says */
+  readonly exactlyOnce?: boolean
   /** Replaces ports, below the trace: the trace tells what the relay was told. */
   readonly ports?: (ports: RelayPorts) => RelayPorts
   /** Replaces a way in which the application writes. */

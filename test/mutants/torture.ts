@@ -40,9 +40,11 @@ function proved(by: string, soundBy: string | undefined, seed: number): { by: st
 }
 
 /** The checks that a mutant, or a sound relay, violates under faults drawn from the seed, with the number of violations; undefined: none. */
-async function caughtBy(mutant: string | undefined, { rule, faults }: Mutant, seed: number): Promise<string | undefined> {
-  const exactlyOnce = rule === 26 || rule === 27
-
+async function caughtBy(
+  mutant: string | undefined,
+  { rule, faults, exactlyOnce = rule === 26 || rule === 27 }: Mutant,
+  seed: number,
+): Promise<string | undefined> {
   // The generated clients must be there before what imports them.
   const { torture } = await import('../history/run.ts')
   // Few keys, so that transactions wait for one another and begin in another order than they commit.
