@@ -7,6 +7,7 @@ export const duplicatesIn = (copies: ReadonlyMap<string, readonly unknown[]>): n
 
 /** The copies that the faults explain: every publish after the first whose records may stand in the log. Null: nothing tells. */
 export function duplicateBound({ history, sendsOf }: Evidence): number | null {
+  if (history.exactlyOnce) return 0
   if (!history.traces) return history.faults.length === 0 ? 0 : (history.mostDuplicates ?? null)
   let bound = 0
   for (const sends of sendsOf.values()) bound += Math.max(0, sends.filter(mayBeInLog).length - 1)

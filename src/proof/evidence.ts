@@ -1,5 +1,6 @@
 import type {
   Attempt,
+  BatchKey,
   Dump,
   History,
   LeaseName,
@@ -98,6 +99,8 @@ export interface Send {
   partition: number
   ids: readonly string[]
   leases: readonly LeaseName[]
+  /** Of the exactly-once mode. */
+  numbers?: BatchKey | undefined
   spareMs: number | null
   until: MonotonicMs
   /** `none`: the relay ended before it knew. */
@@ -105,6 +108,8 @@ export interface Send {
   endedAt: MonotonicMs
   /** Offset of the first record, where it was acknowledged. */
   offset: number | null
+  /** Code of another outcome. */
+  code: string | null
 }
 
 /** The publishes of one relay, with their outcomes. */
@@ -112,11 +117,11 @@ export function sendsOf({ relay, lines }: Trace): Send[] {
   const byBatch = new Map<number, Send>()
   for (const line of lines) {
     if (line.what === 'publishes') {
-      const { at, topic, partition, ids, leases, spareMs, until } = line
-      const open = { outcome: 'none', endedAt: Number.POSITIVE_INFINITY, offset: null } as const
-      byBatch.set(line.batch, { relay, at, topic, partition, ids, leases, spareMs, until, ...open })
+      const { at, topic, partition, ids, leases, numbers, spareMs, until } = line
+      const open = { outcome: 'none', endedAt: Number.POSITIVE_INFINITY, offset: null, code: null } as const
+      byBatch.set(line.batch, { relay, at, topic, partition, ids, leases, numbers, spareMs, until, ...open })
     } else if (line.what === 'published') {
-      Object.assign(byBatch.get(line.batch)!, { outcome: line.outcome, endedAt: line.at, offset: line.offset })
+      Object.assign(byBatch.get(line.batch)!, { outcome: line.outcome, endedAt: line.at, offset: line.offset, code: line.code })
     }
   }
   return [...byBatch.values()]

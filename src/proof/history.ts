@@ -94,6 +94,16 @@ export interface TopicState {
 /** Bucket and epoch of a lease. */
 export type LeaseName = readonly [bucket: number, epoch: number]
 
+/** Numbers of a batch as a text: producer id, epoch, topic, partition, first sequence. */
+export type BatchKey = string
+
+/** A recorded batch with the message ids of its rows, in their order, and their buckets. */
+export interface TracedBatch {
+  batch: BatchKey
+  ids: readonly string[]
+  buckets: readonly number[]
+}
+
 /**
  * One step of a relay, written by its process at the moment of the step. What is about to be done to the outside (`publishes`, `settles`,
  * `releases`, `dead-letters`) is on the disk before it is done, so that a SIGKILL takes no evidence with it.
@@ -119,10 +129,28 @@ export type TraceLine = { at: MonotonicMs } & (
       partition: number
       ids: readonly string[]
       leases: readonly LeaseName[]
+      /** {@link BatchKey} under which it is sent; left out without numbers. */
+      numbers?: BatchKey
       spareMs: number | null
       until: MonotonicMs
     }
   | { what: 'published'; batch: number; outcome: 'acked' | 'not-written' | 'unknown'; offset: number | null; code: string | null }
+  /** The statement of the exactly-once mode, by a number of the relay's own; `recorded` is its answer. */
+  | {
+      what: 'records'
+      statement: number
+      begun: readonly TracedBatch[]
+      landed: readonly BatchKey[]
+      acknowledged: readonly BatchKey[]
+      withdrawn: readonly BatchKey[]
+      leases: readonly LeaseName[]
+    }
+  /** `held`: the buckets whose leases were the relay's; null: a row was locked, and nothing was done. */
+  | { what: 'recorded'; statement: number; held: readonly number[] | null; withdrawn: number }
+  /** The recorded batches of claimed buckets were read; `after`: when the question was sent. */
+  | { what: 'adopts'; buckets: readonly number[]; batches: readonly TracedBatch[]; after: MonotonicMs }
+  /** The log was searched for a batch; null: it could not be read. */
+  | { what: 'searched'; ids: readonly string[]; found: number | null; after: MonotonicMs }
   | { what: 'settles'; ids: readonly string[] }
   | { what: 'settled'; ids: readonly string[] }
   | { what: 'deadLetters' | 'moves-behind'; ids: readonly string[]; lease: LeaseName; reason: string | null }
@@ -195,6 +223,8 @@ export interface Resources {
 /** Everything that is known about a run. What was not recorded is left out, and the checks that need it say so. */
 export interface History {
   topics: readonly TopicState[]
+  /** The relays ran in the exactly-once mode: no copy is explained by anything. */
+  exactlyOnce?: boolean
   attempts: readonly Attempt[]
   ledger: readonly LedgerRow[]
   dumps: readonly Dump[]

@@ -90,10 +90,10 @@ export interface RelayEvents {
   standing_by: { exactlyOnce: boolean }
   /**
    * A bug of the relay or of a Kafka client, not trouble of a server: please report it. `error` is the name and the stack of the
-   * error, without its message. After an error during `publish`, or when the client was `asked` for partitions, the client is called
-   * again. Emitted with the first failure. An error of the `relay` itself ends it.
+   * error, without its message. After an error during `publish` or a `search` of the log, or when the client was `asked` for partitions, the client is
+   * called again. Emitted with the first failure, for a search with each. An error of the `relay` itself ends it.
    */
-  internal_error: { during: 'publish' | 'asked' | 'relay'; error: string }
+  internal_error: { during: 'publish' | 'asked' | 'search' | 'relay'; error: string }
   /**
    * Another transaction has locked a row that the relay must delete or move. Other rows continue; this one is retried each second.
    * Emitted once, with the first row, until none is locked any more. `topic` and `messageId` are null if only the bucket is known.

@@ -81,6 +81,8 @@ export interface RelayHandle {
   block(ms: number): void
   /** Dies by SIGKILL when it next comes to the named failpoint. */
   dieAt(failpoint: string): void
+  /** Stops itself by SIGSTOP when it next comes to the named failpoint. What it returns lets it go on, whether it had stopped or not. */
+  stopAt(failpoint: string): Promise<() => Promise<void>>
 }
 
 /** The relays under torture. Those that die are started again by the fleet, as a process manager would. */
@@ -135,6 +137,8 @@ export interface Ground {
   /** An admin client past the proxies, connected. */
   admin: Admin
   relays: RelayFleet
+  /** The relays record their batches. */
+  exactlyOnce: boolean
   topics: {
     /** Never deleted, never grown: what lands here must be there, in order. */
     steady: readonly string[]

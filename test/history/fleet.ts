@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayFleet, RelayHandle } from './fault.ts'
+import type { TortureOptions } from './options.ts'
 import type { RelayEnvironment, RelayOrder } from './relay-program.ts'
 
 /** What every relay of a fleet is started with. */
@@ -12,6 +13,7 @@ export interface FleetPlan {
   databaseUrl: string
   brokers: string
   options: RelayOptions & { leaseMs: number }
+  transport: TortureOptions['transport']
   /** Folder for traces, events and errors. */
   folder: string
   mutant?: { name: string; sources: string } | undefined
@@ -29,6 +31,9 @@ const restartMs = 200
  * eight relays that start at once need half a minute.
  */
 const joinMs = 90_000
+
+/** Milliseconds after which a relay that is to go on is told so again. */
+const wakeMs = 200
 
 class OneRelay implements RelayHandle {
   readonly name: string
@@ -71,7 +76,24 @@ class OneRelay implements RelayHandle {
 
   dieAt(failpoint: string): void {
     this.doomed = true
-    this.#order({ dieAt: failpoint })
+    this.#order({ at: { failpoint, signal: 'SIGKILL' } })
+  }
+
+  async stopAt(failpoint: string): Promise<() => Promise<void>> {
+    this.#order({ at: { failpoint, signal: 'SIGSTOP' } })
+    return async () => {
+      let disarmed = false
+      const gone = Promise.race([this.#end, new Promise((resolve) => this.child.once('message', resolve))])
+      void gone.then(() => {
+        disarmed = true
+      })
+      this.#order({ disarm: true })
+      // It may come to its failpoint until it has heard.
+      while (!disarmed && this.alive()) {
+        this.child.kill('SIGCONT')
+        await Promise.race([gone, sleep(wakeMs)])
+      }
+    }
   }
 
   #order(order: RelayOrder): void {
@@ -138,13 +160,14 @@ export class Fleet implements RelayFleet {
 
   #start(env: Record<string, string> = {}): OneRelay {
     const name = `relay-${++this.#started}`
-    const { databaseUrl, brokers, options, folder, mutant } = this.#plan
+    const { databaseUrl, brokers, options, transport, folder, mutant } = this.#plan
     const environment: RelayEnvironment = {
       DATABASE_URL: named(databaseUrl, name),
       KAFKA_BROKERS: brokers,
       TRACE_FILE: join(folder, `${name}.trace`),
       EVENTS_FILE: join(folder, `${name}.events`),
       RELAY_OPTIONS: JSON.stringify({ ...options, name }),
+      TRANSPORT: transport,
       ...(mutant ? { MUTANT: mutant.name, RELAY_SOURCES: mutant.sources } : {}),
     }
     const errors = openSync(join(folder, `${name}.errors`), 'a')

@@ -64,7 +64,8 @@ export async function prepareGround(
     {
       databaseUrl: postgres.proxiedUrl,
       brokers: kafka.bootstrap,
-      options: { leaseMs: options.leaseMs, maxRowBytes: carriedBytes },
+      options: { leaseMs: options.leaseMs, maxRowBytes: carriedBytes, exactlyOnce: options.exactlyOnce },
+      transport: options.transport,
       folder,
       mutant: options.mutant ? await sourcesOf(options.mutant) : undefined,
       env: options.timezone ? { TZ: options.timezone } : {},
@@ -82,6 +83,7 @@ export async function prepareGround(
     kafka,
     admin,
     relays: fleet,
+    exactlyOnce: options.exactlyOnce,
     topics: {
       steady: ['steady-a', 'steady-b', 'steady-c'],
       doomed: 'doomed',

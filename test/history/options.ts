@@ -18,6 +18,9 @@ export interface TortureOptions {
   isolation: 'read committed' | 'repeatable read' | 'serializable' | undefined
   timezone: string | undefined
   pgbouncer: boolean
+  /** Relays with `--exactly-once`; the judge then allows no duplicate. */
+  exactlyOnce: boolean
+  transport: 'kafkajs' | 'platformatic'
   brokers: 1 | 3
   relays: number
   /** Concurrent writers. */
@@ -44,6 +47,8 @@ export const tortureDefaults: TortureOptions = {
   isolation: undefined,
   timezone: undefined,
   pgbouncer: false,
+  exactlyOnce: false,
+  transport: 'kafkajs',
   brokers: 3,
   relays: 3,
   writers: 24,
@@ -56,6 +61,7 @@ export const tortureDefaults: TortureOptions = {
 /** A line for each flag of `npm run torture`. */
 export const usage = `npm run torture -- [--seed S] [--minutes M] [--faults NAME,NAME] [--schedule FILE] [--keep] [--mutant NAME]
   [--isolation serializable] [--timezone Asia/Kolkata] [--pgbouncer] [--brokers 1|3] [--relays N] [--every MS]
+  [--exactly-once] [--transport kafkajs|platformatic]
   or: npm run torture -- --judge FOLDER`
 
 /** Reads the arguments of the command. Throws with the usage for what it does not know. */
@@ -84,6 +90,8 @@ export function tortureOptions(args: readonly string[], now: number): TortureOpt
     '--isolation': () => ({ isolation: value() as NonNullable<TortureOptions['isolation']> }),
     '--timezone': () => ({ timezone: value() }),
     '--pgbouncer': () => ({ pgbouncer: true }),
+    '--exactly-once': () => ({ exactlyOnce: true }),
+    '--transport': () => ({ transport: value() === 'platformatic' ? 'platformatic' : 'kafkajs' }),
     '--brokers': () => ({ brokers: number() === 1 ? 1 : 3 }),
     '--relays': () => ({ relays: Math.trunc(number()) }),
   }

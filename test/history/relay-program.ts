@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
+import type { Transport } from '../../src/transport/transport.ts'
 import { mutantNamed } from '../mutants/list.ts'
 import { TraceFile } from './trace-file.ts'
 import { Watcher } from './watched.ts'
@@ -19,6 +20,8 @@ export interface RelayEnvironment {
   EVENTS_FILE: string
   /** {@link RelayOptions} as JSON; `leaseMs` must be among them. */
   RELAY_OPTIONS: string
+  /** `kafkajs` or `platformatic`. */
+  TRANSPORT: string
   /** Name of a mutant. */
   MUTANT?: string
   /** Folder of the sources to run; where there is no mutant, the package's own. */
@@ -29,20 +32,29 @@ export interface RelayEnvironment {
 export interface RelayOrder {
   /** Block the event loop for so many milliseconds. */
   block?: number
-  /** Die by SIGKILL at the next call of this failpoint: `before fetch`, `after publish`, … */
-  dieAt?: string
+  /** Send itself this signal at the next call of this failpoint: `before fetch`, `after publish`, … */
+  at?: { failpoint: string; signal: 'SIGKILL' | 'SIGSTOP' }
+  /** Pass the failpoint by, and answer. */
+  disarm?: true
 }
 
 const env = process.env as unknown as RelayEnvironment
 const options = JSON.parse(env.RELAY_OPTIONS) as RelayOptions & { leaseMs: number }
 
-let dieAt: string | undefined
+let armed: RelayOrder['at']
 const failpoint = (name: string) => {
-  if (name === dieAt) process.kill(process.pid, 'SIGKILL')
+  if (name !== armed?.failpoint) return
+  const { signal } = armed
+  armed = undefined
+  process.kill(process.pid, signal)
 }
 
-function obey({ block, dieAt: point }: RelayOrder): void {
-  if (point !== undefined) dieAt = point
+function obey({ block, at, disarm }: RelayOrder): void {
+  if (at) armed = at
+  if (disarm) {
+    armed = undefined
+    process.send?.('disarmed')
+  }
   if (block !== undefined) for (const until = performance.now() + block; performance.now() < until; );
 }
 
@@ -53,19 +65,35 @@ const trace = new TraceFile(env.TRACE_FILE)
 const watcher = new Watcher(trace, failpoint, options.leaseMs)
 
 async function ports(): Promise<RelayPorts> {
-  const [{ kafkajsTransport }, { postgresStore }] = await Promise.all([
-    load('transport/kafkajs/kafkajs.ts') as Promise<typeof import('../../src/transport/kafkajs/kafkajs.ts')>,
+  const [{ postgresStore }, { searchLog }] = await Promise.all([
     load('store/postgres/store.ts') as Promise<typeof import('../../src/store/postgres/store.ts')>,
+    load('transport/kafkajs/search-log.ts') as Promise<typeof import('../../src/transport/kafkajs/search-log.ts')>,
   ])
+  const brokers = env.KAFKA_BROKERS.split(',')
   const real: RelayPorts = {
     store: postgresStore({ databaseUrl: env.DATABASE_URL }),
-    transport: kafkajsTransport({ brokers: env.KAFKA_BROKERS.split(',') }),
+    transport: await transportTo(brokers),
+    search: searchLog({ brokers }),
     clock: watcher.clock,
     version: 'torture',
   }
   const mutant = env.MUTANT ? mutantNamed(env.MUTANT) : undefined
   const given = mutant?.ports?.(real) ?? real
-  return { ...given, store: watcher.store(given.store), transport: watcher.transport(given.transport) }
+  const watched = { ...given, store: watcher.store(given.store), transport: watcher.transport(given.transport) }
+  return given.search ? { ...watched, search: watcher.search(given.search) } : watched
+}
+
+async function transportTo(brokers: string[]): Promise<Transport> {
+  if (env.TRANSPORT === 'platformatic') {
+    const { platformaticTransport } = (await load(
+      'transport/platformatic/platformatic.ts',
+    )) as typeof import('../../src/transport/platformatic/platformatic.ts')
+    return platformaticTransport({ brokers })
+  }
+  const { kafkajsTransport } = (await load(
+    'transport/kafkajs/kafkajs.ts',
+  )) as typeof import('../../src/transport/kafkajs/kafkajs.ts')
+  return kafkajsTransport({ brokers })
 }
 
 const { RelayEngine } = (await load('relay/relay.ts')) as typeof import('../../src/relay/relay.ts')

@@ -99,6 +99,7 @@ async function collect(
   if (disagreement) rest.unexpectedEnds = [...rest.unexpectedEnds, disagreement]
   const ledger = await readLedger(query, sql)
   const history: History = {
+    ...(options.exactlyOnce ? { exactlyOnce: true } : {}),
     topics,
     attempts: writers.attempts,
     ledger,

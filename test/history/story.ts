@@ -66,6 +66,7 @@ export function story(): Story {
   })
   records.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
   const told: Required<History> = {
+    exactlyOnce: false,
     topics: [{ name: 'steady', partitions: [partitions], deleted: false }],
     attempts,
     ledger: committed.map(rowOf),

@@ -2,6 +2,7 @@ import type { Send } from '../../src/proof/evidence.ts'
 import { type Evidence, listed, placeOf } from '../../src/proof/evidence.ts'
 import { type Finding, notJudged, Tally } from '../../src/proof/finding.ts'
 import type { MonotonicMs, Trace } from '../../src/proof/history.ts'
+import { checkExactlyOnce } from './exactly-once-checks.ts'
 import { checkAlarms, checkGrown, checkLines, checkLosses } from './rule-checks.ts'
 
 /**
@@ -10,17 +11,18 @@ import { checkAlarms, checkGrown, checkLines, checkLosses } from './rule-checks.
  * the relay's. Every acknowledged record is at the offset that the acknowledgement named.
  */
 export function checkTrace(evidence: Evidence): Finding {
-  const { traces } = evidence.history
+  const { traces, exactlyOnce } = evidence.history
   if (!traces) return notJudged('no relay wrote a trace')
   const tally = new Tally()
   for (const trace of traces) {
-    checkDeletes(trace, evidence, tally)
+    if (!exactlyOnce) checkDeletes(trace, evidence, tally)
     checkAlarms(trace, evidence, tally)
   }
   checkOwners(traces, tally)
-  checkDeadlines(evidence.sends, tally)
+  if (exactlyOnce) checkExactlyOnce(evidence, tally)
+  else checkDeadlines(evidence.sends, tally)
   for (const trace of traces) {
-    checkReleases(trace, evidence, tally)
+    if (!exactlyOnce) checkReleases(trace, evidence, tally)
     checkLosses(trace, tally)
   }
   checkOffsets(evidence, tally)

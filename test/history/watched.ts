@@ -1,9 +1,20 @@
 import { bucketOf } from '../../src/message/key.ts'
-import type { LeaseName } from '../../src/proof/history.ts'
+import type { LeaseName, TracedBatch } from '../../src/proof/history.ts'
 import { monotonicMs } from '../../src/proof/history.ts'
+import { nameOf } from '../../src/relay/settle/settlement.ts'
 import { type Clock, systemClock } from '../../src/running/clock.ts'
-import type { Fetch, Fetched, Lease, RowName, Store, StoreSession } from '../../src/store/store.ts'
-import type { Outcome, Transport, TransportBatch } from '../../src/transport/transport.ts'
+import type {
+  BatchName,
+  BatchWork,
+  Fetch,
+  Fetched,
+  Lease,
+  NamedBatch,
+  RowName,
+  Store,
+  StoreSession,
+} from '../../src/store/store.ts'
+import type { Outcome, SearchLog, Transport, TransportBatch } from '../../src/transport/transport.ts'
 import type { TraceFile } from './trace-file.ts'
 
 /** Called before and after each call of a port, with `before fetch` or `after publish`. */
@@ -42,6 +53,13 @@ function watched<T extends object>(port: T, failpoint: Failpoint, watches: Watch
 
 const namesOf = (leases: readonly Lease[]): LeaseName[] => leases.map(({ bucket, epoch }) => [bucket, epoch])
 const idsOf = (rows: readonly RowName[]): string[] => rows.map(({ messageId }) => messageId)
+const keysOf = (batches: readonly BatchName[]): string[] => batches.map(nameOf)
+const traced = (batches: readonly NamedBatch[]): TracedBatch[] =>
+  batches.map((batch) => ({
+    batch: nameOf(batch),
+    ids: idsOf(batch.rows),
+    buckets: [...new Set(batch.rows.map(({ bucket }) => bucket))],
+  }))
 
 /**
  * A judge beside the relay: keeps its own account of the leases, by what the store has answered, and holds every publish against it. It
@@ -55,6 +73,7 @@ export class Watcher {
   /** The last two times that the relay was told: the one that it decided by, and the stamp of the send. */
   #looks: [number, number] = [0, 0]
   #batches = 0
+  #statements = 0
   /** The highest id after which a bucket was asked for, under its present lease. */
   readonly #asked = new Map<number, number>()
 
@@ -91,6 +110,20 @@ export class Watcher {
     })
   }
 
+  /** The search of the log, with failpoints and a line for each answer. */
+  search(search: SearchLog): SearchLog {
+    return async (what) => {
+      this.#failpoint('before search')
+      const after = monotonicMs()
+      const found = await search(what).catch((error: unknown) => error as Error)
+      const answer = { found: found instanceof Error ? null : found, after }
+      this.#trace.add({ what: 'searched', ids: what.messageIds, ...answer })
+      this.#failpoint('after search')
+      if (found instanceof Error) throw found
+      return found
+    }
+  }
+
   #sessionWatches(): Watches<StoreSession> {
     const trace = this.#trace
     const claims = (how: 'take' | 'retake' | 'renew') => ({
@@ -113,9 +146,39 @@ export class Watcher {
         before: (rows) => trace.addNow({ what: 'settles', ids: idsOf(rows) }),
         after: (_answer, _before, rows) => trace.add({ what: 'settled', ids: idsOf(rows) }),
       },
+      record: {
+        before: (work) => this.#records(work),
+        after: (answer, statement, { rows }) => this.#recorded(answer, statement as number, rows),
+      },
+      batchesOf: {
+        before: () => monotonicMs(),
+        after: (batches, sentAt, buckets) =>
+          trace.add({ what: 'adopts', buckets, batches: traced(batches.filter(({ whole }) => whole)), after: sentAt as number }),
+      },
       deadLetter: { before: (lease, row, { reason }) => moves('deadLetters', lease, [row], reason) },
       moveBlocked: { before: (lease, rows) => moves('moves-behind', lease, rows, null) },
     }
+  }
+
+  #records({ rows, begun, landed, acknowledged, withdrawn, leases }: BatchWork): number {
+    const statement = ++this.#statements
+    this.#trace.add({ what: 'settles', ids: idsOf(rows) })
+    this.#trace.addNow({
+      what: 'records',
+      statement,
+      begun: traced(begun),
+      landed: keysOf(landed),
+      acknowledged: keysOf(acknowledged),
+      withdrawn: keysOf(withdrawn),
+      leases: namesOf(leases),
+    })
+    return statement
+  }
+
+  #recorded(answer: Awaited<ReturnType<StoreSession['record']>>, statement: number, rows: readonly RowName[]): void {
+    const done = answer === 'locked' ? { held: null, withdrawn: 0 } : { held: [...answer.held], withdrawn: answer.withdrawn }
+    this.#trace.add({ what: 'recorded', statement, ...done })
+    if (done.held) this.#trace.add({ what: 'settled', ids: idsOf(rows) })
   }
 
   #fetched({ rows }: Fetched, { scans }: Fetch): void {
@@ -144,7 +207,7 @@ export class Watcher {
     this.#trace.addNow({ what: 'releases', leases: namesOf(leases) })
   }
 
-  #publishes({ topic, partition, records }: TransportBatch, timeoutMs: number): number {
+  #publishes({ topic, partition, records, numbers }: TransportBatch, timeoutMs: number): number {
     const [decidedAt, sentAt] = this.#looks
     const leases = new Map<number, number>()
     let spareMs = Number.POSITIVE_INFINITY
@@ -162,6 +225,7 @@ export class Watcher {
       partition,
       ids: records.map(({ headers }) => headers.id!),
       leases: [...leases],
+      ...(numbers ? { numbers: nameOf({ ...numbers, topic, partition }) } : {}),
       spareMs: Number.isFinite(spareMs) ? spareMs : null,
       until: sentAt + timeoutMs,
     })

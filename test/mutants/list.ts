@@ -31,6 +31,8 @@ const faultsOfRules: Readonly<Record<number, readonly string[]>> = {
   14: ['poison-mended', 'pg-late-answers'],
   15: ['pg-row-locks'],
   20: ['topic-grows-in-time'],
+  26: ['kafka-reset', 'relay-sigkill', 'relay-stops-at-failpoint'],
+  27: ['relay-sigkill', 'kafka-reset', 'pg-backends-terminated', 'relay-stops-at-failpoint'],
 }
 
 /** Parts that other faults meet than the rest of their rule. */
@@ -42,10 +44,14 @@ const faultsOfParts: Readonly<Record<string, readonly string[]>> = {
   '12.3': ['row-locked'],
   '12.4': ['row-locked'],
   '15.2': ['clock-stepped-back'],
+  '26.4': ['row-locked', 'relay-sigkill'],
+  '27.3': ['topic-grows', 'kafka-reset', 'kafka-all-refuse'],
 }
 
-/** A torture shows neither how a relay refuses to start (16) nor what happens in the application (17 to 19) and its consumers
- * (22 to 25). The exactly-once mode (26 to 29) has no torture yet. */
+/**
+ * A torture shows neither how a relay refuses to start (16) nor what happens in the application (17 to 19) and its consumers (22 to 25). It meets
+ * no refusal of a batch that may be in the log (28), and changes no mode (29).
+ */
 const faultsOf = (part: string, rule: number) => faultsOfParts[part] ?? faultsOfRules[rule]
 
 const parts: readonly RulePart[] = [

@@ -15,16 +15,16 @@ export async function tortureOracle(sound: boolean): Promise<Oracle> {
   return {
     canShow: ({ faults }) => faults !== undefined,
     mustShow: ({ rule }) => rule === undefined,
-    async ask(name, { rule, faults }) {
+    async ask(name, mutant) {
       // What a fault meets is chance: a broken relay that one seed lets pass must not get past another.
-      const tries = rule === undefined ? 2 : 1
+      const tries = mutant.rule === undefined ? 2 : 1
       const survived: number[] = []
       while (survived.length < tries) {
         const seed = 1 + Math.floor(random() * 1_000_000)
-        const by = await caughtBy(name, faults!, seed)
+        const by = await caughtBy(name, mutant, seed)
         if (by === undefined) survived.push(seed)
         else if (!sound) return { by, remark: remarkOf(survived) }
-        else return proved(by, await caughtBy(undefined, faults!, seed), seed)
+        else return proved(by, await caughtBy(undefined, mutant, seed), seed)
       }
       return { by: undefined, remark: remarkOf(survived) }
     },
@@ -40,13 +40,15 @@ function proved(by: string, soundBy: string | undefined, seed: number): { by: st
 }
 
 /** The checks that a mutant, or a sound relay, violates under faults drawn from the seed, with the number of violations; undefined: none. */
-async function caughtBy(mutant: string | undefined, faults: Mutant['faults'], seed: number): Promise<string | undefined> {
+async function caughtBy(mutant: string | undefined, { rule, faults }: Mutant, seed: number): Promise<string | undefined> {
+  const exactlyOnce = rule === 26 || rule === 27
+
   // The generated clients must be there before what imports them.
   const { torture } = await import('../history/run.ts')
   // Few keys, so that transactions wait for one another and begin in another order than they commit.
   const load = { brokers: 1, relays: 3, writers: 16, keys: 4, lateMs: [500, 4_000] } as const
   const time = { forMs: 20_000, everyMs: 2_500, emptyMs: 15_000 }
-  const options: TortureOptions = { ...tortureDefaults, ...load, ...time, seed, mutant, faults }
+  const options: TortureOptions = { ...tortureDefaults, ...load, ...time, seed, mutant, faults, exactlyOnce }
   const { judgement, folder } = await torture(options, () => {})
   if (folder) await rm(folder, { recursive: true })
   const caught = judgement.verdicts.filter(({ state }) => state === 'violated')

@@ -97,7 +97,7 @@ test.concurrent('consumer: the letter, the row of the inbox and the next message
 }, 240_000)
 
 test('each names the tarball that npm pack makes, and holds nothing that is made', () => {
-  for (const folder of ['quickstart', 'consumer', 'nestjs'].map((name) => join(root, 'examples', name))) {
+  for (const folder of ['quickstart', 'consumer', 'nestjs', 'nextjs'].map((name) => join(root, 'examples', name))) {
     const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
     expect(dependencies['prisma-extension-outbox']).toBe(`file:../../${basename(tarball)}`)
     const sources = readdirSync(folder).filter((name) => name !== 'node_modules' && name !== 'generated')

@@ -170,8 +170,8 @@ test('every TypeScript example of every page compiles against the tarball', asyn
   // The compiler, and what it needs to know of packages that an application may have: no step of a reader's.
   await shell(`npm install --save-dev ${['typescript', '@types/node', '@opentelemetry/api'].map(version).join(' ')}`)
   writeCompilerOptions()
-  // The blocks of the one are files of an example, those of the other run in prisma-8.test.ts: each is compiled with what it needs.
-  const elsewhere = ['guides/nestjs.md', 'guides/prisma-8.md']
+  // Blocks that are compiled elsewhere: files of an example with its framework, and the programs of prisma-8.test.ts.
+  const elsewhere = ['guides/nestjs.md', 'guides/nextjs.md', 'guides/prisma-8.md']
   const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter(
     (name) => name.endsWith('.md') && !elsewhere.includes(name),
   )

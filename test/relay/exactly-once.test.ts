@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { bucketOf } from '../../src/message/key.ts'
+import { bucketOf, partitionOf } from '../../src/message/key.ts'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
 import type { CarriedRow } from '../../src/relay/state/claim.ts'
 import { InFlight } from '../../src/relay/state/in-flight.ts'
 import { type MemoryTransport, memoryTransport } from '../../src/transport/memory.ts'
-import type { SearchLog } from '../../src/transport/transport.ts'
+import type { SearchLog, Transport } from '../../src/transport/transport.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { emptied, eventually } from '../support/eventually.ts'
 import { numbered, numberOf } from '../support/numbered.ts'
@@ -99,35 +99,58 @@ describe('no copy (rule 27)', () => {
     20_000,
   )
 
-  test('when the topic gets more partitions while a batch is in doubt', async () => {
-    const transport = memoryTransport({ partitions: 1 })
-    const accept = transport.refuse(() => true, {
-      outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'too few' },
-    })
-    await insertMany(database.pool, 't', 20, 20)
-    await using one = relay(transport)
-    await one.relay.start()
-    await transport.called(2)
-    transport.setPartitions('t', 3)
-    await one.until('partitions_changed')
-    accept()
-    await emptied(database.pool)
-    expect(written(transport)).toEqual(upTo(20))
-  }, 20_000)
+  test.each([false, true])(
+    'when the topic gets more partitions while a batch is in doubt, in the log: %s',
+    async (inLog) => {
+      const transport = memoryTransport({ partitions: 1 })
+      const tooFew = { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'too few' } as const
+      const accept = transport.refuse(() => true, { outcome: inLog ? unknown : tooFew, written: inLog })
+      await insertMany(database.pool, 't', 20, 20)
+      await using one = relay(transport)
+      await one.relay.start()
+      await transport.called(2)
+      transport.setPartitions('t', 3)
+      await one.until('partitions_changed')
+      accept()
+      await emptied(database.pool)
+      expect(written(transport)).toEqual(upTo(20))
+    },
+    20_000,
+  )
 
-  test('when a topic is made again with fewer partitions: what it had in doubt is published again', async () => {
+  /** Three partitions with a batch each that is in the log, and a relay that sees only one of them. */
+  const withFewer = async () => {
     const transport = memoryTransport({ topics: { t: 3 } })
-    const accept = transport.refuse(() => true, { outcome: unknown })
+    const accept = transport.refuse(() => true, { outcome: unknown, written: true })
     await insertMany(database.pool, 't', 30, 30)
-    await using one = relay(transport)
+    const one = relay(transport)
     await one.relay.start()
     await transport.called(4)
     transport.setPartitions('t', 1)
     await one.until('partitions_changed')
     accept()
+    return { transport, one }
+  }
+
+  test('when a broker names fewer partitions for a while: its batch waits, and comes once', async () => {
+    const { transport, one } = await withFewer()
+    expect(await one.until('batch_in_doubt')).toMatchObject({ topic: 't', found: null })
+    transport.setPartitions('t', 3)
     await emptied(database.pool)
     expect(written(transport)).toEqual(upTo(30))
     expect(await recorded()).toEqual([])
+    await one.relay.stop()
+  }, 20_000)
+
+  test('when a topic is made again with fewer partitions: an operator deletes its record, and it is published again', async () => {
+    const { transport, one } = await withFewer()
+    await one.until('batch_in_doubt')
+    const before = transport.records().length
+    await database.query('DELETE FROM outbox_batch WHERE partition > 0')
+    await emptied(database.pool)
+    expect(transport.records().length).toBeGreaterThan(before)
+    expect([...new Set(written(transport))]).toEqual(upTo(30))
+    await one.relay.stop()
   }, 20_000)
 })
 
@@ -161,6 +184,23 @@ describe('a batch that is refused after an earlier copy may have been taken (rul
     expect(written(transport)).toEqual(upTo(10))
   })
 
+  test('stays where it is after a bug of the search, and the bug is told', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    transport.refuse(() => true, { outcome: unknown, times: 1, written: true })
+    const accept = transport.refuse(() => true, { outcome: ofRecord })
+    await insertMany(database.pool, 't', 10, 10)
+    const broken: SearchLog = async () => {
+      throw new TypeError('no such method')
+    }
+    await using one = relay(transport, {}, { search: broken })
+    await one.relay.start()
+    expect(await one.until('internal_error')).toMatchObject({ during: 'search' })
+    expect(await one.until('batch_in_doubt')).toMatchObject({ found: null })
+    accept()
+    await emptied(database.pool)
+    expect(written(transport)).toEqual(upTo(10))
+  })
+
   test('is found when somebody has deleted one of its rows by hand, and what is left is published if it is not', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse(() => true, { outcome: unknown })
@@ -175,6 +215,64 @@ describe('a batch that is refused after an earlier copy may have been taken (rul
     expect(written(transport)).toEqual(upTo(10).slice(1))
     expect(await recorded()).toEqual([])
   }, 20_000)
+})
+
+/** A key of that partition of two, in a bucket that the others are not in. */
+function keyIn(partition: number, others: readonly string[] = []): string {
+  const bucket = (key: string) => bucketOf('t', Buffer.from(key))
+  const fits = (key: string) =>
+    partitionOf('t', Buffer.from(key), 2) === partition && others.every((other) => bucket(other) !== bucket(key))
+  return Array.from({ length: 1_000 }, (_, i) => `k${i}`).find(fits)!
+}
+
+test('rows behind a batch that was let go of, while another partition tries the topic, are sent under new numbers', async () => {
+  const a = keyIn(0)
+  const b = keyIn(0, [a])
+  const c = keyIn(1, [a, b])
+  const transport = memoryTransport({ partitions: 2 })
+  transport.refuse(() => true, { outcome: ofTopic, times: 1 })
+  let answer!: () => void
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve
+  })
+  let ask!: () => void
+  const asked = new Promise<void>((resolve) => {
+    ask = resolve
+  })
+  let tries = 0
+  let one!: TestRelay
+  const reads = () => one.all('fetched').filter(({ rows }) => rows > 0).length
+  const put = async (key: string, ...numbers: number[]) => {
+    const before = reads()
+    await insertRows(database.pool, numbered('t', key, ...numbers))
+    await one.until('fetched', () => reads() > before)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const publish: Transport['publish'] = async (batch, ...how) => {
+    if (batch.partition === 1) {
+      ask()
+      await answered
+    } else if (++tries === 2) {
+      // The probe. The other partition waits for its turn when this one has failed.
+      await put(c, 1)
+      return { kind: 'not-written', scope: 'transient', code: 'NOT_ENOUGH_REPLICAS', error: 'too few' }
+    }
+    return transport.publish(batch, ...how)
+  }
+  await insertRows(database.pool, numbered('t', a, 1))
+  one = testRelay(database.url, { ...shared(transport), publish }, { exactlyOnce: true })
+  await one.relay.start()
+  await asked
+  await put(b, 1, 2, 3)
+  await database.query(
+    `UPDATE outbox_lease SET owner = gen_random_uuid(), epoch = epoch + 1, leased_until = clock_timestamp() + interval '200 s', lease_ms = 300000
+     WHERE bucket = ${bucketOf('t', Buffer.from(a))}`,
+  )
+  await one.until('leases_lost')
+  answer()
+  await eventually(database.pool, 'SELECT WHERE (SELECT count(*) FROM outbox) = 1')
+  expect(tries).toBe(3)
+  await one.relay.stop()
 })
 
 test('a refusal without doubt splits and dead-letters as ever', async () => {

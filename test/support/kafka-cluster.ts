@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Broker, KafkaCluster } from '../history/fault.ts'
@@ -24,6 +24,7 @@ interface Ports {
  */
 export async function startKafkaCluster(): Promise<KafkaCluster> {
   const jars = await kafkaJars()
+  const format = (await hasElr(jars)) ? withoutElr : []
   const parent = await mkdtemp(join(tmpdir(), 'outbox-cluster-'))
   await chmod(parent, 0o755)
   const ids = [1, 2, 3]
@@ -39,7 +40,7 @@ export async function startKafkaCluster(): Promise<KafkaCluster> {
       const own = ports[id - 1]!
       const proxy = await startTcpProxy({ port: own.client })
       const properties = { ...smallBroker, ...quickFailover, ...nodeOf(id, ports, proxy.port, join(dir, 'log')) }
-      const node = await kafkaNode({ jars, dir, properties, port: own.client, format: withoutElr, heapMb: 256 })
+      const node = await kafkaNode({ jars, dir, properties, port: own.client, format, heapMb: 256 })
       return { ...node, id, address: `127.0.0.1:${proxy.port}`, proxy }
     }),
   )
@@ -70,6 +71,9 @@ export async function startKafkaCluster(): Promise<KafkaCluster> {
  * not written to its disk might be gone. Overlapping faults would end a run, although these disks do not lose power.
  */
 const withoutElr = ['--feature', 'eligible.leader.replicas.version=0']
+
+/** Kafka 3 does not know them (`KAFKA_LIBS` may name its jars). */
+const hasElr = async (jars: string): Promise<boolean> => !(await readdir(jars)).some((name) => /^kafka_2\.\d+-[0-3]\./.test(name))
 
 /** A node that is gone is found out within seconds instead of half a minute, and a stopped one leaves at once. */
 const quickFailover: BrokerProperties = {

@@ -76,6 +76,7 @@ export default defineConfig({
           page('Read models', '/docs/guides/projections'),
           page('Schema changes', '/docs/guides/schema-evolution'),
           page('NestJS', '/docs/guides/nestjs'),
+          page('Next.js', '/docs/guides/nextjs'),
           page('Embed the relay', '/docs/guides/embed-the-relay'),
           page('TypeScript, Jest and bundlers', '/docs/guides/typescript-jest-bundlers'),
           page('Kafka clients', '/docs/guides/kafka-clients'),

@@ -5,5 +5,5 @@ import type { Telemetry } from '../telemetry.ts'
 export const bugCode = 'INTERNAL_ERROR'
 
 /** Tells of a client that threw what its contract forbids. */
-export const tellBug = (telemetry: Telemetry, during: 'publish' | 'asked', error: unknown): void =>
+export const tellBug = (telemetry: Telemetry, during: 'publish' | 'asked' | 'search', error: unknown): void =>
   telemetry.emit('internal_error', { during, error: stackOf(error) })

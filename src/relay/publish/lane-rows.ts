@@ -81,11 +81,14 @@ export class LaneRows {
     return batches
   }
 
-  /** Records a batch before it is sent for the first time. Resolves with the buckets that keep it from being sent; `lost`: nobody knows. */
-  async begin(numbers: BatchNumbers | undefined): Promise<ReadonlySet<number> | 'lost'> {
+  /**
+   * Records a batch before it is sent for the first time. Resolves with the buckets that keep it from being sent; `lost`: nobody knows;
+   * `unnumbered`: its lane has forgotten its numbers while it waited for its turn.
+   */
+  async begin(numbers: BatchNumbers | undefined): Promise<ReadonlySet<number> | 'lost' | 'unnumbered'> {
     const { topic, partition, settlement } = this.#parts
     if (!settlement.records || this.#recorded) return none
-    if (!numbers) return 'lost'
+    if (!numbers) return 'unnumbered'
     const recordedAt = this.#context.clock.date()
     const batch = { ...numbers, topic: topic.name, partition, rows: this.batch, recordedAt }
     const withheld = await settlement.begin(batch).catch(() => 'lost' as const)

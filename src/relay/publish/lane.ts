@@ -228,7 +228,7 @@ export class Lane {
     this.#rows.batch = batch
     this.#request = request
     const withheld = await this.#rows.begin(request.numbers)
-    const decided = withheld === 'lost' || withheld.size > 0 ? withheld : await this.#outcome(request)
+    const decided = typeof withheld === 'string' || withheld.size > 0 ? withheld : await this.#outcome(request)
     this.#request = undefined
     this.#rows.batch = []
     const wait = this.#act(batch, decided)
@@ -249,8 +249,9 @@ export class Lane {
   }
 
   /** Acts on what became of a batch; returns the milliseconds to wait before the next request. */
-  #act(batch: readonly CarriedRow[], decided: Decided | 'lost' | ReadonlySet<number>): number {
+  #act(batch: readonly CarriedRow[], decided: Decided | 'lost' | 'unnumbered' | ReadonlySet<number>): number {
     if (decided === 'lost') this.#rows.leave(batch)
+    else if (decided === 'unnumbered') this.#rows.unsent(batch, new Set())
     else if (decided === 'gone') this.#rows.readAgain(batch)
     else if (decided instanceof Set)
       for (const row of this.#rows.unsent(batch, decided)) this.skippedFrom.skip(row.bucket, row.id)

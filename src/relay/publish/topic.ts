@@ -71,7 +71,7 @@ export class Topic implements LaneTopic {
     this.#breaker = deps.breaker
     this.#deps = deps
     this.#probe = new Probe(context.signal)
-    this.#waiting = new WaitingBatches(context, deps.settlement)
+    this.#waiting = new WaitingBatches(context, deps.settlement, () => this.recheck())
     this.refusals = new Refusals(name, context.settings.onDeadLetter)
     if (partitions === undefined) this.#reopen(0)
     else this.#answered(partitions)

@@ -1,6 +1,10 @@
+import { backoff } from '../../running/backoff.ts'
 import type { RelayContext } from '../context.ts'
 import type { NumberedBatch, Settlement } from '../settle/settlement.ts'
 import type { Lane } from './lane.ts'
+
+/** Back-off between two questions about a missing partition, in milliseconds. */
+const askAgain = { firstMs: 500, maxMs: 5_000 }
 
 /**
  * Recorded batches of a topic whose partitions are not known yet, or have just changed. `Topic` owns it.
@@ -9,11 +13,16 @@ import type { Lane } from './lane.ts'
 export class WaitingBatches {
   readonly #context: RelayContext
   readonly #settlement: Settlement
+  readonly #recheck: () => void
   #batches: NumberedBatch[] = []
+  /** Those without a partition. */
+  readonly #watched = new Set<NumberedBatch>()
 
-  constructor(context: RelayContext, settlement: Settlement) {
+  /** `recheck` asks for the number of partitions again. */
+  constructor(context: RelayContext, settlement: Settlement, recheck: () => void) {
     this.#context = context
     this.#settlement = settlement
+    this.#recheck = recheck
   }
 
   get rows(): number {
@@ -38,25 +47,51 @@ export class WaitingBatches {
 
   /** The topic has these lanes: each takes its own. */
   into(lanes: readonly Lane[]): void {
-    for (const batch of this.#batches.splice(0)) {
-      const lane = lanes[batch.partition]
-      if (lane) lane.adopt(batch)
-      else void this.#giveUp(batch)
-    }
+    const batches = this.#batches
+    this.#batches = batches.filter(({ partition }) => !lanes[partition])
+    for (const batch of batches) lanes[batch.partition]?.adopt(batch)
+    for (const batch of this.#batches) if (!this.#watched.has(batch)) void this.#watch(batch)
   }
 
-  /** The topic was made again with fewer partitions: what was in the log is gone, and the rows are published as if they had never been sent. */
-  async #giveUp(batch: NumberedBatch): Promise<void> {
+  /**
+   * The topic has no such partition. A broker that was cut off may not know it yet, and a copy be in it: the batch waits until the partition is
+   * there, or its record is not.
+   */
+  async #watch(batch: NumberedBatch): Promise<void> {
+    const { clock, signal, random } = this.#context
+    this.#watched.add(batch)
+    for (let attempt = 1; ; attempt++) {
+      await clock.wait(backoff(attempt, random(), askAgain), signal)
+      const state = this.#waits(batch) ? await this.#settlement.stateOf(batch) : undefined
+      if (!this.#waits(batch) || signal.aborted) break
+      if (state === 'recorded') this.#missing(batch, attempt)
+      else if (state) this.#end(batch, state)
+    }
+    this.#watched.delete(batch)
+  }
+
+  #waits(batch: NumberedBatch): boolean {
+    return this.#batches.includes(batch)
+  }
+
+  #missing({ topic, partition, rows }: NumberedBatch, attempt: number): void {
+    // The first time the topic is only asked again.
+    if (attempt === 2) this.#context.telemetry.emit('batch_in_doubt', { topic, partition, records: rows.length, found: null })
+    this.#recheck()
+  }
+
+  /** Another owner has published it, or an operator has deleted its record: then what is left of it is read again. */
+  #end(batch: NumberedBatch, state: 'acknowledged' | 'gone'): void {
     const { inFlight, claims, positions } = this.#context.state
-    const outcome = {
-      kind: 'not-written',
-      scope: 'topic',
-      code: 'UNKNOWN_TOPIC_OR_PARTITION',
-      error: 'No such partition.',
-    } as const
-    await this.#settlement.decide(batch, outcome, false)
+    this.#batches = this.#batches.filter((one) => one !== batch)
+    if (state === 'acknowledged') {
+      inFlight.acknowledged(batch.rows)
+      this.#settlement.acknowledged(batch.rows, batch)
+      return
+    }
+    this.#settlement.left(batch)
     for (const row of batch.rows) inFlight.drop(row)
-    for (const { bucket } of batch.rows) {
+    for (const bucket of new Set(batch.rows.map((row) => row.bucket))) {
       const claim = claims.get(bucket)
       if (claim) positions.rewind(claim)
     }

@@ -1,4 +1,4 @@
-import type { BatchName, BatchWork, StoreSession, Unsettled } from '../../store/store.ts'
+import type { BatchName, BatchState, BatchWork, StoreSession, Unsettled } from '../../store/store.ts'
 import type { Outcome } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
@@ -86,13 +86,17 @@ export class Recorder implements Settlement {
     this.#changed.raise()
   }
 
+  stateOf(batch: NumberedBatch): Promise<BatchState> {
+    return this.#ask((session) => session.batchState(batch))
+  }
+
   async decide(batch: NumberedBatch, outcome: Outcome, doubtful: boolean): Promise<Decided> {
     if (outcome.kind === 'acked') return outcome
     const { code, error } = outcome
     // Sent again under its numbers, which is never wrong.
     const again: Outcome = { kind: 'not-written', scope: 'transient', code, error }
     if (doubtful) {
-      const state = await this.#ask((session) => session.batchState(batch))
+      const state = await this.stateOf(batch)
       if (state === 'gone') return this.#isGone(batch)
       const found = state === 'acknowledged' || (await findBatch(this.#context, batch))
       if (found === undefined) return again

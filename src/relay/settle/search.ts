@@ -1,4 +1,7 @@
+import { isProgrammingError } from '../../running/programming-error.ts'
+import type { LogSearch } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
+import { tellBug } from '../publish/bug.ts'
 import type { NumberedBatch } from './settlement.ts'
 
 /** Clocks of relay, database and brokers may differ by this much, in milliseconds. */
@@ -9,14 +12,22 @@ const clocksMs = 3_600_000
  * some of its rows without the others are no answer.
  * Keeps rule 28 of docs/protocol-exactly-once.md.
  */
-export async function findBatch(
-  { search, telemetry }: RelayContext,
-  { topic, partition, rows, recordedAt }: NumberedBatch,
-): Promise<boolean | undefined> {
+export async function findBatch(context: RelayContext, batch: NumberedBatch): Promise<boolean | undefined> {
+  const { topic, partition, rows, recordedAt } = batch
   const messageIds = rows.map(({ messageId }) => messageId)
-  const found = await search?.({ topic, partition, messageIds, sinceMs: recordedAt - clocksMs }).catch(() => undefined)
+  const found = await foundIn(context, { topic, partition, messageIds, sinceMs: recordedAt - clocksMs })
   if (found === 0) return false
   if (found === messageIds.length) return true
-  telemetry.emit('batch_in_doubt', { topic, partition, records: rows.length, found: found ?? null })
+  context.telemetry.emit('batch_in_doubt', { topic, partition, records: rows.length, found: found ?? null })
   return undefined
+}
+
+/** How many of the records are in the log; undefined: it cannot be read. */
+async function foundIn({ search, telemetry }: RelayContext, what: LogSearch): Promise<number | undefined> {
+  try {
+    return await search?.(what)
+  } catch (error) {
+    if (isProgrammingError(error)) tellBug(telemetry, 'search', error)
+    return undefined
+  }
 }

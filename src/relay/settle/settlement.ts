@@ -1,4 +1,4 @@
-import type { BatchName, StoreSession } from '../../store/store.ts'
+import type { BatchName, BatchState, StoreSession } from '../../store/store.ts'
 import type { Outcome } from '../../transport/transport.ts'
 import type { CarriedRow } from '../state/claim.ts'
 
@@ -40,6 +40,8 @@ export interface Settlement {
    * the batch is in the log and nobody sends it any more. `doubtful`: an earlier copy may be in the log.
    */
   decide(batch: NumberedBatch, outcome: Outcome, doubtful: boolean): Promise<Decided>
+  /** What the table says of the batch. */
+  stateOf(batch: NumberedBatch): Promise<BatchState>
   /** The lane has let go of the batch, which stays recorded. */
   left(batch: BatchName): void
   /** Works in one session until it is over. */

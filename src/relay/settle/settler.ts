@@ -1,4 +1,4 @@
-import type { StoreSession } from '../../store/store.ts'
+import type { BatchState, StoreSession } from '../../store/store.ts'
 import type { Outcome } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { CarriedRow } from '../state/claim.ts'
@@ -41,6 +41,11 @@ export class Settler implements Settlement {
 
   async decide(_batch: NumberedBatch, outcome: Outcome): Promise<Outcome> {
     return outcome
+  }
+
+  /** It records none. */
+  async stateOf(): Promise<BatchState> {
+    return 'gone'
   }
 
   left(): void {}

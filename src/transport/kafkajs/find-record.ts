@@ -105,6 +105,9 @@ function refused(error: unknown, topic: string): OutboxError {
 async function stretchesOf(admin: Admin, { topic, key, partition: asked, sinceMs }: RecordSearch): Promise<Stretches> {
   const ends = await admin.fetchTopicOffsets(topic)
   const starts = await admin.fetchTopicOffsetsByTimestamp(topic, sinceMs)
+  // A broker that does not know the partition says nothing about it.
+  if (asked !== undefined && !ends.some(({ partition }) => partition === asked))
+    throw new Error(`The partition ${topic}/${asked} is not known.`)
   const only = asked ?? (key === undefined ? undefined : partitionOf(topic, key, ends.length))
   const stretches: Stretches = new Map()
   for (const { partition, high } of ends) {

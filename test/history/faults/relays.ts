@@ -9,12 +9,18 @@ const calls = [
   'renew',
   'take',
   'beat',
-  'holds',
+  'blockedKeys',
   'release',
   'retake',
   'partitions',
   'connect',
 ]
+
+/** The same in the exactly-once mode, with the steps of its protocol. */
+const callsOfExactlyOnce = ['record', 'publish', 'batchesOf', 'batchState', 'settleUnlocked', 'search', 'producerId', ...calls]
+
+const failpointIn = (ground: Ground): string =>
+  `${pick(['before', 'after'], ground)} ${pick(ground.exactlyOnce ? callsOfExactlyOnce : calls, ground)}`
 
 const pick = <T>(list: readonly T[], { random }: Ground): T => list[Math.floor(random() * list.length)]!
 
@@ -39,7 +45,7 @@ export const relayFaults: readonly Fault[] = [
     lastsMs: [1_000, 5_000],
     async begin(ground) {
       const victim = ground.relays.any()
-      const failpoint = `${pick(['before', 'after'], ground)} ${pick(calls, ground)}`
+      const failpoint = failpointIn(ground)
       ground.note(`${victim.name} dies ${failpoint}`)
       victim.dieAt(failpoint)
       // A call that does not come (a release, a retake) leaves a relay armed: it dies at last by the in-flight rows of the torture.
@@ -47,6 +53,17 @@ export const relayFaults: readonly Fault[] = [
         if (victim.alive()) victim.signal('SIGKILL')
         await victim.ended()
       }
+    },
+  },
+  {
+    name: 'relay-stops-at-failpoint',
+    what: 'a relay stops itself by SIGSTOP right before or after such a call, for longer than its lease, and goes on (SIGCONT)',
+    lastsMs: [3_500, 9_000],
+    async begin(ground) {
+      const victim = ground.relays.any()
+      const failpoint = failpointIn(ground)
+      ground.note(`${victim.name} stops ${failpoint}`)
+      return victim.stopAt(failpoint)
     },
   },
   {

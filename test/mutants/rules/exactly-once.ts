@@ -75,6 +75,24 @@ export const exactlyOnceRules: readonly RulePart[] = [
     tests: 'when the topic gets more partitions',
   },
   {
+    rule: 27,
+    without: 'a batch of a partition that a broker does not know is given up',
+    edits: {
+      file: 'relay/publish/waiting-batches.ts',
+      from: "if (state === 'recorded') this.#missing(batch, attempt)",
+      to: "if (state === 'recorded') this.#end(batch, 'gone')",
+    },
+    file: relay,
+    tests: 'when a broker names fewer partitions for a while',
+  },
+  {
+    rule: 27,
+    without: 'a lane that forgot its numbers while it waited for its turn drops the batch',
+    edits: { file: 'relay/publish/lane-rows.ts', from: "if (!numbers) return 'unnumbered'", to: "if (!numbers) return 'lost'" },
+    file: relay,
+    tests: 'rows behind a batch that was let go of',
+  },
+  {
     rule: 28,
     without: 'a refused batch is taken for one that is not in the log',
     edits: { file: 'relay/settle/recorder.ts', from: '    if (doubtful) {\n', to: "    if (doubtful && code === '') {\n" },
@@ -84,7 +102,7 @@ export const exactlyOnceRules: readonly RulePart[] = [
   {
     rule: 28,
     without: 'a search that failed counts as one that found nothing',
-    edits: { file: 'relay/settle/search.ts', from: '.catch(() => undefined)\n', to: '.catch(() => undefined) ?? 0\n' },
+    edits: { file: 'relay/settle/search.ts', from: 'return await search?.(what)', to: 'return (await search?.(what)) ?? 0' },
     file: relay,
     tests: 'stays where it is while the log cannot be read',
   },
