@@ -23,6 +23,9 @@ export interface Prisma8Executor {
 export interface Prisma8Client {
   readonly raw: { readonly sql: (strings: TemplateStringsArray, ...values: any[]) => any }
   transaction(callback: (tx: any) => PromiseLike<any>): Promise<any>
+  /** Runs a statement outside of transactions; a client that has none does so by its `runtime`. */
+  execute?(plan: any): PromiseLike<any>
+  runtime?(): any
 }
 
 /** Whether the value is a client of Prisma 8 that has transactions and the raw lane. */
@@ -31,11 +34,9 @@ export function isPrisma8Client(client: unknown): client is Prisma8Client {
   return typeof transaction === 'function' && typeof raw?.sql === 'function'
 }
 
-/** Where statements outside of transactions run: a role-bound client does it itself, any other by its runtime. */
+/** Where statements outside of transactions run. */
 export function outsideOf(client: Prisma8Client): Prisma8Executor {
-  const { execute, runtime } = client as Partial<Prisma8Executor> & { runtime?: () => Prisma8Executor }
-  if (typeof execute !== 'function' && typeof runtime === 'function') return runtime.call(client)
-  return client as never
+  return client.execute === undefined && client.runtime ? client.runtime() : (client as unknown as Prisma8Executor)
 }
 
 /** Runs our statements as Prisma 6 and 7 do, on what `on` returns. The client makes the plans: others refuse those of a stranger. */

@@ -56,11 +56,11 @@ export interface CodeBlock {
   path: string | undefined
 }
 
-/** Every fenced block of the text. */
+/** Every fenced block of the text. The contract of Prisma 8 has to begin with a line of its own. */
 export function codeBlocks(text: string): CodeBlock[] {
   return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language, code]) => ({
     language: language!,
     code: code!,
-    path: /^(?:\/\/|#) (\S*\.(?:ts|prisma|env))\n/.exec(code!)?.[1],
+    path: /^(?:\/\/ use prisma-8\n)?(?:\/\/|#) (\S*\.(?:ts|prisma|env))\n/.exec(code!)?.[1],
   }))
 }
