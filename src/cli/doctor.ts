@@ -2,15 +2,20 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { judgeDatabase } from '../doctor/database.ts'
+import { judgeDeduplication, untriedDeduplication } from '../doctor/exactly-once.ts'
 import { judgeKafka, judgeKafkaEncryption } from '../doctor/kafka.ts'
 import { judgePrisma } from '../doctor/project.ts'
 import { examineCluster } from '../doctor/questions/examine-cluster.ts'
 import { type DatabaseFacts, examineDatabase } from '../doctor/questions/examine-database.ts'
+import { tryDeduplication } from '../doctor/questions/try-deduplication.ts'
 import { judgeOthers, judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
 import { counted, inOneLine } from '../ops/format.ts'
+import { relayOptions } from '../relay/options.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
+import { tableFormats } from '../store/postgres/refusals.ts'
+import type { KafkajsTransportOptions } from '../transport/kafkajs/kafkajs.ts'
 import { databaseConfig, type Environment, type Flags, kafkaConfigOf, serversOf } from './config.ts'
 import { exitCodes } from './exit-codes.ts'
 import { migration } from './fragment.ts'
@@ -18,7 +23,10 @@ import { given } from './given.ts'
 import { prismaHelp } from './help.ts'
 import { print, printJson } from './print.ts'
 import { loadClients, rollbackVerdicts } from './rollback.ts'
-import { addDatabaseFlags, addKafkaFlags } from './settings.ts'
+import { addDatabaseFlags, addFlags, addKafkaFlags } from './settings.ts'
+
+/** The setting of the relays that decides what is tried. */
+const mode = { exactlyOnce: relayOptions.exactlyOnce }
 
 /** The command `doctor`. */
 export function doctorCommand(): Command {
@@ -26,7 +34,7 @@ export function doctorCommand(): Command {
     .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to fix it')
     .option('--client <path>', 'Module that exports your Prisma client: test that its transactions roll back')
     .option('--json', 'As JSON, for scripts')
-  addKafkaFlags(addDatabaseFlags(command)).action(async (flags: Flags) => {
+  addFlags(addKafkaFlags(addDatabaseFlags(command)), mode, 'Relay').action(async (flags: Flags) => {
     const verdicts = await examined(flags, process.env, process.cwd())
     if (flags.json === true) printJson(verdicts)
     else print(verdictsText(verdicts))
@@ -35,6 +43,7 @@ export function doctorCommand(): Command {
   return prismaHelp(command, [
     ['Everything', ''],
     ['Also test that transactions of the client roll back, with all its extensions', '--client src/db.ts'],
+    ['Also test that the brokers take a batch once that is sent twice', '--exactly-once'],
     ['For a script: what failed', `--json | jq '.[] | select(.level == "failure")'`],
   ])
 }
@@ -82,7 +91,7 @@ async function relayVerdicts(
   }
 }
 
-async function kafkaVerdicts(flags: Flags, env: Environment, { topics }: DatabaseFacts): Promise<Verdict[]> {
+async function kafkaVerdicts(flags: Flags, env: Environment, { topics, leases }: DatabaseFacts): Promise<Verdict[]> {
   if (flags.kafkaBrokers === undefined && !env.KAFKA_BROKERS) {
     return [unseen('kafka', 'No brokers are given.', 'Kafka is not checked.', 'Set KAFKA_BROKERS, or give --kafka-brokers.')]
   }
@@ -91,7 +100,19 @@ async function kafkaVerdicts(flags: Flags, env: Environment, { topics }: Databas
   const encryption = judgeKafkaEncryption(kafka)
   // What a relay refuses to send, a doctor does not send either.
   if (encryption.level === 'failure') return [encryption]
-  return [encryption, ...judgeKafka(await examineCluster(kafka, names), topics, serversOf(flags, env))]
+  const cluster = await examineCluster(kafka, names)
+  const once = cluster.trouble ? [] : await exactlyOnceVerdicts(flags, env, { kafka, format: leases?.format ?? null })
+  return [encryption, ...judgeKafka(cluster, topics, serversOf(flags, env)), ...once]
+}
+
+/** The brokers are tried on request only: it makes a topic. */
+async function exactlyOnceVerdicts(
+  flags: Flags,
+  env: Environment,
+  { kafka, format }: { kafka: KafkajsTransportOptions; format: number | null },
+): Promise<Verdict[]> {
+  if (given(flags, env).read('exactlyOnce')) return judgeDeduplication(await tryDeduplication(kafka))
+  return format === tableFormats.exactlyOnce ? [untriedDeduplication()] : []
 }
 
 /** Version of the client that an application in the folder would load. */

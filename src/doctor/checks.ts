@@ -172,6 +172,14 @@ export interface Checks {
    */
   [topic: `topic ${string}`]: 'failure' | 'warning' | 'unseen'
   /**
+   * Do the brokers take a batch once that is sent twice under the same numbers? `--exactly-once` tries it.
+   * @failure They take it twice.
+   * @warning They forget producers within 12 h, or the topic of the trial could not be deleted.
+   * @unseen The trial could not be made, or the relays run in the exactly-once mode and `--exactly-once` is not given.
+   * @remedy Use brokers that keep the state of idempotent producers, and `producer.id.expiration.ms` of a day.
+   */
+  'exactly once': 'failure' | 'warning' | 'unseen'
+  /**
    * Does the version of `@prisma/client` fit?
    * @failure It is older than 6.16.
    * @warning It is 7.4, whose migrations drop partial indexes.

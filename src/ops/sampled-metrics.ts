@@ -27,6 +27,10 @@ export function sampledMetrics(
   const blocked = single('outbox_blocked_keys', 'Keys with dead messages: what is enqueued for them waits.')
   const transaction = single('outbox_oldest_transaction_seconds', 'Age of the oldest transaction that holds dead rows back.')
   const deadRows = single('outbox_dead_row_ratio', 'Share of dead rows in the table outbox, 0 to 1.')
+  const inDoubt = single(
+    'outbox_recorded_batch_age_seconds',
+    'Age of the oldest recorded batch that Kafka has not acknowledged; 0: none. Only in the exactly-once mode.',
+  )
   const duration = single('outbox_sample_duration_seconds', 'Time of the last look at the tables.')
   const age = new AgeGauge('outbox_sample_age_seconds', 'Time since the last look at the tables that succeeded.', registry, now)
   const failures = new Counter({
@@ -36,7 +40,8 @@ export function sampledMetrics(
   })
   const reasons = new BoundedLabels(registry, 'reason')
   const clear = () => {
-    for (const gauge of [backlog, estimated, lag, leases, dead, behind, blocked, transaction, deadRows, duration]) gauge.clear()
+    for (const gauge of [backlog, estimated, lag, leases, dead, behind, blocked, transaction, deadRows, inDoubt, duration])
+      gauge.clear()
   }
   relay.on('sampled', (it) => {
     backlog.set(it.backlog.messages)
@@ -63,6 +68,8 @@ export function sampledMetrics(
     if (it.oldestTransactionMs === null) transaction.clear()
     else transaction.set(it.oldestTransactionMs / 1000)
     deadRows.set(it.deadRowShare)
+    if (it.exactlyOnce === null) inDoubt.clear()
+    else inDoubt.set((it.exactlyOnce.oldestMs ?? 0) / 1000)
     duration.set(it.ms / 1000)
     age.begin()
   })

@@ -30,6 +30,14 @@ export interface Holder {
   expired: boolean
 }
 
+/** Batches of the exactly-once mode that Kafka has not acknowledged. */
+export interface RecordedBatches {
+  /** How many there are: at most one a partition while all is well. */
+  waiting: number
+  /** Milliseconds since the oldest was recorded, by the database's clock; null: there is none. */
+  oldestMs: number | null
+}
+
 /** How the outbox stands. */
 export interface OutboxStatus {
   backlog: {
@@ -49,6 +57,8 @@ export interface OutboxStatus {
     free: number
   }
   relays: RelayState[]
+  /** Of the exactly-once mode; null: the relays are in plain mode. */
+  exactlyOnce: RecordedBatches | null
   dead: {
     /** Messages refused for good, by reason. */
     byReason: Record<string, number>
@@ -74,6 +84,8 @@ export interface OutboxSample {
   /** All buckets, in their order. */
   holders: Holder[]
   relays: RelayState[]
+  /** As in {@link OutboxStatus}. */
+  exactlyOnce: RecordedBatches | null
   /** As in {@link OutboxStatus}, but counted to 10,000. */
   dead: OutboxStatus['dead']
   /** Keys that wait behind a dead message, among those counted. */

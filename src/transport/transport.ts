@@ -13,6 +13,12 @@ export interface TransportRecord {
   headers: Record<string, string>
 }
 
+/**
+ * Milliseconds for which a broker is relied on to know a producer that sends nothing: half of its default, `producer.id.expiration.ms`. A recorded
+ * batch of this age is looked up in the log.
+ */
+export const producerKeptMs = 12 * 3_600_000
+
 /** A producer id with one of its epochs. */
 export interface ProducerEpoch {
   producerId: bigint

@@ -41,7 +41,7 @@ export const prisma = base.$extends({ query: { $executeRaw: ({ args, query }) =>
 test('with a relay that works nothing is wrong, and the exit code is 0', async () => {
   const relay = startRelayProcess(env)
   await relay.until((line) => line.event === 'leases_taken')
-  const { code, stdout, stderr } = await cli(['doctor', '--json', '--client', clientWith('query(args)')], env)
+  const { code, stdout, stderr } = await cli(['doctor', '--json', '--exactly-once', '--client', clientWith('query(args)')], env)
   const verdicts = JSON.parse(stdout) as Verdict[]
   expect(verdicts.filter(({ level }) => level !== 'ok').map(({ check }) => check)).toEqual([])
   expect([code, stderr]).toEqual([0, ''])

@@ -268,6 +268,27 @@ describe('status', () => {
     expect(stdout).toMatch(/^relay-7f9c5d-x2k4j +alive +64 /m)
   })
 
+  test.each([
+    ['no batch', '', 'no batch in flight'],
+    [
+      'one',
+      "(1, 0, 't', 0, 0, 1, '', false, clock_timestamp() - interval '90 s')",
+      '1 batch in flight, the oldest for 1 min 3\\d s',
+    ],
+    ['an acknowledged one', "(1, 0, 't', 0, 0, 1, '', true, clock_timestamp() - interval '90 s')", 'no batch in flight'],
+  ])('tells the exactly-once mode, with %s', async (_, batch, words) => {
+    const { stdout: plain } = await cli(['status'], env)
+    expect(plain).not.toContain('Mode')
+    await database.query('UPDATE outbox_lease SET format = 2')
+    if (batch) await database.query(`INSERT INTO outbox_batch VALUES ${batch}`)
+    const { code, stdout } = await cli(['status'], env)
+    expect([code, stdout]).toEqual([0, expect.stringMatching(new RegExp(`^Mode {6}exactly once, ${words}$`, 'm'))])
+    const { stdout: json } = await cli(['status', '--json'], env)
+    expect(JSON.parse(json).exactlyOnce).toEqual(
+      words.startsWith('1') ? { waiting: 1, oldestMs: expect.any(Number) } : { waiting: 0, oldestMs: null },
+    )
+  })
+
   test('a name from the table is one line, and commands no terminal, in status, list and show', async () => {
     const name = 'relay\u001b[2J\nDead      none\u202e'
     await database.query('INSERT INTO outbox_relay (id, name, version) VALUES ($1, $2, $2)', [randomUUID(), name])

@@ -37,6 +37,7 @@ const sampled = (more: Partial<RelayEvents['sampled']> = {}): RelayEvents['sampl
   oldestTransactionMs: 0,
   deadRowShare: 0,
   deletedRows: 0,
+  exactlyOnce: null,
   format: 1,
   ms: 5,
   ...more,
@@ -164,6 +165,16 @@ describe('gauges of the tables', () => {
   const all = ['outbox_backlog_messages', 'outbox_lag_seconds', 'outbox_leases', 'outbox_dead_messages', 'outbox_blocked_keys']
   const now = async (of: (name: string) => Promise<Record<string, number>>) =>
     Object.assign({}, ...(await Promise.all(all.map(of))))
+
+  test.each([
+    ['in plain mode there is none', null, {}],
+    ['without a batch it is 0', { waiting: 0, oldestMs: null }, { '': 0 }],
+    ['it is that of the oldest', { waiting: 2, oldestMs: 90_000 }, { '': 90 }],
+  ])('the age of a recorded batch: %s', async (_, exactlyOnce, value) => {
+    const { tell, of } = keep()
+    tell('sampled', sampled({ exactlyOnce }))
+    expect(await of('outbox_recorded_batch_age_seconds')).toEqual(value)
+  })
 
   test('do not exist before the first look, nor after one that failed', async () => {
     const { tell, of } = keep()

@@ -59,6 +59,7 @@ describe('a sample', () => {
       oldestTransactionMs: expect.any(Number),
       deadRowShare: expect.any(Number),
       deletedRows: expect.any(Number),
+      exactlyOnce: null,
       format: 1,
       ms: expect.any(Number),
     })
@@ -96,6 +97,16 @@ describe('a sample', () => {
     const { messages, exact } = (await sampling().next('sampled')).backlog
     expect(exact).toBe(false)
     expect(Math.abs(messages - 12_305)).toBeLessThan(1_000)
+  })
+
+  test('has the batches of the exactly-once mode that wait for their acknowledgement', async () => {
+    await database.query('UPDATE outbox_lease SET format = 2')
+    await database.query(`INSERT INTO outbox_batch SELECT 1, 0, 't', n, 0, 1, '', n = 0, clock_timestamp() - n * interval '1 minute'
+      FROM generate_series(0, 2) AS n`)
+    const { format, exactlyOnce } = await sampling().next('sampled')
+    expect([format, exactlyOnce]).toEqual([2, { waiting: 2, oldestMs: expect.any(Number) }])
+    expect(exactlyOnce!.oldestMs).toBeGreaterThan(119_000)
+    expect(exactlyOnce!.oldestMs).toBeLessThan(180_000)
   })
 
   test('has the dead by reason, those behind them, and the keys that wait', async () => {

@@ -159,7 +159,8 @@ function ofTopics({
   return [...silent, ...pauses, ...lags]
 }
 
-function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSample, unownedLong: boolean): Problem[] {
+function ofTables(sample: OutboxSample, unownedLong: boolean): Problem[] {
+  const { leases, dead, blockedKeys, oldestTransactionMs, exactlyOnce } = sample
   const orphans = leases.expired + leases.free
   const refused = Object.values(dead.byReason).reduce((sum, n) => sum + n, 0)
   const found: (Problem | false)[] = [
@@ -169,6 +170,12 @@ function ofTables({ leases, dead, blockedKeys, oldestTransactionMs }: OutboxSamp
       remedy: 'The relays that live take them within a lease time. If there is none, start one.',
       command: commandLine(['relay']),
       passing: !unownedLong,
+    },
+    (exactlyOnce?.oldestMs ?? 0) > lagMs && {
+      runbook: 'OutboxLag',
+      what: `A recorded batch has waited for ${span(exactlyOnce!.oldestMs!)} for its outcome; later messages of its partition wait.`,
+      remedy: 'See the events batches_adopted and batch_in_doubt in the log of the relays.',
+      command: commandLine(['status']),
     },
     refused > 0 && {
       runbook: 'OutboxDeadLetter',

@@ -1,12 +1,10 @@
 import type { RecordedBatch, StoreSession } from '../../store/store.ts'
+import { producerKeptMs } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { Topics } from '../publish/topics.ts'
 import { Claim } from '../state/claim.ts'
 import type { Recorder } from './recorder.ts'
 import { type NumberedBatch, nameOf } from './settlement.ts'
-
-/** A recorded batch of this age is looked up in the log, in milliseconds: half of the time after which brokers forget a producer by default. */
-const mostAgeMs = 12 * 3_600_000
 
 /**
  * Puts the recorded batches of claimed buckets to the head of their lanes. The leases read them after the claim has committed, and hand them over with
@@ -68,7 +66,7 @@ export class Adoption {
       Object.assign(row, { claim: claims.get(row.bucket) ?? foreign(row.bucket), heldBytes: row.bytes }),
     )
     for (const row of rows) if (row.claim.alive) inFlight.add(row)
-    const lookUp = !batch.whole || this.#context.clock.date() - recordedAt > mostAgeMs
+    const lookUp = !batch.whole || this.#context.clock.date() - recordedAt > producerKeptMs
     const numbered = { ...name, rows, recordedAt, lookUp }
     this.#recorder.adopt(numbered)
     if (batch.acknowledged) this.#recorder.acknowledged(rows, numbered)

@@ -43,7 +43,7 @@ export const readsPayloads = ({ outbox, dead }: Tables): string =>
 
 /** Every statement of the operator's side, sent as the relay's are. `payloads`: the role may read values and headers; no other statement names them. */
 export function operatorStatements(tables: Tables, payloads = true) {
-  const { outbox, lease, relay, dead } = tables
+  const { outbox, lease, relay, dead, batch } = tables
   const ago = (ms: number) => `clock_timestamp() - ${milliseconds(ms)}`
   const and = (parts: readonly (string | false | undefined)[]) =>
     parts
@@ -136,6 +136,10 @@ export function operatorStatements(tables: Tables, payloads = true) {
     OR NOT coalesce(${alive('least(l."lease_ms", 300000)')}, false)) AS expired
   FROM ${lease} AS l LEFT JOIN ${relay} AS r ON r."id" = l."owner" ORDER BY l."bucket"`,
 
+    /** The mode of the relays, and batches that are recorded and not acknowledged. */
+    recorded: () => `SELECT (SELECT coalesce(max("format"), 1) FROM ${lease})::int AS format,
+  count(*)::int AS waiting, max(${age('b."recorded_at"')}) AS "oldestMs" FROM ${batch} AS b WHERE NOT b."acknowledged"`,
+
     /** Relays with what they hold. */
     relays:
       () => `SELECT r."name" AS name, r."version" AS version, ${age('r."started_at"')} AS "startedMsAgo", ${age('r."seen_at"')} AS "seenMsAgo",
@@ -177,8 +181,7 @@ export function operatorStatements(tables: Tables, payloads = true) {
     UNION ALL SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()) AS x) END AS "oldestTransactionMs",
   (SELECT coalesce(n_dead_tup / nullif(n_dead_tup + n_live_tup, 0)::float8, 0) FROM pg_stat_all_tables
     WHERE relid = ${literal(outbox)}::regclass) AS "deadRowShare",
-  (SELECT coalesce(n_tup_del, 0)::float8 FROM pg_stat_all_tables WHERE relid = ${literal(outbox)}::regclass) AS "deletedRows",
-  (SELECT coalesce(max("format"), 1) FROM ${lease})::int AS format`,
+  (SELECT coalesce(n_tup_del, 0)::float8 FROM pg_stat_all_tables WHERE relid = ${literal(outbox)}::regclass) AS "deletedRows"`,
 
     /** Waiting messages, the lowest ids first. */
     listWaiting: (which: Selection, limit: number, look: Look = {}) => `SELECT ${listed}, ${waiting}

@@ -11,6 +11,7 @@ import type {
   OutboxStatus,
   Portion,
   Reach,
+  RecordedBatches,
   RedriveOutcome,
   RelayState,
   Selection,
@@ -30,6 +31,7 @@ import {
   shownBytes,
 } from './operator-statements.ts'
 import { otherOutboxesLimits } from './other-outboxes.ts'
+import { tableFormats } from './refusals.ts'
 import { type Place, tableSetOf } from './store.ts'
 
 /** Milliseconds that a statement may take: a message may be looked for in a table of millions. */
@@ -107,7 +109,8 @@ class PostgresOperator implements Operator {
     const holders = await this.#ask<Holder>(this.#sql.holders())
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number }>(this.#sql.dead())
-    return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, dead: toDead(dead, countedDead) }
+    const { exactlyOnce } = await this.#mode()
+    return { backlog: toBacklog(backlog!), leases: toLeases(holders), relays, exactlyOnce, dead: toDead(dead, countedDead) }
   }
 
   async otherOutboxes(): Promise<TableSet[] | null> {
@@ -133,7 +136,7 @@ class PostgresOperator implements Operator {
     const holders = await this.#ask<Holder>(this.#sql.holders())
     const relays = await this.#ask<RelayState>(this.#sql.relays())
     const dead = await this.#ask<{ reason: string | null; n: number; keys: number }>(this.#sql.sampleDead())
-    const [horizon] = await this.#ask<Pick<OutboxSample, 'oldestTransactionMs' | 'deadRowShare' | 'deletedRows' | 'format'>>(
+    const [horizon] = await this.#ask<Pick<OutboxSample, 'oldestTransactionMs' | 'deadRowShare' | 'deletedRows'>>(
       this.#sql.horizon(),
     )
     return {
@@ -145,7 +148,14 @@ class PostgresOperator implements Operator {
       dead: toDead(dead, sampledDead),
       blockedKeys: dead.reduce((sum, one) => sum + (one.reason === null ? 0 : one.keys), 0),
       ...horizon!,
+      ...(await this.#mode()),
     }
+  }
+
+  async #mode(): Promise<Pick<OutboxSample, 'format' | 'exactlyOnce'>> {
+    const [found] = await this.#ask<RecordedBatches & { format: number }>(this.#sql.recorded())
+    const { format, ...batches } = found!
+    return { format, exactlyOnce: format === tableFormats.exactlyOnce ? batches : null }
   }
 
   /** Those that were looked at are all, or too many to be counted; where one bucket has more and the others few, they are counted. */

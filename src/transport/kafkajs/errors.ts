@@ -2,9 +2,12 @@ import { meanings, topicFaults } from '../kafka-codes.ts'
 import { Throttled } from '../quotas.ts'
 import type { Outcome } from '../transport.ts'
 
+/** Errors of kafkajs that are answers of a broker, with its code. */
+const answers: ReadonlySet<string> = new Set(['KafkaJSProtocolError', 'KafkaJSCreateTopicError'])
+
 /** Errors of kafkajs whose messages name brokers, requests and codes, never data of a record. */
 const speaking = new Set([
-  'KafkaJSProtocolError',
+  ...answers,
   'KafkaJSConnectionError',
   'KafkaJSConnectionClosedError',
   'KafkaJSRequestTimeoutError',
@@ -33,7 +36,7 @@ export interface Trouble {
  */
 export function trouble(error: unknown): Trouble {
   const inner = innermost(error)
-  const protocol = inner.name === 'KafkaJSProtocolError'
+  const protocol = answers.has(inner.name)
   const login = inner.name === 'KafkaJSSASLAuthenticationError'
   const code = protocol ? inner.type : login ? 'SASL_AUTHENTICATION_FAILED' : inner.code
   // A TypeError of Node quotes the value that it refuses.
@@ -56,8 +59,10 @@ function innermost(error: unknown): KafkajsError {
   let found = error
   for (let depth = 0; depth < 10; depth++) {
     if (!(found instanceof Error)) break
-    if (found.name === 'KafkaJSProtocolError' || !(found.cause instanceof Error)) return found
-    found = found.cause
+    // Of several topics that could not be created, the first tells.
+    const [first] = (found as { errors?: unknown[] }).errors ?? []
+    if (!first && (answers.has(found.name) || !(found.cause instanceof Error))) return found
+    found = first ?? found.cause
   }
   return found instanceof Error ? found : new Error('not an Error')
 }

@@ -18,6 +18,7 @@ const well = {
   oldestTransactionMs: 0,
   deadRowShare: 0,
   deletedRows: 0,
+  exactlyOnce: null,
   format: 1,
   ms: 1,
 } satisfies RelayEvents['sampled']
@@ -89,6 +90,12 @@ const cases: [string, Partial<Situation>, string, string][] = [
     'relay-2 is alive, no Kafka',
   ],
   ['a lag', { sample: { ...well, topics: [topic('t', lagMs + 1)] } }, 'OutboxLag', 'oldest message of t'],
+  [
+    'a recorded batch in doubt',
+    { sample: { ...well, exactlyOnce: { waiting: 2, oldestMs: lagMs + 1 } } },
+    'OutboxLag',
+    'A recorded batch has waited for 1 min',
+  ],
   ['buckets of nobody', { sample: { ...well, leases: { held: 32, expired: 30, free: 2 } } }, 'OutboxNoRelay', '32 buckets of 64'],
   [
     'dead messages',

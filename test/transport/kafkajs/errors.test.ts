@@ -75,6 +75,16 @@ describe('what an error of kafkajs proves', () => {
     }
   })
 
+  it.each([
+    ['one topic', ['CLUSTER_AUTHORIZATION_FAILED'], 'CLUSTER_AUTHORIZATION_FAILED'],
+    ['the first of two', ['INVALID_TOPIC_EXCEPTION', 'POLICY_VIOLATION'], 'INVALID_TOPIC_EXCEPTION'],
+    ['none', [], 'KafkaJSAggregateError'],
+  ])('has the code of a topic that could not be created: %s', (_, types, code) => {
+    const errors = types.map((type) => Object.assign(new Error('no'), { name: 'KafkaJSCreateTopicError', type }))
+    const all = Object.assign(new Error('Topic creation errors'), { name: 'KafkaJSAggregateError', errors })
+    expect(trouble(all)).toMatchObject({ code, protocol: types.length > 0 })
+  })
+
   it('never quotes what may be data of a record', () => {
     const quoting = new TypeError("The value must be a string. Received 'secret'")
     const dumping = new KafkaJSNonRetriableError('Invalid message without value: {"key":"secret"}')
