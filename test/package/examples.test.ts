@@ -70,7 +70,8 @@ test('quickstart has the files of the quick start of the README, word for word',
   }
 })
 
-test.concurrent('quickstart: an order is placed, its message is relayed and received', async () => {
+// Both run at once, so each has the `expect` of its own context: the global one does not know which of them polls.
+test.concurrent('quickstart: an order is placed, its message is relayed and received', async ({ expect }) => {
   const before = await shellIn(quickstart, 'npm run --silent setup && npm run --silent place')
   expect(before).toContain('Order 1 is placed.')
   await shellIn(quickstart, drain)
@@ -78,7 +79,7 @@ test.concurrent('quickstart: an order is placed, its message is relayed and rece
   await expect.poll(output, { timeout: 60_000, interval: 100 }).toBe('1: {"id":1,"customer":"ada@example.com","total":1990}\n')
 }, 240_000)
 
-test.concurrent('consumer: the letter, the row of the inbox and the next message are one transaction', async () => {
+test.concurrent('consumer: the letter, the row of the inbox and the next message are one transaction', async ({ expect }) => {
   const { dependencies } = JSON.parse(readFileSync(join(consumer, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>
   }

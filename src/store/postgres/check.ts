@@ -58,7 +58,7 @@ async function refuseMissing(line: Line, set: TableSet, found: readonly TableFac
   if (missing) {
     const sql = presentOutboxes(tablesOf(set.schema, set.prefix))
     const present = await line.rows<TableSet>(sql, otherOutboxesLimits).catch(() => [])
-    refuse(present.length === 0 ? missing : { ...missing, fix: chooseTables(present) })
+    refuse(present.length === 0 ? missing : { ...missing, fix: chooseTables(present, set) })
   }
   refuse(missingColumns(found, set))
 }

@@ -26,12 +26,15 @@ export function refusalError({ code, finding, why, fix }: Refusal, cause?: unkno
 }
 
 /** How to get tables of that prefix that are missing. `flags`: others of init. */
-export const createTables = ({ prefix }: Pick<TableSet, 'prefix'>, flags = ''): string =>
-  `Run "npx prisma-extension-outbox init${flags}${prefix && ` --table-prefix ${prefix}`}", then "npx prisma migrate deploy"; --schema and --table-prefix name other tables.`
+export const createTables = (set: Pick<TableSet, 'prefix'>, flags = ''): string =>
+  `${initOf(set, flags)}; --schema and --table-prefix name other tables.`
 
-/** How to name tables that are there, in place of those that are not. */
-export const chooseTables = (present: readonly TableSet[]): string =>
-  `The database has ${present.map(outboxName).join(', ')}: choose tables with --schema and --table-prefix (tablePrefix in code), or create these with "npx prisma-extension-outbox init".`
+const initOf = ({ prefix }: Pick<TableSet, 'prefix'>, flags = ''): string =>
+  `Run "npx prisma-extension-outbox init${flags}${prefix && ` --table-prefix ${prefix}`}", then "npx prisma migrate deploy"`
+
+/** How to name tables that are there, in place of those of the set, which are not. */
+export const chooseTables = (present: readonly TableSet[], set: TableSet): string =>
+  `The database has ${present.map(outboxName).join(', ')}: choose tables with --schema and --table-prefix (tablePrefix in code). For new ones: ${initOf(set)}.`
 
 /** What a relay needs of each table. Rights of operators are their own. */
 const needs: Record<OutboxTableKind, { rights: string; columns: string }> = {
