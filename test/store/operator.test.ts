@@ -56,6 +56,7 @@ describe('status', () => {
       backlog: { messages: 0, exact: true, oldestMs: null },
       leases: { held: 0, expired: 0, free: 64 },
       relays: [],
+      exactlyOnce: null,
       dead: { byReason: {}, blocked: 0, exact: true },
     })
   })
