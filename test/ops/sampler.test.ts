@@ -140,7 +140,7 @@ describe('a sample', () => {
     const url = new URL(database.url)
     const role = `blind_${url.pathname.slice(-12)}`
     await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'x'`)
-    await database.query(`GRANT SELECT ON outbox, outbox_lease, outbox_relay, outbox_dead_letter TO ${role}`)
+    await database.query(`GRANT SELECT ON outbox, outbox_lease, outbox_relay, outbox_dead_letter, outbox_batch TO ${role}`)
     onTestFinished(async () => {
       await database.query(`DROP OWNED BY ${role}`)
       await database.query(`DROP ROLE ${role}`)
