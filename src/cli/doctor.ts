@@ -12,7 +12,6 @@ import { judgeOthers, judgeRelays } from '../doctor/relays.ts'
 import { columnsIn, judgeTables } from '../doctor/tables.ts'
 import { unseen, type Verdict } from '../doctor/verdict.ts'
 import { counted, inOneLine } from '../ops/format.ts'
-import { relayOptions } from '../relay/options.ts'
 import { postgresOperator } from '../store/postgres/operator.ts'
 import { tableFormats } from '../store/postgres/refusals.ts'
 import type { KafkajsTransportOptions } from '../transport/kafkajs/kafkajs.ts'
@@ -23,10 +22,7 @@ import { given } from './given.ts'
 import { prismaHelp } from './help.ts'
 import { print, printJson } from './print.ts'
 import { loadClients, rollbackVerdicts } from './rollback.ts'
-import { addDatabaseFlags, addFlags, addKafkaFlags } from './settings.ts'
-
-/** The setting of the relays that decides what is tried. */
-const mode = { exactlyOnce: relayOptions.exactlyOnce }
+import { addDatabaseFlags, addFlags, addKafkaFlags, modeGroup } from './settings.ts'
 
 /** The command `doctor`. */
 export function doctorCommand(): Command {
@@ -34,7 +30,7 @@ export function doctorCommand(): Command {
     .description('Check database, tables, relays and Kafka: what is wrong, why it matters, and how to fix it')
     .option('--client <path>', 'Module that exports your Prisma client: test that its transactions roll back')
     .option('--json', 'As JSON, for scripts')
-  addFlags(addKafkaFlags(addDatabaseFlags(command)), mode, 'Relay').action(async (flags: Flags) => {
+  addFlags(addKafkaFlags(addDatabaseFlags(command)), modeGroup, 'Relay').action(async (flags: Flags) => {
     const verdicts = await examined(flags, process.env, process.cwd())
     if (flags.json === true) printJson(verdicts)
     else print(verdictsText(verdicts))

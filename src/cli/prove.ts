@@ -5,7 +5,6 @@ import { Command } from 'commander'
 import { docsUrl } from '../message/errors.ts'
 import { proofKafka } from '../proof/dump.ts'
 import { type Proof, type ProofPlan, type ProvedRelay, prove } from '../proof/prove.ts'
-import { relayOptions } from '../relay/options.ts'
 import type { Setting } from '../running/setting.ts'
 import { accessOf } from '../transport/access.ts'
 import { checkLogin } from '../transport/brokers.ts'
@@ -16,13 +15,10 @@ import { prismaHelp } from './help.ts'
 import { print, printError, printJson } from './print.ts'
 import { proofText } from './prove-text.ts'
 import { count } from './selection.ts'
-import { addFlags, addProofFlags, groups } from './settings.ts'
+import { addFlags, addProofFlags, groups, modeGroup } from './settings.ts'
 
 /** How a relay process is started: the program and its arguments. */
 export type RelayProgram = readonly [program: string, ...args: string[]]
-
-/** The setting of the relays that a proof has. */
-const mode = { exactlyOnce: relayOptions.exactlyOnce }
 
 /** This package's own relay. */
 const ownRelay: RelayProgram = [process.execPath, fileURLToPath(new URL('main.js', import.meta.url)), 'relay']
@@ -48,7 +44,7 @@ export function proveCommand(relay: RelayProgram = ownRelay): Command {
     .option('--replication <n>', "Replicas of the scratch topic (default: the cluster's own)", count)
     .option('--seed <n>', 'Write the same transactions and kill at the same moments as the run that named this seed', count)
     .option('--json', 'The result as JSON')
-  addFlags(addProofFlags(command), mode, 'Relay').action(async (flags: Flags) => {
+  addFlags(addProofFlags(command), modeGroup, 'Relay').action(async (flags: Flags) => {
     process.exitCode = await run(flags, process.env, relay)
   })
   return prismaHelp(command, [
@@ -113,7 +109,7 @@ function planOf(flags: Flags, env: Environment, program: RelayProgram, signal: A
 function relayEnvironment(flags: Flags, env: Environment, schema: string, name: string): Environment {
   return {
     ...env,
-    ...fromFlags({ ...groups.Database, ...groups.Kafka, ...mode }, flags),
+    ...fromFlags({ ...groups.Database, ...groups.Kafka, ...modeGroup }, flags),
     OUTBOX_SCHEMA: schema,
     OUTBOX_NAME: name,
     OUTBOX_LEASE_MS: '3000',

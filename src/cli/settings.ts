@@ -206,6 +206,9 @@ export function addKafkaFlags(command: Command): Command {
   return addFlags(command, shown, 'Kafka')
 }
 
+/** The mode of the relays, for commands that try or prove it. */
+export const modeGroup = { exactlyOnce: relayOptions.exactlyOnce }
+
 /** Adds the flags of settings, under a heading of the help. */
 export function addFlags(command: Command, group: Record<string, Setting>, heading = 'Options'): Command {
   const joined = (value: string, before?: string) => (before === undefined ? value : `${before},${value}`)

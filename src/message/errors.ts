@@ -79,7 +79,8 @@ export const errorCodes = {
    */
   TRANSACTION_DOOMED: 'transaction-doomed',
   /**
-   * A statement arrived after its transaction had ended, for example after a timeout. It wrote nothing. Prisma mostly reports the timeout first, with its own code `P2028`.
+   * A statement arrived after its transaction had ended, for example after a timeout. It wrote nothing.
+   * Prisma mostly reports the timeout first, with its own code `P2028`.
    * @remedy Retry the transaction; if it timed out, give it a longer `timeout`. If it happens each time, a client extension
    * sends statements out of the transaction: `doctor --client` names it.
    */

@@ -34,8 +34,8 @@ export interface ClusterFacts {
   topics: TopicFacts[]
 }
 
-/** Asks Kafka about itself and these topics. Rejects only for wrong options, and creates nothing. */
-export async function examineCluster(kafka: KafkajsTransportOptions, topics: readonly string[]): Promise<ClusterFacts> {
+/** A client that answers a person soon, also where no broker does. */
+export function examiningClient(kafka: KafkajsTransportOptions): Kafka {
   quietKafkajsTimers()
   const { brokers, clientId = 'prisma-extension-outbox' } = kafka
   const settings = {
@@ -46,7 +46,12 @@ export async function examineCluster(kafka: KafkajsTransportOptions, topics: rea
     connectionTimeout: 5_000,
     retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 500 },
   }
-  const client = guardedKafka(new Kafka(settings))
+  return guardedKafka(new Kafka(settings))
+}
+
+/** Asks Kafka about itself and these topics. Rejects only for wrong options, and creates nothing. */
+export async function examineCluster(kafka: KafkajsTransportOptions, topics: readonly string[]): Promise<ClusterFacts> {
+  const client = examiningClient(kafka)
   const admin = client.admin()
   try {
     await admin.connect()

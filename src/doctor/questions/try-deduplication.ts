@@ -1,12 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
-import { accessOf } from '../../transport/access.ts'
+import type { Admin, ConfigResourceTypes } from 'kafkajs'
+import { partitionsOfNew } from '../../transport/kafkajs/create-topics.ts'
 import { trouble } from '../../transport/kafkajs/errors.ts'
-import { guardedKafka } from '../../transport/kafkajs/guarded-kafka.ts'
-import { brokerNames } from '../../transport/kafkajs/ipv6.ts'
 import { type KafkajsTransportOptions, kafkajsTransport } from '../../transport/kafkajs/kafkajs.ts'
 import { type Outcome, type TransportBatch, TransportError } from '../../transport/transport.ts'
+import { examiningClient } from './examine-cluster.ts'
 
 /** kafkajs' enum, which Node cannot import by name from CommonJS. */
 const brokerResource = 4 satisfies ConfigResourceTypes.BROKER
@@ -29,30 +27,26 @@ export interface DeduplicationFacts {
 /** Sends one record twice under the same numbers, to a topic that it makes and deletes. */
 export async function tryDeduplication(kafka: KafkajsTransportOptions): Promise<DeduplicationFacts> {
   const topic = `outbox-doctor-${randomBytes(6).toString('hex')}`
-  const { brokers, clientId = 'prisma-extension-outbox' } = kafka
-  const client = {
-    brokers: brokerNames(brokers),
-    clientId,
-    ...accessOf(kafka),
-    logLevel: logLevel.NOTHING,
-    retry: { retries: 2 },
-  }
-  const admin = guardedKafka(new Kafka(client)).admin()
+  const admin = examiningClient(kafka).admin()
   let made = false
   const facts: DeduplicationFacts = { records: null, trouble: null, expirationMs: null, left: null }
   try {
     await admin.connect()
     facts.expirationMs = await expirationOf(admin)
     const plan = { topic, numPartitions: 1 }
-    made = await admin.createTopics({ topics: [plan], waitForLeaders: true, timeout: stepMs })
+    await admin.createTopics({ topics: [plan], waitForLeaders: true, timeout: stepMs })
+    made = true
     await sendTwice(kafka, topic)
     const [offsets] = await admin.fetchTopicOffsets(topic)
     facts.records = Number(offsets!.high)
   } catch (error) {
-    const { code, error: words } = error instanceof TransportError ? { code: error.code, error: error.message } : trouble(error)
+    const { code, error: words } = trouble(error)
     facts.trouble = { code, error: words }
   }
-  if (made) await admin.deleteTopics({ topics: [topic], timeout: stepMs }).catch(() => (facts.left = topic))
+  // Also after an error: it may have been made, although its answer was none.
+  await admin.deleteTopics({ topics: [topic], timeout: stepMs }).catch(() => {
+    if (made) facts.left = topic
+  })
   await admin.disconnect().catch(() => {})
   return facts
 }
@@ -62,8 +56,7 @@ async function sendTwice(kafka: KafkajsTransportOptions, topic: string): Promise
   const signal = AbortSignal.timeout(stepMs)
   try {
     await transport.connect(signal)
-    // Brokers hear of a new topic one after the other.
-    while (!(await transport.partitions(topic, signal).catch(() => 0))) await sleep(100, undefined, { signal })
+    await partitionsOfNew(transport, topic, signal)
     const numbers = { ...(await transport.producerId!(signal)), sequence: 0 }
     const batch = { topic, partition: 0, records: [{ key: null, value: new Uint8Array([1]), headers: {} }], numbers }
     await sent(() => transport.publish(batch, stepMs), batch)

@@ -61,7 +61,7 @@ export class ClusterBreaker {
     })
   }
 
-  /** `who` is in trouble, but Kafka answers: the others go on. */
+  /** `who` is in trouble: it is told, and the others go on. */
   trouble(who: object, code: string, error: string): void {
     if (!this.#trouble) {
       this.#trouble = { since: this.#clock.now(), code }

@@ -51,7 +51,7 @@ export function creatingTopics(transport: Transport, kafka: KafkajsTransportOpti
 const isMissing = (error: unknown) => error instanceof TransportError && error.code === 'UNKNOWN_TOPIC_OR_PARTITION'
 
 /** Brokers hear of a new topic one after the other: the next one asked may not know it yet. A drain would take it for missing. */
-async function partitionsOfNew(transport: Transport, topic: string, signal: AbortSignal): Promise<number> {
+export async function partitionsOfNew(transport: Transport, topic: string, signal: AbortSignal): Promise<number> {
   for (let left = timeoutMs / knownAgainMs; ; left--) {
     try {
       return await transport.partitions(topic, signal)
