@@ -201,7 +201,7 @@ describe('the rest after a look', () => {
       rest: longestRestMs,
       because: 'it has waited, and gauges must not be silent for minutes',
     },
-    { tookMs: 12_000, intervalMs: 5_000, rest: longestRestMs, because: 'each of its six statements may take two seconds' },
+    { tookMs: 12_000, intervalMs: 5_000, rest: longestRestMs, because: 'each of its seven statements may take two seconds' },
     { tookMs: 12_000, intervalMs: 60_000, rest: 60_000, because: 'who set a longer interval meant it' },
   ])('of $tookMs ms, every $intervalMs ms, is $rest ms: $because', ({ tookMs, intervalMs, rest }) => {
     expect(restMs(tookMs, intervalMs)).toBe(rest)

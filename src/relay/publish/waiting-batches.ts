@@ -8,7 +8,7 @@ const askAgain = { firstMs: 500, maxMs: 5_000 }
 
 /**
  * Recorded batches of a topic whose partitions are not known yet, or have just changed. `Topic` owns it.
- * Keeps rules 20 and 27 of docs/protocol.md.
+ * Keeps rule 20 of docs/protocol.md and rule 27 of docs/protocol-exactly-once.md.
  */
 export class WaitingBatches {
   readonly #context: RelayContext

@@ -89,8 +89,9 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
 
     /**
      * Changes the mode of the leases to this relay's when no lease of the other mode runs: all rows are locked, and get new epochs, so nothing is
-     * written any more under a lease of the other mode. A format of a newer version stays as it is. Where all have this relay's mode, none is locked: renewals skip locked rows. `at least once` needs an empty table of batches: such relays do not read it. Answers with
-     * the number of leases that have this mode.
+     * written any more under a lease of the other mode. A format of a newer version stays as it is. If all have this relay's mode, none is locked:
+     * renewals skip locked rows. `at least once` needs an empty table of batches: such relays do not read it. Answers with the number of leases that
+     * have this mode.
      */
     enterMode:
       (): string => `WITH locked AS MATERIALIZED (SELECT "bucket", "format", "owner", "leased_until", "lease_ms" FROM ${lease}
