@@ -28,11 +28,20 @@ export function checkDuplicates(evidence: Evidence): Finding {
     const expected = `at most ${bound} copies beyond the first (${evidence.history.faults.length} faults)`
     tally.expect(found <= bound, () => ({ of: dump.isolation, expected, found: `${found}` }))
   }
+  checkRecords(evidence, tally)
   if (evidence.history.traces) {
     checkCopies(evidence, tally)
     for (const [id, sends] of evidence.sendsOf) checkCauses(id, sends, evidence, tally)
   }
   return tally
+}
+
+/** What is sent without a record, the next kill may send twice: that this run had no copy would be luck. */
+function checkRecords({ history, dumps }: Evidence, tally: Tally): void {
+  const { recordedBatches: recorded } = history
+  if (recorded === undefined || dumps.every(({ copies }) => copies.size === 0)) return
+  const expected = 'batches that were recorded before they were sent'
+  tally.expect(recorded > 0, () => ({ of: 'outbox_batch', expected, found: 'none' }))
 }
 
 /** A copy that no relay sent was made by the client or the broker. */

@@ -225,6 +225,8 @@ export interface History {
   topics: readonly TopicState[]
   /** The relays ran in the exactly-once mode: no copy is explained by anything. */
   exactlyOnce?: boolean
+  /** Batches that such relays recorded, if that was counted. */
+  recordedBatches?: number
   attempts: readonly Attempt[]
   ledger: readonly LedgerRow[]
   dumps: readonly Dump[]

@@ -52,6 +52,12 @@ export interface Proof {
   leftBehind: string[]
 }
 
+/** Milliseconds that a kill waits at most for a batch of its relay. */
+const recordedMs = 5_000
+
+/** Milliseconds within which a session that does nothing tells the server what it did. */
+const countedMs = 12_000
+
 /** Relays that share the work, so that each kill is also a take-over. */
 const relayCount = 2
 
@@ -81,22 +87,26 @@ async function collect(plan: ProofPlan, scratch: Scratch, schema: string, topic:
   const random = randomFrom(plan.seed)
   const writing = writerPlan(topic)
   await addLines(query, writing, sql)
-  const relays = Array.from({ length: relayCount }, (_, i) => plan.startRelay(schema, `prove-${i + 1}`))
+  const relays = Array.from({ length: relayCount }, (_, i) => plan.startRelay(schema, relayName(i)))
   const ways = Array.from({ length: writing.writers }, () => new SqlWay(plan.databaseUrl, sql))
   try {
     const seconds = Math.round(plan.forMs / 1_000)
     plan.say(`Writing transactions for ${seconds} s, while ${relayCount} relays publish them and are killed in turn.`)
     const writers = startWriters(writing, ways, sql, random)
-    const faults = await killAmong(plan, relays, schema, random).finally(() => writers.stop())
+    const faults = await killAmong(plan, scratch, relays, schema, random).finally(() => writers.stop())
     plan.say(`${writers.attempts.length} transactions written. Waiting until everything is published.`)
     const rest = await settle(plan, scratch)
     await Promise.all(relays.map((relay) => relay.stop()))
+    const recordedBatches = plan.exactlyOnce ? await countRecorded(plan, scratch) : undefined
     plan.say('Reading the topic, to compare it with what was committed.')
-    return await read(plan, topic, writers, faults, rest, () => readLedger(query, sql))
+    const history = await read(plan, topic, writers, faults, rest, () => readLedger(query, sql))
+    return recordedBatches === undefined ? history : { ...history, recordedBatches }
   } finally {
     await Promise.allSettled([...ways.map((way) => way.close()), ...relays.map((relay) => relay.kill())])
   }
 }
+
+const relayName = (which: number): string => `prove-${which + 1}`
 
 const writerPlan = (topic: string): WriterPlan => ({
   topics: [topic],
@@ -110,21 +120,35 @@ const writerPlan = (topic: string): WriterPlan => ({
 })
 
 /** Kills one relay after the other, each once in its part of the time, and starts it again at once. */
-async function killAmong(plan: ProofPlan, relays: ProvedRelay[], schema: string, random: () => number): Promise<InjectedFault[]> {
+async function killAmong(
+  plan: ProofPlan,
+  scratch: Scratch,
+  relays: ProvedRelay[],
+  schema: string,
+  random: () => number,
+): Promise<InjectedFault[]> {
   const faults: InjectedFault[] = []
   const part = plan.forMs / plan.kills
   const began = monotonicMs()
   for (let kill = 0; kill < plan.kills; kill++) {
     await pause(began + (kill + random()) * part - monotonicMs(), plan.signal)
     const which = kill % relays.length
+    if (plan.exactlyOnce) await untilRecorded(plan, scratch, relayName(which))
     const from = monotonicMs()
     await relays[which]!.kill()
-    relays[which] = plan.startRelay(schema, `prove-${which + 1}`)
+    relays[which] = plan.startRelay(schema, relayName(which))
     faults.push({ kind: 'relay-sigkill', from, healedAt: monotonicMs() })
     plan.say(`Relay ${which + 1} killed and started again (${kill + 1} of ${plan.kills}).`)
   }
   await pause(began + plan.forMs - monotonicMs(), plan.signal)
   return faults
+}
+
+/** Waits for the moment at which a kill tells the most: a batch of the relay is recorded, and its outcome is open. */
+async function untilRecorded({ signal }: ProofPlan, { query, sql }: Scratch, name: string): Promise<void> {
+  const since = monotonicMs()
+  while (monotonicMs() - since < recordedMs && (await query<{ n: number }>(sql.recordedBy, [name]))[0]!.n === 0)
+    await pause(1, signal)
 }
 
 /** Waits until the outbox is empty, and looks at the tables. */
@@ -139,6 +163,16 @@ async function settle({ emptyMs, signal }: ProofPlan, { query, sql }: Scratch): 
   const dead = await query<{ id: string; reason: string | null }>(sql.dead)
   const emptiedMs = left === 0 ? monotonicMs() - since : null
   return { emptiedMs, limitMs: emptyMs, left, dead, expectedDead: [], unexpectedEnds: [] }
+}
+
+/** The server learns of them within seconds, through a pooler too. */
+async function countRecorded({ signal }: ProofPlan, { query, sql }: Scratch): Promise<number> {
+  const since = monotonicMs()
+  for (;;) {
+    const { n } = (await query<{ n: number }>(sql.recorded))[0]!
+    if (n > 0 || monotonicMs() - since > countedMs) return n
+    await pause(200, signal)
+  }
 }
 
 async function read(

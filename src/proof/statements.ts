@@ -4,7 +4,7 @@ import { quote, tablesOf } from '../message/tables.ts'
 export function proofStatements(schema: string, prefix = '') {
   const line = `${quote(schema)}."proof_line"`
   const ledger = `${quote(schema)}."proof_ledger"`
-  const { outbox, dead } = tablesOf(schema, prefix)
+  const { outbox, dead, batch, lease, relay } = tablesOf(schema, prefix)
   return {
     /** The lines that serialize the writers of a key, and the ledger of what was committed. Keys are in hexadecimal: a text holds no NUL. */
     create: `CREATE TABLE ${line} ("topic" text, "key" text, "n" integer NOT NULL DEFAULT 0, PRIMARY KEY ("topic", "key"));
@@ -27,6 +27,13 @@ CREATE TABLE ${ledger} ("message_id" uuid PRIMARY KEY, "topic" text NOT NULL, "k
 
     /** Rows that wait for Kafka. */
     waiting: `SELECT count(*)::int AS n FROM ${outbox}`,
+
+    /** Batches that were ever recorded. The server counts them; each session tells it what it did when it ends. */
+    recorded: `SELECT pg_stat_get_tuples_inserted('${batch}'::regclass)::float8 AS n`,
+
+    /** Recorded batches with a bucket of the relay of that name. */
+    recordedBy: `SELECT count(*)::int AS n FROM ${batch} AS b JOIN ${lease} AS l ON b."buckets" & (1::bigint << l."bucket"::int) <> 0
+  JOIN ${relay} AS r ON r."id" = l."owner" WHERE r."name" = $1::text`,
 
     /** Messages taken out of the way. */
     dead: `SELECT "message_id" AS id, "reason" AS reason FROM ${dead}`,

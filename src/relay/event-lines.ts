@@ -24,6 +24,7 @@ const levels: Record<RelayEvent, Level> = {
   sequences_unavailable: 'warn',
   batches_adopted: 'info',
   batch_in_doubt: 'error',
+  cluster_changed: 'warn',
   standing_by: 'warn',
   internal_error: 'error',
   rows_locked: 'warn',
@@ -63,6 +64,7 @@ const linesPerMinute: Partial<Record<RelayEvent, number>> = {
   partitions_changed: 20,
   sequence_lost: 20,
   batch_in_doubt: 20,
+  cluster_changed: 20,
   topics_missing: 1,
   rows_kept: 1,
 }

@@ -86,6 +86,11 @@ export interface RelayEvents {
    * its records were found; null: the log could not be read.
    */
   batch_in_doubt: { topic: string; partition: number; records: number; found: number | null }
+  /**
+   * A batch was recorded for another Kafka cluster, and may have been published there. It is looked up in this one, and published if it is not
+   * there.
+   */
+  cluster_changed: { topic: string; partition: number; records: number }
   /** Relays of the other mode serve the outbox, or left recorded batches: this one waits, and takes over when none is left. Emitted once. */
   standing_by: { exactlyOnce: boolean }
   /**

@@ -8,3 +8,8 @@ const names = new Set(['TypeError', 'ReferenceError', 'RangeError'])
  * runner's realm has classes of its own.
  */
 export const isProgrammingError = (error: unknown): error is Error => types.isNativeError(error) && names.has(error.name)
+
+/** Throws a bug of a program again: what catches every other error must not take it for trouble of a server. */
+export function throwBug(error: unknown): void {
+  if (isProgrammingError(error)) throw error
+}

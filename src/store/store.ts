@@ -45,6 +45,10 @@ export interface BatchName {
 /** A batch with its rows, in their order. */
 export interface NamedBatch extends BatchName {
   readonly rows: readonly RowName[]
+  /** Id of the cluster that gave the producer id, if that is known. */
+  readonly cluster?: string | undefined
+  /** By the clock of the relay that records it, Unix time in milliseconds. */
+  readonly recordedAt: number
 }
 
 /** A recorded batch as the table has it. */
@@ -55,9 +59,16 @@ export interface RecordedBatch extends BatchName {
   readonly whole: boolean
   /** Kafka has it: its rows only wait to be deleted. */
   readonly acknowledged: boolean
-  /** Unix time in milliseconds, by the clock of the database. */
+  /** Unix time in milliseconds, by the clock of the database; by that of the relay that recorded it, if this was behind by more than an hour. */
   readonly recordedAt: number
+  /** Milliseconds since then, by the clock of the database. */
+  readonly ageMs: number
+  /** {@link clusterMark} of the cluster that gave the producer id. */
+  readonly cluster: string
 }
+
+/** Clocks of relay, database and brokers may differ by this much, in milliseconds. */
+export const clocksMs = 3_600_000
 
 /** `acknowledged`: Kafka has it, and rows of it wait to be deleted. */
 export type BatchState = 'recorded' | 'acknowledged' | 'gone'

@@ -119,6 +119,8 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
   /** Numbers of partitions in one request, or why there is none. */
   protected abstract countAll(asker: Asker, topics: readonly string[]): Promise<ReadonlyMap<string, number | Error>>
   protected abstract askProducerId(asker: Asker): Promise<ProducerEpoch>
+  /** Id of the cluster; undefined: its brokers have none. */
+  protected abstract askClusterId(asker: Asker): Promise<string | undefined>
   /** Never rejects. `doubtful`: the client itself may be at fault. What it finds after the fuse has blown is of no interest. */
   protected abstract send(sender: Sender, send: Send): Promise<{ outcome: Outcome; doubtful: boolean }>
   /** `ofTopic`: a broker that was asked about a topic blames that topic. */
@@ -169,6 +171,10 @@ export abstract class KafkaTransport<Sender extends KafkaClient, Asker extends K
       }
     }
     return this.#ask(question, signal)
+  }
+
+  clusterId(signal: AbortSignal): Promise<string | undefined> {
+    return this.#ask((asker) => this.askClusterId(asker), signal)
   }
 
   /** Asks a broker, over a connection that is kept until it fails. */

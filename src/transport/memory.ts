@@ -27,6 +27,8 @@ export interface MemoryTransportOptions {
   topics?: Record<string, number>
   /** Whether there are producer ids: with one, a batch that is sent again is in the log once. @default true */
   producerIds?: boolean
+  /** Id of the cluster. @default 'memory' */
+  clusterId?: string
 }
 
 /** How {@link MemoryTransport.refuse} answers. */
@@ -108,12 +110,14 @@ class InMemory implements MemoryTransport {
   >()
   readonly #waits = new Set<Wait>()
   readonly #producers = new Map<string, Written>()
+  readonly #clusterId: string
   #producerIds = 0n
   #paused = false
   #down = false
   #closed = false
 
-  constructor({ partitions = 3, topics = {}, producerIds = true }: MemoryTransportOptions) {
+  constructor({ partitions = 3, topics = {}, producerIds = true, clusterId = 'memory' }: MemoryTransportOptions) {
+    this.#clusterId = clusterId
     if (producerIds)
       this.producerId = async (signal) => {
         await this.connect(signal)
@@ -121,6 +125,11 @@ class InMemory implements MemoryTransport {
       }
     this.#others = partitions
     this.#topics = new Map(Object.entries(topics))
+  }
+
+  async clusterId(signal: AbortSignal): Promise<string> {
+    await this.connect(signal)
+    return this.#clusterId
   }
 
   records(topic?: string): MemoryRecord[] {

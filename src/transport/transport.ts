@@ -24,6 +24,8 @@ export interface ProducerEpoch {
   producerId: bigint
   /** 0 to 32,767. A partition takes nothing of an epoch below the highest that it has seen of the producer id. */
   epoch: number
+  /** Id of the cluster that gave it, if that is known. A relay of the exactly-once mode sets it. */
+  cluster?: string | undefined
 }
 
 /**
@@ -163,6 +165,11 @@ export interface Transport {
    */
   producerId?(signal: AbortSignal): Promise<ProducerEpoch>
   /**
+   * Id of the cluster, asked from a broker now; undefined: its brokers have none. Throws {@link TransportError}. Producer ids belong to a cluster:
+   * with this method, a relay of the exactly-once mode finds out that another one recorded a batch for another cluster.
+   */
+  clusterId?(signal: AbortSignal): Promise<string | undefined>
+  /**
    * Sends the batch once, with acks of all in-sync replicas, and never on its own again. Never rejects. Nothing of it is sent after
    * `timeoutMs`. Answers within `how.waitMs` (plus a moment, and plus what a broker asks for by its throttle time): what is undecided by
    * then is `unknown`, and its connection is thrown away.
@@ -177,14 +184,15 @@ type Methods = { [Name in keyof Required<Transport>]: Transport[Name] }
 
 /** The transport with some methods of `own`; all others are its own still. */
 export function around(transport: Transport, own: Partial<Transport>): Transport {
-  const { producerId, ...methods }: Methods = {
+  const { producerId, clusterId, ...methods }: Methods = {
     name: transport.name,
     connect: (signal) => transport.connect(signal),
     partitions: (topic, signal) => transport.partitions(topic, signal),
     allPartitions: (topics, signal) => transport.allPartitions(topics, signal),
     producerId: transport.producerId && ((signal) => transport.producerId!(signal)),
+    clusterId: transport.clusterId && ((signal) => transport.clusterId!(signal)),
     publish: (batch, timeoutMs, how) => transport.publish(batch, timeoutMs, how),
     close: () => transport.close(),
   }
-  return { ...methods, ...(producerId && { producerId }), ...own }
+  return { ...methods, ...(producerId && { producerId }), ...(clusterId && { clusterId }), ...own }
 }

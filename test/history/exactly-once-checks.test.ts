@@ -32,6 +32,10 @@ describe('exactly once', () => {
     expect(violatedOnce(() => {})).toEqual([])
   })
 
+  test('no batch was recorded: that no copy is in the log was luck', () => {
+    expect(violatedOnce((told) => Object.assign(told, { recordedBatches: 0 }))).toEqual(['duplicates'])
+  })
+
   test('a copy in the log, although a fault explains it', () => {
     const spoil = (told: Story) => {
       told.faults = [{ kind: 'x', from: 0, healedAt: 1 }]

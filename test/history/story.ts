@@ -67,6 +67,7 @@ export function story(): Story {
   records.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
   const told: Required<History> = {
     exactlyOnce: false,
+    recordedBatches: 1,
     topics: [{ name: 'steady', partitions: [partitions], deleted: false }],
     attempts,
     ledger: committed.map(rowOf),

@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { bucketOf, partitionOf } from '../../src/message/key.ts'
 import type { RelayOptions } from '../../src/relay/options.ts'
 import type { RelayPorts } from '../../src/relay/relay.ts'
 import type { CarriedRow } from '../../src/relay/state/claim.ts'
 import { InFlight } from '../../src/relay/state/in-flight.ts'
+import { systemClock } from '../../src/running/clock.ts'
 import { type MemoryTransport, memoryTransport } from '../../src/transport/memory.ts'
 import type { SearchLog, Transport } from '../../src/transport/transport.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
@@ -252,6 +254,67 @@ describe('a batch that is refused after an earlier copy may have been taken (rul
     expect(written(transport)).toEqual(upTo(10).slice(1))
     expect(await recorded()).toEqual([])
   }, 20_000)
+})
+
+describe('a recorded batch that cannot be sent again under its numbers (rule 28)', () => {
+  /** Ten messages whose batch was recorded, and sent to a broker that gave no answer and has not written it. */
+  const left = async () => {
+    const transport = memoryTransport({ partitions: 1, clusterId: 'one' })
+    transport.refuse(() => true, { outcome: unknown })
+    await insertMany(database.pool, 't', 10, 10)
+    const first = relay(transport, { stopTimeoutMs: 3_000 })
+    await first.relay.start()
+    await transport.called(2)
+    await first.relay.stop()
+    return transport.batches[0]!
+  }
+
+  test.each([
+    ['is published there', false],
+    ['is not published again where it has been mirrored to', true],
+  ])(
+    'of another cluster, where its numbers are those of another batch, is looked up: it %s',
+    async (_, mirrored) => {
+      const batch = await left()
+      const transport = memoryTransport({ partitions: 1, clusterId: 'two' })
+      const others = batch.records.map((record) => ({ ...record, headers: { ...record.headers, id: randomUUID() } }))
+      const { producerId } = await transport.producerId!(new AbortController().signal)
+      expect(producerId).toBe(batch.numbers!.producerId)
+      await transport.publish({ ...batch, records: others }, 1_000)
+      if (mirrored) await transport.publish({ ...batch, numbers: undefined }, 1_000)
+      const next = relay(transport)
+      await next.relay.drain()
+      expect(written(transport)).toEqual(upTo(10).flatMap((n) => [n, n]))
+      expect(new Set(transport.records().map(({ headers }) => headers.id)).size).toBe(20)
+      expect(next.all('cluster_changed')).toEqual([{ topic: 't', partition: 0, records: 10 }])
+      expect(await recorded()).toEqual([])
+    },
+    20_000,
+  )
+
+  const hour = 3_600_000
+
+  test.each([
+    ['sent by a relay whose clock is right', 0, 0, false],
+    ['sent by a relay whose clock is half an hour behind', -0.5, 0, false],
+    ['looked up by a relay whose clock is two hours behind', -2, 0, true],
+    ['looked up after 13 hours', 0, 13, true],
+    ['looked up after 13 hours by a relay whose clock is 13 hours behind', -13, 13, true],
+  ])(
+    'and one that can: it is %s',
+    async (_, offset, age, isLookedUp) => {
+      await left()
+      await database.query(`UPDATE outbox_batch SET recorded_at = recorded_at - interval '${age} hours'`)
+      const transport = memoryTransport({ partitions: 1, clusterId: 'one' })
+      const searched: unknown[] = []
+      const search: SearchLog = async (what) => searched.push(what) && 0
+      const clock = { ...systemClock, date: () => Date.now() + offset * hour }
+      await relay(transport, {}, { search, clock }).relay.drain()
+      expect(searched).toHaveLength(isLookedUp ? 1 : 0)
+      expect(written(transport)).toEqual(upTo(10))
+    },
+    20_000,
+  )
 })
 
 /** A key of that partition of two, in a bucket that the others are not in. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { clusterMark } from '../../src/running/cluster-mark.ts'
 import { checksumOf, decodeRows, encodeRows } from '../../src/store/postgres/batch-rows.ts'
 import type { BatchWork, Lease, NamedBatch, OutboxRow, StoreSession } from '../../src/store/store.ts'
 import { insertRows } from '../support/rows.ts'
@@ -16,6 +17,7 @@ const batchOf = (rows: readonly OutboxRow[], sequence = 0): NamedBatch => ({
   partition: 2,
   sequence,
   rows,
+  recordedAt: Date.now(),
 })
 const record = async (session: StoreSession, work: BatchWork) => {
   const done = await session.record(work)
@@ -56,7 +58,8 @@ describe('a recorded batch (rule 27)', () => {
     expect(held).toEqual(new Set(rows.map((row) => row.bucket)))
     for (const { bucket } of rows) {
       const [found] = await session.batchesOf([bucket])
-      expect(found).toMatchObject({ ...batchOf([]), rows: mixed, whole: true, acknowledged: false })
+      const { recordedAt: _, ...name } = batchOf([])
+      expect(found).toMatchObject({ ...name, rows: mixed, whole: true, acknowledged: false })
       expect(Number.isInteger(found!.recordedAt)).toBe(true)
       expect(Math.abs(found!.recordedAt - Date.now())).toBeLessThan(60_000)
     }
@@ -120,6 +123,22 @@ describe('a recorded batch (rule 27)', () => {
     await database.query('DELETE FROM outbox WHERE id = $1', [rows[1]!.id])
     expect((await session.batchesOf(buckets))[0]).toMatchObject({ whole: false })
   })
+})
+
+test('a record has the time of the database, or that of a relay that is more than an hour behind', async () => {
+  const { session, rows, leasesOf } = await owner()
+  const hour = 3_600_000
+  const behind = [0, 0.5 * hour, 2 * hour]
+  const begun = behind.map((ms, sequence) => ({ ...batchOf(rows, sequence), recordedAt: Date.now() - ms }))
+  await record(session, { ...nothing, begun, leases: leasesOf(rows) })
+  const found = await session.batchesOf(rows.map(({ bucket }) => bucket))
+  const hours = (ms: number) => Math.round(ms / hour)
+  const bySequence = [...found].sort((a, b) => a.sequence - b.sequence)
+  expect(bySequence.map(({ ageMs, recordedAt }) => [hours(ageMs), hours(Date.now() - recordedAt)])).toEqual([
+    [0, 0],
+    [0, 0],
+    [2, 2],
+  ])
 })
 
 test('a lease row that somebody has locked stops neither the records nor the renewal of the others', async () => {
@@ -213,7 +232,7 @@ test.each([
   [Array.from({ length: 1_000 }, (_, i) => ({ bucket: i % 64, id: (i * 7_919) % 100_003 }))],
 ])('the names of rows survive their encoding', (places) => {
   const rows = places.map((place, i) => ({ ...place, messageId: `00000000-0000-7000-8000-${String(i).padStart(12, '0')}` }))
-  const encoded = encodeRows(rows)
-  expect(decodeRows(encoded)).toEqual({ places, checksum: checksumOf(rows) })
+  const encoded = encodeRows(rows, 'a cluster')
+  expect(decodeRows(encoded)).toEqual({ places, checksum: checksumOf(rows), cluster: clusterMark('a cluster') })
   expect(checksumOf([...rows, rows[0]!])).not.toEqual(checksumOf(rows))
 })

@@ -191,6 +191,12 @@ export function transportConformance(name: string, ground: Ground): void {
       })
       const publish = (given: TransportBatch) => transport.publish(given, timeoutMs)
 
+      it('tells of which cluster the producer ids are', async () => {
+        const id = await transport.clusterId!(never)
+        expect(id).toMatch(/^.+$/)
+        expect(await transport.clusterId!(never)).toBe(id)
+      })
+
       it('gives a producer id that nobody has, each time', async () => {
         const [one, two] = [await producer(), await producer()]
         expect([one.epoch, two.epoch]).toEqual([0, 0])

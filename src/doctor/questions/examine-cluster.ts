@@ -1,4 +1,5 @@
 import { type Admin, type ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
+import { throwBug } from '../../running/programming-error.ts'
 import { accessOf } from '../../transport/access.ts'
 import { trouble } from '../../transport/kafkajs/errors.ts'
 import { guardedKafka } from '../../transport/kafkajs/guarded-kafka.ts'
@@ -49,7 +50,7 @@ export function examiningClient(kafka: KafkajsTransportOptions): Kafka {
   return guardedKafka(new Kafka(settings))
 }
 
-/** Asks Kafka about itself and these topics. Rejects only for wrong options, and creates nothing. */
+/** Asks Kafka about itself and these topics. Rejects only for wrong options and for a bug, and creates nothing. */
 export async function examineCluster(kafka: KafkajsTransportOptions, topics: readonly string[]): Promise<ClusterFacts> {
   const client = examiningClient(kafka)
   const admin = client.admin()
@@ -66,6 +67,7 @@ export async function examineCluster(kafka: KafkajsTransportOptions, topics: rea
     for (const [i, one] of known.entries()) one.mayWrite = rights[i]!
     return { trouble: null, brokers: cluster.brokers.length, topics: facts }
   } catch (error) {
+    throwBug(error)
     const { code, error: words } = trouble(error)
     return { trouble: { code, error: words }, brokers: 0, topics: [] }
   } finally {
@@ -81,6 +83,7 @@ async function topicFacts(admin: Admin, topic: string): Promise<TopicFacts> {
     const config = await configOf(admin, topic)
     return { ...none, partitions: partitions.length, replicas: fewest('replicas'), inSync: fewest('isr'), ...config }
   } catch (error) {
+    throwBug(error)
     return { ...none, code: trouble(error).code }
   }
 }
@@ -92,7 +95,8 @@ async function configOf(admin: Admin, topic: string): Promise<Pick<TopicFacts, '
     const entries = (await admin.describeConfigs(asked)).resources[0]!.configEntries
     const read = (name: string) => Number(entries.find((entry) => entry.configName === name)!.configValue)
     return { minInSync: read('min.insync.replicas'), maxBytes: read('max.message.bytes') }
-  } catch {
+  } catch (error) {
+    throwBug(error)
     return { minInSync: null, maxBytes: null }
   }
 }

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { type TableSet, tablesOf } from '../../message/tables.ts'
 import { isLoopback } from '../../running/loopback.ts'
+import { throwBug } from '../../running/programming-error.ts'
 import { type Encryption, encryptionOf } from '../../store/postgres/encryption.ts'
 import { explained } from '../../store/postgres/errors.ts'
 import type { CatalogFacts, IdFacts, LeaseFacts } from '../../store/postgres/facts.ts'
@@ -85,7 +86,11 @@ export async function examineDatabase(options: Place): Promise<DatabaseFacts> {
     return results.at(-1)!.rows as T[]
   }
   /** Null if a table, a right or time is missing: another check names it. */
-  const orNull = <T>(asked: Promise<T>) => asked.catch(() => null)
+  const orNull = <T>(asked: Promise<T>) =>
+    asked.catch((error: unknown) => {
+      throwBug(error)
+      return null
+    })
   try {
     await client.connect()
     const [catalog] = await rows<CatalogFacts>(sql.catalog())

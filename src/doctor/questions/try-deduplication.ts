@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Admin, ConfigResourceTypes } from 'kafkajs'
+import { throwBug } from '../../running/programming-error.ts'
 import { partitionsOfNew } from '../../transport/kafkajs/create-topics.ts'
 import { trouble } from '../../transport/kafkajs/errors.ts'
 import { type KafkajsTransportOptions, kafkajsTransport } from '../../transport/kafkajs/kafkajs.ts'
@@ -24,7 +25,7 @@ export interface DeduplicationFacts {
   left: string | null
 }
 
-/** Sends one record twice under the same numbers, to a topic that it makes and deletes. */
+/** Sends one record twice under the same numbers, to a topic that it makes and deletes. Rejects only for wrong options and for a bug. */
 export async function tryDeduplication(kafka: KafkajsTransportOptions): Promise<DeduplicationFacts> {
   const topic = `outbox-doctor-${randomBytes(6).toString('hex')}`
   const admin = examiningClient(kafka).admin()
@@ -40,14 +41,16 @@ export async function tryDeduplication(kafka: KafkajsTransportOptions): Promise<
     const [offsets] = await admin.fetchTopicOffsets(topic)
     facts.records = Number(offsets!.high)
   } catch (error) {
+    throwBug(error)
     const { code, error: words } = trouble(error)
     facts.trouble = { code, error: words }
+  } finally {
+    // Also after an error: it may have been made, although its answer was none.
+    await admin.deleteTopics({ topics: [topic], timeout: stepMs }).catch(() => {
+      if (made) facts.left = topic
+    })
+    await admin.disconnect().catch(() => {})
   }
-  // Also after an error: it may have been made, although its answer was none.
-  await admin.deleteTopics({ topics: [topic], timeout: stepMs }).catch(() => {
-    if (made) facts.left = topic
-  })
-  await admin.disconnect().catch(() => {})
   return facts
 }
 
@@ -82,7 +85,8 @@ async function expirationOf(admin: Admin): Promise<number | null> {
     const found = await admin.describeConfigs({ includeSynonyms: false, resources })
     const values = found.resources.flatMap(({ configEntries }) => configEntries.map(({ configValue }) => Number(configValue)))
     return values.length === 0 ? null : Math.min(...values)
-  } catch {
+  } catch (error) {
+    throwBug(error)
     return null
   }
 }

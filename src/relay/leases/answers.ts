@@ -35,6 +35,7 @@ export class Answers {
       partitions: (topic, signal) => this.#asked(transport.partitions(topic, signal)),
       allPartitions: (topics, signal) => this.#asked(transport.allPartitions(topics, signal)),
       ...(transport.producerId && { producerId: (signal) => this.#asked(transport.producerId!(signal)) }),
+      ...(transport.clusterId && { clusterId: (signal) => this.#asked(transport.clusterId!(signal)) }),
       publish: async (batch, timeoutMs, how) => {
         const outcome = await transport.publish(batch, timeoutMs, how)
         if (isAnswer(outcome)) this.#answered()

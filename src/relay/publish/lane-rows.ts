@@ -1,3 +1,4 @@
+import { areTwo, clusterMark } from '../../running/cluster-mark.ts'
 import type { BatchNumbers, Outcome } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { Decided, NumberedBatch, Settlement } from '../settle/settlement.ts'
@@ -61,6 +62,18 @@ export class LaneRows {
   /** A recorded batch of a bucket that was claimed: it goes before the queue. */
   adopt(batch: NumberedBatch): void {
     this.#adopted.push(batch)
+  }
+
+  /**
+   * The next batch is an adopted one, and this relay sends to this cluster. If it was recorded for another one, its numbers may be those of
+   * somebody else's batch here: the broker would acknowledge it and drop it.
+   */
+  checkCluster(id: string | undefined): void {
+    const [batch] = this.#adopted
+    if (!batch?.mark || batch.lookUp || !areTwo(batch.mark, clusterMark(id))) return
+    this.#adopted[0] = { ...batch, lookUp: true }
+    const { topic, partition, rows } = batch
+    this.#context.telemetry.emit('cluster_changed', { topic, partition, records: rows.length })
   }
 
   /** Puts an adopted batch beside the queue, if nothing is there. */

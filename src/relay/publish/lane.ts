@@ -187,11 +187,11 @@ export class Lane {
     this.#resumeIfRoom()
   }
 
-  /** Gets numbers if there are none; returns the milliseconds to wait if no broker gave any. */
+  /** Gets numbers if there are none, or what they are compared with; returns the milliseconds to wait if no broker answered. */
   async #begin(): Promise<number | undefined> {
-    if (this.#rows.isNextAdopted) return undefined
     try {
-      await this.#sequence.begin()
+      if (this.#rows.isNextAdopted) this.#rows.checkCluster(await this.#sequence.cluster())
+      else await this.#sequence.begin()
       return undefined
     } catch (error) {
       const { code, message } = asTransportError(error)

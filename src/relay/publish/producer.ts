@@ -25,6 +25,8 @@ export class Producer {
   #next: ProducerEpoch | undefined
   #asking: Promise<void> | undefined
   #failures = 0
+  /** Asked once; asked again after a failure. */
+  #cluster: Promise<string | undefined> | undefined
   /** Until then batches are sent without numbers, on the relay's clock. */
   #noneUntil = Number.NEGATIVE_INFINITY
   #told = false
@@ -56,15 +58,30 @@ export class Producer {
       })
       await this.#asking
     }
-    const { producerId, epoch } = this.#next
-    this.#next = epoch < lastEpoch ? { producerId, epoch: epoch + 1 } : undefined
-    return { producerId, epoch }
+    const given = this.#next
+    this.#next = given.epoch < lastEpoch ? { ...given, epoch: given.epoch + 1 } : undefined
+    return given
+  }
+
+  /**
+   * Id of the cluster to which the producer ids belong; undefined: the transport does not tell.
+   *
+   * @throws TransportError No broker answered.
+   */
+  cluster(): Promise<string | undefined> {
+    const { transport, signal } = this.#context
+    this.#cluster ??= (async () => transport.clusterId?.(signal))()
+    this.#cluster.catch(() => {
+      this.#cluster = undefined
+    })
+    return this.#cluster
   }
 
   async #ask({ name, producerId }: Transport): Promise<void> {
     if (!producerId) return this.#goWithout('NOT_SUPPORTED', `The transport ${name} has no producer ids.`)
     try {
-      this.#next = await this.#context.transport.producerId!(this.#context.signal)
+      const cluster = this.isNeeded ? await this.cluster() : undefined
+      this.#next = { ...(await this.#context.transport.producerId!(this.#context.signal)), cluster }
       this.#failures = 0
       this.#told = false
     } catch (error) {

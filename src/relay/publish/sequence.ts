@@ -56,6 +56,15 @@ export class Sequence {
   }
 
   /**
+   * Id of the cluster to which numbers belong; undefined: nobody knows.
+   *
+   * @throws TransportError No broker answered.
+   */
+  cluster(): Promise<string | undefined> {
+    return this.#producer.cluster()
+  }
+
+  /**
    * The numbers of a batch that is about to be sent, for the first time or again; undefined: it is sent without.
    *
    * @throws NumbersReused The numbers belong to a batch of other rows. They are forgotten by then.

@@ -1,4 +1,4 @@
-import type { RecordedBatch, StoreSession } from '../../store/store.ts'
+import { clocksMs, type RecordedBatch, type StoreSession } from '../../store/store.ts'
 import { producerKeptMs } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import type { Topics } from '../publish/topics.ts'
@@ -55,7 +55,7 @@ export class Adoption {
   /** Returns the rows that it has. */
   #adopt(batch: RecordedBatch): number {
     const { claims, inFlight } = this.#context.state
-    const { producerId, epoch, topic, partition, sequence, recordedAt } = batch
+    const { producerId, epoch, topic, partition, sequence, recordedAt, cluster } = batch
     const name = { producerId, epoch, topic, partition, sequence }
     if (batch.rows.length === 0) {
       this.#recorder.landed(name)
@@ -66,12 +66,17 @@ export class Adoption {
       Object.assign(row, { claim: claims.get(row.bucket) ?? foreign(row.bucket), heldBytes: row.bytes }),
     )
     for (const row of rows) if (row.claim.alive) inFlight.add(row)
-    const lookUp = !batch.whole || this.#context.clock.date() - recordedAt > producerKeptMs
-    const numbered = { ...name, rows, recordedAt, lookUp }
+    const numbered = { ...name, rows, recordedAt, mark: cluster, lookUp: this.#isLookedUp(batch) }
     this.#recorder.adopt(numbered)
     if (batch.acknowledged) this.#recorder.acknowledged(rows, numbered)
     else this.#topics.adopt(numbered)
     return rows.length
+  }
+
+  /** Whether it cannot be sent again under its numbers, or nobody knows, because of a clock. */
+  #isLookedUp({ whole, recordedAt, ageMs }: RecordedBatch): boolean {
+    const ownAgeMs = this.#context.clock.date() - recordedAt
+    return !whole || Math.max(ageMs, ownAgeMs) > producerKeptMs || ownAgeMs < -clocksMs
   }
 }
 

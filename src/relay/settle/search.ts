@@ -1,11 +1,9 @@
 import { isProgrammingError } from '../../running/programming-error.ts'
+import { clocksMs } from '../../store/store.ts'
 import type { LogSearch } from '../../transport/transport.ts'
 import type { RelayContext } from '../context.ts'
 import { tellBug } from '../publish/bug.ts'
 import type { NumberedBatch } from './settlement.ts'
-
-/** Clocks of relay, database and brokers may differ by this much, in milliseconds. */
-const clocksMs = 3_600_000
 
 /**
  * Whether the batch is in the log, by the message ids of its rows; undefined: nobody can tell. A batch is in the log as a whole or not at all, so

@@ -7,6 +7,10 @@ export interface NumberedBatch extends BatchName {
   readonly rows: readonly CarriedRow[]
   /** When it was recorded, Unix time in milliseconds. */
   readonly recordedAt: number
+  /** Id of the cluster that gave the producer id, if that is known. */
+  readonly cluster?: string | undefined
+  /** The mark of that cluster, of a batch that was recorded before this session. */
+  readonly mark?: string
   /** It cannot be sent under its numbers any more: whether it was published is looked up in the log. */
   readonly lookUp?: boolean
 }

@@ -1,9 +1,11 @@
 // The rows of a recorded batch, as outbox_batch.rows holds them. Keeps rule 27 of docs/protocol-exactly-once.md.
 
 import { createHash } from 'node:crypto'
+import { clusterMark } from '../../running/cluster-mark.ts'
 import type { RowName } from '../store.ts'
 
-/** Bytes of the checksum in front. */
+/** Bytes of the mark of the cluster in front, and of the checksum behind it. */
+const markBytes = 4
 const checksumBytes = 8
 
 /** Beside a bucket: the id is lower than the one before. */
@@ -13,11 +15,11 @@ const lower = 0x40
 export type RowPlace = Pick<RowName, 'bucket' | 'id'>
 
 /**
- * A checksum of the message ids, then each row in the order of the batch: its bucket, and how its id differs from the one before. Three bytes
+ * The mark of the cluster, a checksum of the message ids, then each row in the order of the batch: its bucket, and how its id differs from the one before. Three bytes
  * for most rows, where their names would take 25.
  */
-export function encodeRows(rows: readonly RowName[]): Buffer {
-  const bytes: number[] = [...checksumOf(rows)]
+export function encodeRows(rows: readonly RowName[], cluster?: string): Buffer {
+  const bytes: number[] = [...Buffer.from(clusterMark(cluster), 'hex'), ...checksumOf(rows)]
   let before = 0
   for (const { bucket, id } of rows) {
     bytes.push(id < before ? bucket | lower : bucket)
@@ -27,11 +29,11 @@ export function encodeRows(rows: readonly RowName[]): Buffer {
   return Buffer.from(bytes)
 }
 
-/** The rows that {@link encodeRows} wrote, and the checksum of their message ids. */
-export function decodeRows(data: Buffer): { places: RowPlace[]; checksum: Buffer } {
+/** What {@link encodeRows} wrote. */
+export function decodeRows(data: Buffer): { places: RowPlace[]; checksum: Buffer; cluster: string } {
   const places: RowPlace[] = []
   let id = 0
-  for (let at = checksumBytes; at < data.length; ) {
+  for (let at = markBytes + checksumBytes; at < data.length; ) {
     const first = data[at++]!
     let value = 0
     let unit = 1
@@ -44,7 +46,8 @@ export function decodeRows(data: Buffer): { places: RowPlace[]; checksum: Buffer
     id += first & lower ? -value : value
     places.push({ bucket: first & ~lower, id })
   }
-  return { places, checksum: data.subarray(0, checksumBytes) }
+  const checksum = data.subarray(markBytes, markBytes + checksumBytes)
+  return { places, checksum, cluster: data.toString('hex', 0, markBytes) }
 }
 
 /** The checksum of message ids, in the order of the rows. */

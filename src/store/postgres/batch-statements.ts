@@ -2,7 +2,7 @@
 
 import { bucketCount } from '../../message/key.ts'
 import type { Tables } from '../../message/tables.ts'
-import type { BatchName, BatchWork, NamedBatch } from '../store.ts'
+import { type BatchName, type BatchWork, clocksMs, type NamedBatch } from '../store.ts'
 import { bucketsMask, encodeRows } from './batch-rows.ts'
 import { tableFormats } from './refusals.ts'
 import { bytes, integers, literal, longestLease, rowNames } from './sql.ts'
@@ -15,6 +15,15 @@ const numbersOf = ({ producerId, epoch, topic, partition, sequence }: BatchName)
   `${producerId}::bigint, ${epoch}::smallint, ${literal(topic)}, ${partition}::int, ${sequence}::int`
 
 const maskOf = (rows: readonly { bucket: number }[]): string => `'${bucketsMask(rows.map((row) => row.bucket))}'::bigint`
+
+/**
+ * The clock of the database; that of the relay if it is far behind: records have its time, by which brokers forget a producer and the log is
+ * searched.
+ */
+const recordedAt = ({ recordedAt: ms }: NamedBatch): string =>
+  `CASE WHEN ${timestamp(ms)} < clock_timestamp() - interval '${clocksMs} milliseconds' THEN ${timestamp(ms)} ELSE clock_timestamp() END`
+
+const timestamp = (ms: number): string => `to_timestamp(${Math.floor(ms)} / 1000.0)`
 
 const same =
   'b."producer_id" = v.p AND b."producer_epoch" = v.e AND b."topic" = v.t AND b."partition" = v.n AND b."sequence" = v.s'
@@ -50,13 +59,15 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
           ? ''
           : `,
   away AS (DELETE FROM ${batch} AS b USING ${named(withdrawn)}, held WHERE ${same} AND v.k & held.mask <> 0 RETURNING 1)`
-      const values = begun.map((one) => `(${numbersOf(one)}, ${maskOf(one.rows)}, ${bytes(encodeRows(one.rows))})`)
+      const values = begun.map(
+        (one) => `(${numbersOf(one)}, ${maskOf(one.rows)}, ${bytes(encodeRows(one.rows, one.cluster))}, ${recordedAt(one)})`,
+      )
       const put =
         begun.length === 0
           ? ''
           : `,
-  put AS (INSERT INTO ${batch} ("producer_id", "producer_epoch", "topic", "partition", "sequence", "buckets", "rows")
-    SELECT v.* FROM (VALUES ${values.join(', ')}) AS v(p, e, t, n, s, k, r), held WHERE v.k & ~held.mask = 0)`
+  put AS (INSERT INTO ${batch} ("producer_id", "producer_epoch", "topic", "partition", "sequence", "buckets", "rows", "recorded_at")
+    SELECT v.* FROM (VALUES ${values.join(', ')}) AS v(p, e, t, n, s, k, r, a), held WHERE v.k & ~held.mask = 0)`
       parts.push(
         `WITH ${held}${away}${put} SELECT mask::text AS mask, ${withdrawn.length === 0 ? 0 : '(SELECT count(*) FROM away)::int'} AS withdrawn FROM held`,
       )
@@ -66,7 +77,8 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
     /** The batches with rows of these buckets, the oldest first. */
     batchesOf: (buckets: readonly number[]): string =>
       `SELECT "producer_id"::text AS "producerId", "producer_epoch" AS epoch, "topic" AS topic, "partition" AS partition, "sequence" AS sequence,
-  "rows" AS rows, "acknowledged" AS acknowledged, floor(extract(epoch FROM "recorded_at") * 1000)::float8 AS "recordedAt"
+  "rows" AS rows, "acknowledged" AS acknowledged, floor(extract(epoch FROM "recorded_at") * 1000)::float8 AS "recordedAt",
+  floor(extract(epoch FROM clock_timestamp() - "recorded_at") * 1000)::float8 AS "ageMs"
   FROM ${batch} WHERE "buckets" & ${maskOf(buckets.map((bucket) => ({ bucket })))} <> 0 ORDER BY "recorded_at", "sequence"`,
 
     /** The batch, if it is recorded. */

@@ -244,16 +244,16 @@ export class PostgresSession implements StoreSession {
 
   async batchesOf(buckets: readonly number[]): Promise<RecordedBatch[]> {
     if (buckets.length === 0) return []
-    type Row = Omit<RecordedBatch, 'producerId' | 'rows' | 'whole'> & { producerId: string; rows: Buffer }
+    type Row = Omit<RecordedBatch, 'producerId' | 'rows' | 'whole' | 'cluster'> & { producerId: string; rows: Buffer }
     const found: RecordedBatch[] = []
     for (const { producerId, rows: names, ...batch } of await this.#lines.lease.rows<Row>(this.#sql.batchesOf(buckets))) {
-      const { places, checksum } = decodeRows(names)
+      const { places, checksum, cluster } = decodeRows(names)
       const rows: OutboxRow[] = []
       await this.#lines.lease.copy(this.#sql.rowsAt(places), (data, at) => {
         rows.push(decodeRow(data, at, Number.POSITIVE_INFINITY))
       })
       const whole = rows.length === places.length && checksumOf(rows).equals(checksum)
-      const one = { ...batch, producerId: BigInt(producerId), rows, whole }
+      const one = { ...batch, producerId: BigInt(producerId), rows, whole, cluster }
       // Rows that are missing were deleted with their batch, or by hand.
       if (whole || (await this.batchState(one)) !== 'gone') found.push(one)
     }

@@ -19,7 +19,7 @@ import { clusterMaker } from './cluster.ts'
 import { blamesTopic, leavesProducerSound, mayConcernOtherTopic, outcomeOf, throttling, trouble } from './errors.ts'
 import { SharedRequests } from './shared-requests.ts'
 import { quietKafkajsTimers } from './timers.ts'
-import { countPartitionsOfAll, newProducerId, openAdmin } from './topics.ts'
+import { clusterIdOf, countPartitionsOfAll, newProducerId, openAdmin } from './topics.ts'
 
 /** Options of {@link kafkajsTransport}. */
 export interface KafkajsTransportOptions extends KafkaTransportOptions {
@@ -105,6 +105,11 @@ class KafkajsTransport extends KafkaTransport<KafkajsClient<Producer>, KafkajsCl
   protected override async askProducerId({ ready, client }: KafkajsClient<Admin>): Promise<ProducerEpoch> {
     await ready
     return newProducerId(client)
+  }
+
+  protected override async askClusterId({ ready, client }: KafkajsClient<Admin>): Promise<string | undefined> {
+    await ready
+    return clusterIdOf(client)
   }
 
   protected override async send(producer: KafkajsClient<Producer>, send: Send): Promise<{ outcome: Outcome; doubtful: boolean }> {

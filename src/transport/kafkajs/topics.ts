@@ -6,6 +6,8 @@ import { clusterMaker } from './cluster.ts'
 
 /** Answer of a metadata request, as kafkajs decodes it. */
 interface Answer {
+  /** Not from brokers before 0.10.1. */
+  clusterId?: string | null
   topicMetadata: { topic: string; partitionMetadata: unknown[] }[]
 }
 
@@ -69,6 +71,17 @@ export async function countPartitionsOfAll(admin: Admin, topics: readonly string
     counts.set(one.topic, refusal ?? one.partitionMetadata.length)
   }
   return counts
+}
+
+/** The one topic that most clusters have: without a topic kafkajs would ask for all. */
+const anyTopic = '__consumer_offsets'
+
+/** Id of the cluster. `admin` is connected, and was opened by {@link openAdmin}. */
+export async function clusterIdOf(admin: Admin): Promise<string | undefined> {
+  const { brokerPool } = clusters.get(admin)!
+  await brokerPool.connect()
+  const { answer } = await ask(brokerPool.seedBroker, [anyTopic])
+  return answer.clusterId ?? undefined
 }
 
 async function ask(broker: Broker, topics: readonly string[]): Promise<{ answer: Answer; parse: Response['parse'] }> {

@@ -11,7 +11,7 @@ import { TransportError } from '../transport.ts'
 import { loadPackage } from './package.ts'
 import { type Produce, produceWith } from './produce.ts'
 import { type NewProducerId, producerIdsWith } from './producer-id.ts'
-import { type CountPartitions, countWith } from './topics.ts'
+import { type ClusterIdOf, type CountPartitions, questionsWith } from './topics.ts'
 
 /** A producer of bytes. */
 export type BytesProducer = Producer<Buffer, Buffer, Buffer, Buffer>
@@ -51,6 +51,8 @@ export class PlatformaticClient extends KafkaClient {
   /** There when {@link producer} has resolved. */
   countPartitions!: CountPartitions
   /** There when {@link producer} has resolved. */
+  clusterId!: ClusterIdOf
+  /** There when {@link producer} has resolved. */
   newProducerId!: NewProducerId
   /** Topics whose metadata must be read again. */
   readonly stale = new Set<string>()
@@ -75,7 +77,7 @@ export class PlatformaticClient extends KafkaClient {
     const loaded = await loadPackage()
     if (this.destroyed) throw new TransportError('CLOSED', 'producer', 'The transport is closed.')
     this.produce = produceWith(loaded, settings.compressor)
-    this.countPartitions = countWith(loaded)
+    Object.assign(this, questionsWith(loaded))
     this.newProducerId = producerIdsWith(loaded)
     this.#opened = new loaded.Producer<Buffer, Buffer, Buffer, Buffer>(producerOptions(settings))
     // The socket is there when the events of this turn are over, and read from only after a connection.

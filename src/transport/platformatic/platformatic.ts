@@ -108,6 +108,11 @@ class PlatformaticTransport extends KafkaTransport<PlatformaticClient, Platforma
     return asker.newProducerId(broker)
   }
 
+  protected override async askClusterId(asker: PlatformaticClient): Promise<string | undefined> {
+    const broker = await anyBroker(await asker.producer)
+    return asker.clusterId(broker)
+  }
+
   protected override async send(sender: PlatformaticClient, send: Send): Promise<{ outcome: Outcome; doubtful: boolean }> {
     const sent = await this.#send(sender, send)
     const { outcome } = sent

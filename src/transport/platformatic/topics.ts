@@ -15,22 +15,28 @@ const metadataApi = { key: 3, version: 9 }
 /** Partitions of each topic, or why it has none, in one request. */
 export type CountPartitions = (connection: Connection, topics: readonly string[]) => Promise<Map<string, number | TransportError>>
 
-/** Makes {@link CountPartitions} with the functions of the package. */
-export function countWith({ createAPI, metadataV9 }: Package): CountPartitions {
+/** Id of the cluster that the connection leads to. */
+export type ClusterIdOf = (connection: Connection) => Promise<string | undefined>
+
+/** Makes the questions with the functions of the package. */
+export function questionsWith({ createAPI, metadataV9 }: Package): { countPartitions: CountPartitions; clusterId: ClusterIdOf } {
   const ask = createAPI<[topics: string[]], MetadataResponse>(
     metadataApi.key,
     metadataApi.version,
     (topics): Writer => metadataV9.createRequest(topics),
     metadataV9.parseResponse,
   ).async as (connection: Connection, topics: string[]) => Promise<MetadataResponse>
-  return async (connection, topics) => {
-    try {
-      return counted(await ask(connection, [...topics]), [])
-    } catch (error) {
-      const { response, errors } = error as { response?: MetadataResponse; errors?: Fault[] }
-      if (!response || !errors) throw error
-      return counted(response, errors)
-    }
+  return {
+    async countPartitions(connection, topics) {
+      try {
+        return counted(await ask(connection, [...topics]), [])
+      } catch (error) {
+        const { response, errors } = error as { response?: MetadataResponse; errors?: Fault[] }
+        if (!response || !errors) throw error
+        return counted(response, errors)
+      }
+    },
+    clusterId: async (connection) => (await ask(connection, [])).clusterId ?? undefined,
   }
 }
 

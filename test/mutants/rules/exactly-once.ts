@@ -123,6 +123,42 @@ export const exactlyOnceRules: readonly RulePart[] = [
   },
   {
     rule: 28,
+    without: 'a batch is sent under its numbers to another cluster',
+    edits: {
+      file: 'relay/publish/lane-rows.ts',
+      from: '    this.#adopted[0] = { ...batch, lookUp: true }\n',
+      to: '',
+    },
+    file: relay,
+    tests: 'is published there',
+  },
+  {
+    rule: 28,
+    without: 'a relay whose clock is far behind sends a batch that it did not record',
+    edits: { file: 'relay/settle/adoption.ts', from: ' || ownAgeMs < -clocksMs', to: '' },
+    file: relay,
+    tests: 'looked up by a relay whose clock is two hours behind',
+  },
+  {
+    rule: 28,
+    without: 'the age of a batch is told by the clock of the relay alone',
+    edits: { file: 'relay/settle/adoption.ts', from: 'Math.max(ageMs, ownAgeMs)', to: 'ownAgeMs' },
+    file: relay,
+    tests: 'looked up after 13 hours by a relay whose clock',
+  },
+  {
+    rule: 28,
+    without: 'a record has the time of the database, however far behind the relay is',
+    edits: {
+      file: 'store/postgres/batch-statements.ts',
+      from: 'THEN ${timestamp(ms)} ELSE',
+      to: 'THEN clock_timestamp() ELSE',
+    },
+    file: store,
+    tests: 'a record has the time of the database',
+  },
+  {
+    rule: 28,
     without: 'a search that failed counts as one that found nothing',
     edits: { file: 'relay/settle/search.ts', from: 'return await search?.(what)', to: 'return (await search?.(what)) ?? 0' },
     file: relay,

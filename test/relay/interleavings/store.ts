@@ -1,5 +1,6 @@
 import { keyDigest } from '../../../src/message/key-digest.ts'
 import { nameOf as batchName } from '../../../src/relay/settle/settlement.ts'
+import { clusterMark } from '../../../src/running/cluster-mark.ts'
 import type { Line } from '../../../src/store/postgres/line.ts'
 import { LowWaterMark } from '../../../src/store/postgres/low-water-mark.ts'
 import type { Statements } from '../../../src/store/postgres/statements.ts'
@@ -327,7 +328,8 @@ export class ModelSession implements StoreSession {
           return one?.messageId === row.messageId ? [{ ...one }] : []
         }
         const rows = batch.rows.flatMap(there)
-        return { ...batch, rows, whole: rows.length === batch.rows.length, acknowledged: false, recordedAt: this.#db.now }
+        const whole = rows.length === batch.rows.length
+        return { ...batch, rows, whole, acknowledged: false, ageMs: 0, cluster: clusterMark(batch.cluster) }
       }),
     )
     const states = await Promise.all(read.map(async (batch) => batch.whole || (await this.batchState(batch)) !== 'gone'))
