@@ -1,6 +1,7 @@
 // Prisma 8's ORM commands, mounted from its own packages as its program `prisma` mounts them. That program brings the commands of Prisma's
-// platform too, and with them 1 GB of packages that no test needs.
+// platform too, and with them 1 GB of packages that no test needs. Called by tests; run as a program by the quick start.
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { createCli, EnvironmentCredentialManager, loadConfig } from '@prisma/cli-engine'
 import { ormCommandFamily } from '@prisma/orm-toolchain/cli'
 
@@ -25,16 +26,25 @@ const cli = createCli({
   commands: ormCommandFamily.commands,
 })
 
-process.exitCode = await cli.run(process.argv.slice(2), {
-  stdout: process.stdout,
-  stderr: process.stderr,
-  stdin: process.stdin,
-  cwd: process.cwd(),
-  env: process.env,
-  isTty: { stdin: false, stdout: false, stderr: false },
-  outputStreamsShareDevice: false,
-  exit: (code) => process.exit(code),
-  onSignal: () => () => {},
-  loadConfig: (configPath) => loadConfig(process.cwd(), configPath, version),
-  credentialManager: new EnvironmentCredentialManager({ env: process.env }),
-})
+/** Runs a command in a folder, with these streams; resolves to its exit code. */
+export function run(args, { cwd, env, stdin, stdout, stderr, exit }) {
+  return cli.run(args, {
+    stdout,
+    stderr,
+    stdin,
+    cwd,
+    env,
+    isTty: { stdin: false, stdout: false, stderr: false },
+    outputStreamsShareDevice: false,
+    exit,
+    onSignal: () => () => {},
+    loadConfig: (configPath) => loadConfig(cwd, configPath, version),
+    credentialManager: new EnvironmentCredentialManager({ env }),
+  })
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { env, stdin, stdout, stderr } = process
+  const exit = (code) => process.exit(code)
+  process.exitCode = await run(process.argv.slice(2), { cwd: process.cwd(), env, stdin, stdout, stderr, exit })
+}

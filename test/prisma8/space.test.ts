@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from '@prisma/orm-postgres/runtime'
 import pg from 'pg'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { outboxRuntime, withOutbox } from '../../src/prisma8.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
+import { type Answer, config, prisma, writeProject } from './project.ts'
 import type { Contract } from './shop/contract.d.ts'
 import { message } from './shop.ts'
-import { type Answer, config, contractSpace, prisma, writeProject } from './space.ts'
+import { contractSpace } from './space.ts'
 
-// The tables as an extension of Prisma 8, with Prisma's own commands: each is a process of one to ten seconds.
-vi.setConfig({ testTimeout: 240_000 })
+// The tables as an extension of Prisma 8, with Prisma's own commands.
 
 const read = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
 const shop = read('test/prisma8/shop/contract.prisma')
@@ -49,9 +49,9 @@ let projects = 0
 /** A project with the shop's contract, and its commands on a database. */
 async function project(db: TestDatabase, files: Record<string, string> = {}) {
   const folder = join(home, `project-${projects++}`)
-  const own = { 'prisma.config.ts': config('extensions: [outbox]'), 'contract.prisma': shop }
+  const own = { 'prisma.config.ts': config(db.directUrl, 'extensions: [outbox]'), 'contract.prisma': shop }
   await writeProject(folder, { ...own, ...files })
-  const run = (command: string): Promise<Answer> => prisma(folder, command.split(' '), { DATABASE_URL: db.directUrl })
+  const run = (command: string): Promise<Answer> => prisma(folder, command)
   expect(await run('contract emit')).toMatchObject({ ok: true })
   return run
 }
@@ -108,7 +108,7 @@ test('an extension that is declared and not planned is refused by Prisma, until 
 describe('without the extension', () => {
   test('`db update` would drop every table of ours', async () => {
     await using db = await createDatabase(inboxSql)
-    const run = await project(db, { 'prisma.config.ts': config() })
+    const run = await project(db, { 'prisma.config.ts': config(db.directUrl) })
     const { result } = await run('db update --dry-run')
     const { operations } = (result as unknown as { plan: { operations: { operationClass: string }[] } }).plan
     expect(operations.filter(({ operationClass }) => operationClass === 'destructive')).toHaveLength(8)
@@ -117,7 +117,7 @@ describe('without the extension', () => {
   test('models with @@control(external) in the contract keep it from that, and a column that is missing is found', async () => {
     await using db = await createDatabase(inboxSql)
     const [, models] = read('prisma/prisma-8/outbox.prisma').split('// use prisma-8\n')
-    const run = await project(db, { 'prisma.config.ts': config(), 'contract.prisma': `${shop}\n${models}` })
+    const run = await project(db, { 'prisma.config.ts': config(db.directUrl), 'contract.prisma': `${shop}\n${models}` })
     expect(await run('db init')).toMatchObject({ ok: true })
     expect(await run('db verify')).toMatchObject({ ok: true })
     expect(await run('db update --dry-run')).toMatchObject({ ok: true, result: { plan: { operations: [] } } })

@@ -1,13 +1,11 @@
-import { execFile } from 'node:child_process'
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { computeMigrationHash } from '@prisma/orm-postgres/migration-tools/hash'
+import { config, prisma, writeProject } from './project.ts'
 
 // Makes src/prisma/contract-space.ts: the tables as Prisma 8 knows them. Written by `npx tsx test/prisma8/space.ts`, compared by a test.
 
-const run = promisify(execFile)
 const here = fileURLToPath(new URL('.', import.meta.url))
 const root = join(here, '..', '..')
 const target = join(root, 'src/prisma/contract-space.ts')
@@ -15,53 +13,6 @@ const target = join(root, 'src/prisma/contract-space.ts')
 /** Part of the identity of a migration; never changed once it is published. */
 const dirName = '20261130T0000_create_outbox'
 const createdAt = '2026-11-30T00:00:00.000Z'
-
-/** The environment of Prisma's commands: nothing is asked of the network. */
-export const prismaEnvironment = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
-  ...process.env,
-  PRISMA_DISABLE_TELEMETRY: '1',
-  CHECKPOINT_DISABLE: '1',
-  NO_COLOR: '1',
-  ...more,
-})
-
-/** Writes a Prisma 8 project whose packages are those of this folder; `files` by their paths. */
-export async function writeProject(folder: string, files: Record<string, string>): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  await symlink(join(here, 'node_modules'), join(folder, 'node_modules'))
-  const all = { 'package.json': await readFile(join(here, 'package.json'), 'utf8'), ...files }
-  for (const [path, text] of Object.entries(all)) {
-    await mkdir(join(folder, path, '..'), { recursive: true })
-    await writeFile(join(folder, path), text)
-  }
-}
-
-/** The answer of a command of Prisma 8: its result, or its error. */
-export interface Answer {
-  ok: boolean
-  code: string | undefined
-  result: Record<string, never>
-}
-
-/** Runs a command of Prisma 8 in a project. */
-export async function prisma(folder: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Answer> {
-  const how = { cwd: folder, env: prismaEnvironment(env), timeout: 120_000, maxBuffer: 50_000_000 }
-  const { stdout, stderr } = await run(process.execPath, [join(here, 'prisma.mjs'), ...args], how).catch((error) => error)
-  const last = `${stdout}\n${stderr}`.split('\n').findLast((line) => line.startsWith('{"kind":"result"'))
-  if (!last) throw new Error(`prisma ${args.join(' ')} gave no result: ${stdout}${stderr}`)
-  const { envelope } = JSON.parse(last)
-  const result = envelope.result ?? envelope.error
-  // A verification that finds something is a command that worked.
-  return { ok: envelope.ok && result.ok !== false, code: result.code, result }
-}
-
-export const config = (more = '') => `import { definePrismaConfig } from '@prisma/cli-engine'
-import { defineConfig as ormConfig } from '@prisma/orm-postgres/config'
-${more ? `import { outbox } from '${join(root, 'src/prisma8.ts')}'\n` : ''}
-export default definePrismaConfig({
-  orm: ormConfig({ contract: './contract.prisma', db: { connection: process.env.DATABASE_URL! }, ${more} }),
-})
-`
 
 /** One step of our migration: SQL of a folder in prisma/migrations, done where its first table is there. */
 async function operation(folder: string, table: string) {
@@ -85,10 +36,10 @@ async function operation(folder: string, table: string) {
 export async function contractSpace(scratch: string): Promise<string> {
   const models = await readFile(join(root, 'prisma/prisma-8/outbox.prisma'), 'utf8')
   await writeProject(scratch, {
-    'prisma.config.ts': config(),
+    'prisma.config.ts': config('postgresql://127.0.0.1/none'),
     'contract.prisma': models.replaceAll('  @@control(external)\n', ''),
   })
-  const { ok, result } = await prisma(scratch, ['contract', 'emit'], { DATABASE_URL: 'postgresql://127.0.0.1/none' })
+  const { ok, result } = await prisma(scratch, 'contract emit')
   if (!ok) throw new Error(`The contract was not emitted: ${JSON.stringify(result)}`)
   const contractJson = JSON.parse(await readFile(join(scratch, 'contract.json'), 'utf8'))
   const folders = (await readdir(join(root, 'prisma/migrations'))).sort()

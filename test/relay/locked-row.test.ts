@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import { bucketOf } from '../../src/message/key.ts'
+import { systemClock } from '../../src/running/clock.ts'
 import { kafkajsTransport } from '../../src/transport/kafkajs/kafkajs.ts'
 import { memoryTransport } from '../../src/transport/memory.ts'
 import { useDatabase } from '../support/database.ts'
@@ -141,6 +142,33 @@ describe('moves and requests that meet a locked row', () => {
     expect(one.all('database_trouble')).toEqual([])
     expect(one.all('leases_lost')).toEqual([])
   })
+
+  test.each([
+    ['IS NOT NULL', 'dead_lettered', { reason: 'INVALID_RECORD' }],
+    ['IS NULL', 'blocked', { rows: 1 }],
+  ] as const)(
+    'a row that moves, reason %s, while its lease runs out by the clock of the relay is told',
+    async (reason, event, fields) => {
+      const transport = memoryTransport({ partitions: 1 })
+      transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
+      await insertRows(database.pool, numbered('t', 'k', 1, 2))
+      await database.query(`
+      CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NEW; END $$;
+      CREATE TRIGGER slowly BEFORE INSERT ON outbox_dead_letter FOR EACH ROW WHEN (NEW.reason ${reason}) EXECUTE FUNCTION slowly()`)
+      let late = 0
+      const clock = { ...systemClock, now: () => systemClock.now() + late }
+      await using one = await startedRelay(database.url, transport, { leaseMs: 9_000 }, { clock })
+      await eventually(
+        database.pool,
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
+      )
+      late = 9_000
+      await one.until('leases_lost')
+      expect(one.all(event)).toEqual([])
+      expect(await one.until(event)).toMatchObject({ topic: 't', ...fields })
+      expect(one.all('database_trouble')).toEqual([])
+    },
+  )
 
   test('rows behind a dead one: those that are free move, the locked one when it can', async () => {
     const transport = memoryTransport({ partitions: 1 })

@@ -152,6 +152,14 @@ describe('settings', () => {
   })
 
   test.each([
+    [{}, 250],
+    [{ exactlyOnce: true }, 1_000],
+    [{ exactlyOnce: true, batchRecords: 20 }, 20],
+  ])('of %o a batch has up to %i records', (options, batchRecords) => {
+    expect(relaySettings(options)).toMatchObject({ batchRecords })
+  })
+
+  test.each([
     [{ leaseMs: 2_999 }, 'leaseMs'],
     [{ batchRecords: 1_001 }, 'batchRecords'],
     [{ requestTimeoutMs: 5_001 }, 'requestTimeoutMs'],

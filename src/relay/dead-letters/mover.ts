@@ -55,8 +55,12 @@ export class Mover {
   async #deadLetter(session: StoreSession, move: Move, why: Refusal): Promise<void> {
     const { claim } = move.row
     const found = await session.deadLetter(claim, move.row, why)
+    const moved = found.ids.includes(move.row.id)
+    // Told also if the claim has ended meanwhile: nobody else tells of this row.
+    if (moved) this.#tell(move.row, why)
     if (!this.#finish([move], claim, found)) return
-    this.#deadLettered(move, found)
+    // Neither in the outbox nor in outbox_dead_letter: somebody deleted it by hand, and nothing is blocked by it.
+    if (!moved && why.blocksKey) this.#free(move.row)
     if (!claim.moveStuck) return
     claim.moveStuck = this.#context.state.moves.all.some((other) => other.row.claim === claim && other.notBefore > 0)
     this.#context.state.positions.rewind(claim)
@@ -93,7 +97,8 @@ export class Mover {
     }))
     const found = await session.moveBlocked(claim, named)
     this.#moveRows = Math.min(moveRows, this.#moveRows * 2)
-    if (this.#finish(together, claim, found)) await this.#movedBehind(session, claim, rows, found)
+    this.#tellMoved(rows, new Set(found.ids))
+    if (this.#finish(together, claim, found)) await this.#freeLeft(session, claim, rows, new Set(found.ids))
   }
 
   /** Takes moves off the list. False when they were of no effect because the lease is another's, or were forgotten meanwhile. */
@@ -103,26 +108,22 @@ export class Mover {
     return !found.fenced && claim.alive
   }
 
-  #deadLettered({ row, why }: Move, found: Moved): void {
-    const { reason, error, blocksKey } = why!
-    const { topic, messageId } = row
-    if (found.ids.includes(row.id)) {
-      this.#context.telemetry.emit('dead_lettered', {
-        topic,
-        messageId,
-        reason,
-        error,
-        onDeadLetter: blocksKey || row.key === null ? 'block' : 'skip',
-      })
-      // Neither in the outbox nor in outbox_dead_letter: somebody deleted it by hand, and nothing is blocked by it.
-    } else if (blocksKey) freeKeys(this.#context, this.#topics, row.claim, [{ topic, key: row.key!, next: null }])
+  #tell({ topic, messageId, key }: CarriedRow, { reason, error, blocksKey }: Refusal): void {
+    const onDeadLetter = blocksKey || key === null ? 'block' : 'skip'
+    this.#context.telemetry.emit('dead_lettered', { topic, messageId, reason, error, onDeadLetter })
   }
 
-  async #movedBehind(session: StoreSession, claim: Claim, rows: CarriedRow[], found: Moved): Promise<void> {
-    const moved = new Set(found.ids)
+  #free({ topic, key, claim }: CarriedRow): void {
+    freeKeys(this.#context, this.#topics, claim, [{ topic, key: key!, next: null }])
+  }
+
+  #tellMoved(rows: readonly CarriedRow[], moved: ReadonlySet<number>): void {
     const counts = new Map<string, number>()
-    for (const row of rows) if (moved.has(row.id)) counts.set(row.topic, (counts.get(row.topic) ?? 0) + 1)
+    for (const { id, topic } of rows) if (moved.has(id)) counts.set(topic, (counts.get(topic) ?? 0) + 1)
     for (const [topic, count] of counts) this.#context.telemetry.emit('blocked', { topic, rows: count })
+  }
+
+  async #freeLeft(session: StoreSession, claim: Claim, rows: CarriedRow[], moved: ReadonlySet<number>): Promise<void> {
     const left = rows.filter((row) => !moved.has(row.id) && claim.isBlocked(row))
     if (left.length === 0) return
     // Their head is gone: somebody deleted it by hand. Those behind it, if any, have another.
