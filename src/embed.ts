@@ -12,7 +12,7 @@ import { postgresStore } from './store/postgres/store.ts'
 import { type KafkajsTransportOptions, kafkajsTransport } from './transport/kafkajs/kafkajs.ts'
 import { searchLog } from './transport/kafkajs/search-log.ts'
 import { type PlatformaticTransportOptions, platformaticTransport } from './transport/platformatic/platformatic.ts'
-import type { Transport } from './transport/transport.ts'
+import { type Transport, type TransportName, transportNames } from './transport/transport.ts'
 import { version } from './version.ts'
 
 /** Options of {@link createRelay}: where database and Kafka are, and the settings of the relay. */
@@ -30,11 +30,6 @@ export interface CreateRelayOptions extends RelayOptions {
   /** How to reach Kafka. Needed unless `transport` is an object, which does not read it. */
   kafka?: KafkajsTransportOptions | undefined
 }
-
-/** Names of the transports that {@link createRelay} makes on its own. */
-export const transportNames = ['kafkajs', 'platformatic'] as const
-/** One of {@link transportNames}. */
-export type TransportName = (typeof transportNames)[number]
 
 /**
  * A relay to run inside your own process. Listen with `relay.on`, then `await relay.start()`; `relay.stop()` at the end, or
@@ -146,5 +141,7 @@ export {
   type Transport,
   type TransportBatch,
   TransportError,
+  type TransportName,
   type TransportRecord,
+  transportNames,
 } from './transport/transport.ts'

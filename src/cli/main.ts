@@ -32,7 +32,7 @@ function readDotEnv(): void {
 async function main(args: readonly string[]): Promise<number> {
   try {
     readDotEnv()
-    await program().parseAsync(args, { from: 'user' })
+    await (await program(args[0])).parseAsync(args, { from: 'user' })
     return Number(process.exitCode ?? exitCodes.done)
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done

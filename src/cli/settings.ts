@@ -3,7 +3,6 @@
 
 import { type Command, Option } from 'commander'
 import { z } from 'zod'
-import { transportNames } from '../embed.ts'
 import { isPrefix, prefixRange } from '../message/tables.ts'
 import { logLevels } from '../ops/log.ts'
 import { relayOptions } from '../relay/options.ts'
@@ -11,6 +10,7 @@ import { isLoopback } from '../running/loopback.ts'
 import { defaultText, integer, oneOf, onOff, parsed, type Setting, setting, text, type ValueOf } from '../running/setting.ts'
 import { isAddress } from '../transport/brokers.ts'
 import { compressions } from '../transport/protocol/compression.ts'
+import { transportNames } from '../transport/transport.ts'
 
 const database = {
   databaseUrl: setting('--database-url <url>', 'DATABASE_URL', text('a URL'), {

@@ -1,5 +1,10 @@
 import { instancesOfAll } from '../message/one-copy.ts'
 
+/** Names of the transports that `createRelay` and `relay` make on their own. */
+export const transportNames = ['kafkajs', 'platformatic'] as const
+/** One of {@link transportNames}. */
+export type TransportName = (typeof transportNames)[number]
+
 /** Age in milliseconds at which the list of partitions and leaders is read again. */
 export const metadataMaxAgeMs = 60_000
 

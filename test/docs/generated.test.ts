@@ -13,9 +13,9 @@ test.each(pages)('docs are up to date: npm run docs changes nothing on $path', (
   expect(render(text)).toBe(text)
 })
 
-test('every generated table has its block, once', () => {
+test('every generated table has its block, once', async () => {
   const named = pages.flatMap(({ path }) => [...pageOf(path).matchAll(/<!-- generated: (.*) -->/g)].map(([, name]) => name))
-  const commands = program().commands.map((command) => `flags ${command.name()}`)
+  const commands = (await program()).commands.map((command) => `flags ${command.name()}`)
   const told = ['metrics relay', 'metrics tables', 'metrics inbox', 'events relay', 'events inbox', 'events projection']
   const tables = ['commands', 'secrets', 'errors', 'checks', 'compatibility', ...told]
   const wanted = [...tables, ...commands, ...Object.keys(groups).map((name) => `settings ${name}`)]

@@ -133,6 +133,14 @@ describe('what an entry of the package loads', () => {
     expect(packagesOf('nestjs/index.ts')).toEqual(['@nestjs/common', '@nestjs/core'])
   })
 
+  test.each([
+    ['main', ['commander', 'pino', 'zod']],
+    ['healthcheck', ['commander', 'pino', 'zod']],
+    ['status', ['commander', 'pg', 'pino', 'zod']],
+  ])('the command line, %s, loads %o: a probe runs every few seconds', (name, packages) => {
+    expect(packagesOf(`cli/${name}.ts`)).toEqual(packages)
+  })
+
   test('the graph is followed to its end: the relay loads pg and kafkajs', () => {
     expect(packagesOf('embed.ts')).toEqual(['kafkajs', 'pg', 'zod'])
   })

@@ -4,6 +4,8 @@ import { groups, secretVariables } from '../../../src/cli/settings.ts'
 import { defaultText, type Setting } from '../../../src/running/setting.ts'
 import { code, table } from '../markdown.ts'
 
+const { commands } = await program()
+
 /** The settings of a group. */
 export function settingsTable(heading: string): string {
   const group: Record<string, Setting> = groups[heading as keyof typeof groups]
@@ -32,12 +34,12 @@ export const secretList = (): string =>
 export const commandTable = (): string =>
   table(
     ['command', 'what it does'],
-    program().commands.map((one) => [code(usageOf(one)), one.description()]),
+    commands.map((one) => [code(usageOf(one)), one.description()]),
   )
 
 /** Flags of a command that no variable stands behind: settings have a table of their own. */
 export function flagTable(name: string): string {
-  const command = program().commands.find((one) => one.name() === name)!
+  const command = commands.find((one) => one.name() === name)!
   const own = command.options.filter(({ description }: Option) => !/\[[A-Z_]+\]$/.test(description))
   return table(
     ['flag', 'meaning'],
