@@ -52,8 +52,8 @@ export interface Proof {
   leftBehind: string[]
 }
 
-/** Milliseconds that a kill waits at most for a batch of its relay. */
-const recordedMs = 5_000
+/** Milliseconds that a kill waits at most for a batch of its relay: on a busy machine a program starts slowly. */
+const recordedMs = 20_000
 
 /** Milliseconds within which a session that does nothing tells the server what it did. */
 const countedMs = 12_000
