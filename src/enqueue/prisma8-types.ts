@@ -11,6 +11,12 @@ export type OutboxOptions<C extends Catalog | undefined = Catalog | undefined> =
 /** What the callback of a client's `transaction` receives; of a client with the outbox, with it: the type of helpers. */
 export type TransactionOf<Client> = Client extends { transaction(callback: (tx: infer Tx) => any): any } ? Tx : never
 
+/** What every transaction of Prisma 8 has, and no client: functions that are given one ask for it. */
+export interface AnyTransaction {
+  readonly invalidated: boolean
+  query(plan: any): PromiseLike<unknown[]>
+}
+
 /** A transaction with the outbox. */
 export type OutboxTransaction<Tx, C extends Catalog | undefined = undefined> = Tx & { readonly outbox: OutboxMethods<C> }
 

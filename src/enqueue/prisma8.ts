@@ -2,7 +2,6 @@ import type { Catalog } from '../events/catalog.ts'
 import type { AnyEventMessage, EventMessage } from '../events/event-message.ts'
 import { OutboxError } from '../message/errors.ts'
 import type { Message } from '../message/message.ts'
-import { oneForAll } from '../message/one-copy.ts'
 import { tableNames } from '../message/tables.ts'
 import { wakeChannel } from '../message/wake.ts'
 import { OpenStatements } from '../prisma/open-statements.ts'
@@ -17,15 +16,14 @@ import {
 import { statement } from '../prisma/statement.ts'
 import { refuseOutside, runTransaction, type Spelling } from './client.ts'
 import { type Destination, enqueueAll, enqueueOne } from './enqueue.ts'
+import type { OutboxTable } from './insert.ts'
 import { type ResolvedOptions, resolveOptions } from './options.ts'
+import { destinationOf, register } from './prisma8-destinations.ts'
 import type { EnqueueOptions, OutboxOptions, WithOutbox } from './prisma8-types.ts'
 import { type Home, Scope } from './scope.ts'
 import { WakeUp } from './wake-up.ts'
 
 // What an application of Prisma 8 wraps its client with: Prisma 8 has no `$extends`. Everything below the wrapper is that of Prisma 6 and 7.
-
-/** Where an enqueue goes, by the transaction that a callback receives. Written and read here only. */
-const destinations = oneForAll('prisma-8-destinations', () => new WeakMap<object, Destination>())
 
 const spelling: Spelling = { method: 'transaction', hint: '' }
 
@@ -98,30 +96,36 @@ function resolve(options: OutboxOptions): ResolvedOptions {
   throw new OutboxError('INVALID_OPTION', 'There is no option model for Prisma 8.', { field: 'model', remedy })
 }
 
-const locate = ({ schema = 'public', tablePrefix = '' }: ResolvedOptions) => ({ schema, table: tablePrefix + tableNames.outbox })
+const locate = ({ schema = 'public', tablePrefix = '' }: ResolvedOptions): OutboxTable => ({
+  schema,
+  table: tablePrefix + tableNames.outbox,
+})
+
+/** The outbox of a client or a transaction: where it enqueues, unless the options name another. Throws INVALID_OPTION. */
+export function outboxTable(on: object, options: EnqueueOptions): OutboxTable {
+  const { schema, tablePrefix } = resolve(options)
+  const own = destinationOf(on)?.table ?? locate(resolve({}))
+  return { schema: schema ?? own.schema, table: tablePrefix === undefined ? own.table : tablePrefix + tableNames.outbox }
+}
 
 function functionDestination(tx: object, options: EnqueueOptions | undefined): Destination {
   const destination = destinationOf(tx)
+  if (!destination?.transaction) throw noTransaction('enqueue')
   if (options === undefined) return destination
   const resolved = resolve(options)
   return { ...destination, table: locate(resolved), maxBytes: resolved.maxBytes, events: resolved.events }
 }
 
-/** Also of an object that an application derived from its transaction. */
-function destinationOf(tx: unknown): Destination {
-  for (let one = tx; typeof one === 'object' && one !== null; one = Object.getPrototypeOf(one)) {
-    const found = destinations.get(one)
-    if (found) return found
-  }
-  throw new OutboxError(
+/** The refusal of a function of ours that was not given a transaction. */
+export const noTransaction = (name: string): OutboxError =>
+  new OutboxError(
     'OUTSIDE_TRANSACTION',
-    'enqueue was called with an object that is no transaction of a client with the outbox.',
+    `${name} was called with an object that is no transaction of a client with the outbox.`,
     {
       remedy:
         'Pass the tx of withOutbox(db).transaction(async (tx) => …). Prisma 8 runs no statement of ours on the tx of another client.',
     },
   )
-}
 
 function wrap(client: Prisma8Client, options: ResolvedOptions): Prisma8Client {
   const { maxBytes, events } = options
@@ -144,6 +148,7 @@ function wrap(client: Prisma8Client, options: ResolvedOptions): Prisma8Client {
     close: { value: () => wakeUp.quiet().then(() => (client as { close?: () => unknown }).close?.()) },
     [Symbol.asyncDispose]: { value: () => wrapped.close() },
   })
+  register(wrapped, alone)
   return wrapped
 }
 
@@ -162,7 +167,7 @@ function transact(client: Prisma8Client, home: Home, committed: () => void, call
   return runTransaction({ start, scopeFor, committed }, ({ tx }, scope) => {
     const to: Destination = { db: runnerOf(client, () => tx), scope, transaction: scope, ...home }
     const given = Object.create(tx, { outbox: { value: methods(() => to) } })
-    destinations.set(given, to)
+    register(given, to)
     return callback(given)
   })
 }

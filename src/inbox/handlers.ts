@@ -1,3 +1,5 @@
+import type { TransactionOf as TransactionOf8 } from '../enqueue/prisma8-types.ts'
+import type { TransactionOf as TransactionOf7 } from '../enqueue/types.ts'
 import type { AnyEvent, Catalog, EventMap, ReadPayloadOf } from '../events/catalog.ts'
 import { wrongOption } from './failure.ts'
 import type { InboxRecord } from './record.ts'
@@ -21,6 +23,9 @@ export interface ReceivedEvent<E extends EventMap = EventMap, T extends keyof E 
   /** When it was enqueued, by the clock of the producer's database; undefined without the header `created-at`. */
   createdAt: Date | undefined
 }
+
+/** What a handler gets as its transaction: that of the client, with all its extensions, whatever its version of Prisma. */
+export type TransactionOf<Client> = Client extends { $transaction: unknown } ? TransactionOf7<Client> : TransactionOf8<Client>
 
 /** What is done with the events of a catalog, by their names; those that are not named are skipped. With `Batch`, several at once. */
 export type Handlers<E extends EventMap, Tx, Batch> = {

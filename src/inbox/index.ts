@@ -7,9 +7,8 @@ import { prune } from './inbox/upkeep.ts'
 /** The inbox by hand, for consumers of any kind: `inbox.once(tx, { consumer, id }, fn)`. */
 export const inbox = Object.freeze({ once, prune })
 
-export type { TransactionOf } from '../enqueue/types.ts'
 export { type AnyReceivedEvent, type ReadRecord, readEvent } from './decode.ts'
-export type { Handlers, ReceivedEvent } from './handlers.ts'
+export type { Handlers, ReceivedEvent, TransactionOf } from './handlers.ts'
 export { createInbox, type Inbox, type RunOptions } from './inbox/inbox.ts'
 export type { Once, OnceOptions } from './inbox/once.ts'
 export { type DeadLetterOptions, type InboxOptions, inboxDefaults } from './inbox/options.ts'

@@ -1,14 +1,11 @@
 import { type TableSet, type Tables, tablesOf } from '../message/tables.ts'
-import { statement } from '../prisma/statement.ts'
+import { type Columns, type SqlRunner, statement } from '../prisma/statement.ts'
 import { inThatTransaction } from '../prisma/transaction-id.ts'
 
 // Keeps rules 22 and 23 of docs/protocol-application.md.
 
 /** What can run the statements: a Prisma client inside or outside of a transaction. */
-export interface SqlClient {
-  $executeRaw(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<number>
-  $queryRaw<T = unknown>(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<T>
-}
+export type SqlClient = SqlRunner
 
 /** Every statement of the inbox, for one set of tables. */
 export type InboxStatements = ReturnType<typeof write>
@@ -30,13 +27,30 @@ export function inboxStatements({ schema, prefix }: TableSet): InboxStatements {
 const deadLetterColumns = `p."identity"::pg_catalog.text, p."topic", p."partition", p."offset"::pg_catalog.text, p."message_id"::pg_catalog.text, p."type",
   p."key", p."value", p."headers"`
 
+const deadLetterTypes = {
+  identity: 'text',
+  topic: 'text',
+  partition: 'int4',
+  offset: 'text',
+  message_id: 'text',
+  type: 'text',
+  key: 'bytea',
+  value: 'bytea',
+  headers: 'jsonb',
+  action: 'text',
+  by: 'text',
+} as const satisfies Columns
+
 /**
  * A write that happens in the transaction whose id is the first value, or not at all; it answers with a {@link GuardedAnswer}. `write` reads
  * `mine` and has the condition `yes`; `before` is a part of the WITH clause that it reads as well.
  */
 const guarded = (write: string, before = '') =>
-  statement(`WITH mine AS MATERIALIZED (SELECT ${inThatTransaction} AS yes), ${before}written AS (${write} RETURNING true)
-    SELECT yes AS mine, (SELECT pg_catalog.count(*) FROM written)::pg_catalog.int4 AS rows FROM mine`)
+  statement(
+    `WITH mine AS MATERIALIZED (SELECT ${inThatTransaction} AS yes), ${before}written AS (${write} RETURNING true)
+    SELECT yes AS mine, (SELECT pg_catalog.count(*) FROM written)::pg_catalog.int4 AS rows FROM mine`,
+    { mine: 'bool', rows: 'int4' },
+  )
 
 /** What a guarded write answers. */
 export interface GuardedAnswer {
@@ -81,14 +95,17 @@ const write = ({ inbox, inboxDead, projection }: Tables) => ({
    * with the claim: an earlier message of the key that somebody else dead-letters meanwhile was not known here, so its claim fails first, and
    * everything is queried again.
    */
-  seen: statement(`SELECT
+  seen: statement(
+    `SELECT
       EXISTS (SELECT FROM ${inbox} i WHERE i."consumer" = m.consumer AND i."message_id" = m.id) AS known,
       EXISTS (SELECT FROM ${inboxDead} p
         WHERE p."consumer" = m.consumer AND p."topic" = m.topic AND p."key" = pg_catalog.decode(m.key, 'base64')) AS blocked
     FROM (SELECT ?::pg_catalog.text AS consumer, ?::pg_catalog.text AS topic, id, key, place
       FROM ROWS FROM (pg_catalog.unnest(?::pg_catalog.uuid[]), pg_catalog.unnest(?::pg_catalog.text[])) WITH ORDINALITY
         AS u (id, key, place)) m
-    ORDER BY m.place`),
+    ORDER BY m.place`,
+    { known: 'bool', blocked: 'bool' },
+  ),
 
   /**
    * xid, consumer, ids. As claim for a batch: a row for each that is claimed. Sorted, so that two members with the same messages cannot wait
@@ -125,21 +142,29 @@ const write = ({ inbox, inboxDead, projection }: Tables) => ({
     FROM mine WHERE yes ON CONFLICT ("consumer", "identity") DO NOTHING`),
 
   /** consumer, rows. Dead-lettered messages that an operator has a request for, oldest first. */
-  requests: statement(`SELECT ${deadLetterColumns}, p."requested_action" AS action, p."requested_by" AS by FROM ${inboxDead} p
-    WHERE p."consumer" = ?::pg_catalog.text AND p."requested_action" IS NOT NULL ORDER BY p."arrival" LIMIT ?::pg_catalog.int4`),
+  requests: statement(
+    `SELECT ${deadLetterColumns}, p."requested_action" AS action, p."requested_by" AS by FROM ${inboxDead} p
+    WHERE p."consumer" = ?::pg_catalog.text AND p."requested_action" IS NOT NULL ORDER BY p."arrival" LIMIT ?::pg_catalog.int4`,
+    deadLetterTypes,
+  ),
 
   /**
    * consumer, topic, key. The first dead-lettered message of a key, for the member that applies it. NOWAIT: another member is applying it. Weaker
    * than FOR UPDATE, so that later messages need not wait for the handler to be put behind it.
    */
-  head: statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action" AS action, p."requested_by" AS by FROM ${inboxDead} p
+  head: statement(
+    `SELECT ${deadLetterColumns}, p."reason", p."requested_action" AS action, p."requested_by" AS by FROM ${inboxDead} p
     WHERE p."consumer" = ?::pg_catalog.text AND p."topic" = ?::pg_catalog.text AND p."key" = ?::pg_catalog.bytea
-    ORDER BY p."arrival" LIMIT 1 FOR NO KEY UPDATE NOWAIT`),
+    ORDER BY p."arrival" LIMIT 1 FOR NO KEY UPDATE NOWAIT`,
+    { ...deadLetterTypes, reason: 'text' },
+  ),
 
   /** consumer, identity. As head, for a message without a key. */
-  single:
-    statement(`SELECT ${deadLetterColumns}, p."reason", p."requested_action" AS action, p."requested_by" AS by FROM ${inboxDead} p
-    WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid FOR NO KEY UPDATE NOWAIT`),
+  single: statement(
+    `SELECT ${deadLetterColumns}, p."reason", p."requested_action" AS action, p."requested_by" AS by FROM ${inboxDead} p
+    WHERE p."consumer" = ?::pg_catalog.text AND p."identity" = ?::pg_catalog.uuid FOR NO KEY UPDATE NOWAIT`,
+    { ...deadLetterTypes, reason: 'text' },
+  ),
 
   /**
    * xid, consumer, identity, consumer, id. A dead-lettered message was applied. Its row in the inbox begins a new life: copies of it are known for
@@ -220,15 +245,19 @@ const write = ({ inbox, inboxDead, projection }: Tables) => ({
   /** name. How far a projection has come in each partition, and of which topic by Kafka's id. */
   positions: statement(
     `SELECT "topic", "partition", "next_offset"::text AS next, "topic_id" AS "topicId" FROM ${projection} WHERE "name" = ?::text`,
+    { topic: 'text', partition: 'int4', next: 'text', topicId: 'text' },
   ),
 
   /**
    * name, topic, partition. The first offset that is not applied, and the id of the transaction for `movePosition`; locks the row, and makes it where
    * there is none. It may arrive late, in another transaction: it changes nothing there, and `movePosition` is not called then.
    */
-  lockPosition: statement(`INSERT INTO ${projection} AS p ("name", "topic", "partition", "next_offset")
+  lockPosition: statement(
+    `INSERT INTO ${projection} AS p ("name", "topic", "partition", "next_offset")
     VALUES (?::text, ?::text, ?::int, 0) ON CONFLICT ("name", "topic", "partition") DO UPDATE SET "next_offset" = p."next_offset"
-    RETURNING p."next_offset"::text AS next, pg_catalog.pg_current_xact_id()::text AS xid`),
+    RETURNING p."next_offset"::text AS next, pg_catalog.pg_current_xact_id()::text AS xid`,
+    { next: 'text', xid: 'text' },
+  ),
 
   /** offset, topic id, name, topic, partition, transaction id. Moves the position on; no row in another transaction than that of `lockPosition`. */
   movePosition: statement(`UPDATE ${projection}

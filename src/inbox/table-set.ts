@@ -1,14 +1,16 @@
+import { destinationOf } from '../enqueue/prisma8-destinations.ts'
 import { isPrefix, prefixOf, prefixRange, type TableSet, tableNames } from '../message/tables.ts'
 import { modelsOf, schemaOf } from '../prisma/client-internals.ts'
 import { wrongOption } from './failure.ts'
 
-// Finds the tables of a consumer: by its options, otherwise by the models of its Prisma client. Called by inbox and projection.
+// Finds the tables of a consumer: by its options, otherwise by the models of its Prisma client, or, with Prisma 8, by the options of its
+// outbox. Called by inbox and projection.
 
 /** Options that say where the tables of a consumer are. */
 export interface InboxPlace {
-  /** PostgreSQL schema of the tables. @default the model's `@@schema`, else that of the connection, else 'public' */
+  /** PostgreSQL schema of the tables. @default the model's `@@schema`, else that of the connection or of `withOutbox()`, else 'public' */
   schema?: string | undefined
-  /** Prefix of the tables: `p_` for `p_inbox`, `p_inbox_dead_letter`. @default the table of the model without `inbox`, else none */
+  /** Prefix of the tables: `p_` for `p_inbox`, `p_inbox_dead_letter`. @default the table of the model without `inbox`, or as `withOutbox()` has it, else none */
   tablePrefix?: string | undefined
 }
 
@@ -26,9 +28,10 @@ const columns = {
 export function inboxSet(client: object, table: keyof typeof columns, { schema, tablePrefix }: InboxPlace): TableSet {
   const models = modelsOf(client) ?? []
   if (tablePrefix !== undefined && !isPrefix(tablePrefix)) throw wrongOption('tablePrefix', prefixRange)
-  const prefix = tablePrefix ?? mappedPrefix(models, table)
+  const outbox = destinationOf(client)?.table
+  const prefix = tablePrefix ?? (outbox ? prefixOf(outbox.table, tableNames.outbox)! : mappedPrefix(models, table))
   const model = models.find((one) => one.table === prefix + tableNames[table])
-  return { schema: schema ?? model?.schema ?? schemaOf(client) ?? 'public', prefix }
+  return { schema: schema ?? outbox?.schema ?? model?.schema ?? schemaOf(client) ?? 'public', prefix }
 }
 
 /** The prefix that the models have; none if a model has the table without one, or no model has it. */

@@ -1,4 +1,6 @@
+import { destinationOf } from '../enqueue/prisma8-destinations.ts'
 import { transactionOf } from '../enqueue/scope.ts'
+import { statement } from '../prisma/statement.ts'
 import { databaseTransaction, transactionOver } from '../prisma/transaction-id.ts'
 import { within } from '../running/within.ts'
 import { handlerTimeout, isAnswer, lost } from './failure.ts'
@@ -38,7 +40,8 @@ export async function inTransactionFor<R>(
 }
 
 /** PostgreSQL's id of the transaction; asked once for each. */
-export const idOf = (tx: SqlClient): Promise<string> => databaseTransaction(tx, transactionOf(tx))
+export const idOf = (tx: SqlClient): Promise<string> =>
+  databaseTransaction(tx, destinationOf(tx)?.transaction ?? transactionOf(tx))
 
 /** Runs a guarded write of `inboxStatements` and returns the number of rows. Throws TRANSACTION_OVER: never mistaken for 0 rows. */
 export async function writeIn(tx: SqlClient, statement: TemplateStringsArray, ...values: unknown[]): Promise<number> {
@@ -62,9 +65,8 @@ export async function ownStatements<R>(work: () => Promise<R>): Promise<R> {
 
 /** Whether the connection of a transaction answers. A refused statement is an answer. */
 export async function answersIn(tx: SqlClient): Promise<boolean> {
-  const question: TemplateStringsArray = Object.assign(['SELECT'], { raw: ['SELECT'] })
   try {
-    await within(tx.$queryRaw(question), maxWaitMs, handlerTimeout)
+    await within(tx.$queryRaw(statement('SELECT')), maxWaitMs, handlerTimeout)
     return true
   } catch (error) {
     return isAnswer(error)

@@ -2,7 +2,7 @@ import { OutboxError } from '../message/errors.ts'
 import type { Columns, SqlReader, SqlRunner } from './statement.ts'
 
 // What the package needs of a client of Prisma 8, and its statements in that client's raw lane. Imports nothing of Prisma: whatever has these
-// members is such a client. Used by enqueue/prisma8.ts.
+// members is such a client. Used by enqueue/prisma8.ts and by inbox/prisma8.ts.
 
 /** A plan of the raw lane, made by the client and run by its transactions. */
 type Plan = unknown
@@ -51,12 +51,18 @@ export function runnerOf(client: Prisma8Client, on: () => Prisma8Executor): SqlR
   }
 }
 
-const codecs = { text: 'pg/text@1' } as const satisfies Record<Columns[string], string>
+const codecs: Readonly<Record<Columns[string], string>> = {
+  text: 'pg/text@1',
+  bool: 'pg/bool@1',
+  int4: 'pg/int4@1',
+  bytea: 'pg/bytea@1',
+  jsonb: 'pg/jsonb@1',
+}
 
 /** The columns of a statement's answer: the raw lane decodes those that are named, and no other. */
 function rowOf(strings: TemplateStringsArray): Record<string, unknown> {
   const { columns = {} } = strings as { columns?: Columns }
-  return Object.fromEntries(Object.entries(columns).map(([name, type]) => [name, codecs[type]]))
+  return Object.fromEntries(Object.entries(columns).map(([name, type]) => [name, { codecId: codecs[type], nullable: true }]))
 }
 
 /** The raw lane takes no NULL and no array: the former becomes part of the text, the latter a string in PostgreSQL's notation. */

@@ -15,7 +15,7 @@ export interface SqlRunner extends SqlReader {
 }
 
 /** Names and types of the columns that a statement answers with. Prisma 8 decodes no others; Prisma 6 and 7 need none. */
-export type Columns = Readonly<Record<string, 'text'>>
+export type Columns = Readonly<Record<string, 'text' | 'bool' | 'int4' | 'bytea' | 'jsonb'>>
 
 /**
  * A statement as a tagged template gives it, since names cannot be parameters; each `?` outside a quoted name stands for a value.

@@ -1,21 +1,23 @@
 import { AssertionError } from 'node:assert'
 import { inspect } from 'node:util'
-import { outboxTable } from '../enqueue/extension.ts'
+import { outboxTable as outboxTable7 } from '../enqueue/extension.ts'
 import type { OutboxTable } from '../enqueue/insert.ts'
+import { noTransaction, outboxTable as outboxTable8 } from '../enqueue/prisma8.ts'
+import { runnerFor } from '../enqueue/prisma8-destinations.ts'
+import type { AnyTransaction } from '../enqueue/prisma8-types.ts'
 import { encodeKey, type MessageKey } from '../message/key.ts'
 import { pathTo } from '../message/payload.ts'
-import { quote, statement } from '../prisma/statement.ts'
+import type { Prisma8Client } from '../prisma/prisma8.ts'
+import { quote, type SqlReader, statement } from '../prisma/statement.ts'
 import { difference, type Path } from './difference.ts'
 import { type OutboxMessage, tell } from './told.ts'
 
-/** A Prisma client, or the client of a transaction, whose messages are also seen before its commit. */
-export interface TestClient {
-  $queryRaw<T = unknown>(query: TemplateStringsArray, ...values: unknown[]): PromiseLike<T>
-}
+/** A Prisma client, or the client of a transaction, whose messages are also seen before its commit. Of Prisma 8 it has the outbox. */
+export type TestClient = SqlReader | Prisma8Client | AnyTransaction
 
 /** Where the messages are. */
 export interface EnqueuedOptions {
-  /** As the option of `outbox()`. @default 'outbox' */
+  /** As the option of `outbox()`, which Prisma 8 does not have. @default 'outbox' */
   model?: string | undefined
   /** As the option of `outbox()`. @default as there */
   schema?: string | undefined
@@ -53,7 +55,10 @@ type Row = {
  * ```
  */
 export async function enqueued(db: TestClient, topic?: string, options: EnqueuedOptions = {}): Promise<OutboxMessage[]> {
-  const rows = await db.$queryRaw<Row[]>(waiting(outboxTable(db, options)), topic ?? null)
+  const sql = runnerFor(db)
+  if (!sql) throw noTransaction('enqueued')
+  const table = '$queryRaw' in db ? outboxTable7(db, options) : outboxTable8(db, options)
+  const rows = await sql.$queryRaw<Row[]>(waiting(table), topic ?? null)
   return rows.map((row) => tell({ ...row, headers: row.headers ?? {} }))
 }
 
@@ -96,5 +101,8 @@ const show = (value: unknown) => inspect(value, { depth: 6, breakLength: Number.
 
 /** topic, or null for all. What waits, in the order of the ids. Names are qualified: the application owns the search path. */
 const waiting = ({ schema, table }: OutboxTable): TemplateStringsArray =>
-  statement(`SELECT "message_id"::pg_catalog.text AS "id", "topic", "type", "key", "value", "headers"
-    FROM ${quote(schema)}.${quote(table)} AS o WHERE "topic" OPERATOR(pg_catalog.=) coalesce(?::pg_catalog.text, "topic") ORDER BY o."id"`)
+  statement(
+    `SELECT "message_id"::pg_catalog.text AS "id", "topic", "type", "key", "value", "headers"
+    FROM ${quote(schema)}.${quote(table)} AS o WHERE "topic" OPERATOR(pg_catalog.=) coalesce(?::pg_catalog.text, "topic") ORDER BY o."id"`,
+    { id: 'text', topic: 'text', type: 'text', key: 'bytea', value: 'bytea', headers: 'jsonb' },
+  )

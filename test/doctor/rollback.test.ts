@@ -114,6 +114,71 @@ describe.each(Object.keys(versions))('of %s', (version) => {
   })
 })
 
+/** A module of an application of Prisma 8. */
+function write8(clients: Record<string, string>, url = database.directUrl): void {
+  const shop = new URL('../prisma8/shop/contract.json', import.meta.url)
+  const runtime = createRequire(join(root, 'test/prisma8/here.js')).resolve('@prisma/orm-postgres/runtime')
+  const text = `import postgres from ${JSON.stringify(runtime)}
+import { withOutbox } from ${JSON.stringify(join(root, 'src/prisma8.ts'))}
+import contractJson from ${JSON.stringify(fileURLToPath(shop))} with { type: 'json' }
+const made = (middleware: any[] = []): any =>
+  postgres({ contractJson: contractJson as never, url: ${JSON.stringify(url)}, verifyMarker: false, middleware })
+// Answers in the place of the database, as a mock does.
+const mock = { name: 'mock', interceptExecute: async () => ({ stats: { affectedRows: 0 } }) }
+// Commits what failed, and rejects afterwards.
+const lenient = (db: any) => Object.create(db, { transaction: { value: async (callback: any) => {
+  let failure
+  await db.transaction((tx: any) => callback(tx).catch((error: unknown) => { failure = error }))
+  throw failure
+} } })
+${Object.entries(clients)
+  .map(([name, made]) => `export const ${name} = ${made}`)
+  .join('\n')}
+`
+  writeFileSync(module, text)
+}
+
+describe('of Prisma 8', () => {
+  test('a wrapped client is well; one that commits what failed, and one that is mocked, are not', async () => {
+    write8({
+      base: 'made()',
+      db: 'withOutbox(made())',
+      committed: 'lenient(withOutbox(made()))',
+      mocked: 'withOutbox(made([mock]))',
+    })
+    const finding = (name: string, what: string) => `${name} of ${module}: ${what}`
+    // The client that is wrapped beside it is none that the application is to use.
+    const found = (await look()).map(({ level, finding }) => ({ level, finding }))
+    expect(found.sort((a, b) => a.finding.localeCompare(b.finding))).toEqual([
+      {
+        level: 'failure',
+        finding: finding('committed', 'what enqueue and a statement wrote in a transaction stayed after its rollback.'),
+      },
+      {
+        level: 'ok',
+        finding: finding('db', 'what enqueue and statements without await write in a transaction goes with its rollback.'),
+      },
+      {
+        level: 'failure',
+        finding: finding('mocked', 'enqueue is refused in every transaction, since its statements do not reach it.'),
+      },
+    ])
+    expect(await waiting()).toEqual([])
+  })
+
+  test('a client of another database is a failure', async () => {
+    await using other = await createDatabase()
+    write8({ db: 'withOutbox(made())' }, other.directUrl)
+    expect(await look()).toMatchObject([{ level: 'failure', finding: expect.stringContaining('writes to another outbox') }])
+  })
+
+  test('a module whose client is not wrapped is refused, with the remedy', async () => {
+    write8({ db: 'made()' })
+    const { code, stderr } = await cli(['doctor', '--client', module], { DATABASE_URL: database.directUrl })
+    expect([code, stderr]).toEqual([2, expect.stringContaining('export const db = withOutbox(postgres(…))')])
+  })
+})
+
 test('a role that can only insert is enough for the client', async () => {
   const role = await login('INSERT ON outbox', 'USAGE ON SEQUENCE outbox_id_seq')
   await write({ prisma: cases.withOutbox!.made }, { url: role.url })

@@ -1,13 +1,14 @@
 import { createInbox } from '../../src/inbox/index.ts'
 import { testKafka } from '../support/topics.ts'
-import { connect, effect, eventsOf } from './stage.ts'
+import { effect, eventsOf } from './stage.ts'
+import { versionNamed } from './versions.ts'
 
 /**
  * A member of a group, in a process of its own that can be killed: `applied` on standard output for each transaction. Without the inbox
  * (`INBOX=off`) the same handler runs in a loop as articles show it: a transaction for each message, then its offset.
  */
-const { DATABASE_URL, KAFKA_BROKERS, TOPIC, INBOX, BATCH, GROUP } = process.env as Record<string, string>
-const prisma = connect(DATABASE_URL!, 5)
+const { DATABASE_URL, KAFKA_BROKERS, TOPIC, INBOX, BATCH, GROUP, PRISMA } = process.env as Record<string, string>
+const prisma = versionNamed(PRISMA).connect(DATABASE_URL!, { max: 5 })
 const kafka = testKafka(KAFKA_BROKERS!)
 const events = eventsOf(TOPIC!)
 const config = { groupId: GROUP!, sessionTimeout: 6_000, heartbeatInterval: 1_000, maxWaitTimeInMs: 250 }

@@ -1,10 +1,11 @@
 import { createProjection } from '../../src/inbox/index.ts'
 import { testKafka } from '../support/topics.ts'
-import { connect, eventsOf } from './stage.ts'
+import { eventsOf } from './stage.ts'
+import { raw, versionNamed } from './versions.ts'
 
 /** A member of a projection, in a process of its own that can be killed: a line for each transaction. */
-const { DATABASE_URL, KAFKA_BROKERS, TOPIC, NAME } = process.env as Record<string, string>
-const prisma = connect(DATABASE_URL!, 5)
+const { DATABASE_URL, KAFKA_BROKERS, TOPIC, NAME, PRISMA } = process.env as Record<string, string>
+const prisma = versionNamed(PRISMA).connect(DATABASE_URL!, { max: 5 })
 const events = eventsOf(TOPIC!)
 const projection = createProjection({
   prisma,
@@ -13,7 +14,7 @@ const projection = createProjection({
   batch: 100,
   handlers: {
     // Not idempotent, so that a record that is applied twice shows.
-    Counted: ({ payload: { name, n } }, tx) => tx.$executeRaw`INSERT INTO model (projection, name, total, records)
+    Counted: ({ payload: { name, n } }, tx) => raw(tx).execute`INSERT INTO model (projection, name, total, records)
       VALUES (${NAME!}, ${name}, ${n}, 1)
       ON CONFLICT (projection, name) DO UPDATE SET total = model.total + ${n}, records = model.records + 1`,
   },

@@ -2,7 +2,8 @@ import type { Kafka } from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, onTestFinished } from 'vitest'
 import { createProjection, type ProjectionEvents, type ProjectionOptions } from '../../src/inbox/index.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { type Client, connect, type Events, inboxDatabase, record, type Stage, type Tx } from './stage.ts'
+import { type Client, type Events, inboxDatabase, record, type Stage, type Tx } from './stage.ts'
+import { prisma7Version, raw } from './versions.ts'
 
 type Counted = { id: string; payload: { name: string; n: number } }
 type TroubleText = { [E in keyof ProjectionEvents]: { event: E; fields: ProjectionEvents[E] } }[keyof ProjectionEvents]
@@ -11,7 +12,7 @@ type TroubleText = { [E in keyof ProjectionEvents]: { event: E; fields: Projecti
 export const add =
   (name: string) =>
   async ({ payload }: Counted, tx: Tx): Promise<void> => {
-    await tx.$executeRaw`INSERT INTO model (projection, name, total, records) VALUES (${name}, ${payload.name}, ${payload.n}, 1)
+    await raw(tx).execute`INSERT INTO model (projection, name, total, records) VALUES (${name}, ${payload.name}, ${payload.n}, 1)
       ON CONFLICT (projection, name) DO UPDATE SET total = model.total + ${payload.n}, records = model.records + 1`
   }
 
@@ -20,7 +21,7 @@ interface StartOptions extends Partial<Pick<ProjectionOptions<Client, Events>, '
 }
 
 /** The database of a test file, with the read models of its projections, empty before each test. */
-export function useReadModel() {
+export function useReadModel(version = prisma7Version) {
   let db: TestDatabase
   let prisma: Client
   beforeAll(async () => {
@@ -28,7 +29,7 @@ export function useReadModel() {
     await db.query(
       `CREATE TABLE model (projection text, name text, total bigint NOT NULL, records int NOT NULL, PRIMARY KEY (projection, name))`,
     )
-    prisma = connect(db.url)
+    prisma = version.connect(db.url)
   })
   beforeEach(() => db.query('TRUNCATE inbox, inbox_projection, model'))
   afterAll(async () => {

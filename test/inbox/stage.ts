@@ -4,28 +4,23 @@ import { afterAll, beforeAll, beforeEach, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import type { Inbox } from '../../src/inbox/inbox/inbox.ts'
 import { createInbox, type InboxEvent, type InboxEvents, type InboxOptions } from '../../src/inbox/index.ts'
-import { type Catalog, defineEvents, event, outbox, withOutbox } from '../../src/index.ts'
-import { prisma7, shopSql } from '../enqueue/clients.ts'
+import { defineEvents, event } from '../../src/index.ts'
+import { shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
 import { createTopic, testKafka } from '../support/topics.ts'
+import { type Client, type ConnectOptions, prisma7Version, raw, type Tx } from './versions.ts'
+
+export type { Client, Tx }
 
 /** What handlers of the tests write: one row for each time that one ran and committed. */
 export const effectsSql = `
 CREATE TABLE effects (seq bigserial PRIMARY KEY, consumer text NOT NULL, message_id uuid NOT NULL, name text NOT NULL, n int NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp());`
 
-type Adapter = InstanceType<typeof prisma7.PrismaPg>
-const plain = (connectionString: string, max = 10, adapt = (adapter: Adapter) => adapter) =>
-  new prisma7.PrismaClient({ adapter: adapt(new prisma7.PrismaPg({ connectionString, max })) })
-/** `adapt` stands between Prisma and its driver adapter. */
-export const connect = (connectionString: string, max?: number, adapt?: (adapter: Adapter) => Adapter) =>
-  plain(connectionString, max, adapt).$extends(outbox())
-/** With the outbox only on the client of each transaction, and a catalog. */
-export const connectWrapped = <C extends Catalog>(connectionString: string, events: C) =>
-  withOutbox(plain(connectionString), { events })
-export type Client = ReturnType<typeof connect>
-export type Tx = Parameters<Parameters<Client['$transaction']>[0]>[0]
+/** A client of Prisma 7. */
+export const connect = (url: string, max?: number, adapt?: ConnectOptions['adapt']): Client =>
+  prisma7Version.connect(url, { max, adapt })
 
 export const inboxDatabase = (): Promise<TestDatabase> => createDatabase(inboxSql + shopSql + effectsSql)
 
@@ -46,7 +41,8 @@ export type Events = ReturnType<typeof eventsOf>
 
 /** An effect of a message. */
 export const effect = (tx: Tx, consumer: string, { id, payload }: { id: string; payload: { name: string; n: number } }) =>
-  tx.$executeRaw`INSERT INTO effects (consumer, message_id, name, n) VALUES (${consumer}, ${id}::uuid, ${payload.name}, ${payload.n})`
+  raw(tx)
+    .execute`INSERT INTO effects (consumer, message_id, name, n) VALUES (${consumer}, ${id}::uuid, ${payload.name}, ${payload.n})`
 
 /** A record as the relay writes it. */
 export function record(
@@ -145,12 +141,12 @@ export function start<C extends object, const B extends number | undefined = und
 }
 
 /** The database of a test file, empty before each test, and the consumer `mail`, which works on it. */
-export function useMail() {
+export function useMail(version = prisma7Version) {
   let db: TestDatabase
   let prisma: Client
   beforeAll(async () => {
     db = await inboxDatabase()
-    prisma = connect(db.url)
+    prisma = version.connect(db.url)
   })
   beforeEach(() => db.query('TRUNCATE inbox, inbox_dead_letter, effects, outbox'))
   afterAll(async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { withOutbox as withOutbox7 } from '../../src/index.ts'
 import { enqueue, enqueueMany, withOutbox } from '../../src/prisma8.ts'
+import { enqueued, expectEnqueued } from '../../src/testing/index.ts'
 import { rejection } from '../enqueue/behaviour/shop.ts'
 import { refusal } from '../message/refusal.ts'
 import { type Middleware, message, order, Shop8 } from './shop.ts'
@@ -83,4 +84,21 @@ test('members of the client stay, its close among them', async () => {
   expect(await db.orm.public.Order.all()).toEqual([])
   await db.close()
   await expect(db.transaction(async () => 1)).rejects.toThrow('closed')
+})
+
+test('the client itself is no transaction for the function form', async () => {
+  const { code } = await rejection((async () => enqueue(open(), message('a')))())
+  expect(code).toBe('OUTBOX_OUTSIDE_TRANSACTION')
+})
+
+test('tests see messages by any client, in a transaction by that of a client with the outbox', async () => {
+  const db = open()
+  await db.transaction(async (tx) => {
+    await tx.outbox.enqueue(message('a'))
+    await expectEnqueued(tx, { topic: 'a' })
+    expect(await enqueued(shop.connect())).toEqual([])
+  })
+  expect(await enqueued(shop.connect(), 'a')).toMatchObject([{ key: 'k', payload: { topic: 'a' } }])
+  const { code } = await rejection(shop.connect().transaction((tx) => enqueued(tx)))
+  expect(code).toBe('OUTBOX_OUTSIDE_TRANSACTION')
 })

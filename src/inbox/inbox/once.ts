@@ -1,10 +1,12 @@
+import { noTransaction } from '../../enqueue/prisma8.ts'
+import type { AnyTransaction } from '../../enqueue/prisma8-types.ts'
 import type { TransactionClient } from '../../enqueue/types.ts'
 import { OutboxError } from '../../message/errors.ts'
 import { checkId } from '../../message/id.ts'
 import type { TableSet } from '../../message/tables.ts'
-import { inTransaction } from '../../prisma/client-internals.ts'
 import type { SqlRunner } from '../../prisma/statement.ts'
 import { explainInbox } from '../failure.ts'
+import { statementsIn } from '../prisma8.ts'
 import { inboxStatements } from '../statements.ts'
 import { type InboxPlace, inboxSet } from '../table-set.ts'
 import { writeIn } from '../transaction.ts'
@@ -32,15 +34,21 @@ export type Once<R> = { first: true; result: R } | { first: false }
  * await prisma.$transaction((tx) => inbox.once(tx, { consumer: 'mail', id }, () => tx.letter.create({ data })))
  * ```
  */
-export async function once<R>(tx: TransactionClient, options: OnceOptions, fn: () => R | Promise<R>): Promise<Once<R>> {
-  if (!inTransaction(tx)) {
-    const remedy = 'Use $transaction(async (tx) => { await inbox.once(tx, …) }).'
-    throw new OutboxError('OUTSIDE_TRANSACTION', 'inbox.once was called outside of a transaction.', { remedy })
-  }
+export async function once<R>(tx: AnyTransaction, options: OnceOptions, fn: () => R | PromiseLike<R>): Promise<Once<R>>
+export async function once<R>(tx: TransactionClient, options: OnceOptions, fn: () => R | Promise<R>): Promise<Once<R>>
+export async function once<R>(tx: object, options: OnceOptions, fn: () => R | PromiseLike<R>): Promise<Once<R>> {
+  const db = statementsIn(tx)
+  if (!db) throw outsideTransaction(tx)
   checkConsumer(options.consumer)
   const id = checkId(options.id, 'id')
-  if (!(await claim(tx, options.consumer, id, inboxSet(tx, 'inbox', options)))) return { first: false }
+  if (!(await claim(db, options.consumer, id, inboxSet(tx, 'inbox', options)))) return { first: false }
   return { first: true, result: await fn() }
+}
+
+function outsideTransaction(client: object): OutboxError {
+  if (!('$transaction' in client)) return noTransaction('inbox.once')
+  const remedy = 'Use $transaction(async (tx) => { await inbox.once(tx, …) }).'
+  return new OutboxError('OUTSIDE_TRANSACTION', 'inbox.once was called outside of a transaction.', { remedy })
 }
 
 async function claim(tx: SqlRunner, consumer: string, id: string, set: TableSet): Promise<boolean> {

@@ -1,8 +1,8 @@
-import type { TransactionOf } from '../../enqueue/types.ts'
 import type { Catalog } from '../../events/catalog.ts'
 import { OutboxError } from '../../message/errors.ts'
 import { wrongOption } from '../failure.ts'
-import { checkHandlers, type Handlers } from '../handlers.ts'
+import { checkHandlers, type Handlers, type TransactionOf } from '../handlers.ts'
+import { prismaLike } from '../prisma8.ts'
 import type { SqlClient } from '../statements.ts'
 import type { InboxPlace } from '../table-set.ts'
 import type { PrismaLike } from '../transaction.ts'
@@ -15,7 +15,7 @@ export interface DeadLetterOptions {
 
 /** Options of `createInbox()`. Durations are milliseconds. */
 export interface InboxOptions<Client, C extends Catalog, Batch extends number | undefined> extends InboxPlace {
-  /** The Prisma client, with all its extensions: a handler's `tx` has them too. */
+  /** The Prisma client, with all its extensions: a handler's `tx` has them too. Of Prisma 8 what `withOutbox()` returns. */
   prisma: Client
   /** Name of the consumer, one for each set of effects. It stays the same over all deployments. */
   consumer: string
@@ -67,9 +67,10 @@ export interface ResolvedInbox {
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION. */
 export function resolveInbox(options: InboxOptions<never, Catalog, number | undefined>): ResolvedInbox {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  const resolved = { ...inboxDefaults, ...given } as unknown as ResolvedInbox
-  const { prisma, consumer, events, handlers, deadLetter, batch, retry, retentionDays } = resolved
-  if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
+  const prisma = prismaLike(given.prisma)
+  if (!prisma) throw wrongOption('prisma', 'a Prisma client')
+  const resolved = { ...inboxDefaults, ...given, prisma } as unknown as ResolvedInbox
+  const { consumer, events, handlers, deadLetter, batch, retry, retentionDays } = resolved
   checkConsumer(consumer)
   if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalog that defineEvents() made')
   checkHandlers(handlers, events)

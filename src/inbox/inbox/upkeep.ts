@@ -1,7 +1,9 @@
+import { runnerFor } from '../../enqueue/prisma8-destinations.ts'
 import type { TableSet } from '../../message/tables.ts'
+import type { Prisma8Client } from '../../prisma/prisma8.ts'
 import type { Clock } from '../../running/clock.ts'
 import type { Emitter } from '../../running/emitter.ts'
-import { codeOf, explainInbox } from '../failure.ts'
+import { codeOf, explainInbox, wrongOption } from '../failure.ts'
 import { inboxStatements, type SqlClient } from '../statements.ts'
 import { type InboxPlace, inboxSet } from '../table-set.ts'
 import type { InboxEvents } from '../telemetry.ts'
@@ -78,16 +80,18 @@ export interface PruneOptions extends InboxPlace {
  * ```
  */
 export async function prune(
-  prisma: SqlClient,
+  prisma: SqlClient | Prisma8Client,
   { consumer, retentionDays = inboxDefaults.retentionDays, ...place }: PruneOptions,
 ): Promise<number> {
   checkConsumer(consumer)
   checkRetention(retentionDays)
+  const sql = runnerFor(prisma)
+  if (!sql) throw wrongOption('prisma', 'a Prisma client')
   const set = inboxSet(prisma, 'inbox', place)
   const { prune } = inboxStatements(set)
   try {
     for (let pruned = 0; ; ) {
-      const rows = await prisma.$executeRaw(prune, consumer, retentionDays * dayMs, consumer, pruneRows)
+      const rows = await sql.$executeRaw(prune, consumer, retentionDays * dayMs, consumer, pruneRows)
       pruned += rows
       if (rows < pruneRows) return pruned
     }

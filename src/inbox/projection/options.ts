@@ -1,15 +1,15 @@
-import type { TransactionOf } from '../../enqueue/types.ts'
 import type { Catalog } from '../../events/catalog.ts'
 import type { TableSet } from '../../message/tables.ts'
 import { wrongOption } from '../failure.ts'
-import { checkHandlers, type Handlers, type ReceivedEvent, topicsOf } from '../handlers.ts'
+import { checkHandlers, type Handlers, type ReceivedEvent, type TransactionOf, topicsOf } from '../handlers.ts'
+import { prismaLike } from '../prisma8.ts'
 import type { SqlClient } from '../statements.ts'
 import { type InboxPlace, inboxSet } from '../table-set.ts'
 import type { PrismaLike } from '../transaction.ts'
 
 /** Options of `createProjection()`. */
 export interface ProjectionOptions<Client, C extends Catalog> extends InboxPlace {
-  /** The Prisma client of the database with the read model. */
+  /** The Prisma client of the database with the read model. Of Prisma 8 what `withOutbox()` returns. */
   prisma: Client
   /** Name of the projection and of its group. To rebuild the read model, give another name, beside the old one. */
   name: string
@@ -42,15 +42,9 @@ export interface ResolvedProjection {
 
 /** Checks the options and fills in the defaults. Throws INVALID_OPTION. */
 export function resolveProjection(options: ProjectionOptions<never, Catalog>): ResolvedProjection {
-  const {
-    prisma,
-    name,
-    events,
-    handlers,
-    batch = defaultBatch,
-    allowMissingStart = false,
-  } = options as unknown as ResolvedProjection
-  if (typeof prisma?.$transaction !== 'function') throw wrongOption('prisma', 'a Prisma client')
+  const { name, events, handlers, batch = defaultBatch, allowMissingStart = false } = options as unknown as ResolvedProjection
+  const prisma = prismaLike(options.prisma)
+  if (!prisma) throw wrongOption('prisma', 'a Prisma client')
   if (typeof name !== 'string' || name === '') throw wrongOption('name', 'a name')
   if (typeof events?.find !== 'function') throw wrongOption('events', 'a catalog that defineEvents() made')
   checkHandlers(handlers, events)
