@@ -55,6 +55,9 @@ export interface Proof {
 /** Milliseconds that a kill waits at most for a batch of its relay: on a busy machine a program starts slowly. */
 const recordedMs = 20_000
 
+/** Milliseconds within which a batch is sent and answered: a kill before, between and after each tells something. */
+const answeredMs = 100
+
 /** Milliseconds within which a session that does nothing tells the server what it did. */
 const countedMs = 12_000
 
@@ -133,7 +136,10 @@ async function killAmong(
   for (let kill = 0; kill < plan.kills; kill++) {
     await pause(began + (kill + random()) * part - monotonicMs(), plan.signal)
     const which = kill % relays.length
-    if (plan.exactlyOnce) await untilRecorded(plan, scratch, relayName(which))
+    if (plan.exactlyOnce) {
+      await untilRecorded(plan, scratch, relayName(which))
+      await pause(random() * answeredMs, plan.signal)
+    }
     const from = monotonicMs()
     await relays[which]!.kill()
     relays[which] = plan.startRelay(schema, relayName(which))
