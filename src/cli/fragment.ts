@@ -47,6 +47,22 @@ export function fragment({ model = 'Outbox', inboxModel = 'Inbox', schema, table
   return schema ? text.replace(/^ {2}@@map\(.*\)$/gm, (map) => `${map}\n  @@schema("${schema}")`) : text
 }
 
+/**
+ * The same models for a contract of Prisma 8 that cannot use the extension, because the tables have a prefix or another schema. Prisma 8
+ * creates and drops none of them.
+ */
+export function contractFragment({ model = 'Outbox', inboxModel = 'Inbox', schema, tablePrefix = '', inbox }: Naming): string {
+  const text = readFileSync(`${shipped}prisma-8/outbox.prisma`, 'utf8').replace(/^[\s\S]*?(?=^model )/m, '')
+  const [outbox, consumers] = text.split(/^(?=model Inbox \{)/m)
+  const models = (inbox ? [outbox, consumers] : [outbox])
+    .join('')
+    .trimEnd()
+    .replace(/^model Outbox \{/m, `model ${model} {`)
+    .replace(/^model Inbox \{/m, `model ${inboxModel} {`)
+    .replace(/((?:\bmap: |@@map\()")(\w+)/g, (_, start, name) => start + prefixed(name, tablePrefix))
+  return schema ? `namespace ${schema} {\n${models.replace(/^(?=.)/gm, '  ')}\n}` : models
+}
+
 /** The SQL that creates the tables of a part. */
 export function migration({ schema, tablePrefix = '' }: Naming = {}, part: Part = 'outbox'): string {
   const folders = readdirSync(`${shipped}migrations`).filter((name) => name.endsWith(`_${part}`))

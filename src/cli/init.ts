@@ -7,8 +7,10 @@ import { hasBlock, namingInBlock, outsideBlock, withBlock } from './block.ts'
 import { checkNaming, fragment, migration, type Naming, type Part } from './fragment.ts'
 import { given } from './given.ts'
 import { prismaHelp } from './help.ts'
+import { initPrisma8, printedForPrisma8 } from './init-prisma8.ts'
 import { declarations, ownModels } from './own-models.ts'
 import { type PrismaProject, type ProjectOptions, readProject, type SchemaFile } from './prisma-project.ts'
+import { prisma8Project } from './prisma8-project.ts'
 import { addFlags, settings } from './settings.ts'
 
 /** What `init` is asked for. */
@@ -40,9 +42,7 @@ export interface InitResult {
 export function init(options: InitOptions): InitResult {
   checkNaming(options)
   const found = readProject(options)
-  const marked = found.files.find((file) => hasBlock(file.text))
-  const own = marked ? undefined : ownModels(found.files, options.tablePrefix)
-  const project = { ...found, files: own?.files ?? found.files }
+  const { marked, own, project } = surveyed(found, options.tablePrefix)
   const target = marked ?? newTarget(project)
   const before = own?.naming ?? namingInBlock(target.text)
   const naming = {
@@ -72,13 +72,17 @@ export function init(options: InitOptions): InitResult {
 export function printed({ now, ...naming }: InitOptions): string {
   checkNaming(naming)
   const found = projectOrNone(naming)
-  if (found) {
-    const own = found.files.some((file) => hasBlock(file.text)) ? undefined : ownModels(found.files, naming.tablePrefix)
-    checkNames(own ? { ...found, files: own.files } : found, naming)
-  }
+  if (found) checkNames(surveyed(found, naming.tablePrefix).project, naming)
   const parts: Part[] = naming.inbox ? ['outbox', 'inbox'] : ['outbox']
   const files = parts.map((part) => `\n-- migrations/${stamp(now)}_${part}/migration.sql\n${migration(naming, part)}`)
   return `// outbox.prisma\n${fragment(naming)}${files.join('')}`
+}
+
+/** The file with the marked models, or the models of ours without marks, and the project without the latter. */
+function surveyed(found: PrismaProject, tablePrefix: string | undefined) {
+  const marked = found.files.find((file) => hasBlock(file.text))
+  const own = marked ? undefined : ownModels(found.files, tablePrefix)
+  return { marked, own, project: { ...found, files: own?.files ?? found.files } }
 }
 
 /** The Prisma project of the folder; undefined: none that `init` understands. */
@@ -94,7 +98,7 @@ function projectOrNone(options: ProjectOptions): PrismaProject | undefined {
 /** The command `init`, for the program to add. */
 export function initCommand(): Command {
   const command = new Command('init')
-    .description('Add the outbox to a Prisma project: its models to the schema, its tables as a migration')
+    .description('Add the outbox to a Prisma project: its models and a migration, or its extension (Prisma 8)')
     .option(
       '--schema-path <path>',
       'Schema file or folder (default: as in the config file of Prisma, otherwise schema.prisma, prisma/schema.prisma or prisma/schema)',
@@ -108,13 +112,15 @@ export function initCommand(): Command {
   addFlags(command, { tablePrefix: settings.tablePrefix })
     .option('--inbox', 'Also add the tables of consumers')
     .option('--inbox-model <name>', 'Name of the model of applied messages, if Inbox is taken (default: Inbox)')
-    .option('--print', 'Print models and migration, write nothing')
+    .option('--print', 'Print what it would add, write nothing')
     .helpOption('-h, --help', 'Display this help message')
     .action((flags: Omit<InitOptions, 'cwd' | 'now'> & { print?: boolean }) => {
       const now = new Date()
       const asked = { ...flags, tablePrefix: given({ ...flags }, process.env).read('tablePrefix') }
       const options = { ...asked, cwd: process.cwd(), now }
-      process.stdout.write(flags.print ? printed(options) : report(init(options)))
+      const project = prisma8Project(options.cwd)
+      if (project) process.stdout.write(flags.print ? printedForPrisma8(options) : initPrisma8(project, options))
+      else process.stdout.write(flags.print ? printed(options) : report(init(options)))
     })
   return prismaHelp(command, [
     ['Write both into the project of this folder', ''],

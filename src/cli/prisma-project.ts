@@ -44,7 +44,9 @@ export function readProject({ cwd, ...flags }: ProjectOptions): PrismaProject {
   if (!path || !existsSync(resolve(cwd, path))) {
     const where = path ?? usualPlaces.join(', ')
     throw new OutboxError('PRISMA_PROJECT', `No Prisma schema was found at ${where}.`, {
-      remedy: 'Run this in the folder of your Prisma project, or name the schema file or folder with --schema-path.',
+      remedy: hasPrisma8(cwd)
+        ? 'A project of Prisma 8 has a prisma.config.ts: run this in its folder, or create it with "npx prisma orm init".'
+        : 'Run this in the folder of your Prisma project, or name the schema file or folder with --schema-path.',
     })
   }
   const absolute = resolve(cwd, path)
@@ -54,11 +56,14 @@ export function readProject({ cwd, ...flags }: ProjectOptions): PrismaProject {
   return { files, folder, migrationsPath: resolve(cwd, migrations), schemas: datasourceSchemas(files, relative(cwd, absolute)) }
 }
 
-/** Text without comments; strings, which may hold `//`, stay as they are. Serves TypeScript and Prisma. */
+/** Text with blanks for its comments; strings, which may hold `//`, stay as they are. Serves TypeScript and Prisma. */
 export function withoutComments(text: string): string {
   const stringOrComment = /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|\/\/.*|\/\*[\s\S]*?\*\//g
-  return text.replace(stringOrComment, (_, string) => string ?? '')
+  return text.replace(stringOrComment, (all, string) => string ?? blank(all))
 }
+
+/** Blanks of the same length and lines. */
+export const blank = (text: string): string => text.replace(/[^\r\n]/g, ' ')
 
 function schemaFiles(folder: string): SchemaFile[] {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.prisma'))
@@ -90,9 +95,15 @@ function readConfig(cwd: string, flags: Omit<ProjectOptions, 'cwd'>): Omit<Proje
     return value && join(dirname(place), value)
   }
   return {
-    schemaPath: flags.schemaPath ?? literal('schema', text, '--schema-path'),
+    schemaPath: flags.schemaPath ?? literal('schema', text, '--schema-path') ?? adoptedSchema(text, place),
     migrationsPath: flags.migrationsPath ?? literal('path', migrations, '--migrations-path'),
   }
+}
+
+/** The schema of Prisma 7 that a configuration of Prisma 8 reads. */
+function adoptedSchema(text: string, place: string): string | undefined {
+  const path = /\bprisma7Schema\(\s*(["'])([^"'\n]+)\1/.exec(text)?.[2]
+  return path && join(dirname(place), path)
 }
 
 /** Value of `key: 'a/b'` or `key: path.join('a', 'b')`; undefined without the key, an error where the value has to be computed. */
@@ -108,7 +119,20 @@ function pathLiteral(key: string, source: string, place: string, flag: string): 
   })
 }
 
-function packageSchema(cwd: string): string | undefined {
+const packageSchema = (cwd: string): string | undefined => packageJson(cwd).prisma?.schema
+
+function hasPrisma8(cwd: string): boolean {
+  const { dependencies, devDependencies } = packageJson(cwd)
+  return '@prisma/orm-postgres' in { ...dependencies, ...devDependencies }
+}
+
+interface PackageJson {
+  prisma?: { schema?: string }
+  dependencies?: Record<string, string>
+  devDependencies?: Record<string, string>
+}
+
+function packageJson(cwd: string): PackageJson {
   const file = join(cwd, 'package.json')
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).prisma?.schema : undefined
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}
 }

@@ -11,7 +11,7 @@ export const questions: readonly { ask: string; page: string; heading: string }[
   { ask: 'Is delivery exactly once?', page: 'docs/faq.md', heading: 'Is delivery exactly once?' },
   {
     ask: 'How do I apply each message once in a consumer?',
-    page: 'docs/guides/first-consumer.md',
+    page: 'docs/tutorial/first-consumer.md',
     heading: 'Your first consumer',
   },
   { ask: 'What happens when Kafka is down?', page: 'docs/concepts/failure-modes.md', heading: 'Kafka is down or slow' },

@@ -24,6 +24,8 @@ const consumerPages = ['docs/consumers.md', 'docs/guides/consumer-monitoring.md'
 const consumerPrograms = consumerPages.flatMap((path) => codeBlocks(pageOf(path)))
 
 const started: ChildProcess[] = []
+/** Kills the relay of the page, so that it can finish nothing. */
+let killRelay: () => Promise<void>
 let database: TestDatabase
 let kafka: KafkaServer
 let tarball: string
@@ -37,14 +39,19 @@ beforeAll(async () => {
   mkdirSync(project)
 }, 120_000)
 
-afterAll(async () => {
-  for (const { pid } of started) {
+/** Ends all that was started, with its children. */
+function endAll(): void {
+  for (const { pid } of started.splice(0)) {
     try {
       process.kill(-pid!, 'SIGKILL')
     } catch {
       // All of the group have ended.
     }
   }
+}
+
+afterAll(async () => {
+  endAll()
   await kafka?.remove()
   await database?.drop()
   rmSync(home, { recursive: true, force: true })
@@ -123,7 +130,7 @@ test('the quick start of the README, from an empty folder, as printed: a consume
 }, 400_000)
 
 test('the event and the consumer of the guides, as printed: what the handler writes is there', async () => {
-  const guides = [...codeBlocks(pageOf('docs/guides/typed-events.md')), ...codeBlocks(pageOf('docs/guides/first-consumer.md'))]
+  const guides = [...codeBlocks(pageOf('docs/guides/typed-events.md')), ...codeBlocks(pageOf('docs/tutorial/first-consumer.md'))]
   for (const path of ['src/events.ts', 'src/place-event.ts', 'src/confirm.ts']) {
     write(path, guides.find((block) => block.path === path)!.code)
   }
@@ -164,6 +171,43 @@ test('the programs of the pages about consumers run as they stand: each has its 
   expect(metrics).toContain('inbox_messages_applied_total{consumer="mail",topic="orders"} 1\n')
   expect(await shell('npx tsx src/prune.ts')).toBe('Deleted: 0\n')
 }, 240_000)
+
+test('the page that breaks it, as printed: what it kills and stops loses nothing, and the exactly-once mode doubles nothing', async () => {
+  const blocks = codeBlocks(pageOf('docs/tutorial/break-it.md'))
+  for (const { path, code } of blocks) if (path) write(path, code)
+  const relays = blocks.flatMap(({ code }) => (code.includes(' relay --') ? [substituted(code)] : []))
+  const [counted, countedAgain] = blocks.flatMap(({ language, code }) => (language === '' ? [code] : []))
+  const copies = (output: string) => /(\d+) copies/.exec(output)![1]!
+  const placeAndKill = async (least: number) => {
+    const placing = shell('npx tsx src/place-many.ts')
+    const orders = async () => (await database.query(`SELECT 1 FROM "Order" WHERE customer LIKE 'customer-%'`)).length
+    await expect.poll(orders, { timeout: 60_000, interval: 20 }).toBeGreaterThan(least)
+    await killRelay()
+    await placing
+  }
+  // The consumers of the other pages would tell at length that Kafka is away.
+  endAll()
+  await relayUntilReady(relays[0]!)
+  await placeAndKill(600)
+  await relayUntilReady(relays[0]!)
+  const first = await shell('npx tsx src/check.ts')
+  expect(first.trim()).toBe(counted!.trim().replace(/\d+ copies/, `${copies(first)} copies`))
+
+  const [stopped, ended] = [blocks.find(({ code }) => code.includes('stop kafka'))!, kafka.stop()]
+  await ended
+  const [, place, status] = stopped.code.trim().split('\n')
+  expect(await shell(place!)).toContain('is placed.')
+  await expect.poll(() => shell(`${status} || true`), { timeout: 60_000 }).toMatch(/no broker answers/)
+  await kafka.start()
+  await expect.poll(() => database.query('SELECT 1 FROM outbox'), { timeout: 60_000, interval: 200 }).toEqual([])
+
+  await killRelay()
+  await relayUntilReady(relays[1]!)
+  await placeAndKill(2_400)
+  await relayUntilReady(relays[1]!)
+  const second = await shell('npx tsx src/check.ts')
+  expect(second.trim()).toBe(countedAgain!.trim().replace(/\d+ copies/, `${copies(first)} copies`))
+}, 400_000)
 
 test('every TypeScript example of every page compiles against the tarball', async () => {
   const version = (name: string) => `${name}@${own.devDependencies[name]}`
@@ -206,7 +250,7 @@ function writeCompilerOptions(): void {
 const shell = (text: string): Promise<string> => shellIn(project, text)
 
 /** Starts a program of a page, which runs until it is stopped; its whole group ends with the tests. */
-function start(command: string): { output(): string; ended: Promise<unknown> } {
+function start(command: string): { output(): string; kill(): Promise<void> } {
   const child = spawn('bash', ['-e', '-c', `exec ${command}`], {
     cwd: project,
     env: userEnvironment(),
@@ -218,12 +262,18 @@ function start(command: string): { output(): string; ended: Promise<unknown> } {
   child.stdout.on('data', (text) => {
     output += text
   })
-  return { output: () => output, ended: once(child, 'exit') }
+  const ended = once(child, 'close')
+  const kill = async () => {
+    process.kill(-child.pid!, 'SIGKILL')
+    await ended
+  }
+  return { output: () => output, kill }
 }
 
 /** Starts the relay as the page does, and waits until it says that it is ready, and has published: a reader takes that long. */
 async function relayUntilReady(command: string): Promise<void> {
   const relay = start(command.trim())
+  killRelay = relay.kill
   const ready = async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok
   await expect.poll(() => ready().catch(() => relay.output()), { timeout: 60_000, interval: 200 }).toBe(true)
   await expect.poll(() => database.query('SELECT 1 FROM outbox'), { timeout: 60_000, interval: 200 }).toEqual([])

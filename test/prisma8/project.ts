@@ -1,4 +1,4 @@
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -9,13 +9,16 @@ import { run } from './prisma.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
-/** The package as a project of a test imports it. */
-export const entry = fileURLToPath(new URL('../../src/prisma8.ts', import.meta.url))
+/** This package as a project of a test has it: what prisma.config.ts imports is that of the sources. */
+const ownPackage = {
+  'package.json': '{ "type": "module", "exports": { "./prisma8": "./prisma8.ts" } }',
+  'prisma8.ts': `export { outbox } from '${fileURLToPath(new URL('../../src/prisma/contract-extension.ts', import.meta.url))}'\n`,
+}
 
 /** The configuration of a project; `more`: further options of the ORM, which may name the extension `outbox`. */
 export const config = (url: string, more = '') => `import { definePrismaConfig } from '@prisma/cli-engine'
 import { defineConfig as ormConfig } from '@prisma/orm-postgres/config'
-${more.includes('outbox') ? `import { outbox } from '${entry}'\n` : ''}
+${more.includes('outbox') ? `import { outbox } from 'prisma-extension-outbox/prisma8'\n` : ''}
 export default definePrismaConfig({
   orm: ormConfig({ contract: './contract.prisma', db: { connection: '${url}' }, ${more} }),
 })
@@ -23,10 +26,24 @@ export default definePrismaConfig({
 
 /** Writes a Prisma 8 project whose packages are those of this folder; `files` by their paths. */
 export async function writeProject(folder: string, files: Record<string, string>): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  await symlink(join(here, 'node_modules'), join(folder, 'node_modules'))
-  const all = { 'package.json': await readFile(join(here, 'package.json'), 'utf8'), ...files }
-  for (const [path, text] of Object.entries(all)) {
+  const packages = join(folder, 'node_modules')
+  await mkdir(packages, { recursive: true })
+  for (const name of await readdir(join(here, 'node_modules'))) {
+    await symlink(join(here, 'node_modules', name), join(packages, name))
+  }
+  await write(join(packages, 'prisma-extension-outbox'), ownPackage)
+  await write(folder, { 'package.json': await readFile(join(here, 'package.json'), 'utf8'), ...files })
+}
+
+/** Gives a project another version of this package, with this contract space. */
+export async function upgrade(folder: string, space: unknown): Promise<void> {
+  const text = `import { outbox as own } from './own.ts'\nexport const outbox = { ...own, contractSpace: ${JSON.stringify(space)} }\n`
+  await write(join(folder, 'node_modules/prisma-extension-outbox'), { 'own.ts': ownPackage['prisma8.ts'], 'prisma8.ts': text })
+}
+
+/** Writes files by their paths in a folder. */
+export async function write(folder: string, files: Record<string, string>): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
     await mkdir(join(folder, path, '..'), { recursive: true })
     await writeFile(join(folder, path), text)
   }

@@ -32,23 +32,43 @@ async function operation(folder: string, table: string) {
   }
 }
 
-/** The text of src/prisma/contract-space.ts. */
-export async function contractSpace(scratch: string): Promise<string> {
-  const models = await readFile(join(root, 'prisma/prisma-8/outbox.prisma'), 'utf8')
-  await writeProject(scratch, {
-    'prisma.config.ts': config('postgresql://127.0.0.1/none'),
-    'contract.prisma': models.replaceAll('  @@control(external)\n', ''),
-  })
+type Operation = Awaited<ReturnType<typeof operation>>
+
+/** A contract space, in Prisma's JSON. */
+export interface Space {
+  contractJson: { storage: { storageHash: string } }
+  migrations: { dirName: string; metadata: { to: string }; ops: Operation[] }[]
+  headRef: { hash: string; invariants: string[] }
+}
+
+/** The space with one more migration, which leads to these models. `scratch`: a folder that is not there. */
+export async function extendedSpace(
+  space: Pick<Space, 'migrations' | 'headRef'> | undefined,
+  models: string,
+  { dirName, createdAt, ops }: { dirName: string; createdAt: string; ops: Operation[] },
+  scratch: string,
+): Promise<Space> {
+  await writeProject(scratch, { 'prisma.config.ts': config('postgresql://127.0.0.1/none'), 'contract.prisma': models })
   const { ok, result } = await prisma(scratch, 'contract emit')
   if (!ok) throw new Error(`The contract was not emitted: ${JSON.stringify(result)}`)
   const contractJson = JSON.parse(await readFile(join(scratch, 'contract.json'), 'utf8'))
+  const added = ops.map((op) => op.invariantId).sort()
+  const hash: string = contractJson.storage.storageHash
+  const envelope = { from: space?.headRef.hash ?? null, to: hash, providedInvariants: added, createdAt }
+  const metadata = { ...envelope, migrationHash: computeMigrationHash(envelope as never, ops as never) }
+  const invariants = [...(space?.headRef.invariants ?? []), ...added].sort()
+  return { contractJson, migrations: [...(space?.migrations ?? []), { dirName, metadata, ops }], headRef: { hash, invariants } }
+}
+
+/** The models of our tables, as tables that Prisma 8 makes. */
+export const spaceModels = async (): Promise<string> =>
+  (await readFile(join(root, 'prisma/prisma-8/outbox.prisma'), 'utf8')).replaceAll('  @@control(external)\n', '')
+
+/** The text of src/prisma/contract-space.ts. */
+export async function contractSpace(scratch: string): Promise<string> {
   const folders = (await readdir(join(root, 'prisma/migrations'))).sort()
   const ops = [await operation(folders[0]!, 'outbox'), await operation(folders[1]!, 'inbox')]
-  const invariants = ops.map((op) => op.invariantId).sort()
-  const hash: string = contractJson.storage.storageHash
-  const envelope = { from: null, to: hash, providedInvariants: invariants, createdAt }
-  const metadata = { ...envelope, migrationHash: computeMigrationHash(envelope as never, ops as never) }
-  const space = { contractJson, migrations: [{ dirName, metadata, ops }], headRef: { hash, invariants } }
+  const space = await extendedSpace(undefined, await spaceModels(), { dirName, createdAt, ops }, scratch)
   const text = JSON.stringify(space).replaceAll('\\', '\\\\').replaceAll("'", "\\'")
   return `// Made by test/prisma8/space.ts from prisma/prisma-8 and prisma/migrations; a test compares. Not edited by hand.
 

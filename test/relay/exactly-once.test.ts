@@ -201,6 +201,43 @@ describe('a batch that is refused after an earlier copy may have been taken (rul
     expect(written(transport)).toEqual(upTo(10))
   })
 
+  const endedByOthers = () =>
+    database.query('WITH batches AS (DELETE FROM outbox_batch) DELETE FROM outbox WHERE id <= (SELECT max(id) FROM outbox)')
+
+  test('and that another owner has published meanwhile is not published again', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    const answer = transport.refuse(() => true, { outcome: unknown, written: true })
+    await insertMany(database.pool, 't', 10, 10)
+    await using one = relay(transport)
+    await one.relay.start()
+    await transport.called(2)
+    await endedByOthers()
+    transport.refuse(() => true, { outcome: ofRecord, times: 1 })
+    answer()
+    await one.until('publish_failed', ({ code }) => code === ofRecord.code)
+    await insertRows(database.pool, numbered('t', 'k', 11))
+    await emptied(database.pool)
+    expect(written(transport)).toEqual(upTo(11))
+  })
+
+  test('and that another owner has withdrawn and published under new numbers during the search is left to it', async () => {
+    const transport = memoryTransport({ partitions: 1 })
+    transport.refuse(() => true, { outcome: unknown, times: 1 })
+    transport.refuse(() => true, { outcome: ofRecord, times: 1 })
+    await insertMany(database.pool, 't', 10, 10)
+    const search: SearchLog = async () => {
+      await endedByOthers()
+      return 0
+    }
+    await using one = relay(transport, {}, { search })
+    await one.relay.start()
+    await emptied(database.pool)
+    await insertRows(database.pool, numbered('t', 'k', 11))
+    await emptied(database.pool)
+    // The others are in the log of the owner that published them.
+    expect(written(transport)).toEqual([11])
+  })
+
   test('is found when somebody has deleted one of its rows by hand, and what is left is published if it is not', async () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse(() => true, { outcome: unknown })

@@ -101,6 +101,28 @@ export const exactlyOnceRules: readonly RulePart[] = [
   },
   {
     rule: 28,
+    without: 'rows of a batch that others have ended are put back',
+    edits: {
+      file: 'relay/publish/lane.ts',
+      from: "decided === 'gone') this.#rows.readAgain(batch)",
+      to: "decided === 'gone') this.#rows.giveUp(batch)",
+    },
+    file: relay,
+    tests: 'another owner has published meanwhile',
+  },
+  {
+    rule: 28,
+    without: 'a batch that others withdrew counts as withdrawn by this relay',
+    edits: {
+      file: 'relay/settle/recorder.ts',
+      from: '    if (done.withdrawn === 0) return this.#isGone(batch)\n',
+      to: '',
+    },
+    file: relay,
+    tests: 'under new numbers during the search',
+  },
+  {
+    rule: 28,
     without: 'a search that failed counts as one that found nothing',
     edits: { file: 'relay/settle/search.ts', from: 'return await search?.(what)', to: 'return (await search?.(what)) ?? 0' },
     file: relay,

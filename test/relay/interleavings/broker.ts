@@ -46,6 +46,8 @@ export class Broker {
   readonly missing = new Set<string>()
   /** Partitions that lack replicas, each as `topic/partition`: they refuse everything while the others go on. */
   readonly short = new Set<string>()
+  /** Topics of which brokers name one partition only, as one that is behind does. */
+  readonly fewer = new Set<string>()
   up = true
   /** Late requests wait while true. */
   holdsLate = true
@@ -73,7 +75,7 @@ export class Broker {
       partitions: async (topic, signal) => {
         await ask('asks for partitions', signal)
         if (this.missing.has(topic)) throw new TransportError('UNKNOWN_TOPIC_OR_PARTITION', 'topic', 'there is none')
-        return 2
+        return this.fewer.has(topic) ? 1 : 2
       },
       allPartitions: () => Promise.reject(new Error('a world has few topics')),
       producerId: async (signal) => {

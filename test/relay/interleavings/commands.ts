@@ -60,6 +60,14 @@ const happenings: Record<string, Happening> = {
   topicGone: { run: ({ broker }, a) => void broker.missing.add(a % 2 ? 't' : 'u') },
   replicasGone: { weight: 2, run: ({ broker }, a, b) => void broker.short.add(`${a % 2 ? 't' : 'u'}/${b % 2}`) },
   replicasBack: { run: ({ broker }) => broker.short.clear() },
+  fewerPartitions: {
+    fault: true,
+    run: ({ broker, judge }, a) => {
+      judge.moved = true
+      broker.fewer.add(a % 2 ? 't' : 'u')
+    },
+  },
+  partitionsBack: { fault: true, can: ({ broker }) => broker.fewer.size > 0, run: ({ broker }) => broker.fewer.clear() },
   topicBack: { run: ({ broker }) => broker.missing.clear() },
   answer: {
     weight: 3,

@@ -39,6 +39,8 @@ export class Judge {
   exactlyOnce = false
   /** The database's clock was turned: a lease may end before its owner knows. */
   turned = false
+  /** The number of partitions changed: order across the change is not promised (rule 20). */
+  moved = false
   /** Sizes over this may be dead-lettered without a refusal. */
   readonly maxRowBytes: number
   onNotify: (payload: string) => void = () => {}
@@ -193,6 +195,7 @@ export class Judge {
   }
 
   #inOrder(process: Process, later: Message): void {
+    if (this.moved) return
     for (const one of this.messages.values()) {
       if (one.fate !== 'committed' || one.copies > 0 || one.discarded || keyOf(one.row) !== keyOf(later.row)) continue
       const before = one.vxid === later.vxid ? one.row.id < later.row.id : one.committed < later.drawn

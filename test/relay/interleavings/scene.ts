@@ -177,6 +177,7 @@ export class Scene {
     broker.poison.clear()
     broker.missing.clear()
     broker.short.clear()
+    broker.fewer.clear()
     broker.up = true
     broker.holdsLate = false
     db.up = true
