@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { judgeSpace } from '../doctor/contract-space.ts'
 import { judgeDatabase } from '../doctor/database.ts'
 import { judgeDeduplication, untriedDeduplication } from '../doctor/exactly-once.ts'
 import { judgeKafka, judgeKafkaEncryption } from '../doctor/kafka.ts'
-import { judgePrisma } from '../doctor/project.ts'
+import { judgePrisma, judgePrisma8 } from '../doctor/project.ts'
 import { examineCluster } from '../doctor/questions/examine-cluster.ts'
 import { type DatabaseFacts, examineDatabase } from '../doctor/questions/examine-database.ts'
 import { tryDeduplication } from '../doctor/questions/try-deduplication.ts'
@@ -21,6 +22,7 @@ import { migration } from './fragment.ts'
 import { given } from './given.ts'
 import { prismaHelp } from './help.ts'
 import { print, printJson } from './print.ts'
+import { prisma8Project } from './prisma8-project.ts'
 import { loadClients, rollbackVerdicts } from './rollback.ts'
 import { addDatabaseFlags, addFlags, addKafkaFlags, modeGroup } from './settings.ts'
 
@@ -55,7 +57,7 @@ export async function examined(flags: Flags, env: Environment, folder: string): 
     ...(await relayVerdicts(where, flags, env, facts)),
     judgeOthers(facts.others),
     ...(await kafkaVerdicts(flags, env, facts)),
-    judgePrisma(prismaVersion(folder)),
+    ...prismaVerdicts(folder, facts),
     ...(await rollbackVerdicts({ databaseUrl: where.databaseUrl, set: facts.set }, clients)),
   ]
 }
@@ -111,10 +113,17 @@ async function exactlyOnceVerdicts(
   return format === tableFormats.exactlyOnce ? [untriedDeduplication()] : []
 }
 
-/** Version of the client that an application in the folder would load. */
-function prismaVersion(folder: string): string | undefined {
+function prismaVerdicts(folder: string, { set, tables }: DatabaseFacts): Verdict[] {
+  const project = prisma8Project(folder)
+  if (!project) return [judgePrisma(installedVersion(folder, '@prisma/client'))]
+  const there = tables.map(({ name }) => name)
+  return [judgePrisma8(installedVersion(folder, '@prisma/orm-postgres')), judgeSpace(project, set, there)]
+}
+
+/** Version of a package that an application in the folder would load. */
+function installedVersion(folder: string, name: string): string | undefined {
   try {
-    return (createRequire(join(folder, 'package.json'))('@prisma/client/package.json') as { version: string }).version
+    return (createRequire(join(folder, 'package.json'))(`${name}/package.json`) as { version: string }).version
   } catch {
     return undefined
   }

@@ -40,20 +40,23 @@ export function initPrisma8(project: Prisma8Project, options: Prisma8Options): s
   return `${declare(project)}\n\nNext steps\n${steps.join('')}`
 }
 
-/** What `init` would add, or, with names of its own, the models and the SQL for tables that the extension does not have. */
+/** The lines and the SQL of the extension, or, with names of its own, models and SQL for tables that the extension does not have. */
 export function printedForPrisma8(options: Prisma8Options): string {
   checkPaths(options)
   checkNaming(options)
   const { schema, tablePrefix, model, inboxModel, inbox } = options
   if (!schema && !tablePrefix && !model && !inboxModel) {
-    return `// prisma.config.ts\n${configLines}\n\n// the module of your client\n${clientLines}\n`
+    const lines = `// prisma.config.ts\n${configLines}\n\n// the module of your client\n${clientLines}\n`
+    return lines + sqlOf({}, ['outbox', 'inbox'])
   }
   checkNamespace(schema)
-  const parts: Part[] = inbox ? ['outbox', 'inbox'] : ['outbox']
   const note = '// Prisma 8 neither creates nor drops these tables: apply the SQL below.'
-  const sql = parts.map((part) => `\n-- ${part}.sql\n${migration(options, part)}`)
-  return `// the models for your contract\n${note}\n\n${contractFragment(options)}\n${sql.join('')}`
+  const models = `// the models for your contract\n${note}\n\n${contractFragment(options)}\n`
+  return models + sqlOf(options, inbox ? ['outbox', 'inbox'] : ['outbox'])
 }
+
+const sqlOf = (naming: Naming, parts: readonly Part[]): string =>
+  parts.map((part) => `\n-- ${part}.sql\n${migration(naming, part)}`).join('')
 
 function checkPaths({ schemaPath, migrationsPath }: Prisma8Options): void {
   const field = schemaPath !== undefined ? '--schema-path' : migrationsPath !== undefined ? '--migrations-path' : undefined

@@ -180,13 +180,21 @@ export interface Checks {
    */
   'exactly once': 'failure' | 'warning' | 'unseen'
   /**
-   * Does the version of `@prisma/client` fit?
-   * @failure It is older than 6.16.
+   * Does the version of `@prisma/client`, or of `@prisma/orm-postgres` in a project of Prisma 8, fit?
+   * @failure It is older than 6.16, or than 8.0.0-rc.8.
    * @warning It is 7.4, whose migrations drop partial indexes.
    * @unseen There is none in this folder.
    * @remedy Upgrade Prisma; run `doctor` in the folder of the application.
    */
   prisma: 'failure' | 'warning' | 'unseen'
+  /**
+   * Do the commands of Prisma 8 know the tables? Only projects of Prisma 8 have this check.
+   * @failure The extension is declared and its migrations are not planned, or those of this version are not.
+   * @warning `prisma db update` would drop tables of the outbox, or the project was planned with another version.
+   * @unseen The configuration does not say whether the extension is declared, or the contract is not emitted.
+   * @remedy Run the commands that the check shows.
+   */
+  'contract space': 'failure' | 'warning' | 'unseen'
   /**
    * Do the writes of a failed transaction roll back? `--client` tries it.
    * @failure A write stays, does not reach the transaction, cannot be tried, or goes to another database.

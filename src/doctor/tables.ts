@@ -2,6 +2,7 @@ import { quote, tableNames, tablesOf } from '../message/tables.ts'
 import type { Column, TableFacts } from '../store/postgres/facts.ts'
 import {
   activeRowSecurity,
+  chooseTables,
   missingRights,
   missingTables,
   type Refusal,
@@ -40,9 +41,9 @@ export function judgeTables(
   facts: Omit<DatabaseFacts, 'surroundings' | 'holders' | 'topics' | 'others'>,
   wanted: readonly Column[],
 ): Verdict[] {
-  const { set, tables, leases, creators, attached } = facts
+  const { set, tables, leases, creators, attached, present } = facts
   const missing = missingTables(set, tables)
-  if (missing) return [refused('tables', missing)]
+  if (missing) return [refused('tables', present.length === 0 ? missing : { ...missing, fix: chooseTables(present, set) })]
   return [
     judgeColumns(tables, wanted),
     verdict('rights', missingRights(tables), 'This role has the rights of a relay on all tables.'),

@@ -45,8 +45,8 @@ test('with a relay that works nothing is wrong, and the exit code is 0', async (
   const verdicts = JSON.parse(stdout) as Verdict[]
   expect(verdicts.filter(({ level }) => level !== 'ok').map(({ check }) => check)).toEqual([])
   expect([code, stderr]).toEqual([0, ''])
-  // Nothing waits here and no relay is in trouble, so no topic or relay has a check of its own.
-  const fixed = declared('doctor/checks.ts', 'Checks').filter(({ name }) => !name.includes('$'))
+  // Nothing waits here and no relay is in trouble, so no topic or relay has a check of its own; only a project of Prisma 8 has a contract space.
+  const fixed = declared('doctor/checks.ts', 'Checks').filter(({ name }) => !name.includes('$') && name !== 'contract space')
   expect(verdicts.map(({ check }) => check)).toEqual(fixed.map(({ name }) => name))
   await relay.end('SIGTERM')
 })

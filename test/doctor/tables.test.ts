@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { migration } from '../../src/cli/fragment.ts'
 import { postgresStore } from '../../src/store/postgres/store.ts'
 import { createDatabase, useDatabase } from '../support/database.ts'
 import { diagnose, loginOf } from './diagnose.ts'
@@ -8,6 +9,9 @@ const database = useDatabase(
   'all',
   'INSERT INTO outbox_lease (bucket) SELECT generate_series(0, 63) ON CONFLICT DO NOTHING; ANALYZE',
 )
+
+/** A relay that starts. */
+const relay = { id: randomUUID(), name: 'r', version: '0', leaseMs: 10_000 }
 
 const look = (url = database.directUrl) => diagnose({ DATABASE_URL: url })
 
@@ -51,6 +55,19 @@ test.each([
   expect(verdict).toMatchObject({ level: 'warning', finding })
   await database.query(verdict.fix.replace('If you do not know it: ', ''))
   expect((await look()).level('triggers')).toBe('ok')
+})
+
+test.each<[string, Record<string, string>, string[]]>([
+  ['a prefix', { OUTBOX_TABLE_PREFIX: 'q_' }, ['public.outbox', 'post.p_outbox']],
+  ['a schema', { OUTBOX_SCHEMA: 'nowhere' }, ['public.outbox', 'post.p_outbox']],
+])('tables that are missing under %s are a failure that names those that are there, as a relay does', async (_, env, names) => {
+  await database.query(migration({ schema: 'post', tablePrefix: 'p_' }))
+  onTestFinished(async () => void (await database.query('DROP SCHEMA post CASCADE')))
+  const { fix } = (await diagnose({ DATABASE_URL: database.directUrl, ...env })).of('tables')
+  for (const name of names) expect(fix).toMatch(new RegExp(`The database has .*\\b${name}\\b.*: choose tables with --schema`))
+  const place = { schema: env.OUTBOX_SCHEMA, tablePrefix: env.OUTBOX_TABLE_PREFIX }
+  const start = postgresStore({ databaseUrl: database.directUrl, ...place }).connect(relay)
+  await expect(start).rejects.toThrow(fix)
 })
 
 interface Sickness {
@@ -136,12 +153,7 @@ test.each<Sickness>([
     await database.query(sick)
     const verdict = (await look()).of(check)
     expect(verdict).toMatchObject({ level, finding: expect.stringContaining(finding), why: expect.stringMatching(/.+/) })
-    const start = postgresStore({ databaseUrl: database.directUrl }).connect({
-      id: randomUUID(),
-      name: 'r',
-      version: '0',
-      leaseMs: 10_000,
-    })
+    const start = postgresStore({ databaseUrl: database.directUrl }).connect(relay)
     if (starts) await (await start).close()
     else await expect(start).rejects.toThrow(verdict.finding)
     await database.query(cure ?? verdict.fix)

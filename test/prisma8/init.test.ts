@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { migration } from '../../src/cli/fragment.ts'
 import { init } from '../../src/cli/init.ts'
 import { initPrisma8, type Prisma8Options, printedForPrisma8 } from '../../src/cli/init-prisma8.ts'
 import { prisma8Project } from '../../src/cli/prisma8-project.ts'
@@ -204,10 +205,11 @@ describe('refuses', () => {
 })
 
 describe('with --print', () => {
-  test('prints the lines of both files', () => {
+  test('prints the lines of both files, and the SQL of the extension', () => {
     const text = printedForPrisma8({})
     expect(text).toContain('extensions: [outbox]')
     expect(text).toContain('extensions: [outboxRuntime]')
+    for (const part of ['outbox', 'inbox'] as const) expect(text).toContain(migration({}, part))
   })
 
   test.each<[string, Prisma8Options]>([

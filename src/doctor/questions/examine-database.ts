@@ -5,6 +5,7 @@ import { type Encryption, encryptionOf } from '../../store/postgres/encryption.t
 import { explained } from '../../store/postgres/errors.ts'
 import type { CatalogFacts, IdFacts, LeaseFacts } from '../../store/postgres/facts.ts'
 import { connectionConfig } from '../../store/postgres/line.ts'
+import { missingTables } from '../../store/postgres/refusals.ts'
 import { type Place, tableSetOf } from '../../store/postgres/store.ts'
 import { doctorStatements } from './statements.ts'
 
@@ -68,6 +69,8 @@ export interface DatabaseFacts extends Pick<CatalogFacts, 'tables' | 'sequence'>
   topics: { topic: string; bytes: number }[] | null
   /** Other outboxes of the database that have messages and no relay. */
   others: TableSet[] | null
+  /** If tables are missing: the other outboxes of the database, one of which may be meant. */
+  present: TableSet[]
 }
 
 /**
@@ -104,6 +107,7 @@ export async function examineDatabase(options: Place): Promise<DatabaseFacts> {
       leases: (await orNull(rows<LeaseFacts>(sql.leases())))?.[0] ?? null,
       topics: await orNull(rows(sql.topics())),
       others: await orNull(rows<TableSet>(sql.otherOutboxes())),
+      present: missingTables(set, tables) ? ((await orNull(rows<TableSet>(sql.presentOutboxes()))) ?? []) : [],
     }
   } catch (error) {
     throw explained(error)

@@ -1,6 +1,6 @@
 import type { Tables } from '../../message/tables.ts'
 import { factStatements, named } from '../../store/postgres/facts.ts'
-import { otherOutboxes } from '../../store/postgres/other-outboxes.ts'
+import { otherOutboxes, presentOutboxes } from '../../store/postgres/other-outboxes.ts'
 import { ageMs, integers, literal, ownPath, uuids } from '../../store/postgres/sql.ts'
 
 /** Milliseconds that a statement of the doctor may take: what it asks is in the catalog, or among the first rows. */
@@ -50,6 +50,8 @@ export function doctorStatements(tables: Tables) {
 
     /** See {@link otherOutboxes}. */
     otherOutboxes: () => bounded(otherOutboxes(tables)),
+    /** See {@link presentOutboxes}. */
+    presentOutboxes: () => bounded(presentOutboxes(tables)),
 
     /** Triggers and rules on the tables. */
     attached: () =>

@@ -30,7 +30,7 @@ export const createTables = (set: Pick<TableSet, 'prefix'>, flags = ''): string 
   `${initOf(set, flags)}; --schema and --table-prefix name other tables.`
 
 const initOf = ({ prefix }: Pick<TableSet, 'prefix'>, flags = ''): string =>
-  `Run "npx prisma-extension-outbox init${flags}${prefix && ` --table-prefix ${prefix}`}", then "npx prisma migrate deploy"`
+  `Run "npx prisma-extension-outbox init${flags}${prefix && ` --table-prefix ${prefix}`}", then "npx prisma migrate deploy" (Prisma 8: "npx prisma db migrate")`
 
 /** How to name tables that are there, in place of those of the set, which are not. */
 export const chooseTables = (present: readonly TableSet[], set: TableSet): string =>
