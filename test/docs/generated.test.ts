@@ -17,7 +17,7 @@ test('every generated table has its block, once', async () => {
   const named = pages.flatMap(({ path }) => [...pageOf(path).matchAll(/<!-- generated: (.*) -->/g)].map(([, name]) => name))
   const commands = (await program()).commands.map((command) => `flags ${command.name()}`)
   const told = ['metrics relay', 'metrics tables', 'metrics inbox', 'events relay', 'events inbox', 'events projection']
-  const tables = ['commands', 'secrets', 'errors', 'checks', 'compatibility', ...told]
+  const tables = ['commands', 'secrets', 'errors', 'checks', 'compatibility', 'majors', ...told]
   const wanted = [...tables, ...commands, ...Object.keys(groups).map((name) => `settings ${name}`)]
   expect(named.sort()).toEqual(wanted.sort())
 })

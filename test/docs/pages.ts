@@ -5,6 +5,7 @@ import { compatibilityTable } from './blocks/compatibility.ts'
 import { checkTable } from './blocks/doctor.ts'
 import { errorTable } from './blocks/errors.ts'
 import { eventSections } from './blocks/events.ts'
+import { majorsTable } from './blocks/majors.ts'
 import { metricsTable } from './blocks/metrics.ts'
 import { commandTable, flagTable, secretList, settingsTable } from './blocks/settings.ts'
 
@@ -39,6 +40,7 @@ const blocks: Record<string, (about: string) => string> = {
   events: eventSections,
   checks: checkTable,
   compatibility: compatibilityTable,
+  majors: majorsTable,
 }
 
 /** Fills every marked block of a page. */

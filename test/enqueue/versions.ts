@@ -7,20 +7,9 @@ import {
   outbox,
   type TransactionClient,
 } from '../../src/index.ts'
+import type { Major } from '../support/prisma-majors.ts'
 import type { ConnectOptions } from './behaviour/shop.ts'
 import { type PrismaVersion, prisma7 } from './clients.ts'
-
-/** What not every version of Prisma has, as the line says that tells which tests are left out. */
-export const features = {
-  extensions: 'client extensions: there is no $extends',
-  arrayForm: 'the array form of a transaction',
-  nested: 'nested transactions through savepoints, which came with 7.5',
-  models: 'a model of the outbox in the client',
-  functionForm: 'enqueue() on the transaction of a client without the outbox',
-  settings: 'isolation level and timeout as settings of a transaction',
-} as const
-
-export type Feature = keyof typeof features
 
 /** Client and transaction, typed as Prisma 7: the tests use what all versions have, or leave out what one lacks. */
 export type Client = ReturnType<typeof connect7>
@@ -44,8 +33,10 @@ export interface Clients {
 
 /** A version of Prisma that the suite runs with. */
 export interface Version {
-  name: string
-  lacks: readonly Feature[]
+  /** What it has. */
+  major: Major
+  /** @default the major */
+  name?: string
   load(): Promise<Clients>
 }
 
@@ -62,9 +53,8 @@ function connect7(
 }
 
 /** Prisma 6 and 7. */
-export const version7 = (name: string, load: () => Promise<PrismaVersion>, lacks: readonly Feature[]): Version => ({
-  name,
-  lacks,
+export const version7 = (major: Major, load: () => Promise<PrismaVersion>): Version => ({
+  major,
   async load() {
     const version = await load()
     return {
@@ -80,4 +70,4 @@ export const version7 = (name: string, load: () => Promise<PrismaVersion>, lacks
   },
 })
 
-export const defaultVersion = version7(prisma7.name, async () => prisma7, [])
+export const defaultVersion = version7('Prisma 7.10', async () => prisma7)

@@ -21,6 +21,8 @@ export interface TortureOptions {
   /** Relays with `--exactly-once`; the judge then allows no duplicate. */
   exactlyOnce: boolean
   transport: 'kafkajs' | 'platformatic'
+  /** Major version of Prisma whose clients write. */
+  prisma: 7 | 8
   brokers: 1 | 3
   relays: number
   /** Concurrent writers. */
@@ -49,6 +51,7 @@ export const tortureDefaults: TortureOptions = {
   pgbouncer: false,
   exactlyOnce: false,
   transport: 'kafkajs',
+  prisma: 7,
   brokers: 3,
   relays: 3,
   writers: 24,
@@ -61,7 +64,7 @@ export const tortureDefaults: TortureOptions = {
 /** A line for each flag of `npm run torture`. */
 export const usage = `npm run torture -- [--seed S] [--minutes M] [--faults NAME,NAME] [--schedule FILE] [--keep] [--mutant NAME]
   [--isolation serializable] [--timezone Asia/Kolkata] [--pgbouncer] [--brokers 1|3] [--relays N] [--every MS]
-  [--exactly-once] [--transport kafkajs|platformatic]
+  [--exactly-once] [--transport kafkajs|platformatic] [--prisma 7|8]
   or: npm run torture -- --judge FOLDER`
 
 /** Reads the arguments of the command. Throws with the usage for what it does not know. */
@@ -92,6 +95,7 @@ export function tortureOptions(args: readonly string[], now: number): TortureOpt
     '--pgbouncer': () => ({ pgbouncer: true }),
     '--exactly-once': () => ({ exactlyOnce: true }),
     '--transport': () => ({ transport: value() === 'platformatic' ? 'platformatic' : 'kafkajs' }),
+    '--prisma': () => ({ prisma: number() === 8 ? 8 : 7 }),
     '--brokers': () => ({ brokers: number() === 1 ? 1 : 3 }),
     '--relays': () => ({ relays: Math.trunc(number()) }),
   }

@@ -9,6 +9,7 @@ import type { History, Rest, TopicState } from '../../src/proof/history.ts'
 import { SqlWay } from '../../src/proof/sql-way.ts'
 import { addLines, readLedger, startWriters, type Way, type Writers } from '../../src/proof/writers.ts'
 import { mutantNamed } from '../mutants/list.ts'
+import { Prisma8Way } from '../prisma8/way.ts'
 import { Closing } from './closing.ts'
 import { allFaults, namedFaults } from './faults.ts'
 import { prepareGround, type TortureGround, topicPlan } from './ground.ts'
@@ -131,11 +132,11 @@ function planOf({ lateMs, writers, keys }: TortureOptions, { topics }: TortureGr
 }
 
 /** A third of the writers uses the extension; half of them all is behind the proxy, where connections break. */
-function waysOf({ writers, mutant }: TortureOptions, { postgres, proxiedUrl, sql }: TortureGround): Way[] {
+function waysOf({ writers, mutant, prisma }: TortureOptions, { postgres, proxiedUrl, sql }: TortureGround): Way[] {
   const spoilt = mutant === undefined ? undefined : mutantNamed(mutant).way
   return Array.from({ length: writers }, (_, i) => {
     const url = i % 2 === 0 ? proxiedUrl : postgres.url
-    const way = i % 3 === 0 ? new PrismaWay(url) : new SqlWay(url, sql)
+    const way = i % 3 > 0 ? new SqlWay(url, sql) : prisma === 8 ? new Prisma8Way(url) : new PrismaWay(url)
     return spoilt ? spoilt(way, url) : way
   })
 }

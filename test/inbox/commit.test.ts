@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createStage, effect, record, start, useMail } from './stage.ts'
-import { versions } from './versions.ts'
+import { versionsFor } from './versions.ts'
 
-describe.each(versions)('$name', (version) => {
+// The pool of Prisma 6.19 does not get the connection of a failed COMMIT back, and its client is then never disconnected.
+describe.each(versionsFor('deadLetters'))('$name', (version) => {
   const { startMail, query, url, client, numbers } = useMail(version)
 
   /** Until the end of the test the commit of an effect with this number does this. */

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createStage, effect, record, start, type Tx, useMail } from './stage.ts'
-import { raw, versions } from './versions.ts'
+import { raw, versionsFor } from './versions.ts'
 
-describe.each(versions)('$name', (version) => {
+describe.each(versionsFor('deadLetters'))('$name', (version) => {
   const { startMail, query, url, effects, numbers } = useMail(version)
 
   const deadLettered = () =>

@@ -8,9 +8,9 @@ import { type Codec, defineEvents } from '../../src/index.ts'
 import { isOutboxError } from '../../src/message/errors.ts'
 import { createDatabase } from '../support/database.ts'
 import { createStage, effect, eventsOf, record, start, useMail } from './stage.ts'
-import { raw, versions } from './versions.ts'
+import { raw, versionsFor } from './versions.ts'
 
-describe.each(versions)('$name', (version) => {
+describe.each(versionsFor('inbox'))('$name', (version) => {
   const { startMail, query, url, client, numbers } = useMail(version)
 
   describe('what a handler gets', () => {

@@ -5,9 +5,9 @@ import { isOutboxError } from '../../src/message/errors.ts'
 import { shopSql } from '../enqueue/clients.ts'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { inboxSql } from '../support/migrations.ts'
-import { allVersions, type Client } from './versions.ts'
+import { type Client, versionsFor } from './versions.ts'
 
-describe.each(allVersions)('$name', (version) => {
+describe.each(versionsFor('once'))('$name', (version) => {
   let db: TestDatabase
   let prisma: Client
   beforeAll(async () => {

@@ -5,9 +5,9 @@ import { isOutboxError } from '../../src/message/errors.ts'
 import { consume } from './members.ts'
 import { add, deleteRecords, produce, useReadModel } from './read-model.ts'
 import { createStage, record, type Stage, type Tx } from './stage.ts'
-import { versions } from './versions.ts'
+import { versionsFor } from './versions.ts'
 
-describe.each(versions)('$name', (version) => {
+describe.each(versionsFor('projection'))('$name', (version) => {
   const { url, client, query, start, model, sum } = useReadModel(version)
 
   const records = Number(process.env.OUTBOX_PROJECTION_RECORDS ?? 12_000)

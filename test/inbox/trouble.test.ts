@@ -4,11 +4,11 @@ import { inboxSql, migrationSql } from '../support/migrations.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { type Client, createStage, effect, effectsSql, type Running, record, start, type Tx, useMail } from './stage.ts'
-import { raw, textOf, versions } from './versions.ts'
+import { raw, textOf, versionsFor } from './versions.ts'
 
 // Trouble of the database, each kind in the middle of a handler, with `dead-letter.after: 1`: a single failure that counts would dead-letter the message.
 
-describe.each(versions)('$name', (version) => {
+describe.each(versionsFor('deadLetters'))('$name', (version) => {
   const { startMail, query, url, client: useClient, numbers } = useMail(version)
 
   const deadLettered = () => query<{ reason: string; attempts: number }>('SELECT reason, attempts FROM inbox_dead_letter')

@@ -2,6 +2,7 @@ import { type Catalog, outbox, withOutbox } from '../../src/index.ts'
 import { withOutbox as withOutbox8 } from '../../src/prisma8.ts'
 import { loadPrisma6, type PrismaVersion, prisma7 } from '../enqueue/clients.ts'
 import { connect8 } from '../prisma8/shop.ts'
+import { type Major, type Part, testedWith } from '../support/prisma-majors.ts'
 
 // The versions of Prisma that the tests of consumers run with. Clients are typed as those of Prisma 7; tests use what all versions have.
 
@@ -38,8 +39,7 @@ export interface RawSql {
 
 /** A version of Prisma. */
 export interface Version {
-  name: string
-  major: 6 | 7 | 8
+  name: Major
   /** With the outbox. */
   connect(url: string, options?: ConnectOptions): Client
   /** With the outbox only on the client of each transaction, and a catalog. */
@@ -50,9 +50,8 @@ export interface Version {
   order(tx: Tx, customer: string): Promise<{ customer: string }>
 }
 
-const version7 = (name: string, major: 6 | 7, version: PrismaVersion): Version => ({
+const version7 = (name: Major, version: PrismaVersion): Version => ({
   name,
-  major,
   connect: (url, options) => extended(plain(version, url, options)),
   connectWrapped: (url, events) => wrapped(plain(version, url), events),
   transaction: (client, callback) => client.$transaction(callback, { maxWait: 20_000, timeout: 20_000 }),
@@ -68,7 +67,6 @@ const closing = <D extends object>(db: D, close: () => Promise<unknown>): never 
 
 const version8: Version = {
   name: 'Prisma 8',
-  major: 8,
   connect(url, { max, schema } = {}) {
     const { db, end } = connect8(url, { ...(max === undefined ? {} : { connections: max }) })
     return closing(withOutbox8(db, { ...(schema === undefined ? {} : { schema }) }), end)
@@ -117,13 +115,12 @@ const raw8 = (tx: Tx8): RawSql => ({
   },
 })
 
-export const prisma7Version = version7('Prisma 7.10', 7, prisma7)
+export const prisma7Version = version7('Prisma 7.10', prisma7)
 
-/** The newest of each major that the whole suite runs with. */
-export const versions: readonly Version[] = [prisma7Version, version8]
+const all: readonly Version[] = [version7('Prisma 6.19', await loadPrisma6()), prisma7Version, version8]
 
-/** Those of the shorter tests. */
-export const allVersions: readonly Version[] = [version7('Prisma 6.19', 6, await loadPrisma6()), ...versions]
+/** The versions that a part is tested with. */
+export const versionsFor = (part: Part): Version[] => testedWith(part).map(versionNamed)
 
-/** The version of a child process, which its parent named. */
-export const versionNamed = (name: string | undefined): Version => versions.find((one) => one.name === name) ?? prisma7Version
+/** A version by its name: a child process gets that of its parent. */
+export const versionNamed = (name: string | undefined): Version => all.find((one) => one.name === name) ?? prisma7Version

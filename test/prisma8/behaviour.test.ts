@@ -44,6 +44,6 @@ const { dependencies } = JSON.parse(readFileSync(new URL('./package.json', impor
 
 describeEnqueue({
   name: `Prisma ${dependencies['@prisma/orm-postgres']}`,
-  lacks: ['extensions', 'arrayForm', 'nested', 'models', 'functionForm', 'settings'],
+  major: 'Prisma 8',
   load: async () => clients,
 })

@@ -4,7 +4,7 @@ import { enqueue, enqueueMany, withOutbox } from '../../src/prisma8.ts'
 import { enqueued, expectEnqueued } from '../../src/testing/index.ts'
 import { rejection } from '../enqueue/behaviour/shop.ts'
 import { refusal } from '../message/refusal.ts'
-import { type Middleware, message, order, Shop8 } from './shop.ts'
+import { connect8, type Middleware, message, order, Shop8 } from './shop.ts'
 
 // What is different from Prisma 6 and 7; the rest is in test/enqueue/behaviour.
 
@@ -101,4 +101,19 @@ test('tests see messages by any client, in a transaction by that of a client wit
   expect(await enqueued(shop.connect(), 'a')).toMatchObject([{ key: 'k', payload: { topic: 'a' } }])
   const { code } = await rejection(shop.connect().transaction((tx) => enqueued(tx)))
   expect(code).toBe('OUTBOX_OUTSIDE_TRANSACTION')
+})
+
+test('Prisma 8 keeps the connection of a BEGIN that fails: the page says so', async () => {
+  let fails = true
+  const onQuery = (sql: string) => {
+    if (sql !== 'BEGIN' || !fails) return
+    fails = false
+    throw new Error('away')
+  }
+  const { db, end } = connect8(shop.db.url, { connections: 1, connectMs: 500, onQuery })
+  const begin = () => withOutbox(db).transaction(async () => 'begun')
+  await expect(begin()).rejects.toThrow('away')
+  await expect(begin()).rejects.toThrow('timeout exceeded when trying to connect')
+  // Its end would wait for that connection.
+  void end()
 })

@@ -15,6 +15,8 @@ export type Middleware = NonNullable<NonNullable<Parameters<typeof postgres>[0]>
 export interface ConnectOptions {
   /** Connections of its pool. */
   connections?: number
+  /** Milliseconds to wait for one. @default without end */
+  connectMs?: number
   middleware?: Middleware[]
   /** Called with the text of a statement when it is sent. */
   onQuery?: (sql: string) => void
@@ -56,8 +58,8 @@ export class Shop8 {
 }
 
 /** A client of Prisma 8 on a pool of its own, and what ends both. */
-export function connect8(url: string, { connections = 10, middleware = [], onQuery }: ConnectOptions = {}) {
-  const pool = new pg.Pool({ connectionString: url, max: connections })
+export function connect8(url: string, { connections = 10, connectMs = 0, middleware = [], onQuery }: ConnectOptions = {}) {
+  const pool = new pg.Pool({ connectionString: url, max: connections, connectionTimeoutMillis: connectMs })
   if (onQuery) pool.on('connect', (client) => spy(client, onQuery))
   const db = postgres<Contract>({ contractJson, pg: pool, verifyMarker: false, middleware })
   return { db, end: () => db.close().then(() => pool.end()) }

@@ -3,8 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import type { Message, OutboxOptions } from '../../../src/index.ts'
 import { isOutboxError } from '../../../src/message/errors.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
+import { type Feature, has } from '../../support/prisma-majors.ts'
 import { shopSql } from '../clients.ts'
-import type { Boxed, Client, Clients, Feature, Version } from '../versions.ts'
+import type { Boxed, Client, Clients, Version } from '../versions.ts'
 
 /** A message whose topic is all that a test looks at. */
 export const message = (topic: string): Message => ({ topic, key: 'k', payload: { topic } })
@@ -56,7 +57,7 @@ export class Shop {
   readonly rendered: Clients['rendered'] = (...given) => this.#clients.rendered(...given)
 
   /** Whether this version of Prisma has the feature: the tests of those that it lacks are left out, and behaviour.ts says so. */
-  readonly has = (feature: Feature): boolean => !this.#version.lacks.includes(feature)
+  readonly has = (feature: Feature): boolean => has(this.#version.major, feature)
 
   /** Topics of the messages that wait, in their order. */
   readonly topics = async (table = '"outbox"'): Promise<string[]> =>

@@ -59,7 +59,10 @@ export const topicFaults: readonly Fault[] = [
       return async () => {
         const all = { operation: AclOperationTypes.ANY, permissionType: AclPermissionTypes.ANY }
         // A failure is the caller's, who tries again: noted and forgotten, the topic would stay forbidden forever.
-        await admin.deleteAcls({ filters: [{ ...about, ...all }] })
+        await admin.deleteAcls({ filters: [{ ...about, ...all }] }).catch((error) => {
+          // The single broker of --brokers 1 has no ACLs: none was made.
+          if (error.type !== 'SECURITY_DISABLED') throw error
+        })
       }
     },
   },
