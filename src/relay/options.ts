@@ -24,7 +24,7 @@ export interface RelayOptions {
   requestTimeoutMs?: number | undefined
   /**
    * Rows read and not yet deleted, 4 to 1,000,000 rows. One partition may have a quarter, and more while others need less.
-   * @default 6000
+   * @default 6000; 12,000 in the exactly-once mode
    */
   maxInFlight?: number | undefined
   /**
@@ -109,7 +109,7 @@ export const relayOptions = {
     what: 'Time to send a request and to get its first answer; if it is over, the outcome is unknown and the next answer gets twice as long, up to 30 s',
   }),
   maxInFlight: setting('--max-in-flight <n>', 'OUTBOX_MAX_IN_FLIGHT', integer(4, 1_000_000, 'rows'), {
-    default: 6_000,
+    otherwise: '6000; 12,000 in the exactly-once mode',
     what: 'Rows read and not yet deleted; one partition may have a quarter, and more while others need less',
   }),
   maxInFlightBytes: setting('--max-in-flight-bytes <n>', 'OUTBOX_MAX_IN_FLIGHT_BYTES', integer(1_000, 4_000_000_000, 'bytes'), {
@@ -183,6 +183,7 @@ export function relaySettings(options: RelayOptions, refuse: Refuse = optionRefu
   set.requestTimeoutMs ??= Math.floor(set.leaseMs / 2)
   // A recorded batch waits for a commit, and a lost answer doubles none of its messages.
   set.batchRecords ??= set.exactlyOnce ? 1_000 : 250
+  set.maxInFlight ??= set.exactlyOnce ? 12_000 : 6_000
   // A request must be over before its lease can be.
   if (set.requestTimeoutMs <= set.leaseMs / 2) return set
   throw refuse('requestTimeoutMs', `must be at most half of the lease of ${set.leaseMs} ms`)

@@ -152,11 +152,11 @@ describe('settings', () => {
   })
 
   test.each([
-    [{}, 250],
-    [{ exactlyOnce: true }, 1_000],
-    [{ exactlyOnce: true, batchRecords: 20 }, 20],
-  ])('of %o a batch has up to %i records', (options, batchRecords) => {
-    expect(relaySettings(options)).toMatchObject({ batchRecords })
+    [{}, 250, 6_000],
+    [{ exactlyOnce: true }, 1_000, 12_000],
+    [{ exactlyOnce: true, batchRecords: 20, maxInFlight: 40 }, 20, 40],
+  ])('of %o a batch has up to %i records, and %i rows are in flight', (options, batchRecords, maxInFlight) => {
+    expect(relaySettings(options)).toMatchObject({ batchRecords, maxInFlight })
   })
 
   test.each([
