@@ -6,7 +6,13 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const timed = ['test/ops/sampler.test.ts', 'test/proof/*.test.ts', 'test/recovery/recovery.test.ts']
 
 /** Small files that take long: begun last, as vitest would, one of them would run alone for a minute. */
-const long = ['test/history/smoke.test.ts', 'test/recovery/recovery.test.ts', 'test/relay/brokers.test.ts']
+const long = [
+  'test/cli/prove.test.ts',
+  'test/package/quick-start.test.ts',
+  'test/history/smoke.test.ts',
+  'test/recovery/recovery.test.ts',
+  'test/relay/brokers.test.ts',
+]
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -102,11 +102,14 @@ test.each([
   'a relay of this mode with the fault %s fails, by the promise "%s"',
   async (mutant, check) => {
     const seconds = mutant === 'rule-26.1' ? '4' : '20'
-    const { code, stdout } = await prove(['--exactly-once', '--seconds', seconds, '--kills', '3'], { mutant }).ended
-    expect(code).toBe(1)
-    expect(stdout).toMatch(new RegExp(`^${check} +NO +broken`, 'm'))
+    const run = () => prove(['--exactly-once', '--seconds', seconds, '--kills', '4'], { mutant }).ended
+    // What a kill meets is chance, and a busy machine leaves it less: a team that doubts repeats the run, too.
+    let found = await run()
+    for (let again = 0; again < 2 && found.code === 0; again++) found = await run()
+    expect(found.code).toBe(1)
+    expect(found.stdout).toMatch(new RegExp(`^${check} +NO +broken`, 'm'))
   },
-  120_000,
+  240_000,
 )
 
 test('its table says in words what was promised, that it was kept, and what was done', async () => {

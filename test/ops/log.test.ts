@@ -43,6 +43,15 @@ test('an event is one JSON line with level, time, name and fields', () => {
   ])
 })
 
+test.each([
+  [true, /^Stop the relays without --exactly-once\./],
+  [false, /start one with --exactly-once --drain\.$/],
+])('a relay that waits for those of the other mode says what helps (exactly once: %s)', (exactlyOnce, remedy) => {
+  const log = keep()
+  log.tell('standing_by', { exactlyOnce })
+  expect(log.lines()).toMatchObject([{ level: 'warn', exactlyOnce, remedy: expect.stringMatching(remedy) }])
+})
+
 test('what comes with every batch is told at debug and trace only', () => {
   const told = (level: LogLevel) => {
     const log = keep({ level })

@@ -174,7 +174,8 @@ function ofTables(sample: OutboxSample, unownedLong: boolean): Problem[] {
     (exactlyOnce?.oldestMs ?? 0) > lagMs && {
       runbook: 'OutboxLag',
       what: `A recorded batch has waited for ${span(exactlyOnce!.oldestMs!)} for its outcome; later messages of its partition wait.`,
-      remedy: 'See the events batches_adopted and batch_in_doubt in the log of the relays.',
+      remedy:
+        'See batches_adopted and batch_in_doubt in the log of the relays. If none has --exactly-once, run one with --exactly-once --drain.',
       command: commandLine(['status']),
     },
     refused > 0 && {
