@@ -153,16 +153,16 @@ describe('moves and requests that meet a locked row', () => {
       transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
       await insertRows(database.pool, numbered('t', 'k', 1, 2))
       await database.query(`
-      CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NEW; END $$;
+      CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(6); RETURN NEW; END $$;
       CREATE TRIGGER slowly BEFORE INSERT ON outbox_dead_letter FOR EACH ROW WHEN (NEW.reason ${reason}) EXECUTE FUNCTION slowly()`)
       let late = 0
       const clock = { ...systemClock, now: () => systemClock.now() + late }
-      await using one = await startedRelay(database.url, transport, { leaseMs: 9_000 }, { clock })
+      await using one = await startedRelay(database.url, transport, { leaseMs: 30_000 }, { clock })
       await eventually(
         database.pool,
         "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
       )
-      late = 9_000
+      late = 30_000
       await one.until('leases_lost')
       expect(one.all(event)).toEqual([])
       expect(await one.until(event)).toMatchObject({ topic: 't', ...fields })

@@ -97,8 +97,9 @@ export class Mover {
     }))
     const found = await session.moveBlocked(claim, named)
     this.#moveRows = Math.min(moveRows, this.#moveRows * 2)
-    this.#tellMoved(rows, new Set(found.ids))
-    if (this.#finish(together, claim, found)) await this.#freeLeft(session, claim, rows, new Set(found.ids))
+    const moved = new Set(found.ids)
+    this.#tellMoved(rows, moved)
+    if (this.#finish(together, claim, found)) await this.#freeLeft(session, claim, rows, moved)
   }
 
   /** Takes moves off the list. False when they were of no effect because the lease is another's, or were forgotten meanwhile. */
