@@ -190,11 +190,15 @@ describe('moves and requests that meet a locked row', () => {
     const transport = memoryTransport({ partitions: 1 })
     const accept = transport.refuse((record) => numberOf(record) === 1, { outcome: poison })
     await insertRows(database.pool, numbered('t', 'k', 1))
-    await using one = await startedRelay(database.url, transport)
-    await one.until('dead_lettered')
+    {
+      await using before = await startedRelay(database.url, shared(transport))
+      await before.until('dead_lettered')
+    }
     accept()
+    // No relay runs yet, so none can be faster than the lock.
     await action(database.pool, how)
     const held = await lock('SELECT FROM outbox_dead_letter FOR UPDATE')
+    await using one = await startedRelay(database.url, shared(transport))
     expect(await one.until('rows_locked')).toMatchObject({ topic: null, bucket: bucketOf('t', Buffer.from('k')) })
     await insertRows(database.pool, numbered('t', 'other', 2))
     await emptied(database.pool)
