@@ -4,7 +4,7 @@ import { told } from './trouble.ts'
 /** What helps a relay that waits because the outbox is in the other mode, by its own mode. */
 const otherMode = {
   on: 'Stop the relays without --exactly-once. This one takes over when their leases have ended.',
-  off: 'Stop the relays with --exactly-once. If status still shows recorded batches, start one with --exactly-once --drain.',
+  off: 'Stop the relays with --exactly-once. This one takes over when their leases have ended, and publishes what they had recorded.',
 } as const
 
 /** Fields for a log line: what helps against a paused topic, an outbox without a relay or one of the other mode. `servers` as `bootstrapServers` gives them. */

@@ -3,6 +3,7 @@ import type { StoreSession } from '../store/store.ts'
 import type { RelayContext } from './context.ts'
 import { DeadLetters } from './dead-letters/dead-letters.ts'
 import { Reader, sweepMs } from './fetch/reader.ts'
+import type { Landing } from './landing.ts'
 import { Answers } from './leases/answers.ts'
 import { Leases } from './leases/leases.ts'
 import { Notifications } from './notifications.ts'
@@ -34,13 +35,14 @@ export class Pipeline {
   readonly context: RelayContext
   readonly topics: Topics
   readonly leases: Leases
+  readonly landing: Landing | undefined
   readonly notifications: Notifications
   readonly #reader: Reader
   readonly #settlement: Settlement
   readonly #deadLetters: DeadLetters
   readonly #answers: Answers
 
-  constructor(given: Omit<RelayContext, 'state'>) {
+  constructor(given: Omit<RelayContext, 'state'>, landing?: Landing) {
     const { clock, settings, telemetry } = given
     this.#answers = new Answers({ transport: given.transport, clock, leaseMs: settings.leaseMs })
     const state = new RelayState(settings, clock, telemetry)
@@ -50,7 +52,8 @@ export class Pipeline {
     this.#settlement = recorder ?? new Settler(this.context)
     this.topics = new Topics(this.context, this.#settlement)
     const adoption = recorder && new Adoption(this.context, this.topics, recorder)
-    this.leases = new Leases(this.context, this.topics, this.#answers, adoption)
+    this.landing = landing
+    this.leases = new Leases(this.context, this.topics, this.#answers, { adoption, landing })
     this.#reader = new Reader(this.context, this.topics, this.notifications)
     this.#deadLetters = new DeadLetters(this.context, this.topics, this.notifications)
   }

@@ -7,8 +7,9 @@ import { type Clock, systemClock } from '../running/clock.ts'
 import { isProgrammingError } from '../running/programming-error.ts'
 import { stackOf } from '../running/stack-of.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
-import type { SearchLog, Transport } from '../transport/transport.ts'
-import { type DrainEnd, type DrainOptions, type DrainReport, drainBounds, drained, remainder } from './drain.ts'
+import { around, type SearchLog, type Transport } from '../transport/transport.ts'
+import { type DrainEnd, type DrainOptions, type DrainReport, drainBounds, drained, remainder, restOf } from './drain.ts'
+import { Landing } from './landing.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
 import { Pipeline } from './pipeline.ts'
 import { type RelayEventSource, Telemetry } from './telemetry.ts'
@@ -99,6 +100,8 @@ export class RelayEngine implements Relay {
   /** Aborts reading when the relay begins to stop. */
   readonly #stopReading = new AbortController()
   readonly #pipeline: Pipeline
+  /** When a drain has to be over, on the relay's clock. */
+  #until = Number.POSITIVE_INFINITY
   #session: StoreSession | undefined
   #running: Promise<void> | undefined
   #starting: Promise<void> | undefined
@@ -122,7 +125,7 @@ export class RelayEngine implements Relay {
     this.#clock = ports.clock ?? systemClock
     this.telemetry = ports.telemetry ?? new Telemetry()
     this.on = this.telemetry.on.bind(this.telemetry)
-    this.#pipeline = new Pipeline({
+    const given = {
       id: this.id,
       settings: this.settings,
       fetchRows: ports.fetchRows ?? fetchRows,
@@ -132,7 +135,8 @@ export class RelayEngine implements Relay {
       telemetry: this.telemetry,
       random: ports.random ?? Math.random,
       signal: this.#end.signal,
-    })
+    }
+    this.#pipeline = new Pipeline(given, this.#landing())
   }
 
   start(): Promise<void> {
@@ -170,6 +174,7 @@ export class RelayEngine implements Relay {
     const { state } = this.#pipeline.context
     state.maxMessages = maxMessages ?? state.maxMessages
     const until = this.#clock.now() + (budgetMs ?? Number.POSITIVE_INFINITY)
+    this.#until = until
     const ending = this.#endOfDrain(until, signal)
     const ended = new Promise<DrainEnd>((resolve) => {
       if (ending.aborted) resolve(ending.reason)
@@ -200,6 +205,25 @@ export class RelayEngine implements Relay {
     const left = until - this.#clock.now() - this.settings.requestTimeoutMs
     if (left < Number.POSITIVE_INFINITY) void this.#clock.wait(left, ending.signal).then(abort('budget'))
     return ending.signal
+  }
+
+  /** Of a plain relay whose transport can: finishes what the other mode has begun, with a relay of that mode. */
+  #landing(): Landing | undefined {
+    const [ports, clock] = [this.#ports, this.#clock]
+    if (this.settings.exactlyOnce || !ports.transport.producerId) return undefined
+    const relay = (telemetry: Telemetry) => {
+      const transport = around(ports.transport, { close: async () => {} })
+      return new RelayEngine({ ...ports, transport, telemetry }, { ...this.settings, exactlyOnce: true })
+    }
+    const bounds = () => {
+      const { maxMessages, acked } = this.#pipeline.context.state
+      return restOf(
+        { budgetMs: this.#until - clock.now(), maxMessages: maxMessages - acked.total },
+        this.settings,
+        this.#stopReading.signal,
+      )
+    }
+    return new Landing({ relay, bounds, failed: (error) => this.#fail(error), telemetry: this.telemetry, clock })
   }
 
   /** Messages that are still in the outbox; null: the database does not say. */
@@ -345,7 +369,8 @@ export class RelayEngine implements Relay {
 
   get #busy(): boolean {
     const { claims, inFlight } = this.#pipeline.context.state
-    return claims.size > 0 || inFlight.size > 0 || this.#pipeline.leases.claiming
+    const { leases, landing } = this.#pipeline
+    return claims.size > 0 || inFlight.size > 0 || leases.claiming || landing?.state === 'running'
   }
 
   /** Asks the database, again in the next session if this one breaks. */

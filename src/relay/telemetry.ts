@@ -91,7 +91,10 @@ export interface RelayEvents {
    * there.
    */
   cluster_changed: { topic: string; partition: number; records: number }
-  /** Relays of the other mode serve the outbox, or left recorded batches: this one waits, and takes over when none is left. Emitted once. */
+  /**
+   * Relays of the other mode serve the outbox: this one waits, and takes over when their leases have ended. A plain relay publishes first what they
+   * had recorded; if its transport has no producer ids, it waits for that too. Emitted once.
+   */
   standing_by: { exactlyOnce: boolean }
   /**
    * A bug of the relay or of a Kafka client, not trouble of a server: please report it. `error` is the name and the stack of the

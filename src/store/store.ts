@@ -378,9 +378,9 @@ export interface StoreSession {
   batchState(batch: BatchName): Promise<BatchState>
   /**
    * Changes the mode of all leases to this relay's, if no lease of the other mode runs, and to `at least once` only if no batch is recorded. Returns
-   * whether they have it.
+   * whether they have it, or what is in the way.
    */
-  enterMode(): Promise<boolean>
+  enterMode(): Promise<ModeEntry>
   /** Other outboxes of the database that have messages and no relay, at most 20; those that the role may not read are left out. */
   otherOutboxes?(): Promise<TableSet[]>
   /** Wakes all relays, this one included, if notifications come through. */
@@ -390,6 +390,9 @@ export interface StoreSession {
   /** Closes the connections. Idempotent, never rejects. */
   close(): Promise<void>
 }
+
+/** Whether the leases have the mode of a relay. `others`: a lease of the other mode runs, or a row is locked. `recorded`: only batches are left. */
+export type ModeEntry = 'entered' | 'others' | 'recorded'
 
 /** Who the relay is, for the tables. */
 export interface Identity {

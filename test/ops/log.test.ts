@@ -45,7 +45,7 @@ test('an event is one JSON line with level, time, name and fields', () => {
 
 test.each([
   [true, /^Stop the relays without --exactly-once\./],
-  [false, /start one with --exactly-once --drain\.$/],
+  [false, /publishes what they had recorded\.$/],
 ])('a relay that waits for those of the other mode says what helps (exactly once: %s)', (exactlyOnce, remedy) => {
   const log = keep()
   log.tell('standing_by', { exactlyOnce })

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { ConfigResourceTypes } from 'kafkajs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/database.ts'
-import { emptied } from '../support/eventually.ts'
+import { emptied, eventually } from '../support/eventually.ts'
 import { numberOf } from '../support/numbered.ts'
 import { relayEnv, startRelayProcess } from '../support/relay-process.ts'
 import { insertMany } from '../support/rows.ts'
@@ -61,6 +61,20 @@ test.each(points)(
     await first.until(({ event }) => event === 'leases_lost' || event === 'database_trouble')
     await emptied(database.pool)
     await expectOnce(topic)
+  },
+  60_000,
+)
+
+test.each(['recorded', 'acknowledged'])(
+  'a plain relay after one that was killed at %s makes no copy, and changes the mode (rule 29)',
+  async (point) => {
+    const topic = await createTopic('off', 3)
+    await insertMany(database.pool, topic, rows, keys)
+    await relay({ POINT: point, TURN: '2' }).ended()
+    startRelayProcess(relayEnv(database))
+    await emptied(database.pool)
+    await expectOnce(topic)
+    await eventually(database.pool, 'SELECT FROM outbox_lease HAVING bool_and(format = 1)')
   },
   60_000,
 )

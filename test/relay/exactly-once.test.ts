@@ -485,22 +485,110 @@ describe('the other mode (rule 29)', () => {
     expect(written(transport)).toEqual(upTo(count))
   }, 60_000)
 
-  test('does not begin while a batch is recorded: relays of this one publish it first', async () => {
-    const transport = memoryTransport({ partitions: 1 })
-    const accept = transport.refuse(() => true, { outcome: unknown, written: true })
-    await insertMany(database.pool, 't', 10, 10)
-    const first = relay(transport, { stopTimeoutMs: 3_000 })
-    await first.relay.start()
-    await transport.called(2)
-    await first.relay.stop()
-    accept()
-    await using plain = testRelay(database.url, shared(transport))
-    await plain.relay.start()
-    await plain.until('standing_by')
-    await relay(transport).relay.drain()
-    await plain.until('leases_taken')
-    expect(written(transport)).toEqual(upTo(10))
-  }, 30_000)
+  describe('has recorded batches', () => {
+    /** Leaves a batch of ten rows, recorded and in the log, of which no relay knows the outcome. Returns what lets Kafka answer. */
+    const leave = async (transport: MemoryTransport, options: RelayOptions = {}): Promise<() => void> => {
+      const accept = transport.refuse(() => true, { outcome: unknown, written: true })
+      await insertMany(database.pool, 't', 10, 10)
+      const first = relay(transport, { stopTimeoutMs: 3_000, ...options })
+      await first.relay.start()
+      await transport.called(2)
+      await first.relay.stop()
+      expect(await recorded()).toHaveLength(1)
+      return accept
+    }
+    const plainRelay = (transport: MemoryTransport, options: RelayOptions = {}, ports: Partial<RelayPorts> = {}): TestRelay =>
+      testRelay(database.url, shared(transport), options, { search: searchOf(transport), ...ports })
+
+    test('a plain relay publishes them first, under their numbers, and then changes the mode', async () => {
+      const transport = memoryTransport({ partitions: 1 })
+      const accept = await leave(transport)
+      accept()
+      await using one = plainRelay(transport)
+      await one.relay.start()
+      await one.until('batches_adopted')
+      await emptied(database.pool)
+      expect(await recorded()).toEqual([])
+      await insertRows(database.pool, numbered('t', 'k', 11))
+      await emptied(database.pool)
+      expect(written(transport)).toEqual(upTo(11))
+      await eventually(database.pool, 'SELECT FROM outbox_lease HAVING bool_and(format = 1)')
+      expect([one.all('standing_by'), one.all('started'), one.all('stopped')]).toMatchObject([[], [{}], []])
+      expect(await database.query('SELECT 1 FROM outbox_relay')).toHaveLength(1)
+    }, 30_000)
+
+    test('several plain relays do so together', async () => {
+      const transport = memoryTransport({ partitions: 1 })
+      const accept = await leave(transport)
+      accept()
+      const all = [plainRelay(transport), plainRelay(transport), plainRelay(transport)]
+      await Promise.all(all.map(({ relay }) => relay.start()))
+      await insertRows(database.pool, numbered('t', 'k', 11, 12))
+      await emptied(database.pool)
+      await eventually(database.pool, 'SELECT FROM outbox_lease HAVING bool_and(format = 1 AND owner IS NOT NULL)')
+      await Promise.all(all.map(({ relay }) => relay.stop()))
+      expect(written(transport)).toEqual(upTo(12))
+    }, 30_000)
+
+    test('a drain publishes them too, and counts them', async () => {
+      const transport = memoryTransport({ partitions: 1 })
+      const accept = await leave(transport)
+      accept()
+      await insertRows(database.pool, numbered('t', 'k', 11))
+      const report = await plainRelay(transport).relay.drain({ budgetMs: 20_000 })
+      expect(report).toMatchObject({ endedBy: 'empty', published: 11, waiting: 0 })
+      expect(written(transport)).toEqual(upTo(11))
+    }, 30_000)
+
+    test('a batch of a paused topic keeps no other topic waiting, and the mode changes when it is published', async () => {
+      const transport = memoryTransport({ partitions: 1 })
+      const accept = await leave(transport)
+      const open = transport.refuse((_, { topic }) => topic === 't', { outcome: ofTopic })
+      accept()
+      await using one = plainRelay(transport)
+      await one.relay.start()
+      await one.until('topic_paused')
+      await insertRows(database.pool, numbered('u', 'k', 11))
+      await transport.written(1, 'u')
+      open()
+      await emptied(database.pool)
+      await one.until('leases_taken', ({ owned }) => owned === 64)
+      await eventually(database.pool, 'SELECT FROM outbox_lease HAVING bool_and(format = 1)')
+      expect(written(transport)).toEqual(upTo(11))
+    }, 60_000)
+
+    test('a relay that is stopped meanwhile ends in time, and leaves them to the next', async () => {
+      const transport = memoryTransport({ partitions: 1 })
+      const accept = await leave(transport)
+      const one = plainRelay(transport, { stopTimeoutMs: 2_000 })
+      await one.relay.start()
+      const calls = transport.batches.length
+      await transport.called(calls + 2)
+      const began = performance.now()
+      await one.relay.stop()
+      expect(performance.now() - began).toBeLessThan(4_000)
+      expect(one.all('stopped')).toHaveLength(1)
+      expect(await recorded()).toHaveLength(1)
+      accept()
+      await using next = plainRelay(transport)
+      await next.relay.start()
+      await emptied(database.pool)
+      expect(written(transport)).toEqual(upTo(10))
+    }, 30_000)
+
+    test('a transport without producer ids leaves them, and says so', async () => {
+      const transport = memoryTransport({ partitions: 1 })
+      const accept = await leave(transport)
+      accept()
+      const { producerId: _, ...without } = shared(transport)
+      await using one = testRelay(database.url, without)
+      await one.relay.start()
+      expect(await one.until('standing_by')).toEqual({ exactlyOnce: false })
+      await relay(transport).relay.drain()
+      await one.until('leases_taken')
+      expect(written(transport)).toEqual(upTo(10))
+    }, 30_000)
+  })
 })
 
 test('recorded batches have no limit, and what is read beside them ends at one and a half times the limits', () => {

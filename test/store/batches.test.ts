@@ -29,7 +29,7 @@ const recorded = () => database.query('SELECT sequence, acknowledged FROM outbox
 /** A relay of the exactly-once mode with all buckets, and rows in two of them. */
 async function owner() {
   const session = await connect()
-  expect(await session.enterMode()).toBe(true)
+  expect(await session.enterMode()).toBe('entered')
   const leases: Lease[] = await session.take(64)
   await insertRows(
     database.pool,
@@ -171,16 +171,16 @@ describe('the mode of the leases (rule 29)', () => {
     const plain = await sessions.connect()
     const once = await connect()
     const [lease] = await plain.take(1)
-    expect(await once.enterMode()).toBe(false)
+    expect(await once.enterMode()).toBe('others')
     expect(await once.take(64)).toEqual([])
     await database.query("UPDATE outbox_lease SET leased_until = clock_timestamp() - interval '1 second'")
-    expect(await once.enterMode()).toBe(true)
+    expect(await once.enterMode()).toBe('entered')
     expect(await plain.renew([lease!])).toEqual([])
     expect(await plain.owned()).toEqual([])
     expect(await plain.retake()).toEqual([])
     expect(await plain.take(64)).toEqual([])
     expect(await once.take(64)).toHaveLength(64)
-    expect(await plain.enterMode()).toBe(false)
+    expect(await plain.enterMode()).toBe('others')
   })
 
   test('changes back when nothing is recorded any more', async () => {
@@ -188,9 +188,9 @@ describe('the mode of the leases (rule 29)', () => {
     await session.record({ ...nothing, begun: [batchOf(rows)], leases: leasesOf(rows) })
     await session.release(leases)
     const plain = await sessions.connect()
-    expect(await plain.enterMode()).toBe(false)
+    expect(await plain.enterMode()).toBe('recorded')
     await session.record({ ...nothing, rows, landed: [batchOf(rows)] })
-    expect(await plain.enterMode()).toBe(true)
+    expect(await plain.enterMode()).toBe('entered')
     expect(await plain.take(64)).toHaveLength(64)
   })
 
@@ -198,7 +198,7 @@ describe('the mode of the leases (rule 29)', () => {
     // Connected before, as a relay that meets a newer one: a start would be refused.
     const running = [await sessions.connect(), await connect()]
     await database.query(`UPDATE outbox_lease SET format = 7 ${which === 'one' ? 'WHERE bucket = 5' : ''}`)
-    for (const session of running) expect(await session.enterMode()).toBe(false)
+    for (const session of running) expect(await session.enterMode()).toBe('others')
     const kept = await database.query('SELECT 1 FROM outbox_lease WHERE format = 7')
     expect(kept).toHaveLength(which === 'one' ? 1 : 64)
   })
@@ -206,9 +206,9 @@ describe('the mode of the leases (rule 29)', () => {
   test('does not change while somebody has locked a lease row', async () => {
     const once = await connect()
     const free = await lock('SELECT 1 FROM outbox_lease WHERE bucket = 5 FOR UPDATE')
-    expect(await once.enterMode()).toBe(false)
+    expect(await once.enterMode()).toBe('others')
     await free()
-    expect(await once.enterMode()).toBe(true)
+    expect(await once.enterMode()).toBe('entered')
   })
 
   test('divides relays: none counts one of the other mode', async () => {

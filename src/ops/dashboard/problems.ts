@@ -174,8 +174,7 @@ function ofTables(sample: OutboxSample, unownedLong: boolean): Problem[] {
     (exactlyOnce?.oldestMs ?? 0) > lagMs && {
       runbook: 'OutboxLag',
       what: `A recorded batch has waited for ${span(exactlyOnce!.oldestMs!)} for its outcome; later messages of its partition wait.`,
-      remedy:
-        'See batches_adopted and batch_in_doubt in the log of the relays. If none has --exactly-once, run one with --exactly-once --drain.',
+      remedy: 'See batches_adopted, batch_in_doubt and topic_paused in the log of the relays. If no relay lives, start one.',
       command: commandLine(['status']),
     },
     refused > 0 && {

@@ -1,5 +1,6 @@
 import type { BlockedKeyPosition, Lease, Pulse, RecordedBatch, StoreSession } from '../../store/store.ts'
 import type { RelayContext } from '../context.ts'
+import type { Landing } from '../landing.ts'
 import type { Topics } from '../publish/topics.ts'
 import { troubleOf } from '../publish/trouble.ts'
 import type { Adoption } from '../settle/adoption.ts'
@@ -26,6 +27,8 @@ export class Leases {
   readonly #answers: Answers
   /** Of the exactly-once mode. */
   readonly #adoption: Adoption | undefined
+  /** Of a plain relay. */
+  readonly #landing: Landing | undefined
   /** Milliseconds between two heartbeats. */
   readonly #tickMs: number
   /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
@@ -47,11 +50,17 @@ export class Leases {
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
   #peerEndsInMs = Number.POSITIVE_INFINITY
 
-  constructor(context: RelayContext, topics: Topics, answers: Answers, adoption?: Adoption) {
+  constructor(
+    context: RelayContext,
+    topics: Topics,
+    answers: Answers,
+    mode: { adoption?: Adoption | undefined; landing?: Landing | undefined } = {},
+  ) {
     this.#context = context
     this.#topics = topics
     this.#answers = answers
-    this.#adoption = adoption
+    this.#adoption = mode.adoption
+    this.#landing = mode.landing
     this.#tickMs = Math.min(1_000, Math.floor(context.settings.leaseMs / 10))
   }
 
@@ -88,8 +97,10 @@ export class Leases {
 
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      const landed = this.#landing?.state === 'over'
       await this.#tick(session)
       if (this.#loading.length > 0) continue
+      if (landed) this.#landing?.clear()
       this.#ticks++
       this.#context.state.rested.raise()
       // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
@@ -161,10 +172,24 @@ export class Leases {
   async #enterMode(session: StoreSession): Promise<boolean> {
     const { settings, telemetry } = this.#context
     const { exactlyOnce } = settings
-    const standsBy = !(await session.enterMode())
+    const entry = await session.enterMode()
+    if (entry === 'recorded' && this.#landing) {
+      void this.#land(this.#landing)
+      return false
+    }
+    const standsBy = entry !== 'entered'
     if (standsBy && !this.#standsBy) telemetry.emit('standing_by', { exactlyOnce })
     this.#standsBy = standsBy
     return !standsBy
+  }
+
+  async #land(landing: Landing): Promise<void> {
+    const { acked, releasable } = this.#context.state
+    const published = await landing.begin()
+    if (published === undefined) return
+    acked.landed(published)
+    // The next tick changes the mode.
+    releasable.raise()
   }
 
   /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */

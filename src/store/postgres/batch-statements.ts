@@ -30,6 +30,9 @@ const same =
 
 /** See {@link statements}. */
 export function batchStatements({ outbox, batch, lease }: Tables, owner: string, format: number) {
+  /** Whether a lease of the other mode has not run out. */
+  const othersRun = (row: string): string =>
+    `${row}."format" <> ${format} AND ${row}."owner" IS NOT NULL AND ${row}."leased_until" >= clock_timestamp() AND ${row}."leased_until" <= ${longestLease(row)}`
   return {
     /**
      * Ends and begins batches, in one transaction. What ends is acknowledged, and needs no lease. What begins, or is withdrawn, needs the leases:
@@ -103,15 +106,14 @@ export function batchStatements({ outbox, batch, lease }: Tables, owner: string,
      * Changes the mode of the leases to this relay's when no lease of the other mode runs: all rows are locked, and get new epochs, so nothing is
      * written any more under a lease of the other mode. A format of a newer version stays as it is. If all have this relay's mode, none is locked:
      * renewals skip locked rows. `at least once` needs an empty table of batches: such relays do not read it. Answers with the number of leases that
-     * have this mode.
+     * have this mode, whether one of the other mode runs, and whether a batch is recorded.
      */
     enterMode:
       (): string => `WITH locked AS MATERIALIZED (SELECT "bucket", "format", "owner", "leased_until", "lease_ms" FROM ${lease}
     WHERE EXISTS (SELECT FROM ${lease} AS o WHERE o."format" <> ${format}) ORDER BY "bucket" FOR UPDATE SKIP LOCKED),
-  facts AS MATERIALIZED (SELECT count(*) AS n, coalesce(bool_and("format" IN (${Object.values(tableFormats).join(', ')})), false) AS known, coalesce(bool_or("format" <> ${format} AND "owner" IS NOT NULL AND "leased_until" >= clock_timestamp()
-    AND "leased_until" <= ${longestLease('locked')}), false) AS busy FROM locked)
+  facts AS MATERIALIZED (SELECT count(*) AS n, coalesce(bool_and("format" IN (${Object.values(tableFormats).join(', ')})), false) AS known, coalesce(bool_or(${othersRun('locked')}), false) AS busy FROM locked)
 UPDATE ${lease} AS t SET "format" = ${format}, "epoch" = t."epoch" + 1, "owner" = NULL FROM facts
   WHERE facts.n = ${bucketCount} AND facts.known AND NOT facts.busy AND t."format" <> ${format}${format === tableFormats.exactlyOnce ? '' : ` AND NOT EXISTS (SELECT FROM ${batch})`};
-SELECT count(*)::int AS n FROM ${lease} WHERE "format" = ${format}`,
+SELECT count(*) FILTER (WHERE "format" = ${format})::int AS n, bool_or(${othersRun('l')}) AS others, EXISTS (SELECT FROM ${batch}) AS recorded FROM ${lease} AS l`,
   }
 }

@@ -16,6 +16,7 @@ import {
   type Identity,
   isLocked,
   type Lease,
+  type ModeEntry,
   type Moved,
   type OperatorRequest,
   type OutboxRow,
@@ -265,9 +266,12 @@ export class PostgresSession implements StoreSession {
     return row ? (row.acknowledged ? 'acknowledged' : 'recorded') : 'gone'
   }
 
-  async enterMode(): Promise<boolean> {
-    const [row] = await this.#lines.lease.rows<{ n: number }>(this.#sql.enterMode())
-    return row!.n === bucketCount
+  async enterMode(): Promise<ModeEntry> {
+    type Row = { n: number; others: boolean; recorded: boolean }
+    const [row] = await this.#lines.lease.rows<Row>(this.#sql.enterMode())
+    const { n, others, recorded } = row!
+    if (n === bucketCount) return 'entered'
+    return recorded && !others ? 'recorded' : 'others'
   }
 
   otherOutboxes(): Promise<TableSet[]> {

@@ -193,4 +193,11 @@ export const exactlyOnceRules: readonly RulePart[] = [
     file: store,
     tests: 'none counts one of the other mode',
   },
+  {
+    rule: 29,
+    without: 'a plain relay leaves recorded batches to others',
+    edits: { file: 'relay/leases/leases.ts', from: "entry === 'recorded' && this.#landing", to: 'this.#landing && false' },
+    file: relay,
+    tests: 'a drain publishes them too, and counts them',
+  },
 ]

@@ -340,7 +340,7 @@ export class ModelSession implements StoreSession {
     this.#do('lease', 'batchState', () => (this.#db.batches.has(batchName(batch)) ? 'recorded' : 'gone'))
 
   /** All relays of a story have one mode. */
-  readonly enterMode: Rest['enterMode'] = async () => true
+  readonly enterMode: Rest['enterMode'] = async () => 'entered'
 
   /** The model draws its ids itself. */
   readonly deadLetterStrays: Rest['deadLetterStrays'] = async () => ({ fenced: false, rows: [] })
