@@ -161,11 +161,11 @@ CREATE TABLE "outbox_batch" (
     "sequence" INTEGER NOT NULL,
     -- Buckets of its rows, one bit each.
     "buckets" BIGINT NOT NULL,
-    -- Its rows in their order, and a checksum of their message ids.
+    -- A mark of its Kafka cluster, a checksum of the message ids, and its rows in their order.
     "rows" BYTEA NOT NULL,
     -- Kafka has it, and a row that somebody has locked keeps it from being deleted: it is not sent any more.
     "acknowledged" BOOLEAN NOT NULL DEFAULT false,
-    -- When it was recorded, by the clock of the database.
+    -- When it was recorded, by the clock of the database, or of its relay if that is an hour behind.
     "recorded_at" TIMESTAMPTZ(6) NOT NULL DEFAULT clock_timestamp(),
 
     CONSTRAINT "outbox_batch_pkey" PRIMARY KEY ("producer_id","producer_epoch","topic","partition","sequence")
