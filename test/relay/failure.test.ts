@@ -349,9 +349,9 @@ test('a lost LISTEN connection is noticed at once: the relay polls quickly until
   await database.query(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'",
   )
-  await fetches(300)
-  expect(await fetches(900)).toBeGreaterThan(6)
-  while ((await fetches(900)) > 3);
+  let quick = 0
+  for (let n = await fetches(900); n > 3; n = await fetches(900)) quick += n
+  expect(quick).toBeGreaterThan(6)
   expect(one.all('database_trouble')).toEqual([])
 })
 
