@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -46,6 +46,23 @@ describe('kubernetes', () => {
         .filter((file) => file !== 'kustomization.yaml')
         .toSorted(),
     )
+  })
+
+  test('kubectl builds the kustomization, as it is and with every file, and the result fits the schema', async (context) => {
+    const build = (folder: string) => run('kubectl', ['kustomize', folder])
+    const plain = await build(kubernetes).catch((error) => {
+      if (error.code !== 'ENOENT') throw error
+      context.skip('kubectl is not on this machine')
+    })
+    const kinds = (yaml: string) => [...yaml.matchAll(/^kind: (.*)$/gm)].map(([, kind]) => kind).toSorted()
+    expect(kinds(plain!.stdout)).toEqual(['Deployment', 'PodDisruptionBudget'])
+    const folder = mkdtempSync(join(tmpdir(), 'kustomization-'))
+    cpSync(kubernetes, folder, { recursive: true })
+    const every = text('kubernetes', 'kustomization.yaml').replaceAll(/^ {2}# - /gm, '  - ')
+    writeFileSync(join(folder, 'kustomization.yaml'), every)
+    expect(kinds((await build(folder)).stdout)).toEqual(['CronJob', 'Deployment', 'PodDisruptionBudget', 'PodMonitor'])
+    writeFileSync(join(folder, 'built.yaml'), plain!.stdout)
+    await expect(validate(join(folder, 'built.yaml'))).resolves.toBeDefined()
   })
 
   test.each(['deployment.yaml', 'drain-cron-job.yaml'])('%s sets variables that the relay reads', (file) => {
