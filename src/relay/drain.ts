@@ -74,17 +74,6 @@ export function drainBounds({ budgetMs, maxMessages }: DrainOptions, requestTime
     throw refuse('maxMessages', 'an integer from 1 to 1000000000')
 }
 
-/** The bounds of a drain within one; undefined: no message could be published within them. */
-export function restOf(
-  { budgetMs, maxMessages }: { budgetMs: number; maxMessages: number },
-  { requestTimeoutMs }: { requestTimeoutMs: number },
-  signal: AbortSignal,
-): DrainOptions | undefined {
-  if (Math.floor(budgetMs) <= requestTimeoutMs || maxMessages <= 0) return undefined
-  const bound = (n: number) => (n === Number.POSITIVE_INFINITY ? undefined : Math.floor(n))
-  return { budgetMs: bound(budgetMs), maxMessages: bound(maxMessages), signal }
-}
-
 /** A request gets half of a short budget: with all of it nothing could be sent. */
 export function withBudget(
   { leaseMs, requestTimeoutMs }: RelayOptions,
@@ -96,7 +85,7 @@ export function withBudget(
 
 /** What a drain reads. */
 export interface Drain {
-  pipeline: Pick<Pipeline, 'context' | 'topics' | 'leases' | 'landing'>
+  pipeline: Pick<Pipeline, 'context' | 'topics' | 'leases'>
   /** Aborted when the drain has to end for another reason. */
   ending: AbortSignal
   /** Asks the database, again in the next session if this one breaks. */
@@ -124,11 +113,10 @@ export async function drained({ pipeline, ending, ask }: Drain): Promise<DrainEn
 }
 
 /** Nothing is on its way, nothing was found, and no topic is still being resolved. */
-function isQuiet({ context, topics, leases, landing }: Drain['pipeline']): boolean {
+function isQuiet({ context, topics, leases }: Drain['pipeline']): boolean {
   const { inFlight, positions, claims, moves } = context.state
   // A redrive that an operator asked for makes messages wait again.
-  if (moves.granting || moves.requestsAt <= context.clock.now()) return false
-  if (landing && landing.state !== 'none') return false
+  if (leases.changing || moves.granting || moves.requestsAt <= context.clock.now()) return false
   // A batch in doubt moves only when its paused topic takes messages again.
   if (inFlight.size > topics.resting || leases.ticks === 0 || !(claims.size === 0 || positions.sawNothing)) return false
   return !topics.missing.waiting && !topics.closed().some((topic) => !topic.trouble)

@@ -3,14 +3,13 @@ import type { StoreSession } from '../store/store.ts'
 import type { RelayContext } from './context.ts'
 import { DeadLetters } from './dead-letters/dead-letters.ts'
 import { Reader, sweepMs } from './fetch/reader.ts'
-import type { Landing } from './landing.ts'
 import { Answers } from './leases/answers.ts'
 import { Leases } from './leases/leases.ts'
 import { Notifications } from './notifications.ts'
 import { Topics } from './publish/topics.ts'
 import { Adoption } from './settle/adoption.ts'
 import { Recorder } from './settle/recorder.ts'
-import type { Settlement } from './settle/settlement.ts'
+import { ofMode, type Settlement } from './settle/settlement.ts'
 import { Settler } from './settle/settler.ts'
 import { RelayState } from './state/state.ts'
 
@@ -35,25 +34,25 @@ export class Pipeline {
   readonly context: RelayContext
   readonly topics: Topics
   readonly leases: Leases
-  readonly landing: Landing | undefined
   readonly notifications: Notifications
   readonly #reader: Reader
   readonly #settlement: Settlement
   readonly #deadLetters: DeadLetters
   readonly #answers: Answers
 
-  constructor(given: Omit<RelayContext, 'state'>, landing?: Landing) {
+  constructor(given: Omit<RelayContext, 'state'>) {
     const { clock, settings, telemetry } = given
     this.#answers = new Answers({ transport: given.transport, clock, leaseMs: settings.leaseMs })
     const state = new RelayState(settings, clock, telemetry)
     this.context = { ...given, transport: this.#answers.transport, state }
     this.notifications = new Notifications(this.context)
-    const recorder = settings.exactlyOnce ? new Recorder(this.context) : undefined
-    this.#settlement = recorder ?? new Settler(this.context)
+    const settler = new Settler(this.context)
+    // A plain relay has one too: it publishes what relays of the exactly-once mode left recorded.
+    const recorder = given.transport.producerId && new Recorder(this.context)
+    this.#settlement = ofMode(() => (state.exactlyOnce && recorder ? recorder : settler))
     this.topics = new Topics(this.context, this.#settlement)
     const adoption = recorder && new Adoption(this.context, this.topics, recorder)
-    this.landing = landing
-    this.leases = new Leases(this.context, this.topics, this.#answers, { adoption, landing })
+    this.leases = new Leases(this.context, this.topics, this.#answers, adoption)
     this.#reader = new Reader(this.context, this.topics, this.notifications)
     this.#deadLetters = new DeadLetters(this.context, this.topics, this.notifications)
   }

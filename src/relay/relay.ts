@@ -7,9 +7,8 @@ import { type Clock, systemClock } from '../running/clock.ts'
 import { isProgrammingError } from '../running/programming-error.ts'
 import { stackOf } from '../running/stack-of.ts'
 import { IdsRestarted, type Store, type StoreSession } from '../store/store.ts'
-import { around, type SearchLog, type Transport } from '../transport/transport.ts'
-import { type DrainEnd, type DrainOptions, type DrainReport, drainBounds, drained, remainder, restOf } from './drain.ts'
-import { Landing } from './landing.ts'
+import type { SearchLog, Transport } from '../transport/transport.ts'
+import { type DrainEnd, type DrainOptions, type DrainReport, drainBounds, drained, remainder } from './drain.ts'
 import { type RelayOptions, type RelaySettings, relaySettings } from './options.ts'
 import { Pipeline } from './pipeline.ts'
 import { type RelayEventSource, Telemetry } from './telemetry.ts'
@@ -100,8 +99,6 @@ export class RelayEngine implements Relay {
   /** Aborts reading when the relay begins to stop. */
   readonly #stopReading = new AbortController()
   readonly #pipeline: Pipeline
-  /** When a drain has to be over, on the relay's clock. */
-  #until = Number.POSITIVE_INFINITY
   #session: StoreSession | undefined
   #running: Promise<void> | undefined
   #starting: Promise<void> | undefined
@@ -125,7 +122,7 @@ export class RelayEngine implements Relay {
     this.#clock = ports.clock ?? systemClock
     this.telemetry = ports.telemetry ?? new Telemetry()
     this.on = this.telemetry.on.bind(this.telemetry)
-    const given = {
+    this.#pipeline = new Pipeline({
       id: this.id,
       settings: this.settings,
       fetchRows: ports.fetchRows ?? fetchRows,
@@ -135,8 +132,7 @@ export class RelayEngine implements Relay {
       telemetry: this.telemetry,
       random: ports.random ?? Math.random,
       signal: this.#end.signal,
-    }
-    this.#pipeline = new Pipeline(given, this.#landing())
+    })
   }
 
   start(): Promise<void> {
@@ -174,7 +170,6 @@ export class RelayEngine implements Relay {
     const { state } = this.#pipeline.context
     state.maxMessages = maxMessages ?? state.maxMessages
     const until = this.#clock.now() + (budgetMs ?? Number.POSITIVE_INFINITY)
-    this.#until = until
     const ending = this.#endOfDrain(until, signal)
     const ended = new Promise<DrainEnd>((resolve) => {
       if (ending.aborted) resolve(ending.reason)
@@ -207,25 +202,6 @@ export class RelayEngine implements Relay {
     return ending.signal
   }
 
-  /** Of a plain relay whose transport can: finishes what the other mode has begun, with a relay of that mode. */
-  #landing(): Landing | undefined {
-    const [ports, clock] = [this.#ports, this.#clock]
-    if (this.settings.exactlyOnce || !ports.transport.producerId) return undefined
-    const relay = (telemetry: Telemetry) => {
-      const transport = around(ports.transport, { close: async () => {} })
-      return new RelayEngine({ ...ports, transport, telemetry }, { ...this.settings, exactlyOnce: true })
-    }
-    const bounds = () => {
-      const { maxMessages, acked } = this.#pipeline.context.state
-      return restOf(
-        { budgetMs: this.#until - clock.now(), maxMessages: maxMessages - acked.total },
-        this.settings,
-        this.#stopReading.signal,
-      )
-    }
-    return new Landing({ relay, bounds, failed: (error) => this.#fail(error), telemetry: this.telemetry, clock })
-  }
-
   /** Messages that are still in the outbox; null: the database does not say. */
   #waiting(): Promise<number | null> {
     const asked = this.#patiently((session) => session.remaining(Number.MAX_SAFE_INTEGER)).catch(() => null)
@@ -244,7 +220,11 @@ export class RelayEngine implements Relay {
       const since = this.#clock.now()
       try {
         const me = { id: this.id, name: this.settings.name, version: this.#ports.version, leaseMs: this.settings.leaseMs }
-        this.#session = await this.#ports.store.connect({ ...me, exactlyOnce: this.settings.exactlyOnce, served: !first })
+        this.#session = await this.#ports.store.connect({
+          ...me,
+          exactlyOnce: this.#pipeline.context.state.exactlyOnce,
+          served: !first,
+        })
         await this.#serve(this.#session, () => {
           if (first) void this.#tellOthers(this.#session!)
           first = false
@@ -281,10 +261,12 @@ export class RelayEngine implements Relay {
       // A session that breaks again at once was no recovery: log lines would come in pairs forever.
       void this.#clock.wait(recoveredMs, over.signal).then(() => over.signal.aborted || this.#recovered())
       loops = this.#pipeline.run(session, { reading, over: over.signal })
+      const [leases] = loops
       const failed = session.lost.then((error) => {
         throw error
       })
-      await Promise.race([failed, Promise.all(loops)])
+      // The leases end alone when the next session has to be of the other mode.
+      await Promise.race([failed, Promise.all(loops), leases])
     } finally {
       over.abort()
       this.#end.signal.removeEventListener('abort', abort)
@@ -369,8 +351,7 @@ export class RelayEngine implements Relay {
 
   get #busy(): boolean {
     const { claims, inFlight } = this.#pipeline.context.state
-    const { leases, landing } = this.#pipeline
-    return claims.size > 0 || inFlight.size > 0 || leases.claiming || landing?.state === 'running'
+    return claims.size > 0 || inFlight.size > 0 || this.#pipeline.leases.claiming
   }
 
   /** Asks the database, again in the next session if this one breaks. */

@@ -23,6 +23,6 @@ test('a bug while the brokers are tried is no trouble of Kafka, and leaves no to
   const admin = testKafka(inject('brokers')).admin()
   await admin.connect()
   const topics = () => admin.listTopics().then((names) => names.filter((name) => name.startsWith('outbox-doctor-')))
-  await expect.poll(topics, { timeout: 10_000 }).toEqual([])
+  await expect.poll(topics, { timeout: 30_000 }).toEqual([])
   await admin.disconnect()
 })

@@ -548,13 +548,33 @@ describe('the other mode (rule 29)', () => {
       await using one = plainRelay(transport)
       await one.relay.start()
       await one.until('topic_paused')
-      await insertRows(database.pool, numbered('u', 'k', 11))
-      await transport.written(1, 'u')
+      for (const n of [11, 12, 13]) {
+        await insertRows(database.pool, numbered('u', `k${n}`, n))
+        await transport.written(n - 10, 'u')
+      }
+      expect(await database.query('SELECT DISTINCT format FROM outbox_lease')).toEqual([{ format: 2 }])
       open()
       await emptied(database.pool)
-      await one.until('leases_taken', ({ owned }) => owned === 64)
-      await eventually(database.pool, 'SELECT FROM outbox_lease HAVING bool_and(format = 1)')
-      expect(written(transport)).toEqual(upTo(11))
+      await eventually(database.pool, 'SELECT FROM outbox_lease HAVING bool_and(format = 1 AND owner IS NOT NULL)')
+      expect(written(transport)).toEqual(upTo(13))
+      expect([one.all('topic_paused'), one.all('topic_resumed')]).toMatchObject([[{ topic: 't' }], [{ topic: 't' }]])
+    }, 60_000)
+
+    test('a drain that meets one of a paused topic ends, and says so', async () => {
+      const transport = memoryTransport({ partitions: 1 })
+      const accept = await leave(transport)
+      transport.refuse((_, { topic }) => topic === 't', { outcome: ofTopic })
+      accept()
+      await insertRows(database.pool, numbered('u', 'k', 11))
+      const report = await plainRelay(transport).relay.drain()
+      expect(report).toMatchObject({
+        endedBy: 'paused',
+        published: 1,
+        waiting: 10,
+        foreignBuckets: 0,
+        pausedTopics: [{ topic: 't' }],
+      })
+      expect(await recorded()).toHaveLength(1)
     }, 60_000)
 
     test('a relay that is stopped meanwhile ends in time, and leaves them to the next', async () => {

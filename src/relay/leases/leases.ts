@@ -1,6 +1,5 @@
 import type { BlockedKeyPosition, Lease, Pulse, RecordedBatch, StoreSession } from '../../store/store.ts'
 import type { RelayContext } from '../context.ts'
-import type { Landing } from '../landing.ts'
 import type { Topics } from '../publish/topics.ts'
 import { troubleOf } from '../publish/trouble.ts'
 import type { Adoption } from '../settle/adoption.ts'
@@ -25,10 +24,8 @@ export class Leases {
   readonly #context: RelayContext
   readonly #topics: Topics
   readonly #answers: Answers
-  /** Of the exactly-once mode. */
+  /** Of the exactly-once mode; undefined: the transport does not allow it. */
   readonly #adoption: Adoption | undefined
-  /** Of a plain relay. */
-  readonly #landing: Landing | undefined
   /** Milliseconds between two heartbeats. */
   readonly #tickMs: number
   /** Buckets that were taken, while their blocked keys are being loaded: nobody else knows of them yet. */
@@ -40,6 +37,8 @@ export class Leases {
   #takenAt = Number.NEGATIVE_INFINITY
   /** The leases have the other mode. */
   #standsBy = false
+  /** The mode of the relay has changed, or will when the buckets are given back: the session ends then. */
+  #changing = false
   /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
   #yielding = false
   /** Since when a live peer is answered without a break, on the relay's clock. */
@@ -50,17 +49,11 @@ export class Leases {
   /** Milliseconds until another relay counts as dead, if it gives no other sign of life. */
   #peerEndsInMs = Number.POSITIVE_INFINITY
 
-  constructor(
-    context: RelayContext,
-    topics: Topics,
-    answers: Answers,
-    mode: { adoption?: Adoption | undefined; landing?: Landing | undefined } = {},
-  ) {
+  constructor(context: RelayContext, topics: Topics, answers: Answers, adoption?: Adoption) {
     this.#context = context
     this.#topics = topics
     this.#answers = answers
-    this.#adoption = mode.adoption
-    this.#landing = mode.landing
+    this.#adoption = adoption
     this.#tickMs = Math.min(1_000, Math.floor(context.settings.leaseMs / 10))
   }
 
@@ -72,6 +65,11 @@ export class Leases {
   /** Whether buckets are being claimed at this moment: the table may already have them. */
   get claiming(): boolean {
     return this.#claiming || this.#loading.length > 0
+  }
+
+  /** Whether the relay is about to change its mode: what it has not got now it takes afterwards. */
+  get changing(): boolean {
+    return this.#changing
   }
 
   /** From now on buckets are only given back. */
@@ -86,6 +84,7 @@ export class Leases {
   forget(): void {
     endClaims(this.#context, this.#topics, this.#claims.all)
     this.#loading = []
+    this.#changing = false
     this.#ticks = 0
     this.#renewedAt = Number.NEGATIVE_INFINITY
   }
@@ -95,12 +94,13 @@ export class Leases {
     await this.#claim(session, () => session.retake())
   }
 
+  /** Resolves at the end of the session, or when the next one has to be of the other mode. */
   async run(session: StoreSession, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const landed = this.#landing?.state === 'over'
+      const { exactlyOnce } = this.#context.state
       await this.#tick(session)
+      if (this.#context.state.exactlyOnce !== exactlyOnce) return
       if (this.#loading.length > 0) continue
-      if (landed) this.#landing?.clear()
       this.#ticks++
       this.#context.state.rested.raise()
       // A whole tick later the buckets of a relay that died would stand still for more than a second beyond the lease.
@@ -128,6 +128,7 @@ export class Leases {
     const read = { inFlight: inFlight.size, inFlightBytes: inFlight.bytes }
     telemetry.emit('heartbeat', { relays: pulse.relays, owned: claims.size, ...read, silentMs: this.#answers.silentMs })
     if (abstaining || this.#closing) return
+    if (this.#changing || this.#hasPublishedForeign()) return this.#giveBack()
     if (this.#yields(pulse)) return this.#giveUp()
     this.#giveUpIfRefused(pulse.peerAckedMsAgo)
     if (this.#loading.length > 0) return
@@ -168,28 +169,23 @@ export class Leases {
     return granted
   }
 
-  /** All buckets are another relay's, or of the other mode: then this relay waits until no lease of that mode runs (rule 29). */
+  /**
+   * All buckets are another relay's, or of the other mode: then this relay waits until no lease of that mode runs. If only recorded batches are left, a
+   * plain relay changes its own mode, publishes them, and changes it again (rule 29).
+   */
   async #enterMode(session: StoreSession): Promise<boolean> {
-    const { settings, telemetry } = this.#context
+    const { settings, state, telemetry } = this.#context
     const { exactlyOnce } = settings
     const entry = await session.enterMode()
-    if (entry === 'recorded' && this.#landing) {
-      void this.#land(this.#landing)
+    if (entry === 'recorded' && this.#adoption && !this.#closing) {
+      this.#changing = true
+      state.exactlyOnce = true
       return false
     }
     const standsBy = entry !== 'entered'
     if (standsBy && !this.#standsBy) telemetry.emit('standing_by', { exactlyOnce })
     this.#standsBy = standsBy
     return !standsBy
-  }
-
-  async #land(landing: Landing): Promise<void> {
-    const { acked, releasable } = this.#context.state
-    const published = await landing.begin()
-    if (published === undefined) return
-    acked.landed(published)
-    // The next tick changes the mode.
-    releasable.raise()
   }
 
   /** Loads blocked keys, in portions and for one tick at most: with a million of them, leases must be renewed in between. */
@@ -204,8 +200,25 @@ export class Leases {
       const loaded = this.#loading.filter(({ bucket }) => next === undefined || bucket < next.bucket)
       for (const blockedKey of await session.restartedBlockedKeys(numbersOf(loaded)))
         claims.get(blockedKey.bucket)?.put(blockedKey)
-      this.#begin(loaded, (await this.#adoption?.read(session, numbersOf(loaded))) ?? [])
+      this.#begin(loaded, await this.#recorded(session, loaded))
     }
+  }
+
+  async #recorded(session: StoreSession, loaded: readonly Claim[]): Promise<RecordedBatch[]> {
+    return this.#context.state.exactlyOnce && this.#adoption ? this.#adoption.read(session, numbersOf(loaded)) : []
+  }
+
+  /** Whether a plain relay has published what it changed its mode for: after the first heartbeat it knows of all. */
+  #hasPublishedForeign(): boolean {
+    const { settings, state } = this.#context
+    return state.exactlyOnce && !settings.exactlyOnce && this.#ticks > 0 && this.#loading.length === 0 && this.#adoption!.isDone
+  }
+
+  /** Gives everything back, and changes the mode when nothing is left. */
+  #giveBack(): void {
+    this.#changing = true
+    this.#leave(this.#claims.all)
+    if (this.#claims.size + this.#loading.length === 0) this.#context.state.exactlyOnce = this.#context.settings.exactlyOnce
   }
 
   /** What is known of these buckets suffices to work on them. */

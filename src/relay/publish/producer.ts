@@ -37,7 +37,7 @@ export class Producer {
 
   /** Whether nothing may be sent without numbers. */
   get isNeeded(): boolean {
-    return this.#context.settings.exactlyOnce
+    return this.#context.state.exactlyOnce
   }
 
   /** The epochs of the present id are not used any more. */
@@ -52,7 +52,7 @@ export class Producer {
    */
   async fresh(): Promise<ProducerEpoch | undefined> {
     while (!this.#next) {
-      if (this.#context.clock.now() < this.#noneUntil) return undefined
+      if (!this.isNeeded && this.#context.clock.now() < this.#noneUntil) return undefined
       this.#asking ??= this.#ask(this.#context.transport).finally(() => {
         this.#asking = undefined
       })

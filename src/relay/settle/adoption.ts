@@ -24,6 +24,11 @@ export class Adoption {
     this.#recorder = recorder
   }
 
+  /** Whether nothing that it has adopted is recorded any more. */
+  get isDone(): boolean {
+    return !this.#recorder.hasAdopted
+  }
+
   /** The recorded batches with rows of these buckets. */
   read(session: StoreSession, buckets: readonly number[]): Promise<RecordedBatch[]> {
     this.#landed = this.#recorder.watchLandings()

@@ -29,6 +29,8 @@ export class Recorder implements Settlement {
   readonly #changed: Signal
   /** Batches that are recorded as far as this relay knows, by their names. The lanes add them, an adoption asks for them. */
   readonly #known = new Map<string, NumberedBatch>()
+  /** Names of those that another relay, or an earlier session, has recorded. */
+  readonly #adopted = new Set<string>()
   /** Batches that ended while an adoption was reading: what it has read of them is out of date. */
   #landings: Set<string> | undefined
   #begun: Begun[] = []
@@ -62,6 +64,12 @@ export class Recorder implements Settlement {
 
   left(batch: BatchName): void {
     this.#known.delete(nameOf(batch))
+    this.#adopted.delete(nameOf(batch))
+  }
+
+  /** Whether a batch that it has adopted is still recorded. */
+  get hasAdopted(): boolean {
+    return this.#adopted.size + this.#gone.length > 0
   }
 
   /** The batch of that name, if this relay knows it. */
@@ -78,6 +86,7 @@ export class Recorder implements Settlement {
   /** This relay goes on with a batch that another one, or itself in an earlier session, has recorded. */
   adopt(batch: NumberedBatch): void {
     this.#known.set(nameOf(batch), batch)
+    this.#adopted.add(nameOf(batch))
   }
 
   /** No row of the batch is left. */
@@ -168,7 +177,7 @@ export class Recorder implements Settlement {
   #answer(begun: readonly Begun[], held: ReadonlySet<number>): void {
     for (const { batch, resolve } of begun) {
       const withheld = new Set(batch.rows.map(({ bucket }) => bucket).filter((bucket) => !held.has(bucket)))
-      if (withheld.size === 0) this.adopt(batch)
+      if (withheld.size === 0) this.#known.set(nameOf(batch), batch)
       resolve(withheld)
     }
   }

@@ -24,7 +24,7 @@ export type Decided = Outcome | 'gone'
 
 /**
  * What the database is told of a batch, before it is sent and when its outcome is decided. The lanes call it and do not know which one runs:
- * `Settler` (at least once) or `Recorder` (exactly once). `Pipeline` chooses.
+ * `Settler` (at least once) or `Recorder` (exactly once).
  */
 export interface Settlement {
   /**
@@ -50,4 +50,19 @@ export interface Settlement {
   left(batch: BatchName): void
   /** Works in one session until it is over. */
   run(session: StoreSession, signal: AbortSignal): Promise<void>
+}
+
+/** The one of the mode that the relay runs in. The mode changes between two sessions, when no lane has a batch. */
+export function ofMode(current: () => Settlement): Settlement {
+  return {
+    get records() {
+      return current().records
+    },
+    begin: (batch) => current().begin(batch),
+    acknowledged: (rows, batch) => current().acknowledged(rows, batch),
+    decide: (batch, outcome, doubtful) => current().decide(batch, outcome, doubtful),
+    stateOf: (batch) => current().stateOf(batch),
+    left: (batch) => current().left(batch),
+    run: (session, signal) => current().run(session, signal),
+  }
 }

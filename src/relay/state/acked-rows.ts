@@ -23,7 +23,7 @@ export class AckedRows {
     return this.#rows.length
   }
 
-  /** Rows that Kafka has acknowledged since the start, those of a landing included. A drain and the reader read it. */
+  /** Rows that Kafka has acknowledged since the start. A drain and the reader read it. */
   get total(): number {
     return this.#total
   }
@@ -38,11 +38,6 @@ export class AckedRows {
     this.#total += rows.length
     for (const row of rows) this.#rows.push(row)
     this.pushed.raise()
-  }
-
-  /** A landing has published so many. */
-  landed(rows: number): void {
-    this.#total += rows
   }
 
   /** The oldest rows, at most `count`. They stay until {@link taken} says that they were dealt with. */

@@ -30,12 +30,18 @@ export class RelayState {
   readonly releasable: Signal
   /** Raised when the reader found nothing, rows were deleted, or a heartbeat is over. A drain and a stop wait on it. */
   readonly rested: Signal
+  /**
+   * The mode that the relay runs in. It differs from the setting while a plain relay publishes what relays of the exactly-once mode left recorded.
+   * The leases change it at the end of a session, when nothing is claimed; settlement, producer and session go by it.
+   */
+  exactlyOnce: boolean
   /** Messages that the relay publishes at most. A drain sets it, the reader reads it. */
   maxMessages = Number.POSITIVE_INFINITY
   readonly #clock: Clock
 
   constructor(settings: RelaySettings, clock: Clock, telemetry: Telemetry) {
     this.#clock = clock
+    this.exactlyOnce = settings.exactlyOnce
     this.inFlight = new InFlight(settings)
     this.locked = new LockedRows(clock, telemetry, this.inFlight)
     this.acked = new AckedRows(clock)

@@ -53,7 +53,7 @@ export function statements(tables: Tables, me: Identity, sequence: string) {
   VALUES (${owner}, ${literal(me.name)}, ${literal(me.version)}, clock_timestamp(), ${ago(ackedMsAgo)}, ${ago(answeredMsAgo)},
     ${literal(JSON.stringify(trouble))}::jsonb, ${format})
   ON CONFLICT ("id") DO UPDATE SET "seen_at" = clock_timestamp(), "acked_at" = coalesce(excluded."acked_at", r."acked_at"),
-    "answered_at" = excluded."answered_at", "trouble" = excluded."trouble"`
+    "answered_at" = excluded."answered_at", "trouble" = excluded."trouble", "format" = excluded."format"`
         : `DELETE FROM ${relay} WHERE "id" = ${owner}`
       return `${write};
 INSERT INTO ${lease} ("bucket", "format") SELECT b, coalesce((SELECT max("format") FROM ${lease}), 1) FROM generate_series(0, ${bucketCount - 1}) AS b

@@ -196,7 +196,7 @@ export const exactlyOnceRules: readonly RulePart[] = [
   {
     rule: 29,
     without: 'a plain relay leaves recorded batches to others',
-    edits: { file: 'relay/leases/leases.ts', from: "entry === 'recorded' && this.#landing", to: 'this.#landing && false' },
+    edits: { file: 'relay/leases/leases.ts', from: "entry === 'recorded' && this.#adoption", to: 'this.#adoption && false' },
     file: relay,
     tests: 'a drain publishes them too, and counts them',
   },
