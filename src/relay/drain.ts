@@ -115,8 +115,10 @@ export async function drained({ pipeline, ending, ask }: Drain): Promise<DrainEn
 /** Nothing is on its way, nothing was found, and no topic is still being resolved. */
 function isQuiet({ context, topics, leases }: Drain['pipeline']): boolean {
   const { inFlight, positions, claims, moves } = context.state
+  // What is left is taken when the mode has changed.
+  if (leases.changing) return false
   // A redrive that an operator asked for makes messages wait again.
-  if (leases.changing || moves.granting || moves.requestsAt <= context.clock.now()) return false
+  if (moves.granting || moves.requestsAt <= context.clock.now()) return false
   // A batch in doubt moves only when its paused topic takes messages again.
   if (inFlight.size > topics.resting || leases.ticks === 0 || !(claims.size === 0 || positions.sawNothing)) return false
   return !topics.missing.waiting && !topics.closed().some((topic) => !topic.trouble)

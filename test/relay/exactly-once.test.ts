@@ -487,18 +487,18 @@ describe('the other mode (rule 29)', () => {
 
   describe('has recorded batches', () => {
     /** Leaves a batch of ten rows, recorded and in the log, of which no relay knows the outcome. Returns what lets Kafka answer. */
-    const leave = async (transport: MemoryTransport, options: RelayOptions = {}): Promise<() => void> => {
+    const leave = async (transport: MemoryTransport): Promise<() => void> => {
       const accept = transport.refuse(() => true, { outcome: unknown, written: true })
       await insertMany(database.pool, 't', 10, 10)
-      const first = relay(transport, { stopTimeoutMs: 3_000, ...options })
+      const first = relay(transport, { stopTimeoutMs: 3_000 })
       await first.relay.start()
       await transport.called(2)
       await first.relay.stop()
       expect(await recorded()).toHaveLength(1)
       return accept
     }
-    const plainRelay = (transport: MemoryTransport, options: RelayOptions = {}, ports: Partial<RelayPorts> = {}): TestRelay =>
-      testRelay(database.url, shared(transport), options, { search: searchOf(transport), ...ports })
+    const plainRelay = (transport: MemoryTransport, options: RelayOptions = {}): TestRelay =>
+      testRelay(database.url, shared(transport), options, { search: searchOf(transport) })
 
     test('a plain relay publishes them first, under their numbers, and then changes the mode', async () => {
       const transport = memoryTransport({ partitions: 1 })

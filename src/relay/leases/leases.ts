@@ -218,7 +218,7 @@ export class Leases {
   #giveBack(): void {
     this.#changing = true
     this.#leave(this.#claims.all)
-    if (this.#claims.size + this.#loading.length === 0) this.#context.state.exactlyOnce = this.#context.settings.exactlyOnce
+    if (this.#claims.size === 0) this.#context.state.exactlyOnce = this.#context.settings.exactlyOnce
   }
 
   /** What is known of these buckets suffices to work on them. */
