@@ -40,7 +40,7 @@ export interface RelayEvents {
   leases_lost: { buckets: number[]; owned: number }
   /**
    * All buckets are given back, because a peer is better off. Either no broker has answered for one lease time while one answered a
-   * live peer. Or no broker has acknowledged anything for three lease times while one did to a peer.
+   * live peer. Or messages have waited for three lease times, and no broker acknowledged any while one did to a peer.
    */
   gave_up: { buckets: number[]; owned: number }
   /**

@@ -168,9 +168,9 @@ export interface Beat {
 export interface Pulse {
   /** Relays alive, this one included. */
   relays: number
-  /** Other living relays that a broker has answered within one lease time. */
-  answered: number
-  /** Those, and those that started within one lease time and have no answer yet. */
+  /** Milliseconds since a broker last answered another living relay; null if none ever did. */
+  peerAnsweredMsAgo: number | null
+  /** Other living relays that a broker has answered within one lease time, or that started within one and have no answer yet. */
   sharing: number
   /** Milliseconds since another living relay had an acknowledgement from Kafka; null if none ever had. */
   peerAckedMsAgo: number | null

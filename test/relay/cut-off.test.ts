@@ -89,22 +89,27 @@ test('if no broker answers anybody, buckets are kept, and requests of operators 
   expect(await database.query('SELECT 1 FROM outbox_lease WHERE leased_until > now()')).toHaveLength(64)
 })
 
-test('after an outage of all of Kafka nobody yields to the relay that was answered first', async () => {
+test('in an outage of all of Kafka nobody yields to the relay that was answered last, nor afterwards to the first', async () => {
   const [x, y] = [memoryTransport({ partitions: 1 }), memoryTransport({ partitions: 1 })]
-  await using a = testRelay(database.url, x)
-  await using b = testRelay(database.url, y)
+  const slow = { leaseMs: 2 * leaseMs }
+  await using a = testRelay(database.url, x, slow)
+  await using b = testRelay(database.url, y, slow)
   await halves(a, b)
-  // Both are answered last at about the same time: otherwise one counts as cut off while the other's answer is young enough.
   await insertMany(database.pool, 't', 640, 640)
   await emptied(database.pool)
   const released = () => [a, b].flatMap((one) => one.all('leases_released')).length
   const atFirst = released()
   x.goDown()
+  // One is answered some heartbeats longer than the other.
+  const beats = a.all('heartbeat').length
+  await a.until('heartbeat', () => (a.all('heartbeat').slice(beats).at(-1)?.silentMs ?? 0) > slow.leaseMs / 6)
+  await insertRows(database.pool, numbered('t', await keyOf(b, 't'), 1))
+  await emptied(database.pool)
   // Its question stays open: neither an answer nor a failure.
   y.pause()
   await eventually(
     database.pool,
-    `SELECT FROM outbox_relay HAVING max(answered_at) < now() - interval '${1.5 * leaseMs} milliseconds'`,
+    `SELECT FROM outbox_relay HAVING max(answered_at) < now() - interval '${1.5 * slow.leaseMs} milliseconds'`,
   )
   x.goUp()
   await eventually(database.pool, "SELECT FROM outbox_relay WHERE answered_at > now() - interval '1 second'")
@@ -112,9 +117,60 @@ test('after an outage of all of Kafka nobody yields to the relay that was answer
   await b.until('heartbeat', () => b.all('heartbeat').length > before + 1)
   y.resume()
   const since = b.all('heartbeat').length
-  await b.until('heartbeat', () => b.all('heartbeat').length > since + 12)
+  await b.until('heartbeat', () => b.all('heartbeat').length > since + 6)
   expect([...a.all('gave_up'), ...b.all('gave_up')]).toEqual([])
   expect(released()).toBe(atFirst)
+})
+
+test('after a long outage with messages waiting nobody yields to the relay that was acknowledged first', async () => {
+  const [x, y] = [memoryTransport({ partitions: 1 }), memoryTransport({ partitions: 1 })]
+  await using a = testRelay(database.url, x)
+  await using b = testRelay(database.url, y)
+  await halves(a, b)
+  x.goDown()
+  y.goDown()
+  await insertMany(database.pool, 't', 640, 640)
+  await eventually(
+    database.pool,
+    `SELECT FROM outbox_relay HAVING max(answered_at) < now() - interval '${3.5 * leaseMs} milliseconds'`,
+  )
+  const released = () => [a, b].flatMap((one) => one.all('leases_released')).length
+  const atFirst = released()
+  // The other's question stays open for some heartbeats.
+  y.pause()
+  y.goUp()
+  x.goUp()
+  await eventually(database.pool, 'SELECT FROM outbox_relay WHERE acked_at IS NOT NULL')
+  const before = b.all('heartbeat').length
+  await b.until('heartbeat', () => b.all('heartbeat').length > before + 3)
+  y.resume()
+  await emptied(database.pool)
+  expect([...a.all('gave_up'), ...b.all('gave_up')]).toEqual([])
+  expect(released()).toBe(atFirst)
+})
+
+test('a relay with little to send keeps its buckets when a message is refused for a moment, though a peer is acknowledged all the time', async () => {
+  const [x, y] = [memoryTransport({ partitions: 1 }), memoryTransport({ partitions: 1 })]
+  await using rare = testRelay(database.url, x)
+  await using busy = testRelay(database.url, y)
+  await halves(rare, busy)
+  const { pool } = database
+  const key = await keyOf(busy, 't')
+  const more = setInterval(() => void insertRows(pool, numbered('t', key, 1)).catch(() => {}), 200)
+  onTestFinished(() => clearInterval(more))
+  const since = rare.all('heartbeat').length
+  await rare.until('heartbeat', () => rare.all('heartbeat').length > since + 35)
+  const accept = x.refuse(() => true, {
+    outcome: { kind: 'not-written', scope: 'transient', code: 'NOT_LEADER_OR_FOLLOWER', error: 'no' },
+  })
+  await insertRows(pool, numbered('t', await keyOf(rare, 't'), 1))
+  await x.called(1)
+  const beats = rare.all('heartbeat').length
+  await rare.until('heartbeat', () => rare.all('heartbeat').length > beats + 2)
+  accept()
+  clearInterval(more)
+  await emptied(pool)
+  expect(rare.all('gave_up')).toEqual([])
 })
 
 test('a relay that Kafka answers and lets write nothing gives its buckets to one that may', async () => {

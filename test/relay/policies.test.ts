@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { nextPollMs } from '../../src/relay/fetch/pace.ts'
-import { shareStep } from '../../src/relay/leases/share.ts'
+import { PeerAhead, shareStep } from '../../src/relay/leases/share.ts'
 import { relayDefaults, relaySettings } from '../../src/relay/options.ts'
 import { ClusterBreaker } from '../../src/relay/publish/cluster-breaker.ts'
 import { probeOf } from '../../src/relay/publish/half-open.ts'
@@ -124,6 +124,29 @@ describe('fair share', () => {
 
   test('the shares of any number of relays cover all buckets', () => {
     for (let relays = 1; relays <= 64; relays++) expect(shareStep(0, relays).take * relays).toBeGreaterThanOrEqual(64)
+  })
+})
+
+describe('a peer is ahead of this relay (lead of more than 5, fresh for 10)', () => {
+  /** Heartbeats: the time, when this relay had an answer, how long ago a peer had one, and since when the peer is ahead. */
+  type Beats = [now: number, ownAt: number, peerMsAgo: number | null, since: number | undefined][]
+  const story = (what: string, ...beats: Beats) => ({ what, beats })
+  test.each([
+    story('nobody was ever answered', [1, 0, null, undefined], [100, 0, null, undefined]),
+    story(
+      'an outage of all, and the peer was answered last',
+      [10, 0, 6, undefined],
+      [14, 0, 9, undefined],
+      [20, 0, 15, undefined],
+    ),
+    story('the peer is answered first after it', [30, 0, 25, undefined], [31, 0, 0, 31], [32, 0, 1, 31], [33, 32, 2, undefined]),
+    story('a peer that is answered at times is ahead all the time', [6, 0, 0, 6], [9, 0, 3, 6], [11, 0, 5, 6], [12, 0, 0, 6]),
+    story('until its answer is old', [6, 0, 0, 6], [15, 0, 9, 6], [16, 0, 10, undefined], [17, 0, 11, undefined], [18, 0, 1, 18]),
+    story('or it is gone', [6, 0, 0, 6], [7, 0, null, undefined]),
+    story('a relay that waits for nothing', [100, 100, 0, undefined], [200, 200, 0, undefined]),
+  ])('$what', ({ beats }) => {
+    const peer = new PeerAhead({ leadMs: 5, freshMs: 10 })
+    expect(beats.map(([now, ownAt, peerMsAgo]) => peer.since({ now, ownAt, peerMsAgo }))).toEqual(beats.map((beat) => beat[3]))
   })
 })
 

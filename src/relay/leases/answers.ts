@@ -4,8 +4,8 @@ import { bugCode } from '../publish/bug.ts'
 import type { ClusterBreaker } from '../publish/cluster-breaker.ts'
 
 /** How much of a lease may pass without an answer before a broker is asked, and how much between two questions that had none. */
-const askAfter = 1 / 2
-const askAgain = 1 / 8
+export const askAfter = 1 / 2
+export const askAgain = 1 / 8
 
 /** Answers that a broker has given. One about a record may be the client's own, which refuses some without asking. */
 const isAnswer = (outcome: Outcome): boolean =>
@@ -22,8 +22,9 @@ export class Answers {
   readonly #leaseMs: number
   readonly #since: number
   #answeredAt: number | undefined
-  /** When the newest question began that was not answered. */
+  /** When the newest question began that was not answered, and the newest batch that was not acknowledged. */
   #failedFrom = Number.NEGATIVE_INFINITY
+  #refusedFrom = Number.NEGATIVE_INFINITY
   #breaker: Pick<ClusterBreaker, 'trouble' | 'trust'> | undefined
 
   constructor({ transport, clock, leaseMs }: { transport: Transport; clock: Clock; leaseMs: number }) {
@@ -37,8 +38,10 @@ export class Answers {
       ...(transport.producerId && { producerId: (signal) => this.#asked(transport.producerId!(signal)) }),
       ...(transport.clusterId && { clusterId: (signal) => this.#asked(transport.clusterId!(signal)) }),
       publish: async (batch, timeoutMs, how) => {
+        const from = clock.now()
         const outcome = await transport.publish(batch, timeoutMs, how)
         if (isAnswer(outcome)) this.#answered()
+        if (outcome.kind !== 'acked') this.#refusedFrom = Math.max(this.#refusedFrom, from)
         return outcome
       },
     })
@@ -57,6 +60,11 @@ export class Answers {
   /** Whether a question that was asked at that time or later had no answer. */
   failedSince(at: number): boolean {
     return this.#failedFrom >= at
+  }
+
+  /** Whether a batch that was sent at that time or later was not acknowledged, or a question not answered. */
+  refusedSince(at: number): boolean {
+    return Math.max(this.#failedFrom, this.#refusedFrom) >= at
   }
 
   /**

@@ -4,13 +4,16 @@ import type { Topics } from '../publish/topics.ts'
 import { troubleOf } from '../publish/trouble.ts'
 import type { Adoption } from '../settle/adoption.ts'
 import { Claim, type Claims } from '../state/claim.ts'
-import type { Answers } from './answers.ts'
+import { type Answers, askAfter, askAgain } from './answers.ts'
 import { endClaims, letGoOf } from './end-claims.ts'
-import { shareStep } from './share.ts'
+import { PeerAhead, shareStep } from './share.ts'
 
 /** Emit `relays_dying` after this many deaths within this window. */
 const deathsToTell = 3
 const deathsWithinMs = 600_000
+
+/** Lease times without an acknowledgement, while rows wait and a peer has one, after which a relay gives up its buckets, and for how many. */
+const refusedLeases = 3
 
 /** A relay renews its leases after its heartbeat, in milliseconds at most: they end so much later. */
 const graceMs = 50
@@ -39,10 +42,10 @@ export class Leases {
   #standsBy = false
   /** The mode of the relay has changed, or will when the buckets are given back: the session ends then. */
   #changing = false
-  /** No broker has answered for one lease time, and a live peer was answered: everything is given back. */
-  #yielding = false
-  /** Since when a live peer is answered without a break, on the relay's clock. */
-  #peerAnsweredAt: number | undefined
+  readonly #answeredPeer: PeerAhead
+  readonly #ackedPeer: PeerAhead
+  /** When nothing waited last, on the relay's clock. */
+  #idleAt = Number.NEGATIVE_INFINITY
   #closing = false
   #claiming = false
   #ticks = 0
@@ -54,7 +57,10 @@ export class Leases {
     this.#topics = topics
     this.#answers = answers
     this.#adoption = adoption
-    this.#tickMs = Math.min(1_000, Math.floor(context.settings.leaseMs / 10))
+    const { leaseMs } = context.settings
+    this.#tickMs = Math.min(1_000, Math.floor(leaseMs / 10))
+    this.#answeredPeer = new PeerAhead({ leadMs: leaseMs * (askAfter + askAgain), freshMs: leaseMs })
+    this.#ackedPeer = new PeerAhead({ leadMs: leaseMs, freshMs: refusedLeases * leaseMs })
   }
 
   /** Heartbeats written in this session. */
@@ -130,7 +136,7 @@ export class Leases {
     if (abstaining || this.#closing) return
     if (this.#changing || this.#hasPublishedForeign()) return this.#giveBack()
     if (this.#yields(pulse)) return this.#giveUp()
-    this.#giveUpIfRefused(pulse.peerAckedMsAgo)
+    this.#giveUpIfRefused(pulse)
     if (this.#loading.length > 0) return
     const step = shareStep(claims.all.filter((claim) => !claim.leaving).length, this.#sharers(pulse))
     // Relays that start together may each take all that is free: the shares even out with the next heartbeats.
@@ -283,34 +289,31 @@ export class Leases {
 
   /**
    * Whether the buckets belong to peers (rule 5): no broker has answered for one lease time, nor did one when it was asked after a peer had
-   * said that it was answered. After an outage of all of Kafka the first relay that is answered does not get everything.
+   * said that it was answered.
    */
-  #yields({ answered }: Pulse): boolean {
-    const { clock, settings } = this.#context
-    const { leaseMs } = settings
+  #yields({ peerAnsweredMsAgo }: Pulse): boolean {
     const answers = this.#answers
-    if (answered === 0) this.#peerAnsweredAt = undefined
-    else this.#peerAnsweredAt ??= clock.now()
-    const cutOff = this.#peerAnsweredAt !== undefined && answers.silentMs >= leaseMs && answers.failedSince(this.#peerAnsweredAt)
-    // Once begun it lasts as long as a peer is answered and this relay is not.
-    this.#yielding = cutOff || (this.#yielding && answered > 0 && answers.silentMs >= leaseMs)
-    return this.#yielding
+    const now = this.#context.clock.now()
+    const since = this.#answeredPeer.since({ now, ownAt: now - answers.silentMs, peerMsAgo: peerAnsweredMsAgo })
+    return since !== undefined && answers.silentMs >= this.#context.settings.leaseMs && answers.failedSince(since)
   }
 
   /** Relays that share the buckets, this one included. If no broker answers any of them, all do: operator requests must be carried out. */
-  #sharers({ relays, answered, sharing }: Pulse): number {
+  #sharers({ relays, peerAnsweredMsAgo, sharing }: Pulse): number {
     const { leaseMs } = this.#context.settings
-    const answers = this.#answers
-    return answered > 0 || answers.silentMs < leaseMs ? sharing + 1 : relays
+    return Math.min(peerAnsweredMsAgo ?? leaseMs, this.#answers.silentMs) < leaseMs ? sharing + 1 : relays
   }
 
   /** Brokers answer, but none acknowledges anything, as without rights or with addresses that lead nowhere; a peer is acknowledged. */
-  #giveUpIfRefused(peerAckedMsAgo: number | null): void {
-    const { clock, settings } = this.#context
-    const { leaseMs } = settings
-    const since = clock.now() - Math.max(this.#takenAt, this.#context.state.acked.lastAt ?? Number.NEGATIVE_INFINITY)
-    if (!this.#topics.waiting || since < 3 * leaseMs || peerAckedMsAgo === null || peerAckedMsAgo > leaseMs) return
-    this.#abstainUntil = clock.now() + 3 * leaseMs
+  #giveUpIfRefused({ peerAckedMsAgo }: Pulse): void {
+    const { clock, settings, state } = this.#context
+    const now = clock.now()
+    const abstainMs = refusedLeases * settings.leaseMs
+    if (!this.#topics.waiting) this.#idleAt = now
+    const ownAt = Math.max(this.#takenAt, this.#idleAt, state.acked.lastAt ?? Number.NEGATIVE_INFINITY)
+    const since = this.#ackedPeer.since({ now, ownAt, peerMsAgo: peerAckedMsAgo })
+    if (since === undefined || now - ownAt < abstainMs || !this.#answers.refusedSince(since)) return
+    this.#abstainUntil = now + abstainMs
     this.#giveUp()
   }
 

@@ -101,13 +101,13 @@ export class PostgresSession implements StoreSession {
   }
 
   async beat(me: Beat): Promise<Pulse> {
-    type Row = { peers: number; answered: number; sharing: number; acked: number | null; ends: number | null }
+    type Row = { peers: number; answered: number | null; sharing: number; acked: number | null; ends: number | null }
     // In the same message: an idle relay asks the database no more often.
     const results = await this.#lines.lease.results(`${this.#sql.beat(me)};${this.#mark.question()}`)
     const [[row], [drawn]] = results.slice(-2) as [Row[], Drawn[]]
     this.#mark.answer(drawn!)
     const { peers, answered, sharing, acked, ends } = row!
-    return { relays: peers + 1, answered, sharing, peerAckedMsAgo: acked, peerEndsInMs: ends }
+    return { relays: peers + 1, peerAnsweredMsAgo: answered, sharing, peerAckedMsAgo: acked, peerEndsInMs: ends }
   }
 
   async take(count: number): Promise<TakenLease[]> {

@@ -60,7 +60,7 @@ INSERT INTO ${lease} ("bucket", "format") SELECT b, coalesce((SELECT max("format
   WHERE NOT EXISTS (SELECT 1 FROM ${lease} WHERE "bucket" = b) ON CONFLICT DO NOTHING;
 DELETE FROM ${relay} WHERE "id" IN (SELECT "id" FROM ${relay}
   WHERE "seen_at" NOT BETWEEN clock_timestamp() - interval '1 hour' AND clock_timestamp() + interval '1 hour' FOR UPDATE SKIP LOCKED);
-SELECT count(*)::int AS peers, (count(*) FILTER (WHERE "answered_at" > clock_timestamp() - ${leaseTime}))::int AS answered,
+SELECT count(*)::int AS peers, min(${ageMs('"answered_at"')})::float8 AS answered,
   (count(*) FILTER (WHERE greatest("answered_at", "started_at") > clock_timestamp() - ${leaseTime}))::int AS sharing,
   min(${ageMs('"acked_at"')})::float8 AS acked,
   min(extract(epoch FROM "seen_at" + ${leaseTime} - clock_timestamp()) * 1000)::float8 AS ends

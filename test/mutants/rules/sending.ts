@@ -144,8 +144,8 @@ export const sendingRules: readonly RulePart[] = [
     without: 'a relay that is not answered gives its buckets back though no peer is answered',
     edits: {
       file: 'relay/leases/leases.ts',
-      from: 'if (answered === 0) this.#peerAnsweredAt = undefined\n    else this',
-      to: 'this',
+      from: 'return since !== undefined && answers.silentMs >= this.#context.settings.leaseMs && answers.failedSince(since)',
+      to: 'return answers.silentMs >= this.#context.settings.leaseMs && answers.failedSince(since ?? 0)',
     },
     file: cutOff,
     tests: 'if no broker answers anybody',
@@ -153,9 +153,34 @@ export const sendingRules: readonly RulePart[] = [
   {
     rule: 5,
     without: 'the first relay that is answered after an outage gets all buckets',
-    edits: { file: 'relay/leases/leases.ts', from: ' && answers.failedSince(this.#peerAnsweredAt)', to: '' },
+    edits: { file: 'relay/leases/leases.ts', from: ' && answers.failedSince(since)', to: '' },
     file: cutOff,
-    tests: 'nobody yields to the relay that was answered first',
+    tests: 'nobody yields to the relay that was answered last, nor afterwards to the first',
+  },
+  {
+    rule: 5,
+    without: 'the last relay that is answered before an outage gets all buckets',
+    edits: { file: 'relay/leases/leases.ts', from: 'leadMs: leaseMs * (askAfter + askAgain)', to: 'leadMs: 0' },
+    file: cutOff,
+    tests: 'nobody yields to the relay that was answered last, nor afterwards to the first',
+  },
+  {
+    rule: 5,
+    without: 'the first relay that is acknowledged after an outage gets all buckets',
+    edits: { file: 'relay/leases/leases.ts', from: ' || !this.#answers.refusedSince(since)', to: '' },
+    file: cutOff,
+    tests: 'nobody yields to the relay that was acknowledged first',
+  },
+  {
+    rule: 5,
+    without: 'a relay that had nothing to send is taken for one that is refused',
+    edits: {
+      file: 'relay/leases/leases.ts',
+      from: 'if (!this.#topics.waiting) this.#idleAt = now',
+      to: 'if (!this.#topics.waiting) return',
+    },
+    file: cutOff,
+    tests: 'a relay with little to send keeps its buckets',
   },
   {
     rule: 5,
@@ -178,7 +203,7 @@ export const sendingRules: readonly RulePart[] = [
   {
     rule: 5,
     without: 'a relay that brokers answer and refuse keeps its buckets from its peers',
-    edits: { file: 'relay/leases/leases.ts', from: 'since < 3 * leaseMs ||', to: 'since < 3_000 * leaseMs ||' },
+    edits: { file: 'relay/leases/leases.ts', from: 'now - ownAt < abstainMs ||', to: 'now - ownAt < 1_000 * abstainMs ||' },
     file: cutOff,
     tests: 'answers and lets write nothing',
   },

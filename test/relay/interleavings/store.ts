@@ -194,14 +194,17 @@ export class ModelSession implements StoreSession {
       const peers = [...relays]
         .filter(([id, one]) => id !== this.#me.id && one.seen > now - this.#me.leaseMs)
         .map(([, one]) => one)
-      const ages = peers.flatMap((one) => (one.acked === null ? [] : [now - one.acked]))
+      const youngest = (times: (number | null)[]) => {
+        const ages = times.flatMap((at) => (at === null ? [] : [now - at]))
+        return ages.length === 0 ? null : Math.min(...ages)
+      }
       const ends = peers.map((one) => one.seen + this.#me.leaseMs - now)
       const recent = (at: number | null) => at !== null && at > now - this.#me.leaseMs
       return {
         relays: peers.length + 1,
-        answered: peers.filter((one) => recent(one.answered)).length,
+        peerAnsweredMsAgo: youngest(peers.map((one) => one.answered)),
         sharing: peers.filter((one) => recent(one.answered) || recent(one.started)).length,
-        peerAckedMsAgo: ages.length === 0 ? null : Math.min(...ages),
+        peerAckedMsAgo: youngest(peers.map((one) => one.acked)),
         peerEndsInMs: ends.length === 0 ? null : Math.min(...ends),
       }
     })
