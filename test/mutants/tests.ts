@@ -42,8 +42,9 @@ async function oracle(canShow: Oracle['canShow'], testsOf: (mutant: Mutant) => T
 async function failing(name: string, mutant: Mutant, which: Tests, servers: Servers): Promise<string | undefined> {
   const copy = await mutatedCopy(name, mutant, tested)
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'))
-  // The program that tests start is the sound one: it need not be built for each mutant.
-  await utimes(join(copy, 'dist', 'cli', 'main.js'), new Date(), new Date())
+  // The program that tests start is the sound one: it need not be built for each mutant. A Date is less exact than the time of a file.
+  const later = new Date(Date.now() + 60_000)
+  await utimes(join(copy, 'dist', 'cli', 'main.js'), later, later)
   const report = join(copy, 'report.json')
   await vitest(copy, which, report, servers)
   const { testResults } = JSON.parse(await readFile(report, 'utf8')) as {

@@ -56,6 +56,23 @@ export const enqueueRules: readonly RulePart[] = [
     tests: 'arrives when its transaction is over',
   },
   {
+    rule: 17,
+    without: 'a message with lockKey draws its id without the lock of its key',
+    edits: { file: 'enqueue/insert.ts', from: 'FROM m CROSS JOIN locked ORDER BY place', to: 'FROM m ORDER BY place' },
+    file: 'enqueue/lock-key.test.ts',
+    tests: 'is drawn after the commit',
+  },
+  {
+    rule: 17,
+    without: 'a call locks its keys in the order of its messages',
+    edits: [
+      { file: 'enqueue/insert.ts', from: '(SELECT DISTINCT ${lockOf', to: '(SELECT ${lockOf' },
+      { file: 'enqueue/insert.ts', from: 'WHERE locks ORDER BY lock) AS k', to: 'WHERE locks ORDER BY place) AS k' },
+    ],
+    file: 'enqueue/lock-key.test.ts',
+    tests: 'two calls of many keys in opposite order',
+  },
+  {
     rule: 18,
     without: 'a failed enqueue dooms nothing',
     edits: {
