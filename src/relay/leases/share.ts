@@ -25,18 +25,21 @@ export interface Standing {
   ownAt: number
   /** Milliseconds since a peer last had it; null: none ever had. */
   peerMsAgo: number | null
+  /** Questions that this relay has put to brokers so far. */
+  asked: number
 }
 
 /**
- * Knows since when a peer is ahead: it had from Kafka what this relay waits for, later by more than `leadMs`, and not longer ago than `freshMs`.
- * In an outage of all of Kafka one relay is the last that has something; the lead is larger than the time between them. Afterwards one is
- * the first; therefore the others ask once more, after they know of it, before they yield (rule 5).
+ * Knows since which question a peer is ahead: it had from Kafka what this relay waits for, later by more than `leadMs`, and not longer
+ * ago than `freshMs`. In an outage of all of Kafka one relay is the last that has something; the lead is larger than the time between them.
+ * Afterwards one is the first; therefore the others ask once more, after they know of it, before they yield (rule 5).
  */
 export class PeerAhead {
   readonly #leadMs: number
   readonly #freshMs: number
   /** On this relay's clock. It only grows while a peer is fresh: one with little to do is not ahead at times only. */
   #peerAt = Number.NEGATIVE_INFINITY
+  /** Questions before the heartbeat that told of it. */
   #since: number | undefined
 
   constructor({ leadMs, freshMs }: { leadMs: number; freshMs: number }) {
@@ -44,11 +47,11 @@ export class PeerAhead {
     this.#freshMs = freshMs
   }
 
-  /** On the relay's clock; undefined: no peer is ahead. Called at each heartbeat. */
-  since({ now, ownAt, peerMsAgo }: Standing): number | undefined {
+  /** Questions that had been put when it was known; undefined: no peer is ahead. Called at each heartbeat. */
+  since({ now, ownAt, peerMsAgo, asked }: Standing): number | undefined {
     const fresh = peerMsAgo !== null && peerMsAgo < this.#freshMs
     this.#peerAt = fresh ? Math.max(this.#peerAt, now - peerMsAgo) : Number.NEGATIVE_INFINITY
-    this.#since = this.#peerAt - ownAt > this.#leadMs ? (this.#since ?? now) : undefined
+    this.#since = this.#peerAt - ownAt > this.#leadMs ? (this.#since ?? asked) : undefined
     return this.#since
   }
 }
