@@ -101,8 +101,10 @@ test.each([
 ])(
   'a relay of this mode with the fault %s fails, by the promise "%s"',
   async (mutant, check) => {
-    const seconds = mutant === 'rule-26.1' ? '4' : '20'
-    const run = () => prove(['--exactly-once', '--seconds', seconds, '--kills', '4'], { mutant }).ended
+    const seconds = mutant === 'adopts-nothing' ? '20' : '4'
+    // The partition drops a batch under used numbers if it has as many records as the one before.
+    const env: Record<string, string> = mutant === 'numbers-reused' ? { OUTBOX_BATCH_RECORDS: '1' } : {}
+    const run = () => prove(['--exactly-once', '--seconds', seconds, '--kills', '4'], { mutant, env }).ended
     // What a kill meets is chance, and a busy machine leaves it less: a team that doubts repeats the run, too.
     let found = await run()
     for (let again = 0; again < 2 && found.code === 0; again++) found = await run()
