@@ -27,7 +27,7 @@ function describeShop(shop: Shop): void {
   describePlain(shop)
   describeExtensions(shop)
   describeServer(shop)
-  describeWakeUp(shop)
   describeNested(shop)
   describeLate(shop)
+  describeWakeUp(shop)
 }

@@ -130,7 +130,7 @@ describe.each<[string, () => Promise<PrismaVersion>]>([
       await tx.order.create({ data: { customer: 'alone' } })
       void tx.outbox.enqueue(bad)
     })
-    for (const error of [await rejection(caught), await rejection(alone)]) {
+    for (const error of await Promise.all([caught, alone].map(rejection))) {
       expect(error).toMatchObject({ code: 'OUTBOX_TRANSACTION_DOOMED', cause: { code: 'OUTBOX_INVALID_PAYLOAD' } })
     }
     expect(await base.order.count()).toBe(0)

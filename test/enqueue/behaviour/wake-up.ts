@@ -57,21 +57,6 @@ export function describeWakeUp(shop: Shop): void {
       expect(statements.indexOf('COMMIT')).toBeLessThan(statements.indexOf('NOTIFY "outbox_wake"'))
     })
 
-    test('a burst of commits wakes at most 20 times a second, and once after the last', async () => {
-      await using ear = await listen()
-      const client = shop.boxed({ wake: true })
-      const begin = performance.now()
-      let last = begin
-      while (performance.now() - begin < 600) {
-        await client.$transaction((tx) => tx.outbox.enqueue(message('a')))
-        last = performance.now()
-      }
-      await ear.until(() => ear.heard.at(-1)! > last)
-      const slots = Math.ceil((ear.heard.at(-1)! - begin) / 50) + 1
-      expect((await topics()).length).toBeGreaterThan(slots)
-      expect(ear.heard.length).toBeLessThanOrEqual(slots)
-    })
-
     test('an enqueue that is its own transaction wakes them too', async () => {
       await using ear = await listen()
       await shop.boxed({ requireTransaction: false, wake: true }).outbox.enqueue(message('a'))
@@ -145,6 +130,22 @@ export function describeWakeUp(shop: Shop): void {
       const sent = statements.length
       await new Promise((resolve) => setTimeout(resolve, 100))
       expect(statements.length).toBe(sent)
+    })
+
+    // The last one: the wake-up after the last commit may come when it is over, and others would hear it.
+    test('a burst of commits wakes at most 20 times a second, and once after the last', async () => {
+      await using ear = await listen()
+      const client = shop.boxed({ wake: true })
+      const begin = performance.now()
+      let last = begin
+      while (performance.now() - begin < 600) {
+        await client.$transaction((tx) => tx.outbox.enqueue(message('a')))
+        last = performance.now()
+      }
+      await ear.until(() => ear.heard.at(-1)! > last)
+      const slots = Math.ceil((ear.heard.at(-1)! - begin) / 50) + 1
+      expect((await topics()).length).toBeGreaterThan(slots)
+      expect(ear.heard.length).toBeLessThanOrEqual(slots)
     })
   })
 }
