@@ -117,7 +117,7 @@ test('in an outage of all of Kafka nobody yields to the relay that was answered 
   await b.until('heartbeat', () => b.all('heartbeat').length > before + 1)
   y.resume()
   const since = b.all('heartbeat').length
-  await b.until('heartbeat', () => b.all('heartbeat').length > since + 6)
+  await b.until('heartbeat', () => b.all('heartbeat').length > since + 12)
   expect([...a.all('gave_up'), ...b.all('gave_up')]).toEqual([])
   expect(released()).toBe(atFirst)
 })

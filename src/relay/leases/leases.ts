@@ -42,6 +42,7 @@ export class Leases {
   #standsBy = false
   /** The mode of the relay has changed, or will when the buckets are given back: the session ends then. */
   #changing = false
+  /** Peers whose answers, and whose acknowledgements, are ahead of this relay's. Both are asked at each heartbeat. */
   readonly #answeredPeer: PeerAhead
   readonly #ackedPeer: PeerAhead
   /** When nothing waited last, on the relay's clock. */
